@@ -1,0 +1,1 @@
+"""distillbench: the harness."""

@@ -1,0 +1,264 @@
+"""The work that a process does: train a judge, a teacher, or a group of students; evaluate; return records.
+
+A job is plain data that can be sent to any process with the same code; weights pass through the cache folder.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from bench.measure.environment import environment, revision
+from bench.measure.size import size
+from bench.records import Failure, Latency, MetricValue, Record, Training
+from bench.suite import Cell, Pair
+from bench.training import Report, Trained, describe, initial, train_students, train_teacher
+from bench.weights import digest, load_weights, save_weights
+from tasks.base import Evaluation, Role, Task, read_only
+
+
+@dataclass(frozen=True)
+class Job:
+    """kind: what to do. cells: whose records come of it. needs: jobs that come before. latency: of the architecture."""
+
+    id: str
+    kind: Literal["judge", "teacher", "reference", "group"]
+    pair: Pair
+    cells: tuple[Cell, ...]
+    teachers: Literal["shared", "per-seed"]
+    out: Path
+    cache: Path
+    needs: tuple[str, ...] = ()
+    latency: Latency | None = None
+    teacher_seed: int = field(default=0)
+
+
+def weights_path(out: Path, cell: Cell) -> Path:
+    """Where a student's weights lie in a results folder."""
+    return out / "weights" / cell.path.relative_to("records").with_suffix(".safetensors")
+
+
+def judge_path(cache: Path, pair: Pair) -> Path:
+    return cache / "judges" / f"{pair.judge_hash}.safetensors"
+
+
+def teacher_path(cache: Path, pair: Pair, seed: int) -> Path:
+    return cache / "teachers" / f"{pair.teacher_hash(seed)}.safetensors"
+
+
+def settle_process() -> None:
+    """One thread, one algorithm: equal inputs give equal bits."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def execute(job: Job, report: Report) -> list[Record]:
+    """Do the job; its records, in the order of its cells."""
+    settle_process()
+    match job.kind:
+        case "judge":
+            return _train_judge(job)
+        case "teacher":
+            return _train_teacher(job, report)
+        case "reference":
+            return [_reference(job, cell) for cell in job.cells]
+        case "group":
+            return _train_group(job, report)
+
+
+@lru_cache(maxsize=2)
+def prepared_task(pair: Pair, cache: Path) -> Task:
+    """The task with its judge; the data stay loaded for the next job of the same pair."""
+    task = pair.build()
+    if (recipe := task.judge_recipe()) is not None:
+        judge = recipe.build()
+        load_weights(judge_path(cache, pair), judge)
+        task.judge = read_only(judge).to(task.device)
+    return task
+
+
+def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
+    """A cached teacher, frozen, with what its training cost."""
+    teacher = initial(task, "teacher", 0)
+    metadata = load_weights(path, teacher)
+    return read_only(teacher), metadata
+
+
+def _train_judge(job: Job) -> list[Record]:
+    if not (path := judge_path(job.cache, job.pair)).exists():
+        assert (recipe := job.pair.build().judge_recipe()) is not None
+        save_weights(path, recipe.train())
+    return []
+
+
+def _train_teacher(job: Job, report: Report) -> list[Record]:
+    """Train the teacher unless it is cached; evaluate it, and check it on held-out data against the baseline."""
+    task = prepared_task(job.pair, job.cache)
+    path = teacher_path(job.cache, job.pair, job.teacher_seed)
+    if path.exists():
+        teacher, metadata = load_teacher(task, path)
+        training = Training.model_validate_json(metadata["training"])
+    else:
+        trained = train_teacher(task, job.teacher_seed, report)
+        teacher, training = trained.model, _training(trained)
+        save_weights(path, teacher, {"training": training.model_dump_json()})
+    if not job.cells:
+        return []
+    (cell,) = job.cells
+    held_out = task.evaluate(teacher, teacher, "held_out").metrics
+    return [
+        _record(
+            job,
+            cell,
+            evaluation=task.evaluate(teacher, teacher),
+            training=training,
+            model=teacher,
+            task=task,
+            held_out=held_out,
+            warnings=_check_teacher(task, held_out),
+        )
+    ]
+
+
+def _check_teacher(task: Task, held_out: Mapping[str, float]) -> tuple[str, ...]:
+    """A collapsed teacher must be seen before anything is distilled from it."""
+    baseline, name = task.references[0], task.headline
+    here = held_out[name]
+    floor = task.reference(baseline, "held_out").metrics[name]
+    metric = task.metrics[name]
+    if here > floor if metric.direction == "higher" else here < floor:
+        return ()
+    unit = f" {metric.unit}" if metric.unit else ""
+    return (
+        f"the teacher is no better than '{baseline}' on held-out data: {name} {here:.{metric.decimals}f}{unit} "
+        f"against {floor:.{metric.decimals}f}{unit}",
+    )
+
+
+def _reference(job: Job, cell: Cell) -> Record:
+    task = prepared_task(job.pair, job.cache)
+    try:
+        return _record(job, cell, evaluation=task.reference(cell.label))
+    except Exception as error:  # one failed row must not take the others with it
+        return failed(job, cell, *describe(error))
+
+
+def _train_group(job: Job, report: Report) -> list[Record]:
+    """Students of one seed: trained together, evaluated one by one."""
+    task = prepared_task(job.pair, job.cache)
+    teacher, _ = load_teacher(task, teacher_path(job.cache, job.pair, job.teacher_seed))
+    methods = {cell.label: cell.method for cell in job.cells if cell.method is not None}
+    before = digest(teacher)
+    students = train_students(task, teacher, methods, job.cells[0].seed, report)
+    if digest(teacher) != before:
+        raise RuntimeError("a method changed the shared teacher")
+    return [_student(job, task, teacher, cell, students[cell.label]) for cell in job.cells]
+
+
+def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trained) -> Record:
+    if trained.failure is not None:
+        return failed(job, cell, *trained.failure)
+    try:
+        record = _record(
+            job,
+            cell,
+            evaluation=task.evaluate(trained.model, teacher),
+            training=_training(trained),
+            model=trained.model,
+            task=task,
+            held_out=task.evaluate(trained.model, teacher, "held_out").metrics,
+            own_teacher=task.evaluate(trained.partner, trained.partner).metrics if trained.partner else None,
+        )
+    except Exception as error:  # an evaluation that fails is a failed cell
+        return failed(job, cell, *describe(error))
+    save_weights(weights_path(job.out, cell), task.deployed(trained.model))
+    return record
+
+
+def _training(trained: Trained) -> Training:
+    return Training(
+        steps=trained.steps,
+        seconds=trained.seconds,
+        images_per_second=trained.images_per_second,
+        final_loss=trained.loss,
+        final_distillation=trained.distillation,
+    )
+
+
+def _record(
+    job: Job,
+    cell: Cell,
+    evaluation: Evaluation,
+    training: Training | None = None,
+    model: nn.Module | None = None,
+    task: Task | None = None,
+    held_out: Mapping[str, float] | None = None,
+    warnings: tuple[str, ...] = (),
+    own_teacher: Mapping[str, float] | None = None,
+) -> Record:
+    metrics = (task or prepared_task(job.pair, job.cache)).metrics
+    if missing := [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]:
+        raise ArithmeticError(f"{', '.join(missing)} not finite")
+    return Record(
+        **_identity(job, cell),
+        status="finished",
+        metrics={
+            name: MetricValue(value=value, direction=m.direction, unit=m.unit, decimals=m.decimals, note=m.note)
+            for name, m in metrics.items()
+            if (value := evaluation.metrics.get(name)) is not None
+        },
+        held_out={name: value for name, value in (held_out or {}).items() if math.isfinite(value)},
+        items=evaluation.items,
+        training=training,
+        size=deployed_size(task, model) if task is not None and model is not None else None,
+        latency=job.latency,
+        weights_sha256=digest(model) if model is not None else None,
+        own_teacher=dict(own_teacher) if own_teacher else None,
+        warnings=warnings,
+    )
+
+
+def deployed_size(task: Task, model: nn.Module) -> Any:
+    """Counted on a copy on the CPU: the counter must not see a device, nor a model that is still in use."""
+    return size(copy.deepcopy(task.deployed(model)).cpu().eval(), task.example_input(1))
+
+
+def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:
+    """The record of a cell that came to nothing, and why."""
+    return Record(
+        **_identity(job, cell), status="failed", failure=Failure(reason=reason, traceback=traceback), latency=None
+    )
+
+
+def _identity(job: Job, cell: Cell) -> dict[str, Any]:
+    from bench.registry import TASKS
+
+    return {
+        "kind": cell.kind,
+        "task": cell.pair.task,
+        "pair": cell.pair.pair,
+        "label": cell.label,
+        "seed": cell.seed,
+        "teacher_seed": cell.teacher_seed,
+        "teachers": job.teachers,
+        "headline": TASKS.get(cell.pair.task).headline,
+        "config": cell.config,
+        "config_hash": cell.hash,
+        "environment": environment(),
+        "revision": revision(),
+    }
+
+
+def untrained(pair: Pair, role: Role) -> tuple[nn.Module, torch.Tensor]:
+    """What a role deploys, with untrained weights, and an example input: all that a latency depends on."""
+    task = pair.build()
+    return task.deployed(initial(task, role, 0)), task.example_input(1)

@@ -1,0 +1,65 @@
+"""Where and by what a figure was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Machine, system and library versions. Nothing that names a user, a host or a folder."""
+    import torch
+
+    found: dict[str, Any] = {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "os": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+        found["cuda"] = torch.version.cuda
+    return found
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+@cache
+def revision() -> str:
+    """The commit that this code is at ('-dirty' where it was changed), or the installed version outside of git."""
+    root = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ("git", "-C", str(root), *arguments), capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        # An environment inside some other repository is not a checkout of this one.
+        git("ls-files", "--error-unmatch", "bench/measure/environment.py")
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", "bench", "methods", "tasks")
+        return git("rev-parse", "HEAD") + ("-dirty" if dirty else "")
+    except (OSError, subprocess.SubprocessError):
+        pass
+    try:
+        return f"distillbench {version('distillbench')}"
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,97 @@
+"""Methods and tasks by name: the files of a package, and what other packages register by entry point.
+
+Names are known without importing anything; a class is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from functools import cache, cached_property
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from bench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from methods.base import Method
+    from tasks.base import Task
+
+T = TypeVar("T")
+CONTRACT = frozenset({"base", "response"})
+"""Modules of the packages that are no method and no task."""
+
+
+class Registry(Generic[T]):
+    """What can be named in a suite. A module ``package/NAME.py`` holds the one class called NAME."""
+
+    def __init__(self, kind: str, package: str, base: str) -> None:
+        self.kind, self.package, self.base = kind, package, base
+
+    @cached_property
+    def built_in(self) -> frozenset[str]:
+        paths = [str(Path(p)) for p in importlib.import_module(self.package).__path__]
+        return frozenset(m.name for m in iter_modules(paths) if not m.ispkg) - CONTRACT
+
+    @cached_property
+    def registered(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"distillbench.{self.package}")}
+
+    def names(self) -> list[str]:
+        return sorted(self.built_in | self.registered.keys())
+
+    def check(self, name: str) -> None:
+        """Raise UserError, with a suggestion, where nothing has this name."""
+        if name not in self.names():
+            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+
+    def get(self, name: str) -> type[T]:
+        """The class of this name. Built-ins come first: another package cannot replace one."""
+        self.check(name)
+        base = getattr(importlib.import_module(f"{self.package}.base"), self.base)
+        if name in self.built_in:
+            module = importlib.import_module(f"{self.package}.{name}")
+            found = [
+                value
+                for value in vars(module).values()
+                if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
+            ]
+            if len(found) != 1:
+                raise UserError(f"{module.__file__} must define one {self.base}, and defines {len(found)}")
+            return found[0]
+        point = self.registered[name]
+        try:
+            loaded = point.load()
+        except Exception as error:  # another package's import can fail in any way
+            raise UserError(f"{self.kind} {name!r} ({point.value}) cannot be imported: {error}") from error
+        if not (inspect.isclass(loaded) and issubclass(loaded, base)):
+            raise UserError(f"{self.kind} {name!r} ({point.value}) is not a subclass of {self.package}.base.{self.base}")
+        return loaded  # type: ignore[no-any-return]
+
+
+METHODS: Registry[Method] = Registry("method", "methods", "Method")
+TASKS: Registry[Task] = Registry("task", "tasks", "Task")
+
+
+@cache
+def code_digest(cls: type[Any]) -> str:
+    """SHA-256 of the source that decides what the class computes: an edit makes its finished cells stale.
+
+    That is its own file, those of its base classes in the same package, and for a task the shared images, networks,
+    judges and metrics; the training loop and the contract count for both.
+    """
+    import bench.training
+    import tasks
+
+    own = cls.__module__.partition(".")[0]
+    classes = [c for c in cls.__mro__ if c.__module__.partition(".")[0] in {own, "methods", "tasks"}]
+    paths = {inspect.getsourcefile(c) for c in classes}
+    paths |= {bench.training.__file__, importlib.import_module("tasks.response").__file__}
+    if any(c.__module__ == "tasks.base" for c in classes):
+        (root,) = map(Path, tasks.__path__)
+        paths |= {str(path) for folder in ("data", "networks", "judges", "metrics") for path in (root / folder).glob("*.py")}
+    contents = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if path)
+    return hashlib.sha256("".join(contents).encode()).hexdigest()

@@ -1,0 +1,213 @@
+"""Summaries as text: terminal, GitHub Markdown, LaTeX (booktabs), CSV, JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.records import MetricValue
+from bench.report.summary import Row, Summary
+from bench.statistics import Interval
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+ABSENT = "n/a"
+CAPTION = "mean ± 95% t interval over seeds; Δ scratch is paired by seed; bold: better than every other student, outside the intervals"
+
+
+def headings(summary: Summary) -> dict[str, str]:
+    """{metric: column heading with direction and unit}."""
+    return {
+        name: f"{name.replace('_', ' ')} {ARROWS[m.direction]}" + (f" ({m.unit})" if m.unit else "")
+        for name, m in summary.metrics.items()
+    }
+
+
+def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
+    """Every cell as a reader sees it. bold: how this format emphasises."""
+    titles = headings(summary)
+    several = len({row.pair for row in summary.rows}) > 1
+    rows = []
+    for row in summary.rows:
+        cells = {"pair": row.pair} if several else {}
+        cells["method"] = row.label
+        cells["seeds"] = _seeds(row)
+        for name, title in titles.items():
+            text = _interval(row.metrics.get(name), summary.metrics[name])
+            cells[title] = bold(text) if row.best and name == summary.headline else text
+        headline = summary.metrics.get(summary.headline)
+        cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = (
+            _interval(row.difference, headline, signed=True) if row.difference and headline else ""
+        )
+        cells["gap recovered"] = _gap(row)
+        cells["params"] = _count(row.parameters)
+        cells["MACs"] = _count(row.macs)
+        cells["latency (ms)"] = "" if row.latency is None else f"{1000 * row.latency:.3g}"
+        cells["speedup"] = "" if row.speedup is None else f"{row.speedup:.1f}×"
+        rows.append(cells)
+    return pd.DataFrame(rows)
+
+
+def _seeds(row: Row) -> str:
+    """How many seeds stand behind the row, and what is not there."""
+    if row.kind == "reference" and row.finished:
+        return ""
+    parts = [str(row.finished)]
+    parts += [f"{row.failed} failed"] if row.failed else []
+    parts += [f"{row.missing} missing"] if row.missing else []
+    return ", ".join(parts)
+
+
+def _interval(interval: Interval | None, metric: MetricValue, signed: bool = False) -> str:
+    if interval is None:
+        return ABSENT
+    mean = f"{interval.mean:{'+' if signed else ''}.{metric.decimals}f}"
+    return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{metric.decimals}f}"
+
+
+def _gap(row: Row) -> str:
+    if row.gap is not None:
+        return f"{100 * row.gap:.0f}%"
+    return ABSENT if row.kind == "student" and row.difference is not None else ""
+
+
+def _count(value: int | None) -> str:
+    """Three digits and a prefix: 9.61k, 1.5M."""
+    if value is None:
+        return ""
+    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{prefix}"
+    return str(value)
+
+
+def markdown(summaries: Sequence[Summary]) -> str:
+    """GitHub Markdown, a section a task."""
+    parts = []
+    for summary in summaries:
+        frame = text_frame(summary, lambda text: f"**{text}**")
+        right = ["left" if column in ("pair", "method") else "right" for column in frame.columns]
+        parts.append(f"### {summary.task}\n\n{frame.to_markdown(index=False, colalign=right, disable_numparse=True)}\n")
+        parts.append("\n".join(f"- {note}" for note in (CAPTION, *summary.notes)) + "\n")
+    return "\n".join(parts)
+
+
+LATEX = {
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "×10⁻³": r"$\times 10^{-3}$",
+    "×": r"$\times$",
+    "σ": r"$\sigma$",
+}
+
+
+def latex(summaries: Sequence[Summary]) -> str:
+    """A table a task for ``booktabs``, with its notes beneath as comments."""
+    parts = []
+    for summary in summaries:
+        frame = text_frame(summary, lambda text: f"\0{text}\1")
+        frame.columns = pd.Index([_escape(column) for column in frame.columns])
+        styler = frame.style.hide(axis="index").format(_escape)
+        names = 1 + ("pair" in frame.columns)
+        table = styler.to_latex(
+            hrules=True, column_format="l" * names + "r" * (len(frame.columns) - names),
+            caption=_escape(f"{summary.task.replace('_', ' ')}: {CAPTION}"), label=f"tab:{summary.task}",
+        )  # fmt: skip
+        parts.append("\n".join(f"% {note}" for note in summary.notes) + ("\n" if summary.notes else "") + table)
+    return "\n".join(parts)
+
+
+def _escape(text: str) -> str:
+    for character in "\\&%$#_{}~^":
+        text = text.replace(character, "\\" + character) if character != "\\" else text.replace("\\", r"\textbackslash ")
+    for character, command in LATEX.items():
+        text = text.replace(character, command)
+    return text.replace("\0", r"\textbf{").replace("\1", "}")
+
+
+def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """One flat row a method and task, as numbers; what is not there is None."""
+    return [
+        {
+            "task": summary.task,
+            "pair": row.pair,
+            "method": row.label,
+            "kind": row.kind,
+            "headline": summary.headline,
+            "finished": row.finished,
+            "failed": row.failed,
+            "missing": row.missing,
+            **{
+                key: value
+                for name, interval in row.metrics.items()
+                for key, value in ((name, interval.mean), (f"{name}_half_width", _finite(interval.half_width)))
+            },
+            "difference": row.difference.mean if row.difference else None,
+            "difference_half_width": _finite(row.difference.half_width) if row.difference else None,
+            "gap_recovered": row.gap,
+            "best": row.best,
+            "parameters": row.parameters,
+            "macs": row.macs,
+            "latency_seconds": row.latency,
+            "speedup": row.speedup,
+        }
+        for summary in summaries
+        for row in summary.rows
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def as_csv(summaries: Sequence[Summary]) -> str:
+    return pd.DataFrame(numbers(summaries)).to_csv(index=False)
+
+
+def as_json(summaries: Sequence[Summary]) -> str:
+    return json.dumps(
+        [
+            {"task": s.task, "headline": s.headline, "notes": s.notes, "rows": numbers([s])}
+            | {"metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in s.metrics.items()}}
+            for s in summaries
+        ],
+        indent=1,
+        ensure_ascii=False,
+    )
+
+
+FORMATS: dict[str, Callable[[Sequence[Summary]], str]] = {
+    "markdown": markdown,
+    "latex": latex,
+    "csv": as_csv,
+    "json": as_json,
+}
+"""All but ``terminal``, which is drawn, not written."""
+
+
+def terminal(summaries: Sequence[Summary]) -> Any:
+    """What rich draws: a table a task, then its notes."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for summary in summaries:
+        frame = text_frame(summary, lambda text: f"\0{text}")
+        table = Table(title=summary.task, title_justify="left", title_style="bold")
+        for column in frame.columns:
+            name = column in ("pair", "method")
+            table.add_column(column, justify="left" if name else "right", no_wrap=name)
+        for i, row in enumerate(summary.rows):
+            cells = [str(value) for value in frame.iloc[i]]
+            last = i + 1 == len(summary.rows) or summary.rows[i + 1].pair != row.pair
+            table.add_row(*(Text(c[1:], style="bold") if c.startswith("\0") else Text(c) for c in cells), end_section=last)
+        notes = "\n".join(f"· {note}" for note in (CAPTION, *summary.notes))
+        parts += [table, Padding(Text(notes, style="dim"), (0, 0, 1, 1))]
+    return Group(*parts)

@@ -1,0 +1,261 @@
+"""The one training loop: students of one task and seed in lockstep, or a teacher alone.
+
+All learners of a group see the same batches, the same random draws and one forward pass of the frozen teacher, and
+start from the same weights; no learner can see another. What a learner becomes does not depend on who else trains.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from bench.seeds import derive
+from methods.base import Distillation, Method
+from methods.scratch import Scratch
+from tasks.base import Inputs, Outputs, Recipe, Role, Task, read_only
+from tasks.response import Events, Responses
+
+CHECK_EVERY = 20
+"""Steps between two looks at whether a loss is still finite (on CUDA each look waits for the device)."""
+TAIL = 0.1
+"""The part of the training, at its end, that the recorded losses are averaged over."""
+
+Report = Callable[[int, int], None]
+"""(steps done, steps in all)."""
+
+
+class NonFiniteLoss(ArithmeticError):
+    """A loss was infinite or not a number."""
+
+
+@dataclass
+class Trained:
+    """What came of one learner. partner: the teacher it trained. failure: a one-line reason and the traceback."""
+
+    model: nn.Module
+    partner: nn.Module | None
+    steps: int
+    seconds: float
+    images_per_second: float
+    loss: float
+    distillation: float
+    failure: tuple[str, str] | None = None
+
+
+@dataclass
+class Learner:
+    """A model in training, with the method that says what it minimises.
+
+    teacher: the frozen teacher, which may have to judge the model's output. partner: a teacher that the method trains.
+    """
+
+    task: Task
+    model: nn.Module
+    recipe: Recipe
+    method: Method
+    teacher: nn.Module = field(default_factory=nn.Identity)
+    distil: Distillation | None = None
+    partner: nn.Module | None = None
+    partner_recipe: Recipe | None = None
+    failure: tuple[str, str] | None = None
+    seconds: float = 0.0
+    optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
+    totals: Tensor = field(default_factory=lambda: torch.zeros(2))
+    counted: int = 0
+
+    def __post_init__(self) -> None:
+        self.totals = self.totals.to(self.task.device)
+        self._optimise(self.model, self.recipe)
+        if self.partner is not None and self.partner_recipe is not None:
+            self._optimise(self.partner, self.partner_recipe)
+
+    def _optimise(self, model: nn.Module, recipe: Recipe) -> None:
+        for name, part in self.task.parts(model).items():
+            self.optimisers[id(part)] = torch.optim.AdamW(
+                part.parameters(),
+                lr=self.task.learning_rate(name, recipe.learning_rate),
+                betas=recipe.betas,
+                weight_decay=recipe.weight_decay,
+                fused=True,
+            )
+
+    def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> None:
+        """One optimiser step of every part. frozen: the shared teacher's responses."""
+        outputs = self.task.forward(self.model, inputs)
+        self._train_adversaries(self.model, inputs, outputs, step / steps)
+        distillation = torch.zeros((), device=self.task.device)
+        if self.partner is not None:
+            distillation = self._train_partner(self.partner, inputs, outputs, step / steps)
+        elif self.distil is not None and frozen is not None:
+            distillation = self.distil(self.task.responses(outputs, inputs, self.teacher), frozen)
+        main, part = next(iter(self.task.parts(self.model).items()))
+        task_loss = self.task.loss(self.model, inputs, outputs, main)
+        loss = self.method.student_loss(task_loss, distillation)
+        self._update(part, loss, step / steps)
+        self._account(loss, distillation, step, steps)
+
+    def _train_adversaries(self, model: nn.Module, inputs: Inputs, outputs: Outputs, progress: float) -> None:
+        for name, part in list(self.task.parts(model).items())[1:]:
+            self._update(part, self.task.loss(model, inputs, outputs, name), progress)
+
+    def _train_partner(self, partner: nn.Module, inputs: Inputs, outputs: Outputs, progress: float) -> Tensor:
+        """One step of the teacher that the method trains; the student's distillation loss towards it."""
+        its_outputs = self.task.forward(partner, inputs)
+        self._train_adversaries(partner, inputs, its_outputs, progress)
+        student = self.task.responses(outputs, inputs, partner)
+        teacher = self.task.responses(its_outputs, inputs, partner)
+        distil = self.distil or self.method.distillation_loss
+        distillation = distil(student, _detached(teacher))
+        main, part = next(iter(self.task.parts(partner).items()))
+        task_loss = self.task.loss(partner, inputs, its_outputs, main)
+        self._update(part, self.method.teacher_loss(task_loss, _detached(student), teacher), progress)
+        return distillation
+
+    def _update(self, part: nn.Module, loss: Tensor, progress: float) -> None:
+        """Differentiate by this part's weights alone: a loss may run through other networks without training them."""
+        parameters = [p for p in part.parameters() if p.requires_grad]
+        for parameter, gradient in zip(
+            parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True
+        ):
+            parameter.grad = gradient
+        optimiser = self.optimisers[id(part)]
+        for group in optimiser.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+            group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * progress))
+        optimiser.step()
+
+    def _account(self, loss: Tensor, distillation: Tensor, step: int, steps: int) -> None:
+        if step % CHECK_EVERY == 0 or step == steps - 1:
+            if not math.isfinite(value := loss.item()):
+                raise NonFiniteLoss(f"the loss was {value} at step {step} of {steps}")
+        if step >= steps - max(1, round(TAIL * steps)):
+            self.totals += torch.stack([loss.detach(), distillation.detach()])
+            self.counted += 1
+
+    def result(self, steps: int, batch_size: int) -> Trained:
+        loss, distillation = (self.totals / max(1, self.counted)).tolist()
+        seconds = max(self.seconds, 1e-9)
+        return Trained(
+            read_only(self.model),
+            None if self.partner is None else read_only(self.partner),
+            steps,
+            self.seconds,
+            steps * batch_size / seconds,
+            loss,
+            distillation,
+            self.failure,
+        )
+
+
+def _detached(responses: Responses) -> dict[str, object]:
+    return {name: response.detach() for name, response in responses.items()}  # type: ignore[return-value]
+
+
+def index_batches(items: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:
+    """Batches without end: one random order of all items after another."""
+    waiting: list[int] = []
+    while True:
+        while len(waiting) < batch_size:
+            waiting += torch.randperm(items, generator=rng).tolist()
+        yield waiting[:batch_size]
+        waiting = waiting[batch_size:]
+
+
+def initial(task: Task, role: Role, seed: int) -> nn.Module:
+    """A new network whose weights depend on the role and the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive("weights", role, seed))
+        return task.network(role).to(task.device)
+
+
+def train(
+    task: Task,
+    learners: Sequence[Learner],
+    recipe: Recipe,
+    seed: int,
+    teacher: nn.Module | None = None,
+    report: Report | None = None,
+) -> None:
+    """Train all learners in lockstep. One that fails drops out with its reason; the others go on unchanged."""
+    steps, batch_size = recipe.steps or task.settings.steps, task.settings.batch_size
+    rng = torch.Generator().manual_seed(derive("batches", seed))
+    batches = index_batches(task.items, batch_size, rng)
+    for learner in learners:
+        learner.model.train()
+        if learner.partner is not None:
+            learner.partner.train()
+    for step in range(steps):
+        active = [learner for learner in learners if learner.failure is None]
+        if not active:
+            break
+        inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
+        frozen: Responses | None = None
+        if teacher is not None and any(x.distil is not None and x.partner is None for x in active):
+            with torch.no_grad():
+                frozen = task.responses(task.forward(teacher, inputs), inputs, teacher)
+        for learner in active:
+            start = time.perf_counter()
+            try:
+                # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
+                torch.manual_seed(derive("step", seed, step))
+                learner.step(inputs, frozen, step, steps)
+            except Exception as error:  # whatever a method does, the other cells go on
+                learner.failure = describe(error)
+            learner.seconds += time.perf_counter() - start
+        if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
+            report(step + 1, steps)
+
+
+def describe(error: BaseException) -> tuple[str, str]:
+    """One line, and the traceback."""
+    line = " ".join(str(error).split())
+    return f"{type(error).__name__}: {line}"[:500], "".join(traceback.format_exception(error))
+
+
+def train_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
+    """A teacher on the task's own objective. Raises what training raises: there is nothing to distil without it."""
+    recipe = task.settings.recipe("teacher")
+    learner = Learner(task, initial(task, "teacher", seed), recipe, Scratch())
+    train(task, [learner], recipe, derive("teacher", seed), report=report)
+    trained = learner.result(recipe.steps or 0, task.settings.batch_size)
+    if learner.failure is not None:
+        raise RuntimeError(learner.failure[0])
+    return trained
+
+
+def train_students(
+    task: Task, teacher: nn.Module, methods: Mapping[str, Method], seed: int, report: Report | None = None
+) -> dict[str, Trained]:
+    """One student a method, from equal weights, on equal batches. ``teacher`` is frozen and never changes."""
+    recipe = task.settings.recipe("student")
+    learners: dict[str, Learner] = {}
+    for name, method in methods.items():
+        learner = Learner(
+            task,
+            initial(task, "student", seed),
+            recipe,
+            method,
+            partner=initial(task, "teacher", seed) if method.trains_teacher else None,
+            partner_recipe=task.settings.recipe("teacher") if method.trains_teacher else None,
+            teacher=teacher,
+        )
+        if method.uses_teacher:
+            try:
+                learner.distil = method.prepare(held_out_events(task, teacher, seed))
+            except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
+                learner.failure = describe(error)
+        learners[name] = learner
+    train(task, list(learners.values()), recipe, seed, teacher, report)
+    steps = recipe.steps or 0
+    return {name: learner.result(steps, task.settings.batch_size) for name, learner in learners.items()}
+
+
+def held_out_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
+    """Ground truth for what a method fits, from the held-out split."""
+    return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

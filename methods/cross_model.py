@@ -1,0 +1,36 @@
+"""Cross-model distillation: teacher and student learn together."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from methods.base import Method, total
+from tasks.response import Responses
+
+
+class CrossModel(Method):
+    """L = task(t) + λ·task(s) + γ·KL(sg p_t ‖ p_s), both from their initial weights (Guo et al. 2020, KDCL).
+
+    γ couples the two: without it the sum has no term in which both appear, and nothing is distilled. Only with
+    ``mutual`` does the student feed back, γ·KL(sg p_s ‖ p_t) in the teacher's loss (Zhang et al. 2018, eq. 5).
+    """
+
+    trains_teacher: ClassVar[bool] = True
+
+    weight: float = Field(1.0, gt=0, description="γ, on KL(sg p_t ‖ p_s); must not be zero (Zhang et al. 2018: 1)")
+    task_weight: float = Field(1.0, gt=0, description="λ, on the student's own task loss (Zhang et al. 2018: 1)")
+    mutual: bool = Field(False, description="whether the teacher learns from the student too")
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        return total({name: teacher[name].kl(student[name]) for name in teacher})
+
+    def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
+        return self.task_weight * task_loss + self.weight * distillation
+
+    def teacher_loss(self, task_loss: Tensor, student: Responses, teacher: Responses) -> Tensor:
+        if not self.mutual:
+            return task_loss
+        return task_loss + self.weight * total({name: student[name].kl(teacher[name]) for name in student})

@@ -1,0 +1,15 @@
+"""Control: plain output matching."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from methods.base import Method, total
+from tasks.response import Responses
+
+
+class Mimic(Method):
+    """Match the teacher's raw outputs by squared error (Ba & Caruana 2014), beside the task's own objective."""
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        return total({name: teacher[name].mse(student[name]) for name in teacher})

@@ -1,0 +1,28 @@
+"""Temperature distillation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from torch import Tensor
+
+from methods.base import Method, total
+from tasks.response import Responses
+
+
+class Temperature(Method):
+    """Match the teacher's softened response (Hinton et al. 2015; for maps Shu et al. 2021).
+
+    The default objective is task loss + weight · T²·KL. With ``alpha`` it is the classic (1 − α)·task + α·T²·KL:
+    α weights the distillation term, as in RepDistiller's KD; torchdistill's α weights the cross-entropy.
+    """
+
+    temperature: float = Field(4.0, ge=1, description="T, dimensionless (Hinton et al. 2015 use 1 to 20)")
+    alpha: float | None = Field(None, ge=0, le=1, description="weight of the distillation term in the classic form")
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        return total({name: teacher[name].tempered_kl(student[name], self.temperature) for name in teacher})
+
+    def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
+        if self.alpha is None:
+            return super().student_loss(task_loss, distillation)
+        return (1 - self.alpha) * task_loss + self.alpha * distillation

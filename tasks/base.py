@@ -1,0 +1,219 @@
+"""The contract of a task: images, models, and what is good.
+
+A task is made from its settings, and nothing in it changes afterwards but ``judge``. Models are ordinary modules that
+map what ``example_input`` shows to what the user deploys; a model with further trained parts names them in ``parts``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from tasks.response import Events, Response
+
+Role = Literal["teacher", "student"]
+Split = Literal["train", "held_out", "test"]
+Inputs = Mapping[str, Tensor]
+Outputs = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class Frozen(BaseModel):
+    """Settings: immutable, unknown keys refused, every default visible in the record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Folders(Frozen):
+    """Where the images come from; what is not given is embedded or carved out of ``train`` (docs/data.md)."""
+
+    train: Path | None = Field(None, description="folder of training images")
+    held_out: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
+    test: Path | None = Field(None, description="folder to report on; default: a tenth of train")
+
+
+class Recipe(Frozen):
+    """How one role is trained. Adam, cosine decay to zero."""
+
+    steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
+    learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW)")
+    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's decay rates of the moments")
+    augment: bool = Field(False, description="random shifts or flips in training")
+
+
+class TaskSettings(Frozen):
+    """What every task lets a suite set; a task's own settings extend it with ``teacher`` and ``student`` recipes."""
+
+    data: Folders = Folders()
+    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(32, ge=1, description="images a step")
+
+    locations: ClassVar[frozenset[str]] = frozenset({"data"})
+    """Fields that are paths: the digest of what is there identifies a run, not where it lies."""
+
+    def recipe(self, role: Role) -> Recipe:
+        """The recipe of one role, its number of steps filled in."""
+        recipe: Recipe = getattr(self, role)
+        return recipe if recipe.steps else recipe.model_copy(update={"steps": self.steps})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """direction: which way is better. unit: as printed. decimals: as printed. note: what a reader must know of it."""
+
+    direction: Literal["higher", "lower"]
+    unit: str = ""
+    decimals: int = 2
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """metrics: one number a name. items: per-item results where they exist, {metric: {item: value}}."""
+
+    metrics: dict[str, float]
+    items: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Splits(Generic[T]):
+    """Three disjoint parts of one data set."""
+
+    train: T
+    held_out: T
+    test: T
+
+
+class Judge(ABC):
+    """A frozen network that the project trains itself, and a metric or a loss looks through.
+
+    ``config`` is everything that decides its weights, in JSON terms: its hash names the cached file.
+    """
+
+    name: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def config(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def build(self) -> nn.Module: ...
+
+    @abstractmethod
+    def train(self) -> nn.Module:
+        """Train from the config's own seed; the result depends on nothing else."""
+
+
+class Task(ABC):
+    """See the module's docstring; docs/writing-a-task.md walks through one."""
+
+    Settings: ClassVar[type[TaskSettings]]
+    metrics: ClassVar[Mapping[str, Metric]]
+    headline: ClassVar[str]
+    references: ClassVar[tuple[str, ...]]
+    """The classical baselines and floors in every table; the first is what a teacher must beat to be sound."""
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """Network pairs that ship: name -> settings that differ from the defaults."""
+
+    def __init__(self, settings: TaskSettings, device: str = "cpu") -> None:
+        self.settings = settings
+        self.device = torch.device(device)
+        self.judge: nn.Module | None = None
+
+    # -- data ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        """What identifies the data, in JSON terms: the embedded set's name, or digests of her files."""
+
+    @cached_property
+    @abstractmethod
+    def splits(self) -> Splits[Any]:
+        """The data, loaded on first use."""
+
+    @property
+    @abstractmethod
+    def items(self) -> int:
+        """How many training items there are to draw batches from."""
+
+    @abstractmethod
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        """Everything a step needs that is random or read (crop, flip, noise, latent code), for all models alike."""
+
+    # -- models -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def network(self, role: Role) -> nn.Module:
+        """A new network on the CPU, its weights drawn from torch's global generator."""
+
+    def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
+        """What is optimised, each by its own loss: first what is distilled and deployed, then its adversaries."""
+        return {"model": model}
+
+    def learning_rate(self, part: str, rate: float) -> float:
+        """The learning rate of one part, from the recipe's."""
+        return rate
+
+    def deployed(self, model: nn.Module) -> nn.Module:
+        """What a user ships: its size and speed count."""
+        return next(iter(self.parts(model).values()))
+
+    @abstractmethod
+    def example_input(self, batch_size: int) -> Tensor:
+        """A batch for ``deployed`` on the CPU, for latency, compute and export."""
+
+    def judge_recipe(self) -> Judge | None:
+        """The frozen network this task needs in ``judge`` before ``forward`` or ``evaluate``."""
+        return None
+
+    # -- learning -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        """One pass; ``loss`` and ``responses`` both read its outputs."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        """The ground-truth objective of one part. Scalar."""
+
+    @abstractmethod
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        """What the outputs say. ``teacher`` is there where it judges both models (a GAN's discriminator)."""
+
+    @abstractmethod
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        """The teacher's responses on held-out data beside binary ground truth, for the responses that have one."""
+
+    # -- judgement ----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
+
+    @abstractmethod
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        """One of ``references``: a row that no student made. Metrics that it does not define are left out."""
+
+    @abstractmethod
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Rows of a picture grid, {row name: (columns, channels, height, width) in [0, 1]}, from the test split."""
+
+
+def read_only(model: nn.Module) -> nn.Module:
+    """The model in eval mode with no gradient for its weights (gradients still pass through it)."""
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model

@@ -1,0 +1,156 @@
+"""Classification of small images with few labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from tasks.base import Evaluation, Inputs, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.data import folders
+from tasks.data.embedded import LabelledImages
+from tasks.judges.classifier import random_shifts
+from tasks.metrics.images import to_float
+from tasks.networks.classifiers import CNN, MLP
+from tasks.response import Categorical, Events, Response
+
+BATCH = 1000
+
+
+class ClassifierRecipe(Recipe):
+    """A recipe and the network it trains."""
+
+    network: CNN | MLP = Field(discriminator="name")
+
+
+class ClassificationSettings(TaskSettings):
+    """Few labels: where all are at hand, the embedded digits leave a teacher nothing to transfer."""
+
+    labels: int | None = Field(100, ge=2, description="training labels, equally many of each class; null: all")
+    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(64, ge=1, description="images a step")
+    teacher: ClassifierRecipe = ClassifierRecipe(
+        network=CNN(width=32, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
+    )
+    student: ClassifierRecipe = ClassifierRecipe(network=MLP(hidden=(128,)), learning_rate=2e-3)
+
+
+class Classification(Task):
+    """A convolutional teacher trained with shifts; a fully connected student that sees the images as they are."""
+
+    Settings: ClassVar[type[TaskSettings]] = ClassificationSettings
+    settings: ClassificationSettings
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "accuracy": Metric("higher", "%"),
+        "nll": Metric("lower", "nats", 3),
+        "ece": Metric("lower", "%"),
+        "teacher_agreement": Metric("higher", "%"),
+    }
+    headline: ClassVar[str] = "accuracy"
+    references: ClassVar[tuple[str, ...]] = ("nearest centroid",)
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cnn_mlp": {}}
+
+    @classmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        return folders.identity(settings.data, "digits")
+
+    @cached_property
+    def splits(self) -> Splits[LabelledImages]:
+        whole = folders.labelled_splits(self.settings.data)
+        return Splits(few_labels(whole.train, self.settings.labels), whole.held_out, whole.test)
+
+    @property
+    def items(self) -> int:
+        return len(self.splits.train)
+
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        data: LabelledImages = getattr(self.splits, split)
+        images = to_float(data.images[list(indices)])
+        if augment:
+            images = random_shifts(images, rng)
+        return {"images": images.to(self.device), "labels": data.labels[list(indices)].to(self.device)}
+
+    def network(self, role: Role) -> nn.Module:
+        recipe: ClassifierRecipe = getattr(self.settings, role)
+        channels, height, width = self.splits.train.images.shape[1:]
+        return recipe.network.build((channels, height, width), len(self.splits.train.classes))
+
+    def example_input(self, batch_size: int) -> Tensor:
+        return to_float(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"logits": model(inputs["images"])}
+
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        return F.cross_entropy(outputs["logits"], inputs["labels"])
+
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        return {"logits": Categorical(outputs["logits"])}
+
+    @torch.no_grad()
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        held_out = self.splits.held_out
+        outcomes = F.one_hot(held_out.labels, len(held_out.classes)).to(self.device)
+        return {"logits": Events(Categorical(self._logits(teacher, held_out)), outcomes)}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        data: LabelledImages = getattr(self.splits, split)
+        logits, labels = self._logits(model, data), data.labels.to(self.device)
+        right = logits.argmax(1) == labels
+        ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=15)
+        metrics = {
+            "accuracy": 100 * right.double().mean().item(),
+            "nll": F.cross_entropy(logits, labels).item(),
+            "ece": 100 * ece.item(),
+        }
+        if teacher is not model:
+            agreement = logits.argmax(1) == self._logits(teacher, data).argmax(1)
+            metrics["teacher_agreement"] = 100 * agreement.double().mean().item()
+        return Evaluation(
+            metrics,
+            {"accuracy": dict(zip(data.names, right.double().tolist(), strict=True))},
+        )
+
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        """Nearest class mean of the training pixels (scikit-learn's NearestCentroid)."""
+        from sklearn.neighbors import NearestCentroid
+
+        train, data = self.splits.train, getattr(self.splits, split)
+        centroids = NearestCentroid().fit(train.images.flatten(1).numpy(), train.labels.numpy())
+        right = centroids.predict(data.images.flatten(1).numpy()) == data.labels.numpy()
+        items = dict(zip(data.names, right.astype(float).tolist(), strict=True))
+        return Evaluation({"accuracy": 100 * float(right.mean())}, {"accuracy": items})
+
+    @torch.no_grad()
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """The test images that the first model gets wrong or is least sure of; an error has its colours inverted."""
+        data = self.splits.test
+        first = self._logits(next(iter(models.values())), data).log_softmax(1).cpu()
+        hardest = data.subset(first[torch.arange(len(data)), data.labels].argsort()[:12])
+        rows = {"input": to_float(hardest.images)}
+        for name, model in models.items():
+            wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
+            rows[name] = torch.where(wrong[:, None, None, None], 1 - rows["input"], rows["input"])
+        return rows
+
+    def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
+        return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])
+
+
+def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
+    """The same number of items of each class, as far as they go: a fixed subset, the same for every seed."""
+    if labels is None or labels >= len(data):
+        return data
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
+    of_class = [order[data.labels[order] == c].tolist() for c in range(len(data.classes))]
+    rounds = [members[i] for i in range(max(map(len, of_class))) for members in of_class if i < len(members)]
+    return data.subset(torch.tensor(sorted(rounds[:labels])))

@@ -1,0 +1,51 @@
+"""Patches cut from photographs of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tasks.data.folders import DataError
+
+
+def crop_batch(
+    images: Sequence[Tensor], indices: Sequence[int], side: int, rng: torch.Generator, flip: bool = False
+) -> Tensor:
+    """One random square patch of each indexed picture: (batch, channels, side, side), float in [0, 1].
+
+    images: (channels, h, w) uint8, each. flip: also a random left-right flip and transposition.
+    """
+    patches = []
+    for index in indices:
+        image = images[index]
+        height, width = image.shape[-2:]
+        if min(height, width) < side:
+            raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
+        y, x, mirror, transpose = torch.rand(4, generator=rng).tolist()
+        top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
+        patch = image[:, top : top + side, left : left + side]
+        if flip and mirror < 0.5:
+            patch = patch.flip(2)
+        if flip and transpose < 0.5:
+            patch = patch.transpose(1, 2)
+        patches.append(patch)
+    return torch.stack(patches).float() / 255
+
+
+def grid_crops(image: Tensor, side: int, count: int) -> Tensor:
+    """Up to ``count`` patches on a regular grid, for data that must be the same every time: (n, channels, side, side)."""
+    height, width = image.shape[-2:]
+    if min(height, width) < side:
+        raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
+    corners = [(y, x) for y in range(0, height - side + 1, side) for x in range(0, width - side + 1, side)]
+    step = max(1, len(corners) // count)
+    return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners[::step][:count]]).float() / 255
+
+
+def centre_crop(image: Tensor, most: int | None, multiple: int = 1) -> Tensor:
+    """The middle of a picture (channels, h, w): sides at most ``most`` and multiples of ``multiple``."""
+    height, width = (min(side, most or side) // multiple * multiple for side in image.shape[-2:])
+    top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
+    return image[:, top : top + height, left : left + width]

@@ -1,0 +1,106 @@
+"""Real images that ship inside installed packages: nothing is downloaded (docs/data.md has sources and licences)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tasks.base import Splits
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """images: (n, channels, height, width) uint8. labels: (n,) int64. names: one an item."""
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Tensor) -> LabelledImages:
+        names = tuple(self.names[i] for i in indices.tolist())
+        return LabelledImages(self.images[indices], self.labels[indices], self.classes, names)
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """images: one (3, height, width) uint8 tensor a picture, of any size."""
+
+    names: tuple[str, ...]
+    images: tuple[Tensor, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+# (package, file inside it); split by picture, and the two views of one scene (motorcycle) are one picture.
+PHOTOGRAPHS: Splits[tuple[tuple[str, str], ...]] = Splits(
+    train=(
+        ("skimage", "data/coffee.png"),
+        ("skimage", "data/rocket.jpg"),
+        ("skimage", "data/motorcycle_left.png"),
+        ("skimage", "data/hubble_deep_field.jpg"),
+        ("skimage", "data/retina.jpg"),
+        ("skimage", "data/brick.png"),
+        ("skimage", "data/gravel.png"),
+        ("skimage", "data/grass.png"),
+        ("skimage", "data/coins.png"),
+        ("skimage", "data/moon.png"),
+    ),
+    held_out=(
+        ("sklearn", "datasets/images/china.jpg"),
+        ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+    ),
+    test=(
+        ("skimage", "data/astronaut.png"),
+        ("skimage", "data/chelsea.png"),
+        ("skimage", "data/camera.png"),
+        ("sklearn", "datasets/images/flower.jpg"),
+    ),
+)
+STYLE_PICTURE = ("skimage", "data/ihc.png")
+"""Not in any split of the photographs."""
+
+HELD_OUT_DIGITS, TEST_DIGITS = 300, 500
+
+
+def read_picture(package: str, path: str) -> Tensor:
+    """One picture of an installed package as (3, height, width) uint8."""
+    with files(package).joinpath(path).open("rb") as stream, Image.open(stream) as image:
+        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+
+
+@lru_cache(maxsize=1)
+def photographs() -> Splits[Photographs]:
+    """10 + 2 + 4 photographs from scikit-image, scikit-learn and matplotlib."""
+
+    def load(pictures: tuple[tuple[str, str], ...]) -> Photographs:
+        names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
+        return Photographs(names, tuple(read_picture(*picture) for picture in pictures))
+
+    return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.held_out), load(PHOTOGRAPHS.test))
+
+
+@lru_cache(maxsize=1)
+def digits() -> Splits[LabelledImages]:
+    """scikit-learn's digits, 8×8 scans with 17 grey levels: 997 + 300 + 500, drawn once with a fixed seed."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
+    labels = torch.from_numpy(bunch.target.astype(np.int64))
+    everything = LabelledImages(
+        images, labels, tuple(str(digit) for digit in range(10)), tuple(f"digit-{i:04d}" for i in range(len(labels)))
+    )
+    order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
+    test, held_out, train = order.split([TEST_DIGITS, HELD_OUT_DIGITS, len(labels) - TEST_DIGITS - HELD_OUT_DIGITS])
+    return Splits(*(everything.subset(part.sort().values) for part in (train, held_out, test)))

@@ -1,0 +1,178 @@
+"""Generation of small images by adversarial learning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.data import folders
+from tasks.data.embedded import LabelledImages
+from tasks.judges.classifier import ClassifierJudge
+from tasks.metrics.distributions import CLASSIFIER_FID, classifier_distances
+from tasks.metrics.images import to_float
+from tasks.networks.generative import (
+    Adversaries,
+    ConvolutionalGenerator,
+    DenseGenerator,
+    PatchDiscriminator,
+    hinge_discriminator_loss,
+)
+from tasks.response import Bernoulli, Events, Feature, Response
+
+BATCH = 1000
+EVALUATION_SEED = 0
+
+
+class GeneratorRecipe(Recipe):
+    """A recipe and the generator it trains; both roles have the same discriminator."""
+
+    network: ConvolutionalGenerator | DenseGenerator = Field(discriminator="name")
+
+
+class GANSettings(TaskSettings):
+    """Hinge loss (Lim & Ye 2017) against a spectrally normalised patch discriminator."""
+
+    steps: int = Field(600, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(32, ge=1, description="images a step")
+    latent: int = Field(16, ge=1, description="dimensions of the latent code u ~ N(0, I)")
+    samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
+    discriminator_width: int = Field(128, ge=1, description="channels of the discriminator")
+    discriminator_rate: float = Field(2.0, gt=0, description="its learning rate, in units of the generator's")
+    teacher: GeneratorRecipe = GeneratorRecipe(
+        network=DenseGenerator(hidden=(128,)), steps=2500, learning_rate=2e-3, betas=(0.0, 0.9)
+    )
+    student: GeneratorRecipe = GeneratorRecipe(
+        network=DenseGenerator(hidden=(16,)), learning_rate=2e-3, betas=(0.0, 0.9)
+    )
+
+
+class GAN(Task):
+    """Student and teacher are compared through the teacher's discriminator, on images of the same latent codes."""
+
+    Settings: ClassVar[type[TaskSettings]] = GANSettings
+    settings: GANSettings
+    metrics: ClassVar[Mapping[str, Metric]] = CLASSIFIER_FID
+    headline: ClassVar[str] = "classifier_fid"
+    references: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
+
+    @classmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        return folders.identity(settings.data, "digits")
+
+    @cached_property
+    def splits(self) -> Splits[LabelledImages]:
+        return folders.labelled_splits(self.settings.data)
+
+    @property
+    def items(self) -> int:
+        return len(self.splits.train)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        channels, height, width = self.splits.train.images.shape[1:]
+        return channels, height, width
+
+    def judge_recipe(self) -> Judge:
+        identity = self.data_identity(self.settings)
+        return ClassifierJudge(identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
+
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        images = to_float(getattr(self.splits, split).images[list(indices)])
+        latent = torch.randn(len(indices), self.settings.latent, generator=rng)
+        return {"images": images.to(self.device), "latent": latent.to(self.device)}
+
+    def network(self, role: Role) -> nn.Module:
+        recipe: GeneratorRecipe = getattr(self.settings, role)
+        channels, height, _ = self.shape
+        generator = recipe.network.build(self.shape, self.settings.latent)
+        return Adversaries(generator, PatchDiscriminator(channels, height, self.settings.discriminator_width))
+
+    def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
+        adversaries = cast(Adversaries, model)
+        return {"generator": adversaries.generator, "discriminator": adversaries.discriminator}
+
+    def learning_rate(self, part: str, rate: float) -> float:
+        return rate * self.settings.discriminator_rate if part == "discriminator" else rate
+
+    def example_input(self, batch_size: int) -> Tensor:
+        return torch.zeros(batch_size, self.settings.latent)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"images": model(inputs["latent"])}
+
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        discriminator = cast(Adversaries, model).discriminator
+        if part == "discriminator":
+            both = torch.cat([inputs["images"], outputs["images"].detach()])
+            real, fake = discriminator(both)[1].chunk(2)
+            return hinge_discriminator_loss(real, fake)
+        return -cast(Tensor, discriminator(outputs["images"])[1]).mean()
+
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
+            features, logits = discriminator(outputs["images"])
+        return {"features": Feature(features), "patches": Bernoulli(logits.flatten().unsqueeze(1))}
+
+    @torch.no_grad()
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        """Held-out images (1) against the teacher's own (0), patch by patch."""
+        real = to_float(self.splits.held_out.images[:BATCH]).to(self.device)
+        latent = torch.randn(len(real), self.settings.latent, generator=rng).to(self.device)
+        with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
+            features = discriminator(torch.cat([real, teacher(latent)]))[0]
+        rows = Feature(features).evidence()
+        outcomes = (torch.arange(len(rows), device=rows.device) < len(rows) // 2).float().unsqueeze(1)
+        return {"features": Events(Feature(features), outcomes)}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
+        fake = torch.cat([model(batch) for batch in latent.split(BATCH)])
+        return self._distances(fake, split)
+
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        """A Gaussian with the training pixels' mean and covariance, and the training images themselves (the floor)."""
+        train = to_float(self.splits.train.images)
+        if name == "real images (train)":
+            return self._distances(train.to(self.device), split)
+        flat = train.flatten(1).double()
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        # Low-rank sampling: combinations of the centred images have exactly the sample covariance.
+        weights = torch.randn(self.settings.samples, len(flat), generator=rng, dtype=torch.double)
+        gaussian = flat.mean(0) + weights @ (flat - flat.mean(0)) / (len(flat) - 1) ** 0.5
+        gaussian = gaussian.float().clamp(0, 1).view(-1, *self.shape)
+        return self._distances(gaussian.to(self.device), split)
+
+    @torch.no_grad()
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        latent = torch.randn(16, self.settings.latent, generator=rng).to(self.device)
+        rows = {"real": to_float(self.splits.test.images[:16])}
+        return rows | {name: model(latent).cpu() for name, model in models.items()}
+
+    def _distances(self, fake: Tensor, split: Split) -> Evaluation:
+        assert self.judge is not None
+        real = to_float(getattr(self.splits, split).images).to(self.device)
+        return Evaluation(classifier_distances(self.judge, real, fake))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in eval mode for a while: spectral normalisation must not step when a discriminator judges."""
+    training = module.training
+    module.eval()
+    try:
+        yield module
+    finally:
+        module.train(training)

@@ -1,0 +1,67 @@
+"""The classifier on whose features generated images are compared with real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tasks.base import Judge
+from tasks.data.embedded import LabelledImages
+from tasks.networks.classifiers import FeatureClassifier
+
+STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
+
+
+@dataclass(frozen=True)
+class ClassifierJudge(Judge):
+    """Trained on the training split's labels with random shifts. Its accuracy is held by a test."""
+
+    name: ClassVar[str] = "classifier"
+    data: Any
+    preprocessing: str
+    images: Callable[[], LabelledImages]
+    preprocess: Callable[[Tensor], Tensor]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        recipe = {"steps": STEPS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "seed": SEED}
+        return {"judge": self.name, "data": self.data, "preprocessing": self.preprocessing, **recipe}
+
+    def build(self) -> FeatureClassifier:
+        data = self.images()
+        channels, height, width = data.images.shape[1:]
+        return FeatureClassifier((channels, height, width), len(data.classes))
+
+    def train(self) -> nn.Module:
+        data = self.images()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            network = self.build()
+        rng = torch.Generator().manual_seed(SEED)
+        optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
+        images = self.preprocess(data.images)
+        for _ in range(STEPS):
+            indices = torch.randint(len(data), (BATCH_SIZE,), generator=rng)
+            loss = F.cross_entropy(network(random_shifts(images[indices], rng)), data.labels[indices])
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+        return network
+
+
+def random_shifts(images: Tensor, rng: torch.Generator) -> Tensor:
+    """Each image moved by up to an eighth of its side, zeros behind it. (batch, channels, h, w)."""
+    batch, _, height, width = images.shape
+    reach = max(1, min(height, width) // 8)
+    padded = F.pad(images, (reach,) * 4)
+    dy, dx = torch.randint(2 * reach + 1, (2, batch), generator=rng).to(images.device)
+    rows = dy[:, None, None] + torch.arange(height, device=images.device)[None, :, None]
+    columns = dx[:, None, None] + torch.arange(width, device=images.device)[None, None, :]
+    return padded[torch.arange(batch, device=images.device)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)

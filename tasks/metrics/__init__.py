@@ -1,0 +1,1 @@
+"""What several tasks measure by: image quality and distances between sets of images."""

@@ -1,0 +1,63 @@
+"""Image quality as the restoration literature measures it; all images are float in [0, 1]."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+# ITU-R BT.601 as MATLAB's rgb2ycbcr computes it: Y in [16, 235] of 255.
+LUMA_WEIGHTS = (65.481, 128.553, 24.966)
+LUMA_OFFSET = 16.0
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 in [0, 255] -> float in [0, 1]."""
+    return images.float() / 255
+
+
+def to_8_bits(images: Tensor) -> Tensor:
+    """Rounded to the 256 levels of an image file."""
+    return (images.clamp(0, 1) * 255).round() / 255
+
+
+def luma(images: Tensor) -> Tensor:
+    """(..., 3, h, w) RGB -> (..., 1, h, w) luma, rounded to 8 bits as MATLAB does for 8-bit images."""
+    weights = torch.tensor(LUMA_WEIGHTS, device=images.device).view(3, 1, 1)
+    return to_8_bits(((images * weights).sum(-3, keepdim=True) + LUMA_OFFSET) / 255)
+
+
+def grey(images: Tensor) -> Tensor:
+    """(..., 3, h, w) RGB -> (..., 1, h, w) grey (BT.601 weights), rounded to 8 bits; a grey picture stays as it is."""
+    weights = torch.tensor((0.299, 0.587, 0.114), device=images.device).view(3, 1, 1)
+    return to_8_bits((images * weights).sum(-3, keepdim=True))
+
+
+def upscale(images: Tensor, scale: int) -> Tensor:
+    """MATLAB's bicubic imresize by an integer factor; ``antialias`` selects its kernel (a = −0.5)."""
+    return F.interpolate(images, scale_factor=scale, mode="bicubic", antialias=True, align_corners=False)
+
+
+def downscale(images: Tensor, scale: int) -> Tensor:
+    """MATLAB's bicubic imresize by 1/scale, antialiased, rounded to 8 bits; sides must be multiples of ``scale``."""
+    height, width = images.shape[-2] // scale, images.shape[-1] // scale
+    small = F.interpolate(images, size=(height, width), mode="bicubic", antialias=True, align_corners=False)
+    return to_8_bits(small)
+
+
+def shave(images: Tensor, border: int) -> Tensor:
+    """Without ``border`` pixels on each side."""
+    return images[..., border : images.shape[-2] - border, border : images.shape[-1] - border]
+
+
+def psnr(image: Tensor, target: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of one image (1, channels, h, w), clipped to [0, 1]."""
+    return float(peak_signal_noise_ratio(image.clamp(0, 1), target, data_range=1.0))
+
+
+def ssim(image: Tensor, target: Tensor) -> float:
+    """Structural similarity (Wang et al. 2004: 11×11 Gaussian window, σ = 1.5) of one image (1, channels, h, w)."""
+    value = structural_similarity_index_measure(image.clamp(0, 1), target, data_range=1.0)
+    assert isinstance(value, Tensor)
+    return float(value)

@@ -1,0 +1,100 @@
+"""Feed-forward stylisation networks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Frozen
+
+
+class Johnson(Frozen):
+    """Johnson et al. 2016: two strided convolutions, residual blocks, two upsamplings; instance normalisation.
+
+    Upsampling is nearest + convolution in place of transposed convolution (Odena et al. 2016).
+    """
+
+    name: Literal["johnson"] = "johnson"
+    width: int = Field(12, ge=1, description="channels at full resolution, doubled at each halving")
+    blocks: int = Field(3, ge=0, description="residual blocks at a quarter of the resolution")
+    kernel: int = Field(5, ge=1, description="size of the first and last convolution")
+
+    def build(self) -> nn.Module:
+        return Styliser(self.width, self.blocks, self.kernel)
+
+
+def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    return [
+        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="reflect"),
+        nn.InstanceNorm2d(after, affine=True),
+    ]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions and a skip."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*_convolution(width, width, 3), nn.ReLU(), *_convolution(width, width, 3))
+
+    def forward(self, features: Tensor) -> Tensor:
+        out: Tensor = features + self.body(features)
+        return out
+
+
+class Styliser(nn.Module):
+    """(batch, 3, h, w) in [0, 1] -> the same; h and w multiples of 4."""
+
+    def __init__(self, width: int, blocks: int, kernel: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(3, width, kernel),
+            nn.ReLU(),
+            *_convolution(width, 2 * width, 3, 2),
+            nn.ReLU(),
+            *_convolution(2 * width, 4 * width, 3, 2),
+            nn.ReLU(),
+            *(ResidualBlock(4 * width) for _ in range(blocks)),
+            nn.Upsample(scale_factor=2),
+            *_convolution(4 * width, 2 * width, 3),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            *_convolution(2 * width, width, 3),
+            nn.ReLU(),
+            nn.Conv2d(width, 3, kernel, padding=kernel // 2, padding_mode="reflect"),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.body(images)
+        return out
+
+
+class LossNetwork(nn.Module):
+    """A small classifier of patches by the picture they came from; its three inner maps are the features.
+
+    forward: (batch, 3, h, w) in [0, 1] -> {"relu1": (batch, 16, h, w), "relu2": (·, 32, h/2, w/2), "relu3": (·, 64, h/4, w/4)}.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        widths = (16, 32, 64)
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.ReLU())
+            for before, after in zip((3, *widths), widths, strict=False)
+        )
+        self.pool = nn.AvgPool2d(2)
+        self.head = nn.Linear(widths[-1], classes)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features, value = {}, 2 * images - 1
+        for i, stage in enumerate(self.stages, 1):
+            value = features[f"relu{i}"] = stage(value if i == 1 else self.pool(value))
+        return features
+
+    def classify(self, images: Tensor) -> Tensor:
+        """(batch, classes) logits."""
+        out: Tensor = self.head(self.forward(images)["relu3"].mean(dim=(2, 3)))
+        return out

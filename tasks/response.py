@@ -1,0 +1,174 @@
+"""What a model says about one batch, in a form in which two models can be compared.
+
+A task turns a model's output into named responses; a method compares the student's with the teacher's. Neither
+needs to know the other. Reduction everywhere: sum over the event axis, mean over the rest, in nats. The factor that
+keeps the gradients of a tempered divergence on one scale belongs to the kind of response and is applied here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Response(ABC):
+    """Parameters of a distribution over outcomes, or features, for one batch.
+
+    values: logits, means or feature values; the first axis is the batch.
+    """
+
+    values: Tensor
+
+    @abstractmethod
+    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+        """KL(self ‖ other) with both softened by ``temperature`` (> 0), times the kind's gradient factor. Scalar."""
+
+    def kl(self, other: Response) -> Tensor:
+        """KL(self ‖ other) in nats. Scalar."""
+        return self.tempered_kl(other, 1.0)
+
+    def mse(self, other: Response) -> Tensor:
+        """Squared error of the raw parameters, summed over the event axes, mean over the rest. Scalar."""
+        return (self.values - other.values).square().flatten(1).sum(1).mean()
+
+    @abstractmethod
+    def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
+        """What a logistic readout sees: (rows, features), differentiable."""
+
+    def detach(self) -> Response:
+        """The same response behind a stop-gradient."""
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{k: v.detach() if isinstance(v, Tensor) else v for k, v in parts.items()})
+
+
+Responses = Mapping[str, Response]
+
+
+@dataclass(frozen=True)
+class Categorical(Response):
+    """Logits over classes, on the last axis: (batch, ..., classes). Gradient factor T² (Hinton et al. 2015, §2.1)."""
+
+    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+        p = F.log_softmax(self.values / temperature, dim=-1)
+        q = F.log_softmax(other.values / temperature, dim=-1)
+        return temperature**2 * (p.exp() * (p - q)).sum(-1).mean()
+
+    def mse(self, other: Response) -> Tensor:
+        return (self.values - other.values).square().sum(-1).mean()
+
+    def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
+        return F.log_softmax(self.values, dim=-1).flatten(0, -2)
+
+
+@dataclass(frozen=True)
+class Bernoulli(Response):
+    """Logits of independent binary events: (batch, ...); every axis but the first is an event axis. Factor T²."""
+
+    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+        p, q = self.values / temperature, other.values / temperature
+        # KL(σ(p) ‖ σ(q)) = σ(p)·(p − q) − softplus(p) + softplus(q), which never takes the log of a probability.
+        divergence = torch.sigmoid(p) * (p - q) - F.softplus(p) + F.softplus(q)
+        return temperature**2 * divergence.flatten(1).sum(1).mean()
+
+    def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
+        return self.values.flatten(1)
+
+
+@dataclass(frozen=True)
+class Normal(Response):
+    """Diagonal Gaussian: ``values`` is the mean, (batch, dimensions); tempering scales the variance. Factor T.
+
+    With a fixed variance tempering would only rescale the loss, so ``log_variance`` is the model's own output; a task
+    that learns it clamps it.
+    """
+
+    log_variance: Tensor
+
+    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+        if not isinstance(other, Normal):
+            raise TypeError(f"a Normal response cannot be compared with a {type(other).__name__}")
+        ratio = self.log_variance - other.log_variance
+        distance = (self.values - other.values).square() / (temperature * other.log_variance.exp())
+        return temperature * 0.5 * (ratio.exp() - 1 - ratio + distance).flatten(1).sum(1).mean()
+
+    def mse(self, other: Response) -> Tensor:
+        if not isinstance(other, Normal):
+            raise TypeError(f"a Normal response cannot be compared with a {type(other).__name__}")
+        return super().mse(other) + (self.log_variance - other.log_variance).square().flatten(1).sum(1).mean()
+
+    def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
+        return self.values.flatten(1)
+
+
+@dataclass(frozen=True)
+class Feature(Response):
+    """Real-valued maps, (batch, channels, height, width), compared channel by channel over positions. Factor T².
+
+    Each channel becomes a distribution over positions, softmax(v / (s·T)), with s the standard deviation of the
+    channel in *self* (the teacher) over batch and positions (Shu et al. 2021, with the standardisation that makes T
+    mean the same for every map). A spatial softmax cannot see a constant offset: the task loss has to.
+    """
+
+    def scale(self) -> Tensor:
+        """Standard deviation of each channel over batch and positions: (1, channels, 1, 1).
+
+        At least a tenth of the channels' root mean square, or a silent channel would drown all others.
+        """
+        deviation = self.values.std(dim=(0, 2, 3), keepdim=True, correction=0)
+        return deviation.clamp_min(0.1 * deviation.square().mean().sqrt().item()).clamp_min(EPSILON)
+
+    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+        scale = self.scale() * temperature
+        p = F.log_softmax((self.values / scale).flatten(2), dim=-1)
+        q = F.log_softmax((other.values / scale).flatten(2), dim=-1)
+        return temperature**2 * (p.exp() * (p - q)).sum(-1).mean()
+
+    def mse(self, other: Response) -> Tensor:
+        """Mean squared error in units of the teacher's variance: positions are elements of a map, not events."""
+        return ((self.values - other.values) / self.scale()).square().mean()
+
+    def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
+        """(batch · positions, channels); one row an image when pooled; distances to the thresholds when given.
+
+        With K thresholds each value v becomes the K distances v − τ_k: (batch · channels · positions, K).
+        """
+        if thresholds is not None:
+            return self.values.reshape(-1, 1) - thresholds
+        if pooled:
+            return self.values.mean(dim=(2, 3))
+        return self.values.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+@dataclass(frozen=True)
+class Events:
+    """Binary ground-truth outcomes beside a teacher's response, for a logistic readout to be fitted to.
+
+    response: the teacher's response on held-out data.
+    outcomes: (rows, K) in {0, 1}; rows as in ``response.evidence(thresholds, pooled)``.
+    thresholds: (K,) ordinal thresholds τ_k, for a real-valued response.
+    pooled: whether the readout sees each image's mean feature.
+    elementwise: whether outcome k is read from evidence k alone (a slope and an offset for each k) or from all of it.
+    """
+
+    response: Response
+    outcomes: Tensor
+    thresholds: Tensor | None = None
+    pooled: bool = False
+    elementwise: bool = False
+
+
+def ordinal_events(response: Response, truth: Tensor, levels: int) -> Events:
+    """Events 1[truth > τ_k] for a real-valued response, at ``levels`` equally spaced quantiles τ_k of the truth."""
+    flat = truth.flatten()
+    stride = max(1, flat.numel() // 100_000)  # torch.quantile takes at most 16 million values, and needs far fewer
+    quantiles = torch.linspace(0, 1, levels + 2, device=truth.device)[1:-1]
+    thresholds = torch.quantile(flat[::stride], quantiles)
+    return Events(response, (flat.unsqueeze(1) > thresholds).float(), thresholds, elementwise=True)

@@ -1,0 +1,199 @@
+"""Fast style transfer: one network paints every photograph in the style of one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.data import folders
+from tasks.data.crops import centre_crop, crop_batch
+from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
+from tasks.judges.loss_network import PatchClassifierJudge
+from tasks.metrics.images import psnr, to_float
+from tasks.networks.stylisation import Johnson
+from tasks.response import Events, Feature, Response
+
+CONTENT_LAYER = "relu3"
+CROPS_A_PICTURE = 16
+
+
+class StyleRecipe(Recipe):
+    """A recipe and the network it trains."""
+
+    network: Johnson
+
+
+class StyleSettings(TaskSettings):
+    """Johnson et al. 2016: content, Gram style and total variation, through a frozen loss network."""
+
+    locations: ClassVar[frozenset[str]] = frozenset({"data", "style"})
+
+    steps: int = Field(200, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(4, ge=1, description="patches a step")
+    patch: int = Field(48, ge=16, multiple_of=4, description="side of a patch in training, pixels")
+    test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
+    style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
+    content_weight: float = Field(1.0, ge=0, description="factor on the content term")
+    style_weight: float = Field(10.0, ge=0, description="factor on the style term")
+    variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
+    teacher: StyleRecipe = StyleRecipe(
+        network=Johnson(width=8, blocks=2), steps=800, learning_rate=1e-3, augment=True
+    )
+    student: StyleRecipe = StyleRecipe(network=Johnson(width=3, blocks=0), learning_rate=2e-3, augment=True)
+
+
+class StyleTransfer(Task):
+    """The responses are the loss network's features of the stylised image, compared over positions."""
+
+    Settings: ClassVar[type[TaskSettings]] = StyleSettings
+    settings: StyleSettings
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "objective": Metric("lower", "", 3),
+        "content": Metric("lower", "", 3),
+        "gram_style": Metric("lower", "", 3),
+        "teacher_psnr": Metric("higher", "dB"),
+    }
+    headline: ClassVar[str] = "objective"
+    references: ClassVar[tuple[str, ...]] = ("unchanged photograph",)
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"johnson": {}}
+
+    @classmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        assert isinstance(settings, StyleSettings)
+        style = folders.file_digest(settings.style) if settings.style else "/".join(STYLE_PICTURE)
+        return {"photographs": folders.identity(settings.data, "photographs"), "style": style}
+
+    @cached_property
+    def splits(self) -> Splits[Photographs]:
+        return folders.photograph_splits(self.settings.data)
+
+    @property
+    def items(self) -> int:
+        return len(self.splits.train)
+
+    @cached_property
+    def style_picture(self) -> Tensor:
+        """(3, h, w) uint8, sides at most 256."""
+        picture = folders.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
+        return centre_crop(picture, 256, 4)
+
+    def judge_recipe(self) -> Judge:
+        identity = self.data_identity(self.settings)
+        return PatchClassifierJudge(identity, lambda: (*self.splits.train.images, self.style_picture))
+
+    @cached_property
+    def _style_grams(self) -> dict[str, Tensor]:
+        with torch.no_grad():
+            return {k: gram(v) for k, v in self._features(to_float(self.style_picture)[None].to(self.device)).items()}
+
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        assert self.judge is not None
+        features: dict[str, Tensor] = self.judge(images)
+        return features
+
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        images = getattr(self.splits, split).images
+        return self._inputs(crop_batch(images, indices, self.settings.patch, rng, flip=augment).to(self.device))
+
+    @torch.no_grad()
+    def _inputs(self, photographs: Tensor) -> Inputs:
+        return {"photographs": photographs, "content": self._features(photographs)[CONTENT_LAYER]}
+
+    def network(self, role: Role) -> nn.Module:
+        recipe: StyleRecipe = getattr(self.settings, role)
+        return recipe.network.build()
+
+    def example_input(self, batch_size: int) -> Tensor:
+        """128×128 pixels."""
+        return torch.linspace(0, 1, 3 * 128 * 128).view(1, 3, 128, 128).repeat(batch_size, 1, 1, 1)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        stylised = model(inputs["photographs"])
+        return {"stylised": stylised, "features": self._features(stylised)}
+
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        terms = self._terms(inputs, outputs)
+        weights = self.settings
+        return (
+            weights.content_weight * terms["content"]
+            + weights.style_weight * terms["gram_style"]
+            + weights.variation_weight * terms["variation"]
+        )
+
+    def _terms(self, inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
+        """Unit-free: content and Gram errors relative to the energy of what they should equal."""
+        features, content = outputs["features"], inputs["content"]
+        style = [
+            (gram(features[layer]) - wanted).square().sum(dim=(1, 2)) / wanted.square().sum()
+            for layer, wanted in self._style_grams.items()
+        ]
+        image = outputs["stylised"]
+        variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()).sqrt()
+        return {
+            "content": (features[CONTENT_LAYER] - content).square().mean() / content.square().mean(),
+            "gram_style": torch.stack(style).sum(0).mean(),
+            "variation": variation,
+        }
+
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        return {layer: Feature(values) for layer, values in outputs["features"].items()}
+
+    @torch.no_grad()
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        """Stylised (1) against unchanged (0) held-out patches, by their mean features."""
+        indices = list(range(len(self.splits.held_out))) * CROPS_A_PICTURE
+        inputs = self.shared_inputs(indices[:256], rng, split="held_out")
+        stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
+        count = len(inputs["photographs"])
+        outcomes = (torch.arange(2 * count, device=self.device) < count).float().unsqueeze(1)
+        return {
+            layer: Events(Feature(torch.cat([stylised[layer], plain[layer]])), outcomes, pooled=True)
+            for layer in stylised
+        }
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        return self._judge_pictures(model, teacher, split)
+
+    @torch.no_grad()
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        return self._judge_pictures(nn.Identity(), None, split)
+
+    def _judge_pictures(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
+        data: Photographs = getattr(self.splits, split)
+        items: dict[str, dict[str, float]] = {metric: {} for metric in self.metrics}
+        for name, image in zip(data.names, data.images, strict=True):
+            photograph = to_float(centre_crop(image, self.settings.test_side, 4))[None].to(self.device)
+            inputs = self._inputs(photograph)
+            outputs = self.forward(model, inputs)
+            terms = self._terms(inputs, outputs)
+            items["objective"][name] = self.loss(model, inputs, outputs, "model").item()
+            items["content"][name] = terms["content"].item()
+            items["gram_style"][name] = terms["gram_style"].item()
+            if teacher is not None and teacher is not model:
+                items["teacher_psnr"][name] = psnr(outputs["stylised"], teacher(photograph).clamp(0, 1))
+        found = {metric: values for metric, values in items.items() if values}
+        return Evaluation({metric: sum(v.values()) / len(v) for metric, v in found.items()}, found)
+
+    @torch.no_grad()
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.images[:4]]
+        side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
+        photographs = torch.stack([centre_crop(image, side) for image in cut])
+        rows = {"photograph": photographs}
+        return rows | {name: model(photographs.to(self.device)).cpu() for name, model in models.items()}
+
+
+def gram(features: Tensor) -> Tensor:
+    """(batch, channels, h, w) -> (batch, channels, channels), divided by the number of positions."""
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[2]

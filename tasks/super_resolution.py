@@ -1,0 +1,145 @@
+"""Single-image super-resolution on luma."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Evaluation, Inputs, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.data import folders
+from tasks.data.crops import centre_crop, crop_batch, grid_crops
+from tasks.data.embedded import Photographs
+from tasks.metrics.images import downscale, luma, psnr, shave, ssim, to_float, upscale
+from tasks.networks.restoration import FSRCNN, SuperResolver
+from tasks.response import Events, Feature, Response, ordinal_events
+
+CROPS_A_PICTURE = 16
+THRESHOLDS = 7
+
+
+class SuperResolutionRecipe(Recipe):
+    """A recipe and the network it trains."""
+
+    network: FSRCNN
+
+
+class SuperResolutionSettings(TaskSettings):
+    """Inputs are made from the originals by MATLAB's antialiased bicubic kernel, rounded to 8 bits."""
+
+    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(8, ge=1, description="patches a step")
+    scale: int = Field(2, ge=2, le=4, description="factor in each direction")
+    patch: int = Field(16, ge=4, description="side of an input patch in training, pixels")
+    teacher: SuperResolutionRecipe = SuperResolutionRecipe(
+        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=3000, learning_rate=3e-3, augment=True
+    )
+    student: SuperResolutionRecipe = SuperResolutionRecipe(
+        network=FSRCNN(features=4, shrunk=3, mappings=1), learning_rate=5e-3, augment=True
+    )
+
+
+class SuperResolution(Task):
+    """The response is the residual r = ŷ − bicubic(x), compared over positions."""
+
+    Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
+    settings: SuperResolutionSettings
+    metrics: ClassVar[Mapping[str, Metric]] = {"psnr": Metric("higher", "dB"), "ssim": Metric("higher", "", 4)}
+    headline: ClassVar[str] = "psnr"
+    references: ClassVar[tuple[str, ...]] = ("bicubic",)
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fsrcnn_x2": {"scale": 2}, "fsrcnn_x3": {"scale": 3}}
+
+    @classmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        return folders.identity(settings.data, "photographs")
+
+    @cached_property
+    def splits(self) -> Splits[Photographs]:
+        """The photographs' luma, (1, h, w) uint8 each, sides cut to multiples of the scale."""
+        whole = folders.photograph_splits(self.settings.data)
+
+        def convert(photographs: Photographs) -> Photographs:
+            cut = (centre_crop(image, None, self.settings.scale) for image in photographs.images)
+            lumas = ((luma(to_float(image)) * 255).round().to(torch.uint8) for image in cut)
+            return Photographs(photographs.names, tuple(lumas))
+
+        return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+
+    @cached_property
+    def variance(self) -> float:
+        """Of the true residual on the training pictures: the unit of the loss."""
+        crops = torch.cat([grid_crops(image, self._side, CROPS_A_PICTURE) for image in self.splits.train.images])
+        return (crops - upscale(downscale(crops, self.settings.scale), self.settings.scale)).var().item()
+
+    @property
+    def _side(self) -> int:
+        return self.settings.patch * self.settings.scale
+
+    @property
+    def items(self) -> int:
+        return len(self.splits.train)
+
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        images = getattr(self.splits, split).images
+        return self._inputs(crop_batch(images, indices, self._side, rng, flip=augment).to(self.device))
+
+    def _inputs(self, target: Tensor) -> Inputs:
+        low = downscale(target, self.settings.scale)
+        return {"low": low, "bicubic": upscale(low, self.settings.scale), "target": target}
+
+    def network(self, role: Role) -> nn.Module:
+        recipe: SuperResolutionRecipe = getattr(self.settings, role)
+        return recipe.network.build(self.settings.scale)
+
+    def example_input(self, batch_size: int) -> Tensor:
+        """64×64 pixels."""
+        return torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64).repeat(batch_size, 1, 1, 1)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"residual": cast(SuperResolver, model).residual(inputs["low"])}
+
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        """½ · squared error in units of the true residual's variance: a Normal's nats, up to a constant, a pixel."""
+        error = inputs["bicubic"] + outputs["residual"] - inputs["target"]
+        return 0.5 * error.square().mean() / self.variance
+
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        return {"residual": Feature(outputs["residual"])}
+
+    @torch.no_grad()
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        crops = [grid_crops(image, self._side, CROPS_A_PICTURE) for image in self.splits.held_out.images]
+        inputs = self._inputs(torch.cat(crops).to(self.device))
+        response = Feature(self.forward(teacher, inputs)["residual"])
+        return {"residual": ordinal_events(response, inputs["target"] - inputs["bicubic"], THRESHOLDS)}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        return self._quality(model, split)
+
+    @torch.no_grad()
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        return self._quality(lambda low: upscale(low, self.settings.scale), split)
+
+    @torch.no_grad()
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.images[:4]])
+        inputs = self._inputs(target)
+        rows = {"original": target, "bicubic": inputs["bicubic"]}
+        return rows | {name: model(inputs["low"].to(self.device)).cpu().clamp(0, 1) for name, model in models.items()}
+
+    def _quality(self, model: Any, split: Split) -> Evaluation:
+        """Picture by picture, the border shaved by the scale."""
+        data: Photographs = getattr(self.splits, split)
+        items: dict[str, dict[str, float]] = {"psnr": {}, "ssim": {}}
+        for name, image in zip(data.names, data.images, strict=True):
+            inputs = self._inputs(to_float(image).unsqueeze(0).to(self.device))
+            restored, target = (shave(x, self.settings.scale) for x in (model(inputs["low"]), inputs["target"]))
+            items["psnr"][name], items["ssim"][name] = psnr(restored, target), ssim(restored, target)
+        return Evaluation({metric: sum(v.values()) / len(v) for metric, v in items.items()}, items)

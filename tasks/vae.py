@@ -1,0 +1,206 @@
+"""Generation of small binary images by a variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.data import folders
+from tasks.data.embedded import LabelledImages
+from tasks.judges.classifier import ClassifierJudge
+from tasks.metrics.distributions import CLASSIFIER_FID, classifier_distances
+from tasks.networks.generative import VAE as VAENetwork
+from tasks.networks.generative import VariationalAutoencoder
+from tasks.response import Bernoulli, Events, Normal, Response
+
+BATCH = 500
+EVALUATION_SEED = 0
+
+
+class VAERecipe(Recipe):
+    """A recipe and the network it trains."""
+
+    network: VAENetwork
+
+
+class VAESettings(TaskSettings):
+    """Kingma & Welling 2014, on pixels binarised at the middle grey level."""
+
+    steps: int = Field(1000, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(64, ge=1, description="images a step")
+    latent: int = Field(8, ge=1, description="dimensions of the latent code, the same for teacher and student")
+    importance_samples: int = Field(50, ge=1, description="K of the IWAE bound (Burda et al. 2016)")
+    samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
+    teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), learning_rate=2e-3)
+    student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
+
+
+class VAE(Task):
+    """Teacher and student see one noise ε, and are compared by their pixels and by their posteriors."""
+
+    Settings: ClassVar[type[TaskSettings]] = VAESettings
+    settings: VAESettings
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "neg_elbo": Metric("lower", "nats"),
+        "neg_iwae": Metric("lower", "nats"),
+        "reconstruction_psnr": Metric("higher", "dB"),
+        **CLASSIFIER_FID,
+    }
+    headline: ClassVar[str] = "neg_elbo"
+    references: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
+
+    @classmethod
+    def data_identity(cls, settings: TaskSettings) -> Any:
+        return folders.identity(settings.data, "digits")
+
+    @cached_property
+    def splits(self) -> Splits[LabelledImages]:
+        return folders.labelled_splits(self.settings.data)
+
+    @property
+    def items(self) -> int:
+        return len(self.splits.train)
+
+    def judge_recipe(self) -> Judge:
+        identity = self.data_identity(self.settings)
+        return ClassifierJudge(identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
+
+    def shared_inputs(
+        self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
+    ) -> Inputs:
+        images = binarise(getattr(self.splits, split).images[list(indices)])
+        noise = torch.randn(len(indices), self.settings.latent, generator=rng)
+        return {"images": images.to(self.device), "noise": noise.to(self.device)}
+
+    def network(self, role: Role) -> nn.Module:
+        recipe: VAERecipe = getattr(self.settings, role)
+        channels, height, width = self.splits.train.images.shape[1:]
+        return recipe.network.build((channels, height, width), self.settings.latent)
+
+    def example_input(self, batch_size: int) -> Tensor:
+        return binarise(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        autoencoder = cast(VariationalAutoencoder, model)
+        mean, log_variance = autoencoder.encode(inputs["images"])
+        latent = mean + (0.5 * log_variance).exp() * inputs["noise"]
+        return {"pixels": autoencoder.decode(latent), "mean": mean, "log_variance": log_variance}
+
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+        """−ELBO in nats an image."""
+        return (_distortion(outputs, inputs) + _rate(outputs)).mean()
+
+    def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
+        return {
+            "pixels": Bernoulli(outputs["pixels"]),
+            "posterior": Normal(outputs["mean"], outputs["log_variance"]),
+        }
+
+    @torch.no_grad()
+    def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
+        held_out = self.splits.held_out
+        inputs = self.shared_inputs(range(len(held_out)), rng, split="held_out")
+        pixels = Bernoulli(self.forward(teacher, inputs)["pixels"])
+        return {"pixels": Events(pixels, inputs["images"].flatten(1), elementwise=True)}
+
+    @torch.no_grad()
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        autoencoder = cast(VariationalAutoencoder, model)
+        data: LabelledImages = getattr(self.splits, split)
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        elbos, bounds, errors = [], [], []
+        for start in range(0, len(data), BATCH):
+            indices = range(start, min(start + BATCH, len(data)))
+            log_weights, mean_elbo = [], []
+            for _ in range(self.settings.importance_samples):
+                inputs = self.shared_inputs(indices, rng, split=split)
+                outputs = self.forward(model, inputs)
+                mean_elbo.append(-_distortion(outputs, inputs) - _rate(outputs))
+                log_weights.append(_log_weight(outputs, inputs))
+            elbos.append(torch.stack(mean_elbo).mean(0))
+            bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
+            errors.append((autoencoder(inputs["images"]) - inputs["images"]).square().flatten(1).mean(1))
+        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
+        uniform = torch.Generator().manual_seed(EVALUATION_SEED)
+        samples = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
+        samples = torch.bernoulli(samples, generator=uniform).to(self.device)
+        elbo = torch.cat(elbos).double()
+        psnr = -10 * torch.cat(errors).double().clamp_min(1e-10).log10()
+        assert self.judge is not None
+        real = binarise(data.images).to(self.device)
+        return Evaluation(
+            {
+                "neg_elbo": -elbo.mean().item(),
+                "neg_iwae": -torch.cat(bounds).double().mean().item(),
+                "reconstruction_psnr": psnr.mean().item(),
+                **classifier_distances(self.judge, real, samples),
+            },
+            {"neg_elbo": dict(zip(data.names, (-elbo).tolist(), strict=True))},
+        )
+
+    def reference(self, name: str, split: Split = "test") -> Evaluation:
+        """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
+        assert self.judge is not None
+        train, data = binarise(self.splits.train.images).double(), getattr(self.splits, split)
+        real = binarise(data.images).to(self.device)
+        if name == "real images (train)":
+            return Evaluation(classifier_distances(self.judge, real, train.float().to(self.device)))
+        frequency = (train.sum(0) + 1) / (len(train) + 2)
+        images = binarise(data.images).double()
+        nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        samples = torch.bernoulli(frequency.expand(self.settings.samples, -1, -1, -1), generator=rng).float()
+        return Evaluation(
+            {"neg_elbo": nll.mean().item(), "neg_iwae": nll.mean().item()}
+            | classifier_distances(self.judge, real, samples.to(self.device)),
+            {"neg_elbo": dict(zip(data.names, nll.tolist(), strict=True))},
+        )
+
+    @torch.no_grad()
+    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Eight reconstructions, then eight samples of the prior (pixel probabilities)."""
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        images = binarise(self.splits.test.images[:16])
+        latent = torch.randn(8, self.settings.latent, generator=rng).to(self.device)
+        rows = {"real": images}
+        for name, model in models.items():
+            autoencoder = cast(VariationalAutoencoder, model)
+            sampled = torch.sigmoid(autoencoder.decode(latent))
+            rows[name] = torch.cat([autoencoder(images[:8].to(self.device)), sampled]).cpu()
+        return rows
+
+
+def binarise(images: Tensor) -> Tensor:
+    """uint8 -> float in {0, 1}."""
+    return (images >= 128).float()
+
+
+def _distortion(outputs: Outputs, inputs: Inputs) -> Tensor:
+    """−log p(x given z) in nats, one an image."""
+    loss = F.binary_cross_entropy_with_logits(outputs["pixels"], inputs["images"], reduction="none")
+    return loss.flatten(1).sum(1)
+
+
+def _rate(outputs: Outputs) -> Tensor:
+    """KL(q(z given x) ‖ N(0, I)) in nats, one an image."""
+    mean, log_variance = outputs["mean"], outputs["log_variance"]
+    kl: Tensor = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+    return kl
+
+
+def _log_weight(outputs: Outputs, inputs: Inputs) -> Tensor:
+    """log p(x, z) − log q(z given x) at the sampled z = μ + σ·ε, one an image (Burda et al. 2016, eq. 8)."""
+    noise, mean, log_variance = inputs["noise"], outputs["mean"], outputs["log_variance"]
+    latent = mean + (0.5 * log_variance).exp() * noise
+    log_prior_over_posterior = 0.5 * (noise.square() - latent.square() + log_variance).sum(1)
+    result: Tensor = log_prior_over_posterior - _distortion(outputs, inputs)
+    return result
