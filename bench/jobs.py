@@ -95,7 +95,8 @@ def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
 
 def _train_judge(job: Job) -> list[Record]:
     if not (path := judge_path(job.cache, job.pair)).exists():
-        assert (recipe := job.pair.build().judge_recipe()) is not None
+        recipe = job.pair.build().judge_recipe()
+        assert recipe is not None
         save_weights(path, recipe.train())
     return []
 

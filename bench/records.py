@@ -123,7 +123,7 @@ class Store:
         version = content["schema_version"]
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise UserError(
-                f"{path}: schema_version: {version} is newer than this program understands (allowed: 1 to {SCHEMA_VERSION})"
+                f"{path}: schema_version: {version} is not one that this program reads (allowed: 1 to {SCHEMA_VERSION})"
             )
         try:
             return Record.model_validate(content)
@@ -157,8 +157,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
+            temporary.chmod(0o644)
+            temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise

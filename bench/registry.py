@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from bench.errors import UserError, did_you_mean
 
@@ -61,15 +61,17 @@ class Registry(Generic[T]):
             ]
             if len(found) != 1:
                 raise UserError(f"{module.__file__} must define one {self.base}, and defines {len(found)}")
-            return found[0]
+            return cast(type[T], found[0])
         point = self.registered[name]
         try:
             loaded = point.load()
         except Exception as error:  # another package's import can fail in any way
             raise UserError(f"{self.kind} {name!r} ({point.value}) cannot be imported: {error}") from error
         if not (inspect.isclass(loaded) and issubclass(loaded, base)):
-            raise UserError(f"{self.kind} {name!r} ({point.value}) is not a subclass of {self.package}.base.{self.base}")
-        return loaded  # type: ignore[no-any-return]
+            raise UserError(
+                f"{self.kind} {name!r} ({point.value}) is not a subclass of {self.package}.base.{self.base}"
+            )
+        return cast(type[T], loaded)
 
 
 METHODS: Registry[Method] = Registry("method", "methods", "Method")
@@ -92,6 +94,8 @@ def code_digest(cls: type[Any]) -> str:
     paths |= {bench.training.__file__, importlib.import_module("tasks.response").__file__}
     if any(c.__module__ == "tasks.base" for c in classes):
         (root,) = map(Path, tasks.__path__)
-        paths |= {str(path) for folder in ("data", "networks", "judges", "metrics") for path in (root / folder).glob("*.py")}
+        paths |= {
+            str(path) for folder in ("data", "networks", "judges", "metrics") for path in (root / folder).glob("*.py")
+        }
     contents = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if path)
     return hashlib.sha256("".join(contents).encode()).hexdigest()

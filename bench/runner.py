@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 
 from bench.errors import UserError
+from bench.estimate import seconds_of, wall_seconds
 from bench.executors import local
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
 from bench.records import Latency, Record, Store
+from bench.report.manifest import expect
+from bench.report.summary import Expected
 from bench.suite import Cell, Pair, Suite, cells
 from bench.training import describe
 from tasks.base import Role
+from tasks.data.folders import DataError
 
 
 class Listener(Protocol):
@@ -82,14 +86,16 @@ def run(
     listener: Listener | None = None,
 ) -> Plan:
     """Run what is missing. Returns the plan as it stands afterwards; failed cells are in it, with their records."""
-    listener, workers = listener or Silent(), workers or (1 if suite.device != "cpu" else local.cores())
+    listener, workers = listener or Silent(), workers or default_workers(suite)
     if workers < 1:
         raise UserError(f"--workers: {workers} is out of range (allowed: 1 and more)")
     if suite.device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device: {suite.device!r} cannot be used, torch sees no CUDA device (allowed here: 'cpu')")
     index = suite.device.partition(":")[2]
     if index and int(index) >= torch.cuda.device_count():
-        raise UserError(f"device: {suite.device!r} is not there (allowed: cuda:0 to cuda:{torch.cuda.device_count() - 1})")
+        raise UserError(
+            f"device: {suite.device!r} is not there (allowed: cuda:0 to cuda:{torch.cuda.device_count() - 1})"
+        )
     todo = plan(suite, out)
     if todo.other and not overwrite:
         raise UserError(_difference(todo))
@@ -99,17 +105,35 @@ def run(
         return todo
     try:
         _run_jobs(todo, out, cache or out / "cache", workers, listener)
+    except DataError as error:
+        raise UserError(str(error)) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise UserError(f"{out}: cannot be written: {error.strerror or error}{where}; what was finished is kept") from error
+        raise UserError(
+            f"{out}: cannot be written: {error.strerror or error}{where}; what was finished is kept"
+        ) from error
     return plan(suite, out)
+
+
+def estimate(todo: Plan, workers: int | None = None, cache: Path | None = None) -> tuple[float, int]:
+    """About how many seconds the rest of a plan takes, and on how many workers."""
+    workers = workers or default_workers(todo.suite)
+    costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
+    return wall_seconds(costs, workers), workers
+
+
+def default_workers(suite: Suite) -> int:
+    """A core each; a single one for a GPU."""
+    return local.cores() if suite.device == "cpu" else 1
 
 
 def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listener) -> None:
     _probe(out)
     _probe(cache)
     store = Store(out)
-    jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve())}
+    expect(out, [Expected(c.pair.task, c.pair.pair, c.kind, c.label, c.seed) for c in todo.cells])
+    latencies = _latencies(todo, out)
+    jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
     listener.planned(list(jobs.values()))
     events = local.run(list(jobs.values()), execute, workers)
     try:
@@ -138,71 +162,61 @@ def _probe(folder: Path) -> None:
     probe.unlink()
 
 
-def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
-    """Judges, then teachers and references, then groups: one group a (task, pair, seed)."""
-    suite, jobs = todo.suite, dict[str, Job]()
-    latencies = _latencies(todo, out)
-    wanted: dict[tuple[Pair, str, int], list[Cell]] = {}
+def _jobs(
+    todo: Plan, out: Path, cache: Path, latencies: Mapping[tuple[Pair, Role], Latency] | None = None
+) -> list[Job]:
+    """Judges, then teachers and references, then groups of students: one a (task, pair, seed)."""
+    known = latencies or {}
+    jobs: dict[str, Job] = {}
+    trained: dict[str, str] = {}  # teacher's hash -> the job that trains it: equal teachers are trained once
+    by_pair: dict[Pair, list[Cell]] = {}
     for cell in todo.to_do:
-        wanted.setdefault((cell.pair, cell.kind, cell.seed), []).append(cell)
-    for (pair, kind, seed), members in wanted.items():
-        common = {"pair": pair, "teachers": suite.teachers, "out": out, "cache": cache}
-        name, judge = f"{pair.task}/{pair.pair}", None
-        if pair.judge_hash is not None:
-            judge = f"judge {pair.judge_hash[:8]}"
-            jobs.setdefault(judge, Job(judge, "judge", cells=(), **common))  # type: ignore[arg-type]
-        needs = (judge,) if judge else ()
-        if kind == "reference":
-            key = f"references {name}"
-            jobs[key] = Job(key, "reference", cells=tuple(members), needs=needs, **common)  # type: ignore[arg-type]
-            continue
-        teacher_seed = members[0].teacher_seed
-        # Two pairs with an equal teacher share one training; each pair has its own record.
-        trains = f"teacher {pair.teacher_hash(teacher_seed)[:8]}"
-        teacher = f"teacher {name} seed {teacher_seed}"
-        cell = tuple(members) if kind == "teacher" else ()
-        if teacher not in jobs or cell:
-            first = next((j.id for j in jobs.values() if j.kind == "teacher" and j.id != teacher and trains == _key(j)), None)
-            jobs[teacher] = Job(
-                teacher, "teacher", cells=cell, needs=(*needs, *((first,) if first else ())),
-                latency=latencies.get((pair, "teacher")), teacher_seed=teacher_seed, **common,  # type: ignore[arg-type]
-            )
-        if kind == "student":
-            key = f"students {name} seed {seed}"
-            jobs[key] = Job(
-                key, "group", cells=tuple(members), needs=(teacher,),
-                latency=latencies.get((pair, "student")), teacher_seed=teacher_seed, **common,  # type: ignore[arg-type]
-            )
-    for job in list(jobs.values()):
-        done = (job.kind == "judge" and judge_path(cache, job.pair).exists()) or (
-            job.kind == "teacher" and not job.cells and teacher_path(cache, job.pair, job.teacher_seed).exists()
-        )
-        if done:
-            del jobs[job.id]
-    return [replace(job, needs=tuple(need for need in job.needs if need in jobs)) for job in jobs.values()]
+        by_pair.setdefault(cell.pair, []).append(cell)
 
+    def add(id_: str, kind: Literal["judge", "teacher", "reference", "group"], pair: Pair, **more: Any) -> str:
+        jobs[id_] = Job(id_, kind, pair, teachers=todo.suite.teachers, out=out, cache=cache, **more)
+        return id_
 
-def _key(job: Job) -> str:
-    return f"teacher {job.pair.teacher_hash(job.teacher_seed)[:8]}"
+    for pair, members in by_pair.items():
+        name = f"{pair.task}/{pair.pair}"
+        needs: tuple[str, ...] = ()
+        if pair.judge_hash is not None and not judge_path(cache, pair).exists():
+            needs = (add(f"judge {pair.judge_hash[:8]}", "judge", pair, cells=()),)
+        if references := tuple(cell for cell in members if cell.kind == "reference"):
+            add(f"references {name}", "reference", pair, cells=references, needs=needs)
+        for seed in sorted({cell.teacher_seed for cell in members if cell.kind != "reference"}):
+            mine = tuple(cell for cell in members if cell.kind == "teacher" and cell.seed == seed)
+            key = pair.teacher_hash(seed)
+            before = needs
+            if mine or not teacher_path(cache, pair, seed).exists():
+                before = (*needs, *((trained[key],) if key in trained else ()))
+                latency_ = known.get((pair, "teacher"))
+                id_ = f"teacher {name} seed {seed}"
+                before = (add(id_, "teacher", pair, cells=mine, needs=before, latency=latency_, teacher_seed=seed),)
+                trained.setdefault(key, id_)
+            students: dict[int, list[Cell]] = {}
+            for cell in members:
+                if cell.kind == "student" and cell.teacher_seed == seed:
+                    students.setdefault(cell.seed, []).append(cell)
+            for student_seed, group in students.items():
+                id_, latency_ = f"students {name} seed {student_seed}", known.get((pair, "student"))
+                cells_ = tuple(group)
+                add(id_, "group", pair, cells=cells_, needs=before, latency=latency_, teacher_seed=seed)
+    return list(jobs.values())
 
 
 def _latencies(todo: Plan, out: Path) -> dict[tuple[Pair, Role], Latency]:
-    """One latency an architecture, measured now, while nothing trains; or as this machine measured it before."""
-    before: dict[tuple[str, str, str], Latency] = {}
-    if (out / "records").is_dir():
-        for record in Store(out):
-            if record.latency is not None and record.environment == environment():
-                role = "teacher" if record.kind == "teacher" else "student"
-                before[record.task, record.pair, role] = record.latency
-    settle_process()
+    """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
     found: dict[tuple[Pair, Role], Latency] = {}
+    store = Store(out)
+    for cell in todo.finished:
+        record = store.find(cell.path)
+        if cell.kind != "reference" and record and record.latency and record.environment == environment():
+            found[cell.pair, cell.kind] = record.latency
+    settle_process()
     for cell in todo.to_do:
-        if cell.kind == "reference":
-            continue
-        role: Role = cell.kind
-        if (key := (cell.pair, role)) not in found:
-            known = before.get((cell.pair.task, cell.pair.pair, role))
-            found[key] = known or latency(*untrained(cell.pair, role), device=cell.pair.device)
+        if cell.kind != "reference" and (cell.pair, cell.kind) not in found:
+            found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind), device=cell.pair.device)
     return found
 
 
@@ -212,9 +226,9 @@ def _difference(todo: Plan) -> str:
     mine, theirs = _flat(cell.config), _flat(record.config)
     field_ = next((key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)), "?")
     return (
-        f"{todo.out / cell.path}: {field_}: made with {_short(theirs.get(field_))}, asked for {_short(mine.get(field_))} "
-        f"({len(todo.other)} of {len(todo.cells)} records are of another configuration; choose another folder with --out, "
-        "or --overwrite)"
+        f"{todo.out / cell.path}: {field_}: made with {_short(theirs.get(field_))}, asked for "
+        f"{_short(mine.get(field_))} ({len(todo.other)} of {len(todo.cells)} records are of another configuration; "
+        "choose another folder with --out, or --overwrite)"
     )
 
 
@@ -226,4 +240,6 @@ def _short(value: object) -> str:
 def _flat(config: object, prefix: str = "") -> dict[str, object]:
     if not isinstance(config, dict):
         return {prefix: config}
-    return {k: v for key, value in config.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()}
+    return {
+        k: v for key, value in config.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()
+    }

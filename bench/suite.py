@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -72,6 +72,10 @@ class Pair:
     settings: TaskSettings
     device: str
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: the fields, not what was computed from them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     def build(self) -> Task:
         """The task, its data not yet loaded, its judge not yet there."""
         return TASKS.get(self.task)(self.settings, self.device)
@@ -122,9 +126,11 @@ class Cell:
     @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
-        folder = self.label if self.kind != "reference" else "reference-" + "".join(
-            c if c.isalnum() else "-" for c in self.label
-        ).strip("-")
+        folder = (
+            self.label
+            if self.kind != "reference"
+            else "reference-" + "".join(c if c.isalnum() else "-" for c in self.label).strip("-")
+        )
         return Path("records", self.pair.task, self.pair.pair, folder, f"seed-{self.seed}.json")
 
     @cached_property
@@ -244,7 +250,11 @@ def cells(suite: Suite, source: str = "suite") -> list[Cell]:
         methods = {}
         for name in suite.methods:
             values = suite.hyperparameters.get(name, {}) | table.hyperparameters.get(name, {})
-            where = ("tasks", pair.task, "hyperparameters", name) if name in table.hyperparameters else ("hyperparameters", name)
+            where = (
+                ("tasks", pair.task, "hyperparameters", name)
+                if name in table.hyperparameters
+                else ("hyperparameters", name)
+            )
             methods[name] = _validate(METHODS.get(name), values, source, where)
         found += [
             Cell("student", pair, name, seed, teacher_seeds[seed], method)
@@ -293,7 +303,10 @@ def _without_changed_networks(defaults: Mapping[str, Any], values: Mapping[str, 
     for role in ("teacher", "student"):
         given = values.get(role)
         network = given.get("network") if isinstance(given, Mapping) else None
-        if isinstance(network, Mapping) and network.get("name", result[role]["network"]["name"]) != result[role]["network"]["name"]:
+        if (
+            isinstance(network, Mapping)
+            and network.get("name", result[role]["network"]["name"]) != result[role]["network"]["name"]
+        ):
             result[role] = {**result[role], "network": {}}
     return result
 
@@ -317,7 +330,9 @@ def explain(error: ValidationError, model: type[BaseModel], source: str, where: 
     if first["type"] == "extra_forbidden" and holder is not None:
         return f"{source}: {path}: unknown key{did_you_mean(location[-1], holder.model_fields)}"
     if first["type"] == "union_tag_invalid":
-        return f"{source}: {path}.name: unknown network {first['ctx']['tag']!r} (allowed: {first['ctx']['expected_tags']})"
+        return (
+            f"{source}: {path}.name: unknown network {first['ctx']['tag']!r} (allowed: {first['ctx']['expected_tags']})"
+        )
     if first["type"] == "missing":
         return f"{source}: {path}: missing"
     given = str(first["input"])
@@ -357,5 +372,3 @@ def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel
         candidates = _models(current.model_fields[part].annotation)
         current = candidates[0] if candidates else None
     return current
-
-

@@ -30,7 +30,7 @@ Report = Callable[[int, int], None]
 """(steps done, steps in all)."""
 
 
-class NonFiniteLoss(ArithmeticError):
+class NonFiniteLossError(ArithmeticError):
     """A loss was infinite or not a number."""
 
 
@@ -131,9 +131,9 @@ class Learner:
         optimiser.step()
 
     def _account(self, loss: Tensor, distillation: Tensor, step: int, steps: int) -> None:
-        if step % CHECK_EVERY == 0 or step == steps - 1:
-            if not math.isfinite(value := loss.item()):
-                raise NonFiniteLoss(f"the loss was {value} at step {step} of {steps}")
+        look = step % CHECK_EVERY == 0 or step == steps - 1
+        if look and not math.isfinite(value := loss.item()):
+            raise NonFiniteLossError(f"the loss was {value} at step {step} of {steps}")
         if step >= steps - max(1, round(TAIL * steps)):
             self.totals += torch.stack([loss.detach(), distillation.detach()])
             self.counted += 1
@@ -153,8 +153,8 @@ class Learner:
         )
 
 
-def _detached(responses: Responses) -> dict[str, object]:
-    return {name: response.detach() for name, response in responses.items()}  # type: ignore[return-value]
+def _detached(responses: Responses) -> Responses:
+    return {name: response.detach() for name, response in responses.items()}
 
 
 def index_batches(items: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:

@@ -12,8 +12,9 @@ from tasks.response import Responses
 
 
 class CrossModel(Method):
-    """L = task(t) + λ·task(s) + γ·KL(sg p_t ‖ p_s), both from their initial weights (Guo et al. 2020, KDCL).
+    """Train teacher and student together: L = task(t) + λ·task(s) + γ·KL(sg p_t ‖ p_s) (after Guo et al. 2020).
 
+    Both start from their initial weights; the shared teacher is not used.
     γ couples the two: without it the sum has no term in which both appear, and nothing is distilled. Only with
     ``mutual`` does the student feed back, γ·KL(sg p_s ‖ p_t) in the teacher's loss (Zhang et al. 2018, eq. 5).
     """

@@ -32,7 +32,7 @@ class Readout:
 
 
 class Logistic(Method):
-    """BCE(π_t, π_s) with π = σ(W·response + b), where W and b are fitted once to ground-truth events.
+    """Match probabilities π = σ(W·response + b), W and b fitted once to ground-truth events: BCE(π_t, π_s).
 
     Fitted on held-out data with an L2 penalty: on the training data, or on separable features, W would run to
     infinity. For classes this is vector scaling of log-probabilities, one against the rest (Platt 1999; Guo et al.
@@ -78,11 +78,11 @@ def fit(events: Events, l2: float) -> Readout:
         loss = F.binary_cross_entropy_with_logits(logits, outcomes, reduction="none").sum(-1).mean()
         # The slightest pull on b as well: an outcome that never happens would send it to −infinity.
         loss = loss + l2 * weight.square().sum() + 1e-6 * bias.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
     with torch.enable_grad():
-        optimiser.step(closure)  # type: ignore[no-untyped-call]
+        optimiser.step(closure)
     slope = weight.detach() / scale
     offset = bias.detach() - (slope * mean if events.elementwise else slope @ mean)
     return Readout(slope.float(), offset.float(), events.thresholds, events.pooled)

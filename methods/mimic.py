@@ -9,7 +9,7 @@ from tasks.response import Responses
 
 
 class Mimic(Method):
-    """Match the teacher's raw outputs by squared error (Ba & Caruana 2014), beside the task's own objective."""
+    """Control: match the teacher's raw outputs by squared error (Ba & Caruana 2014), beside the task's objective."""
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
         return total({name: teacher[name].mse(student[name]) for name in teacher})

@@ -10,7 +10,7 @@ from methods.base import Method
 
 
 class Scratch(Method):
-    """The student on the task's own objective; no teacher. Every difference in a table is taken to this row."""
+    """Control: the student alone, on the task's own objective. Differences in tables are taken to this row."""
 
     uses_teacher: ClassVar[bool] = False
 

@@ -43,7 +43,7 @@ class DenoisingSettings(TaskSettings):
 
 
 class Denoising(Task):
-    """The response is the predicted noise, compared over positions."""
+    """Grey photographs freed of Gaussian noise by a DnCNN: compared by the predicted noise over positions."""
 
     Settings: ClassVar[type[TaskSettings]] = DenoisingSettings
     settings: DenoisingSettings
@@ -83,7 +83,11 @@ class Denoising(Task):
 
     def _inputs(self, target: Tensor, rng: torch.Generator) -> Inputs:
         noise = self._sigma * torch.randn(target.shape, generator=rng)
-        return {"noisy": (target + noise).to(self.device), "noise": noise.to(self.device), "target": target.to(self.device)}
+        return {
+            "noisy": (target + noise).to(self.device),
+            "noise": noise.to(self.device),
+            "target": target.to(self.device),
+        }
 
     def network(self, role: Role) -> nn.Module:
         recipe: DenoisingRecipe = getattr(self.settings, role)
@@ -98,7 +102,8 @@ class Denoising(Task):
 
     def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
         """½ · squared error in units of σ²: a Normal's nats, up to a constant, a pixel."""
-        return 0.5 * (outputs["noise"] - inputs["noise"]).square().mean() / self._sigma**2
+        loss: Tensor = 0.5 * (outputs["noise"] - inputs["noise"]).square().mean() / self._sigma**2
+        return loss
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         return {"noise": Feature(outputs["noise"])}

@@ -54,7 +54,7 @@ class GANSettings(TaskSettings):
 
 
 class GAN(Task):
-    """Student and teacher are compared through the teacher's discriminator, on images of the same latent codes."""
+    """Small images from noise: generators compared through the teacher's discriminator, on the same latent codes."""
 
     Settings: ClassVar[type[TaskSettings]] = GANSettings
     settings: GANSettings

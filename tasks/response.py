@@ -36,7 +36,7 @@ class Response(ABC):
         return self.tempered_kl(other, 1.0)
 
     def mse(self, other: Response) -> Tensor:
-        """Squared error of the raw parameters, summed over the event axes, mean over the rest. Scalar."""
+        """Squared error of the outputs, summed over the event axes, mean over the rest. Scalar."""
         return (self.values - other.values).square().flatten(1).sum(1).mean()
 
     @abstractmethod
@@ -77,6 +77,10 @@ class Bernoulli(Response):
         # KL(σ(p) ‖ σ(q)) = σ(p)·(p − q) − softplus(p) + softplus(q), which never takes the log of a probability.
         divergence = torch.sigmoid(p) * (p - q) - F.softplus(p) + F.softplus(q)
         return temperature**2 * divergence.flatten(1).sum(1).mean()
+
+    def mse(self, other: Response) -> Tensor:
+        """Of the probabilities: a confident teacher's logits have no scale to match."""
+        return (torch.sigmoid(self.values) - torch.sigmoid(other.values)).square().flatten(1).sum(1).mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         return self.values.flatten(1)

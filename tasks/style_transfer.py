@@ -43,14 +43,12 @@ class StyleSettings(TaskSettings):
     content_weight: float = Field(1.0, ge=0, description="factor on the content term")
     style_weight: float = Field(10.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
-    teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=8, blocks=2), steps=800, learning_rate=1e-3, augment=True
-    )
+    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=1e-3, augment=True)
     student: StyleRecipe = StyleRecipe(network=Johnson(width=3, blocks=0), learning_rate=2e-3, augment=True)
 
 
 class StyleTransfer(Task):
-    """The responses are the loss network's features of the stylised image, compared over positions."""
+    """Photographs painted in one style: compared by a loss network's features of the result over positions."""
 
     Settings: ClassVar[type[TaskSettings]] = StyleSettings
     settings: StyleSettings

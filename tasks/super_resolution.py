@@ -44,7 +44,7 @@ class SuperResolutionSettings(TaskSettings):
 
 
 class SuperResolution(Task):
-    """The response is the residual r = ŷ − bicubic(x), compared over positions."""
+    """Photographs enlarged by an FSRCNN: compared by the residual r = ŷ − bicubic(x) over positions."""
 
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     settings: SuperResolutionSettings
@@ -107,7 +107,8 @@ class SuperResolution(Task):
     def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
         """½ · squared error in units of the true residual's variance: a Normal's nats, up to a constant, a pixel."""
         error = inputs["bicubic"] + outputs["residual"] - inputs["target"]
-        return 0.5 * error.square().mean() / self.variance
+        loss: Tensor = 0.5 * error.square().mean() / self.variance
+        return loss
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         return {"residual": Feature(outputs["residual"])}

@@ -44,7 +44,7 @@ class VAESettings(TaskSettings):
 
 
 class VAE(Task):
-    """Teacher and student see one noise ε, and are compared by their pixels and by their posteriors."""
+    """Small binary images by a variational autoencoder: compared by pixels and posteriors, one noise ε for both."""
 
     Settings: ClassVar[type[TaskSettings]] = VAESettings
     settings: VAESettings

@@ -109,14 +109,12 @@ def _pair(
     for record in records:
         if record.status == "finished" and record.kind == "student" and headline in (v := _values(record, split)):
             series.setdefault(record.label, {})[record.seed] = v[headline]
-    teachers = {r.seed: _values(r, split).get(headline) for r in records if r.kind == "teacher" and r.status == "finished"}
+    teachers = {
+        r.seed: _values(r, split).get(headline) for r in records if r.kind == "teacher" and r.status == "finished"
+    }
     teacher_of = {r.seed: r.teacher_seed for r in records if r.kind == "student"}
     baseline = series.get(BASELINE, {})
-    lead = {
-        seed: value
-        for seed in baseline
-        if (value := teachers.get(teacher_of.get(seed, seed))) is not None
-    }
+    lead = {seed: value for seed in baseline if (value := teachers.get(teacher_of.get(seed, seed))) is not None}
     sign = 1 if headline not in metrics or metrics[headline].direction == "higher" else -1
     gap = _paired(lead, baseline)
     worth = gap is not None and gap.excludes_zero and sign * gap.mean > 0

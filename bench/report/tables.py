@@ -15,7 +15,10 @@ from bench.statistics import Interval
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 ABSENT = "n/a"
-CAPTION = "mean ± 95% t interval over seeds; Δ scratch is paired by seed; bold: better than every other student, outside the intervals"
+CAPTION = (
+    "mean ± 95% t interval over seeds; Δ scratch is paired by seed; "
+    "bold: better than every other student, outside the intervals"
+)
 
 
 def headings(summary: Summary) -> dict[str, str]:
@@ -112,7 +115,7 @@ def latex(summaries: Sequence[Summary]) -> str:
     for summary in summaries:
         frame = text_frame(summary, lambda text: f"\0{text}\1")
         frame.columns = pd.Index([_escape(column) for column in frame.columns])
-        styler = frame.style.hide(axis="index").format(_escape)
+        styler = frame.style.hide(axis="index").format(lambda value: _escape(str(value)))
         names = 1 + ("pair" in frame.columns)
         table = styler.to_latex(
             hrules=True, column_format="l" * names + "r" * (len(frame.columns) - names),
@@ -124,7 +127,9 @@ def latex(summaries: Sequence[Summary]) -> str:
 
 def _escape(text: str) -> str:
     for character in "\\&%$#_{}~^":
-        text = text.replace(character, "\\" + character) if character != "\\" else text.replace("\\", r"\textbackslash ")
+        text = (
+            text.replace(character, "\\" + character) if character != "\\" else text.replace("\\", r"\textbackslash ")
+        )
     for character, command in LATEX.items():
         text = text.replace(character, command)
     return text.replace("\0", r"\textbf{").replace("\1", "}")
@@ -207,7 +212,9 @@ def terminal(summaries: Sequence[Summary]) -> Any:
         for i, row in enumerate(summary.rows):
             cells = [str(value) for value in frame.iloc[i]]
             last = i + 1 == len(summary.rows) or summary.rows[i + 1].pair != row.pair
-            table.add_row(*(Text(c[1:], style="bold") if c.startswith("\0") else Text(c) for c in cells), end_section=last)
+            table.add_row(
+                *(Text(c[1:], style="bold") if c.startswith("\0") else Text(c) for c in cells), end_section=last
+            )
         notes = "\n".join(f"· {note}" for note in (CAPTION, *summary.notes))
         parts += [table, Padding(Text(notes, style="dim"), (0, 0, 1, 1))]
     return Group(*parts)

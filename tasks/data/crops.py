@@ -35,7 +35,7 @@ def crop_batch(
 
 
 def grid_crops(image: Tensor, side: int, count: int) -> Tensor:
-    """Up to ``count`` patches on a regular grid, for data that must be the same every time: (n, channels, side, side)."""
+    """Up to ``count`` patches on a regular grid, the same every time: (n, channels, side, side)."""
     height, width = image.shape[-2:]
     if min(height, width) < side:
         raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")

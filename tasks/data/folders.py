@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -91,7 +92,9 @@ def _carve(paths: Sequence[Path], parts: int) -> list[list[Path]]:
     return [rest, *taken]
 
 
-def _resolve(folders: Folders, load: Callable[[Sequence[Path]], T], carve: Callable[..., Any], default: Splits[T]) -> Splits[T]:
+def _resolve(
+    folders: Folders, load: Callable[[Sequence[Path]], T], carve: Callable[..., Any], default: Splits[T]
+) -> Splits[T]:
     """Folders that are given as they are; the others carved from train, or embedded where train is too."""
     given = {name: image_files(path) for name in ("held_out", "test") if (path := getattr(folders, name))}
     if folders.train is None:
@@ -101,6 +104,9 @@ def _resolve(folders: Folders, load: Callable[[Sequence[Path]], T], carve: Calla
     missing = [name for name in ("held_out", "test") if name not in given]
     train, *carved = carve(image_files(folders.train), len(missing) + 1)
     parts = given | dict(zip(missing, carved, strict=True))
+    for name, other in combinations((train, parts["held_out"], parts["test"]), 2):
+        if shared := {path.resolve() for path in name} & {path.resolve() for path in other}:
+            raise DataError(f"data: {min(shared)} is in two splits; train, held_out and test must be disjoint")
     return Splits(load(train), load(parts["held_out"]), load(parts["test"]))
 
 
@@ -121,9 +127,15 @@ def labelled_splits(folders: Folders) -> Splits[LabelledImages]:
         return digits()
     if folders.train is None:
         raise DataError("data: held_out and test folders of class folders need data.train as well")
-    classes = tuple(sorted(entry.name for entry in folders.train.iterdir() if entry.is_dir())) if folders.train.is_dir() else ()
+    classes = (
+        tuple(sorted(entry.name for entry in folders.train.iterdir() if entry.is_dir()))
+        if folders.train.is_dir()
+        else ()
+    )
     if len(classes) < 2 and folders.train.is_dir():
-        raise DataError(f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(classes)}")
+        raise DataError(
+            f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(classes)}"
+        )
     index = {name: i for i, name in enumerate(classes)}
     first = image_files(folders.train)[0]
     with Image.open(first) as image:

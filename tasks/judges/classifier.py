@@ -50,7 +50,7 @@ class ClassifierJudge(Judge):
             indices = torch.randint(len(data), (BATCH_SIZE,), generator=rng)
             loss = F.cross_entropy(network(random_shifts(images[indices], rng)), data.labels[indices])
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
         return network

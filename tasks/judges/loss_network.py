@@ -48,7 +48,7 @@ class PatchClassifierJudge(Judge):
             gain = 0.7 + 0.6 * torch.rand(BATCH_SIZE, 3, 1, 1, generator=rng)
             loss = F.cross_entropy(network.classify((patches * gain).clamp(0, 1)), indices)
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
         return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -47,7 +48,9 @@ def classifier_distances(judge: nn.Module, real: Tensor, fake: Tensor, batch_siz
     features = Features(judge)
     fid = FrechetInceptionDistance(feature=features, normalize=True).to(real.device)
     subset = min(len(real), len(fake), 500)
-    kid = KernelInceptionDistance(feature=features, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it keeps all features in memory: a few megabytes here
+        kid = KernelInceptionDistance(feature=features, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
     kid = kid.to(real.device)
     for images, is_real in ((real, True), (fake, False)):
         for batch in images.split(batch_size):

@@ -39,7 +39,9 @@ class CNN(Frozen):
                 break
             layers.append(nn.MaxPool2d(2))
             height, width, out = height // 2, width // 2, min(2 * out, 4 * self.width)
-        return nn.Sequential(*layers, nn.Flatten(), nn.Dropout(self.dropout), nn.Linear(channels * height * width, classes))
+        return nn.Sequential(
+            *layers, nn.Flatten(), nn.Dropout(self.dropout), nn.Linear(channels * height * width, classes)
+        )
 
 
 class MLP(Frozen):

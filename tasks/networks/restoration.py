@@ -78,7 +78,7 @@ class Denoiser(nn.Module):
             layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
         self.body = nn.Sequential(*layers, nn.Conv2d(width, 1, 3, padding=1))
         with torch.no_grad():
-            for layer in self.body[:-1]:
+            for layer in list(self.body)[:-1]:
                 if isinstance(layer, nn.Conv2d):
                     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -75,7 +75,7 @@ class Styliser(nn.Module):
 class LossNetwork(nn.Module):
     """A small classifier of patches by the picture they came from; its three inner maps are the features.
 
-    forward: (batch, 3, h, w) in [0, 1] -> {"relu1": (batch, 16, h, w), "relu2": (·, 32, h/2, w/2), "relu3": (·, 64, h/4, w/4)}.
+    forward: (batch, 3, h, w) in [0, 1] -> relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2), relu3 (·, 64, h/4, w/4).
     """
 
     def __init__(self, classes: int) -> None:

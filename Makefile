@@ -1,0 +1,36 @@
+# The two commands: `make demo` and `make test`. Both set up the environment in .venv first, if need be.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: demo test lint bench results clean
+
+demo: $(VENV)/.installed ## run the quick suite on embedded images and print its tables
+	$(BIN)/distillbench run quick --out runs/quick
+	$(BIN)/distillbench table runs/quick
+
+test: lint ## lint, types, tests
+	$(BIN)/pytest -n 2 tests
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed ## timings; ratios within one run are what counts
+	$(BIN)/pytest --benchmark-enable --benchmark-only --benchmark-autosave tests/benchmarks
+
+results: $(VENV)/.installed ## rebuild results/quick: records, tables, pictures
+	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite
+	$(BIN)/distillbench table results/quick --format markdown --output results/quick/tables.md
+	$(BIN)/distillbench table results/quick --format latex --output results/quick/tables.tex
+	$(BIN)/distillbench table results/quick --format csv --output results/quick/tables.csv
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,245 @@
+"""The ``distillbench`` command: parses, calls, prints. Nothing heavy is imported before a command runs.
+
+Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.report.summary import Summary
+    from bench.runner import Plan
+    from bench.suite import Suite
+
+app = typer.Typer(
+    name="distillbench",
+    help="A benchmark of knowledge distillation: methods × tasks, trained, measured and compared.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+    latex = "latex"
+    csv = "csv"
+    json = "json"
+
+
+class Split(StrEnum):
+    test = "test"
+    held_out = "held_out"
+
+
+SuiteName = Annotated[str, typer.Argument(metavar="SUITE", help="A shipped suite (quick, smoke) or a .toml file.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Results folder; default: runs/SUITE.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key of the suite, e.g. tasks.gan.steps=200."),
+]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; overrides the suite's.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core.")]
+
+
+@app.callback()
+def options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+    """Remembered by ``main``, which reads it from the command line."""
+
+
+@app.command("list")
+def list_(kind: Annotated[str, typer.Argument(help="methods, tasks, suites or all.")] = "all") -> None:
+    """What there is: tasks, methods and suites, built in or registered by other packages."""
+    import tomllib
+
+    from bench.registry import METHODS, TASKS
+    from bench.suite import shipped
+
+    kinds = ("tasks", "methods", "suites")
+    if kind not in (*kinds, "all"):
+        raise UserError(f"list: unknown kind {kind!r}{did_you_mean(kind, (*kinds, 'all'))}")
+    console = _console()
+    for name in kinds if kind == "all" else (kind,):
+        console.print(f"[bold]{name}[/bold]")
+        if name == "suites":
+            lines = {suite: tomllib.loads(text).get("description", "") for suite, text in shipped().items()}
+        else:
+            registry = TASKS if name == "tasks" else METHODS
+            lines = {n: (registry.get(n).__doc__ or "").strip().partition("\n")[0] for n in registry.names()}
+        for entry, line in lines.items():
+            console.print(f"  {entry:18}{line}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def plan(
+    suite: SuiteName, out: Out = None, set_: Settings = None, device: Device = None, workers: Workers = None
+) -> None:
+    """Which cells a suite has and which are already there; runs nothing."""
+    from rich.table import Table
+
+    from bench import runner
+
+    loaded, folder = _load(suite, out, set_, device)
+    todo = runner.plan(loaded, folder)
+    console = _console()
+    table = Table(title=f"{loaded.name}: {loaded.description}", title_justify="left")
+    for column in ("task", "pair", "row", "seeds", "finished", "missing", "failed", "other configuration"):
+        table.add_column(column, justify="left" if column in ("task", "pair", "row") else "right")
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for i, members in enumerate((todo.finished, todo.missing, todo.failed, [cell for cell, _ in todo.other])):
+        for cell in members:
+            rows.setdefault((cell.pair.task, cell.pair.pair, cell.label), [0, 0, 0, 0])[i] += 1
+    for key, counts in sorted(rows.items(), key=lambda row: (row[0][0], row[0][1])):
+        table.add_row(*key, str(sum(counts)), *(str(count) if count else "" for count in counts))
+    console.print(table)
+    console.print(_headline(todo, workers), markup=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    suite: SuiteName,
+    out: Out = None,
+    set_: Settings = None,
+    device: Device = None,
+    workers: Workers = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where trained teachers are kept; default: in the results.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace records of another configuration.")] = False,
+) -> None:
+    """Run what is missing of a suite; what is finished is not run again."""
+    from bench import runner
+    from bench.report.pictures import draw_pictures
+    from bench.report.progress import Live
+
+    loaded, folder = _load(suite, out, set_, device)
+    console = _console()
+    before = runner.plan(loaded, folder)
+    console.print(_headline(before, workers), markup=False, soft_wrap=True)
+    with Live(console, workers or 1) as live:
+        after = runner.run(loaded, folder, cache, workers, overwrite, live)
+    if before.to_do or before.other:
+        draw_pictures(after, cache or folder / "cache")
+        console.print(
+            f"{len(after.finished)} finished, {len(after.failed)} failed; distillbench table {folder}", soft_wrap=True
+        )
+    if after.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def table(
+    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
+    task: Annotated[list[str] | None, typer.Option("--task", "-t", help="Only this task (may be repeated).")] = None,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
+    split: Annotated[Split, typer.Option(help="test to report; held_out to choose hyperparameters by.")] = Split.test,
+    output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+) -> None:
+    """A comparison table a task: teacher, controls, methods, references."""
+    from bench.records import write_atomically
+    from bench.report import tables
+
+    summaries = _summaries(results, split.value, task)
+    if format_ is Format.terminal:
+        if output is not None:
+            raise UserError("--output: needs --format (allowed: markdown, latex, csv, json)")
+        _console().print(tables.terminal(summaries))
+        return
+    text = tables.FORMATS[format_.value](summaries)
+    if output is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write_atomically(output, text.encode())
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror})") from error
+
+
+@app.command()
+def show(record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record file (.json).")]) -> None:
+    """One record in full, its per-item results left out."""
+    from rich.pretty import Pretty
+
+    from bench.records import Store
+
+    found = Store(record.parent).read(record)
+    _console().print(Pretty(found.model_dump(mode="json", exclude={"items"}, exclude_none=True), expand_all=True))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    # A pipe or a log is no terminal of 80 columns: do not cut tables there.
+    return console if console.is_terminal else Console(highlight=False, width=240)
+
+
+def _load(name: str, out: Path | None, overrides: list[str] | None, device: str | None) -> tuple[Suite, Path]:
+    from bench.suite import load
+
+    suite = load(name, [*(overrides or ()), *([f'device="{device}"'] if device else [])])
+    return suite, out if out is not None else Path("runs", suite.name)
+
+
+def _headline(todo: Plan, workers: int | None) -> str:
+    """'quick: 7 pairs, 192 cells, 0 finished, about 8 min on 2 workers'."""
+    from bench.report.progress import format_seconds
+    from bench.runner import estimate
+
+    text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
+    if todo.failed:
+        text += f", {len(todo.failed)} failed before"
+    if todo.other:
+        text += f", {len(todo.other)} of another configuration"
+    if not todo.to_do and not todo.other:
+        return f"{text}: nothing to do"
+    seconds, count = estimate(todo, workers)
+    return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}"
+
+
+def _summaries(results: Path, split: str, tasks: list[str] | None) -> list[Summary]:
+    from bench.records import Store
+    from bench.report.manifest import expected
+    from bench.report.summary import summarise
+
+    store = Store(results)
+    records = list(store)
+    summaries = summarise(records, expected(results), "held_out" if split == "held_out" else "test")
+    if not summaries:
+        raise UserError(f"{results}: holds no records")
+    for name in tasks or ():
+        if name not in (names := [s.task for s in summaries]):
+            raise UserError(f"--task: {results} has no task {name!r}{did_you_mean(name, names)}")
+    return [s for s in summaries if not tasks or s.task in tasks]
+
+
+def main() -> None:
+    """Entry point: errors of the user's are one line on stderr."""
+    debug = "--debug" in sys.argv
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        if debug:
+            raise
+        print(f"distillbench: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("distillbench: interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

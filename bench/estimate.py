@@ -1,0 +1,67 @@
+"""How long a job will about take, from the compute of its steps.
+
+The constants were read off one core of a 2020s server; a run corrects them as it goes.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.jobs import Job
+from bench.suite import Pair
+from bench.training import initial
+from tasks.base import Role
+
+FLOPS_PER_SECOND = 8e9
+STEP_OVERHEAD = 1.2e-3
+"""Seconds a step and part (a GAN has two) costs however small the network: Python, kernel launches, optimiser."""
+JUDGE_SECONDS = 7.0
+EVALUATION_SECONDS = 1.0
+START_SECONDS = 6.0
+
+
+@lru_cache(maxsize=64)
+def step_seconds(pair: Pair, role: Role) -> float:
+    """One training step of one network: forward once, backward twice as much."""
+    task = pair.build()
+    if (recipe := task.judge_recipe()) is not None:
+        task.judge = recipe.build().eval()
+    model = initial(task, role, 0).cpu()
+    task.device = torch.device("cpu")
+    rng = torch.Generator().manual_seed(0)
+    count = min(task.items, task.settings.batch_size)
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad():
+        inputs = task.shared_inputs(range(count), rng)
+        with counter:
+            outputs = task.forward(model, inputs)
+            for part in task.parts(model):
+                task.loss(model, inputs, outputs, part)
+    flops = counter.get_total_flops() * task.settings.batch_size / count
+    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * len(task.parts(model))
+
+
+def seconds_of(job: Job) -> float:
+    """Of one job on one worker."""
+    if job.kind == "judge":
+        return JUDGE_SECONDS
+    if job.kind == "reference":
+        return EVALUATION_SECONDS * len(job.cells)
+    student, teacher = (job.pair.settings.recipe(role).steps or 0 for role in ("student", "teacher"))
+    if job.kind == "teacher":
+        return EVALUATION_SECONDS + teacher * step_seconds(job.pair, "teacher")
+    methods = [cell.method for cell in job.cells if cell.method is not None]
+    steps = sum(
+        step_seconds(job.pair, "student") + (step_seconds(job.pair, "teacher") if method.trains_teacher else 0)
+        for method in methods
+    )
+    shared = step_seconds(job.pair, "teacher") / 3 if any(m.uses_teacher for m in methods) else 0
+    return EVALUATION_SECONDS * len(methods) + student * (steps + shared)
+
+
+def wall_seconds(costs: list[float], workers: int) -> float:
+    """Of jobs on some workers: their sum shared out, but never less than the longest; and the start."""
+    return START_SECONDS + max([sum(costs) / workers, *costs]) if costs else 0.0

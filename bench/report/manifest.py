@@ -1,0 +1,33 @@
+"""What a results folder was to hold: written when a run starts, so that a table can name what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from bench.errors import UserError
+from bench.records import write_atomically
+from bench.report.summary import Expected
+
+NAME = "expected.json"
+
+
+def expected(results: Path) -> list[Expected]:
+    """Every cell that any run on this folder was to make; none where the folder has no such list."""
+    path = results / NAME
+    if not path.exists():
+        return []
+    try:
+        return [Expected(**cell) for cell in json.loads(path.read_bytes())]
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read as a list of cells ({error})") from error
+
+
+def expect(results: Path, cells: Iterable[Expected]) -> None:
+    """Add cells to the list."""
+    known = dict.fromkeys(expected(results))
+    merged = known | dict.fromkeys(cells)
+    if merged.keys() != known.keys():
+        write_atomically(results / NAME, (json.dumps([asdict(cell) for cell in merged], indent=0) + "\n").encode())

@@ -1,0 +1,69 @@
+"""Picture grids: what the models make of the same test inputs, a row each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
+from bench.runner import Plan
+from bench.suite import Cell, Pair
+from bench.training import initial
+from bench.weights import load_weights
+from tasks.base import Task, read_only
+
+CELL_INCHES = 0.9
+
+
+def draw_pictures(plan: Plan, cache: Path) -> list[Path]:
+    """A PNG a task and pair, of the first seed, where all its students are finished. Returns what was written."""
+    settle_process()
+    written = []
+    seed = plan.suite.seeds[0]
+    groups: dict[Pair, list[Cell]] = {}
+    for cell in plan.finished:
+        if cell.kind == "student" and cell.seed == seed:
+            groups.setdefault(cell.pair, []).append(cell)
+    for pair, cells in groups.items():
+        path = plan.out / "pictures" / f"{pair.task}--{pair.pair}.png"
+        teacher_file = teacher_path(cache, pair, cells[0].teacher_seed)
+        weights = [weights_path(plan.out, cell) for cell in cells]
+        if not all(file.exists() for file in (teacher_file, *weights)):
+            continue
+        if path.exists() and path.stat().st_mtime >= max(file.stat().st_mtime for file in weights):
+            continue
+        task = prepared_task(pair, cache)
+        models: dict[str, nn.Module] = {"teacher": load_teacher(task, teacher_file)[0]}
+        models |= {cell.label: _student(task, file) for cell, file in zip(cells, weights, strict=True)}
+        draw(path, task.pictures(models), f"{pair.task}, {pair.pair}, seed {seed}")
+        written.append(path)
+    return written
+
+
+def _student(task: Task, weights: Path) -> nn.Module:
+    student = initial(task, "student", 0)
+    load_weights(weights, task.deployed(student))
+    return read_only(student)
+
+
+def draw(path: Path, rows: dict[str, Tensor], title: str) -> None:
+    """rows: {name: (columns, channels, height, width) in [0, 1]}."""
+    from matplotlib.figure import Figure
+
+    columns = max(len(images) for images in rows.values())
+    inches = CELL_INCHES * (1 if columns > 8 else 2)
+    figure = Figure(figsize=(inches * columns + 1.6, inches * len(rows) + 0.4), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=False):
+            grey = image.shape[0] == 1
+            axis.imshow(image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1), cmap="gray", vmin=0, vmax=1)
+        for axis in line:
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.set_frame_on(False)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.suptitle(title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,101 @@
+"""What runs, how far it is, and how long it still takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench.estimate import seconds_of
+from bench.jobs import Job
+from bench.records import Record
+
+LINE_EVERY = 30
+"""Seconds between two lines where there is no terminal to draw on."""
+
+
+class Live:
+    """Bars on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, workers: int) -> None:
+        self.console, self.workers = console, workers
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.cost: dict[str, float] = {}
+        self.share: dict[str, float] = {}
+        self.finished: set[str] = set()
+        self.running: dict[str, TaskID] = {}
+        self.cells = self.failed = self.expected = 0
+        self.start = self.last_line = time.monotonic()
+        self.total: TaskID | None = None
+
+    def __enter__(self) -> Live:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        self.start = self.last_line = time.monotonic()
+        self.cost = {job.id: seconds_of(job) for job in jobs}
+        self.expected = sum(len(job.cells) for job in jobs)
+        self.total = self.bars.add_task("cells", total=self.expected, left="")
+
+    def progressed(self, job: Job, step: int, steps: int) -> None:
+        if job.id not in self.running:
+            self.running[job.id] = self.bars.add_task(job.id, total=steps, left="")
+        self.bars.update(self.running[job.id], completed=step)
+        self.share[job.id] = step / steps
+        self._tell()
+
+    def done(self, job: Job, records: Sequence[Record]) -> None:
+        self.finished.add(job.id)
+        self.cells += len(records)
+        if (bar := self.running.pop(job.id, None)) is not None:
+            self.bars.remove_task(bar)
+        for record in records:
+            if record.failure is not None:
+                self.failed += 1
+                self.console.print(
+                    f"failed: {record.task}/{record.pair}/{record.label}/seed {record.seed}: {record.failure.reason}",
+                    markup=False,
+                    highlight=False,
+                )
+        self._tell()
+
+    def _tell(self) -> None:
+        left = self._left()
+        if self.total is not None:
+            self.bars.update(self.total, completed=self.cells, left=left)
+        if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_EVERY:
+            self.last_line = time.monotonic()
+            running = ", ".join(self.running)
+            self.console.print(
+                f"{self.cells}/{self.expected} cells, {left}; now: {running}", markup=False, soft_wrap=True
+            )
+
+    def _left(self) -> str:
+        """From the estimate, scaled by how it has held so far."""
+        done = sum(c * (1.0 if k in self.finished else self.share.get(k, 0.0)) for k, c in self.cost.items())
+        elapsed = time.monotonic() - self.start
+        if done < 0.03 * sum(self.cost.values()) or done == 0:
+            return ""
+        seconds = elapsed * (sum(self.cost.values()) - done) / done
+        return f"about {format_seconds(seconds)} left"
+
+
+def format_seconds(seconds: float) -> str:
+    """'40 s', '8 min', '3.5 h'."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,79 @@
+"""What several tests need: tasks with small judges, and the command line in a subprocess."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from bench.suite import load, pairs
+from tasks.base import Task, read_only
+
+TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
+METHOD_NAMES = ("temperature", "logistic", "cross_model")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def untrained_judge(task: Task) -> nn.Module | None:
+    """A judge with random weights: enough where nothing is measured."""
+    recipe = task.judge_recipe()
+    if recipe is None:
+        return None
+    torch.manual_seed(0)
+    return read_only(recipe.build())
+
+
+@pytest.fixture(scope="session")
+def task_of() -> Callable[[str], Task]:
+    """A task of the smoke suite by name, made once."""
+    suite = load("smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=16"])
+    made: dict[str, Task] = {}
+
+    def get(name: str) -> Task:
+        if name not in made:
+            task = next(pair for pair in pairs(suite) if pair.task == name).build()
+            task.judge = untrained_judge(task)
+            made[name] = task
+        return made[name]
+
+    return get
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def cli() -> Run:
+    """The real command: cli("run", "smoke", ...) -> completed process."""
+
+    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload,no-any-return]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every method on one task, three seeds: seconds, not minutes."""
+    path = tmp_path_factory.mktemp("suites") / "tiny.toml"
+    path.write_text('seeds = [0, 1, 2]\nsteps = 8\n[tasks.classification]\nstudent = { network = { hidden = [16] } }\n')
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_results(cli: Run, tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny suite; tests that change it copy it first."""
+    out = tmp_path_factory.mktemp("results") / "tiny"
+    done = cli("run", tiny_suite, "--out", out)
+    assert done.returncode == 0, done.stderr
+    return out
