@@ -35,7 +35,9 @@ def untrained_judge(task: Task) -> nn.Module | None:
 @pytest.fixture(scope="session")
 def task_of() -> Callable[[str], Task]:
     """A task of the smoke suite by name, made once."""
-    suite = load("smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=16"])
+    suite = load(
+        "smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=16"]
+    )
     made: dict[str, Task] = {}
 
     def get(name: str) -> Task:
@@ -66,7 +68,7 @@ def cli() -> Run:
 def tiny_suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every method on one task, three seeds: seconds, not minutes."""
     path = tmp_path_factory.mktemp("suites") / "tiny.toml"
-    path.write_text('seeds = [0, 1, 2]\nsteps = 8\n[tasks.classification]\nstudent = { network = { hidden = [16] } }\n')
+    path.write_text("seeds = [0, 1, 2]\nsteps = 8\n[tasks.classification]\nstudent = { network = { hidden = [16] } }\n")
     return path
 
 

@@ -1,0 +1,196 @@
+"""The properties of each of the 18 cells: three methods on six tasks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import METHOD_NAMES, TASK_NAMES
+from torch import Tensor, nn
+
+from bench.registry import METHODS
+from bench.training import held_out_events, index_batches, initial, train_students
+from methods.base import Method
+from methods.cross_model import CrossModel
+from methods.temperature import Temperature
+from tasks.base import Inputs, Task, read_only
+
+TaskOf = Callable[[str], Task]
+
+
+def one_batch(task: Task) -> Inputs:
+    rng = torch.Generator().manual_seed(1)
+    return task.shared_inputs(next(index_batches(task.items, 4, rng)), rng)
+
+
+def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
+    part = next(iter(task.parts(model).values()))
+    return list(part.parameters())
+
+
+def distillation_gradient(task: Task, method: Method, student: nn.Module, teacher: nn.Module) -> Tensor:
+    """Of the distillation loss alone, by the student's deployed weights, in one long vector."""
+    inputs = one_batch(task)
+    distil = method.prepare(held_out_events(task, teacher, 0))
+    with torch.no_grad():
+        teachers = task.responses(task.forward(teacher, inputs), inputs, teacher)
+    loss = distil(task.responses(task.forward(student, inputs), inputs, teacher), teachers)
+    weights = main_weights(task, student)
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    return torch.cat(
+        [(torch.zeros_like(w) if g is None else g).flatten() for w, g in zip(weights, gradients, strict=True)]
+    )
+
+
+@pytest.fixture(params=TASK_NAMES)
+def task(request: pytest.FixtureRequest, task_of: TaskOf) -> Task:
+    return task_of(request.param)
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_a_student_that_equals_its_teacher_has_nothing_to_learn(task: Task, name: str) -> None:
+    teacher = read_only(initial(task, "teacher", 0))
+    student = copy.deepcopy(teacher).requires_grad_(True).eval()
+    different = initial(task, "teacher", 1).eval()
+    method = METHODS.get(name)()
+    reference = distillation_gradient(task, method, different, teacher).norm()
+    assert reference > 0
+    assert distillation_gradient(task, method, student, teacher).norm() < 1e-4 * reference
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_the_student_feels_the_distillation_loss(task: Task, name: str) -> None:
+    teacher, student = read_only(initial(task, "teacher", 0)), initial(task, "student", 0)
+    gradient = distillation_gradient(task, METHODS.get(name)(), student, teacher)
+    assert torch.isfinite(gradient).all()
+    assert gradient.norm() > 1e-7
+
+
+def test_temperature_changes_the_direction_of_the_gradient(task: Task) -> None:
+    teacher, student = read_only(initial(task, "teacher", 0)), initial(task, "student", 0)
+    # Responses of untrained networks are nearly uniform, where any T is the same: make the teacher speak up.
+    with torch.no_grad():
+        for weight in main_weights(task, teacher):
+            weight *= 3 if weight.dim() > 1 else 1
+    one, four = (distillation_gradient(task, Temperature(temperature=t), student, teacher) for t in (1.0, 4.0))
+    assert torch.cosine_similarity(one, four, dim=0) < 0.999
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_training_moves_the_student_and_never_the_shared_teacher(task: Task, name: str) -> None:
+    teacher = read_only(initial(task, "teacher", 0))
+    before = copy.deepcopy(teacher.state_dict())
+    start = copy.deepcopy(initial(task, "student", 5).state_dict())
+    trained = train_students(task, teacher, {name: METHODS.get(name)()}, seed=5)[name]
+    assert trained.failure is None
+    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
+    assert any(not torch.equal(value, start[key]) for key, value in trained.model.state_dict().items())
+    assert trained.distillation != 0
+
+
+def test_only_a_method_that_trains_a_teacher_has_one_of_its_own(task: Task) -> None:
+    teacher = read_only(initial(task, "teacher", 0))
+    trained = train_students(task, teacher, {"t": Temperature(), "c": CrossModel()}, seed=5)
+    assert trained["t"].partner is None
+    partner = trained["c"].partner
+    assert partner is not None
+    start = initial(task, "teacher", 5).state_dict()
+    assert any(not torch.equal(value, start[key]) for key, value in partner.state_dict().items())
+
+
+def test_without_feedback_the_own_teacher_does_not_see_its_student(task_of: TaskOf) -> None:
+    # Trap: γ couples the student to the teacher; the other way round is an explicit flag, off by default.
+    task = task_of("classification")
+    teacher = read_only(initial(task, "teacher", 0))
+    weights = {}
+    for name, method in {
+        "gamma 1": CrossModel(),
+        "gamma 5": CrossModel(weight=5.0),
+        "mutual": CrossModel(mutual=True),
+    }.items():
+        trained = train_students(task, teacher, {name: method}, seed=5)[name]
+        assert trained.partner is not None
+        weights[name] = (trained.partner.state_dict(), trained.model.state_dict())
+
+    def equal(i: int, a: str, b: str) -> bool:
+        return all(torch.equal(v, weights[b][i][k]) for k, v in weights[a][i].items())
+
+    assert equal(0, "gamma 1", "gamma 5")
+    assert not equal(1, "gamma 1", "gamma 5")
+    assert not equal(0, "gamma 1", "mutual")
+
+
+def test_gamma_is_mandatory() -> None:
+    with pytest.raises(ValueError, match="greater than 0"):
+        CrossModel(weight=0)
+
+
+def test_the_teacher_has_at_least_four_times_the_parameters_or_the_compute(task: Task) -> None:
+    from bench.measure.size import size
+
+    teacher, student = (
+        size(task.deployed(initial(task, r, 0)).eval(), task.example_input(1)) for r in ("teacher", "student")
+    )
+    assert max(teacher.parameters / student.parameters, teacher.macs / student.macs) >= 4
+
+
+def test_both_models_see_the_same_view(task: Task) -> None:
+    """Everything random is in the inputs: the same inputs give the same outputs, twice."""
+    model, inputs = initial(task, "student", 0).eval(), one_batch(task)
+    with torch.no_grad():
+        first, second = (
+            task.responses(task.forward(model, inputs), inputs, initial(task, "teacher", 0).eval()) for _ in range(2)
+        )
+    assert all(torch.equal(first[name].values, second[name].values) for name in first)
+
+
+def test_the_discriminator_judges_without_stepping(task_of: TaskOf) -> None:
+    # Spectral normalisation iterates in training mode: a student's pass must not change its teacher's discriminator.
+    task = task_of("gan")
+    teacher = initial(task, "teacher", 0).train()
+    before = copy.deepcopy(teacher.state_dict())
+    inputs = one_batch(task)
+    task.responses(task.forward(initial(task, "student", 0), inputs), inputs, teacher)
+    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
+    assert teacher.training
+
+
+def test_a_scalar_slope_on_a_bernoulli_would_be_temperature(task_of: TaskOf) -> None:
+    # Trap: the readout fitted to real pixels has a slope and an offset for each, not one for all.
+    from methods.logistic import fit
+
+    task = task_of("vae")
+    readout = fit(held_out_events(task, read_only(initial(task, "teacher", 0)), 0)["pixels"], l2=1e-2)
+    assert readout.weight.shape == readout.bias.shape == (64,)
+    assert readout.bias.std() > 0.1
+
+
+def test_separable_events_do_not_send_the_readout_to_infinity() -> None:
+    from methods.logistic import fit
+    from tasks.response import Categorical, Events
+
+    separable = torch.tensor([[10.0, -10.0], [-10.0, 10.0]]).repeat(20, 1)
+    readout = fit(Events(Categorical(separable), (separable > 0).float()), l2=1e-2)
+    assert readout.weight.abs().max() < 10
+    stronger = fit(Events(Categorical(separable), (separable > 0).float()), l2=1.0)
+    assert stronger.weight.abs().max() < readout.weight.abs().max()
+
+
+def test_the_readout_is_scikit_learns_logistic_regression() -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    from methods.logistic import fit
+    from tasks.response import Events, Feature
+
+    rng = torch.Generator().manual_seed(0)
+    maps = torch.randn(40, 3, 2, 2, generator=rng)
+    rows = Feature(maps).evidence()
+    outcomes = (rows @ torch.tensor([1.0, -2.0, 0.5]) + 0.3 + torch.randn(len(rows), generator=rng) > 0).float()
+    readout = fit(Events(Feature(maps), outcomes.unsqueeze(1)), l2=0.01)
+    scale = rows.std(0, correction=0)
+    # scikit-learn's objective: ½‖w‖² + C·Σ loss; ours: l2·‖w‖² + mean loss, hence C = 1/(2·n·l2).
+    theirs = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
+    assert torch.allclose(readout.weight[0], torch.tensor(theirs.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
