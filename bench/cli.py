@@ -49,6 +49,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a key of the suite, e.g. tasks.gan.steps=200."),
 ]
+Only = Annotated[list[str] | None, typer.Option("--task", "-t", help="Only this task (may be repeated).")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; overrides the suite's.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core.")]
 
@@ -76,21 +77,26 @@ def list_(kind: Annotated[str, typer.Argument(help="methods, tasks, suites or al
             lines = {suite: tomllib.loads(text).get("description", "") for suite, text in shipped().items()}
         else:
             registry = TASKS if name == "tasks" else METHODS
-            lines = {n: (registry.get(n).__doc__ or "").strip().partition("\n")[0] for n in registry.names()}
+            lines = {n: registry.first_line(n) for n in registry.names()}
         for entry, line in lines.items():
             console.print(f"  {entry:18}{line}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def plan(
-    suite: SuiteName, out: Out = None, set_: Settings = None, device: Device = None, workers: Workers = None
+    suite: SuiteName,
+    task: Only = None,
+    out: Out = None,
+    set_: Settings = None,
+    device: Device = None,
+    workers: Workers = None,
 ) -> None:
     """Which cells a suite has and which are already there; runs nothing."""
     from rich.table import Table
 
     from bench import runner
 
-    loaded, folder = _load(suite, out, set_, device)
+    loaded, folder = _load(suite, out, set_, device, task)
     todo = runner.plan(loaded, folder)
     console = _console()
     table = Table(title=f"{loaded.name}: {loaded.description}", title_justify="left")
@@ -109,6 +115,7 @@ def plan(
 @app.command()
 def run(
     suite: SuiteName,
+    task: Only = None,
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
@@ -123,7 +130,7 @@ def run(
     from bench.report.pictures import draw_pictures
     from bench.report.progress import Live
 
-    loaded, folder = _load(suite, out, set_, device)
+    loaded, folder = _load(suite, out, set_, device, task)
     console = _console()
     before = runner.plan(loaded, folder)
     console.print(_headline(before, workers), markup=False, soft_wrap=True)
@@ -141,7 +148,7 @@ def run(
 @app.command()
 def table(
     results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
-    task: Annotated[list[str] | None, typer.Option("--task", "-t", help="Only this task (may be repeated).")] = None,
+    task: Only = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     split: Annotated[Split, typer.Option(help="test to report; held_out to choose hyperparameters by.")] = Split.test,
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
@@ -185,10 +192,12 @@ def _console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=240)
 
 
-def _load(name: str, out: Path | None, overrides: list[str] | None, device: str | None) -> tuple[Suite, Path]:
+def _load(
+    name: str, out: Path | None, overrides: list[str] | None, device: str | None, tasks: list[str] | None
+) -> tuple[Suite, Path]:
     from bench.suite import load
 
-    suite = load(name, [*(overrides or ()), *([f'device="{device}"'] if device else [])])
+    suite = load(name, [*(overrides or ()), *([f'device="{device}"'] if device else [])], tasks or ())
     return suite, out if out is not None else Path("runs", suite.name)
 
 

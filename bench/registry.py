@@ -48,6 +48,13 @@ class Registry(Generic[T]):
         if name not in self.names():
             raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
 
+    def first_line(self, name: str) -> str:
+        """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""
+        try:
+            return (self.get(name).__doc__ or "").strip().partition("\n")[0]
+        except UserError as error:
+            return f"cannot be used: {error}"
+
     def get(self, name: str) -> type[T]:
         """The class of this name. Built-ins come first: another package cannot replace one."""
         self.check(name)

@@ -118,7 +118,10 @@ def run(
 def estimate(todo: Plan, workers: int | None = None, cache: Path | None = None) -> tuple[float, int]:
     """About how many seconds the rest of a plan takes, and on how many workers."""
     workers = workers or default_workers(todo.suite)
-    costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
+    try:
+        costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
+    except DataError as error:
+        raise UserError(str(error)) from error
     return wall_seconds(costs, workers), workers
 
 

@@ -139,7 +139,9 @@ class Cell:
             return self.pair.teacher_config(self.seed)
         config = self.pair.config | {"judge": self.pair.judge_hash, "role": self.kind}
         if self.kind == "reference":
-            return config | {"reference": self.label}
+            training = ("teacher", "student", "steps", "batch_size")
+            settings = {key: value for key, value in config["settings"].items() if key not in training}
+            return config | {"settings": settings, "reference": self.label}
         assert self.method is not None
         return config | {
             "method": self.label,
@@ -170,8 +172,11 @@ def shipped() -> dict[str, str]:
     }
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
-    """A shipped suite by name or a file by path, with ``key.path=value`` overrides. Raises UserError."""
+def load(name_or_path: str, overrides: Sequence[str] = (), tasks: Sequence[str] = ()) -> Suite:
+    """A shipped suite by name or a file by path, with ``key.path=value`` overrides; only ``tasks`` if any are given.
+
+    Raises UserError.
+    """
     path = Path(name_or_path)
     if name_or_path in (known := shipped()):
         text, source, name = known[name_or_path], f"suite {name_or_path}", name_or_path
@@ -188,6 +193,10 @@ def load(name_or_path: str, overrides: Sequence[str] = ()) -> Suite:
         raise UserError(f"{source}: not TOML ({error})") from error
     for override in overrides:
         _override(table, override)
+    if tasks and isinstance(table.get("tasks"), dict):
+        for task in tasks:
+            _known(table["tasks"], task, f"{source}: --task: the suite has no task")
+        table["tasks"] = {task: table["tasks"][task] for task in tasks}
     return parse({"name": name} | table, source)
 
 

@@ -73,7 +73,7 @@ def _interval(interval: Interval | None, metric: MetricValue, signed: bool = Fal
 
 def _gap(row: Row) -> str:
     if row.gap is not None:
-        return f"{100 * row.gap:.0f}%"
+        return f"{round(100 * row.gap)}%"
     return ABSENT if row.kind == "student" and row.difference is not None else ""
 
 

@@ -1,0 +1,69 @@
+"""Timings: a training step of each task, and inference of teachers and students. `make bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import TASK_NAMES, untrained_judge
+
+from bench.registry import METHODS
+from bench.suite import load, pairs
+from bench.training import Learner, held_out_events, index_batches, initial
+from tasks.base import Role, Task, read_only
+
+
+@pytest.fixture(scope="module")
+def quick_task() -> Callable[[str], Task]:
+    suite = load("quick")
+
+    def get(name: str) -> Task:
+        task = next(pair for pair in pairs(suite) if pair.task == name).build()
+        task.judge = untrained_judge(task)
+        return task
+
+    return get
+
+
+@pytest.mark.parametrize("method", ["scratch", "temperature", "cross_model"])
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: str, method: str) -> None:
+    task, chosen = quick_task(name), METHODS.get(method)()
+    teacher = read_only(initial(task, "teacher", 0))
+    learner = Learner(
+        task,
+        initial(task, "student", 0),
+        task.settings.recipe("student"),
+        chosen,
+        teacher=teacher,
+        distil=chosen.prepare(held_out_events(task, teacher, 0)) if chosen.uses_teacher else None,
+        partner=initial(task, "teacher", 0) if chosen.trains_teacher else None,
+        partner_recipe=task.settings.recipe("teacher"),
+    )
+    rng = torch.Generator().manual_seed(0)
+    batches = index_batches(task.items, task.settings.batch_size, rng)
+
+    def step() -> None:
+        inputs = task.shared_inputs(next(batches), rng)
+        with torch.no_grad():
+            frozen = task.responses(task.forward(teacher, inputs), inputs, teacher)
+        learner.step(inputs, frozen, 1, 100)
+
+    benchmark.group = f"step: {name}"
+    benchmark.pedantic(step, rounds=20, warmup_rounds=3)
+
+
+@pytest.mark.parametrize("role", ["teacher", "student"])
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_inference(benchmark: Any, quick_task: Callable[[str], Task], name: str, role: Role) -> None:
+    task = quick_task(name)
+    model, example = task.deployed(initial(task, role, 0)).eval(), task.example_input(1)
+
+    @torch.inference_mode()
+    def infer() -> None:
+        model(example)
+
+    benchmark.group = f"inference: {name}"
+    benchmark.pedantic(infer, rounds=50, warmup_rounds=5)

@@ -1,0 +1,20 @@
+"""A method of another package: one file, registered by entry point."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import cosine_similarity
+
+from methods.base import Method, total
+from tasks.response import Responses
+
+
+class Cosine(Method):
+    """Point the student's outputs where the teacher's point."""
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        def angle(name: str) -> Tensor:
+            mine, its = student[name].values.flatten(1), teacher[name].values.flatten(1)
+            return (1 - cosine_similarity(mine, its)).mean()
+
+        return total({name: angle(name) for name in teacher})

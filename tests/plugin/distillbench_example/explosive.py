@@ -1,0 +1,15 @@
+"""A method that fails, to see that nothing else does."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from methods.base import Method
+from tasks.response import Responses
+
+
+class Explosive(Method):
+    """Raise in every step."""
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        raise RuntimeError("boom")

@@ -1,0 +1,224 @@
+"""The user's paths, by the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Run
+
+from bench.records import Store
+
+
+def reproducible(results: Path) -> dict[str, object]:
+    return {f"{r.task}/{r.pair}/{r.label}/{r.seed}": r.reproducible() for r in Store(results)}
+
+
+def test_help_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom bench import cli\ntry:\n cli.app(['--help'])\nexcept SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "import bench" not in done.stderr
+
+
+def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> None:
+    records = list(Store(tiny_results))
+    assert len(records) == 1 + 1 + 5 * 3
+    assert all(record.status == "finished" for record in records)
+    student = next(r for r in records if r.label == "temperature")
+    assert student.size is not None
+    assert student.size.parameters == 64 * 16 + 16 + 16 * 10 + 10
+    assert student.size.macs == 64 * 16 + 16 * 10
+    assert student.size.bytes == 4 * student.size.parameters
+    assert len(student.items["accuracy"]) == 500
+    right = sum(student.items["accuracy"].values()) / 5
+    assert student.metrics["accuracy"].value == pytest.approx(right)
+    assert student.latency is not None
+    assert student.environment["libraries"]["torch"] == torch.__version__
+    latencies = {r.latency.median for r in records if r.kind == "student" and r.latency}
+    assert len(latencies) == 1, "students of one architecture have one latency"
+    assert (tiny_results / "pictures/classification--cnn_mlp.png").stat().st_size > 1000
+
+
+def test_a_second_run_does_nothing_and_says_so(tiny_results: Path, tiny_suite: Path, cli: Run) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny_results.rglob("*") if path.is_file()}
+    done = cli("run", tiny_suite, "--out", tiny_results)
+    assert done.returncode == 0
+    assert "17 cells, 17 finished: nothing to do" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in tiny_results.rglob("*") if path.is_file()}
+
+
+def test_what_is_missing_is_made_again_to_the_bit(
+    tiny_results: Path, tiny_suite: Path, cli: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(tiny_results, out)
+    wanted = reproducible(out)
+    shutil.rmtree(out / "cache")
+    for gone in ("logistic/seed-1", "cross_model/seed-2", "teacher/seed-0"):
+        (out / f"records/classification/cnn_mlp/{gone}.json").unlink()
+    plan = cli("plan", tiny_suite, "--out", out)
+    assert "17 cells, 14 finished" in plan.stdout
+    assert cli("run", tiny_suite, "--out", out).returncode == 0
+    assert reproducible(out) == wanted
+
+
+def test_another_configuration_is_not_overwritten_unasked(
+    tiny_results: Path, tiny_suite: Path, cli: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "copy"
+    shutil.copytree(tiny_results, out)
+    before = reproducible(out)
+    change = ("--set", "tasks.classification.student.learning_rate=0.5")
+    refused = cli("run", tiny_suite, "--out", out, *change)
+    assert refused.returncode == 2
+    assert "settings.student.learning_rate: made with 0.002, asked for 0.5 (15 of 17 records" in refused.stderr
+    assert reproducible(out) == before
+    assert cli("run", tiny_suite, "--out", out, *change, "--overwrite").returncode == 0
+    changed = {key for key, record in reproducible(out).items() if record != before[key]}
+    assert len(changed) == 15
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(
+    tiny_suite: Path, tmp_path: Path, tiny_results: Path, cli: Run
+) -> None:
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "bench.cli", "run", str(tiny_suite), "--out", str(out)]
+    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("records/**/scratch/*.json")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    left = cli("table", out, "--format", "json")
+    assert left.returncode == 0, left.stderr
+    done = cli("run", tiny_suite, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert reproducible(out) == reproducible(tiny_results)
+
+
+def test_held_out_figures_are_marked_as_such(tiny_results: Path, cli: Run) -> None:
+    table = cli("table", tiny_results, "--split", "held_out", "--format", "markdown").stdout
+    assert "measured on the held-out split: for choosing, not for reporting" in table
+
+
+def test_formats_agree(tiny_results: Path, cli: Run, tmp_path: Path) -> None:
+    import pandas as pd
+
+    (task,) = json.loads(cli("table", tiny_results, "--format", "json").stdout)
+    (tmp_path / "t.csv").write_text(cli("table", tiny_results, "--format", "csv").stdout)
+    frame = pd.read_csv(tmp_path / "t.csv")
+    assert [row["method"] for row in task["rows"]] == frame["method"].tolist()
+    assert [row["accuracy"] for row in task["rows"]] == pytest.approx(frame["accuracy"].tolist())
+    latex = cli("table", tiny_results, "--format", "latex").stdout
+    assert r"\toprule" in latex
+    assert r"cross\_model" in latex
+    assert latex.isascii() or "—" not in latex
+    written = cli("table", tiny_results, "--format", "markdown", "--output", tmp_path / "t.md")
+    assert written.returncode == 0
+    assert (tmp_path / "t.md").read_text() == cli("table", tiny_results, "--format", "markdown").stdout
+
+
+def test_show_prints_a_record(tiny_results: Path, cli: Run) -> None:
+    shown = cli("show", tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json").stdout
+    assert "'temperature': 4.0" in shown
+    assert "'config_hash'" in shown
+
+
+def test_the_library_gives_the_same_records(tiny_results: Path) -> None:
+    from bench import load_records
+
+    frame = load_records(tiny_results)
+    assert len(frame) == 17
+    assert set(frame["status"]) == {"finished"}
+    assert frame.loc[frame["kind"] == "student", "accuracy"].notna().all()
+
+
+# -- bad input --------------------------------------------------------------------------------------------------
+
+
+def refused(done: subprocess.CompletedProcess[str], *expected: str) -> None:
+    """Exit code 2 and one line that says all of this."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    for text in expected:
+        assert text in lines[0]
+
+
+def test_unknown_names_are_guessed(cli: Run, tiny_results: Path) -> None:
+    refused(cli("run", "quik"), "no suite 'quik'; did you mean 'quick'?")
+    refused(cli("plan", "quick", "--set", "tasks.gan.stepz=1"), "tasks.gan.stepz: unknown key; did you mean 'steps'?")
+    refused(cli("table", tiny_results, "--task", "clasification"), "did you mean 'classification'?")
+    refused(cli("list", "method"), "did you mean 'methods'?")
+
+
+def test_cuda_without_a_device_is_said(cli: Run, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        refused(cli("run", "smoke", "--device", "cuda:99", "--out", tmp_path), "cuda:99")
+    else:
+        refused(cli("run", "smoke", "--device", "cuda", "--out", tmp_path), "torch sees no CUDA device")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "cannot be read as a record"),
+        ("[1, 2]", "not a distillbench record"),
+        ('{"name": "other"}', "not a distillbench record (no field schema_version)"),
+        ('{"schema_version": 99}', "schema_version: 99 is not one that this program reads (allowed: 1 to 1)"),
+        ('{"schema_version": 1}', "kind: Field required"),
+    ],
+)
+def test_foreign_and_newer_records_are_named(cli: Run, tmp_path: Path, content: str, expected: str) -> None:
+    path = tmp_path / "records" / "x.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    refused(cli("show", path), str(path), expected)
+    refused(cli("table", tmp_path), str(path), expected)
+
+
+def test_a_folder_without_records_is_named(cli: Run, tmp_path: Path) -> None:
+    refused(cli("table", tmp_path / "nowhere"), "no such results folder")
+    refused(cli("table", tmp_path), "holds no records")
+
+
+def test_a_folder_that_cannot_be_written_stops_the_run_before_it_starts(
+    cli: Run, tiny_suite: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    refused(cli("run", tiny_suite, "--out", tmp_path / "file" / "out"), "cannot be written: Not a directory")
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """Writes that fail at the last moment: no file, no temporary file."""
+    import errno
+    from unittest.mock import patch
+
+    from bench.records import write_atomically
+
+    with (
+        patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")),
+        pytest.raises(OSError, match="No space left"),
+    ):
+        write_atomically(tmp_path / "x.json", b"{}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_the_traceback(cli: Run) -> None:
+    done = cli("--debug", "run", "quik")
+    assert done.returncode != 0
+    assert "Traceback" in done.stderr

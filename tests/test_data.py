@@ -1,0 +1,130 @@
+"""The embedded images, and folders of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tasks.base import Folders
+from tasks.classification import few_labels
+from tasks.data.crops import centre_crop, crop_batch
+from tasks.data.embedded import digits, photographs
+from tasks.data.folders import DataError, digest, image_files, labelled_splits, photograph_splits
+from tasks.judges.classifier import random_shifts
+
+
+def write_image(path: Path, seed: int, size: tuple[int, int] = (8, 8), mode: str = "L") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = size[::-1] if mode == "L" else (*size[::-1], 3)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8), mode).save(path)
+
+
+@pytest.fixture
+def class_folders(tmp_path: Path) -> Path:
+    for i in range(60):
+        write_image(tmp_path / "train" / ("cat" if i % 2 else "dog") / f"{i:03d}.png", i)
+    return tmp_path / "train"
+
+
+def test_digits_are_split_without_overlap() -> None:
+    splits = digits()
+    assert [len(part) for part in (splits.train, splits.held_out, splits.test)] == [997, 300, 500]
+    names = [set(part.names) for part in (splits.train, splits.held_out, splits.test)]
+    assert len(set.union(*names)) == 1797
+
+
+def test_photographs_are_split_by_picture() -> None:
+    splits = photographs()
+    names = [part.names for part in (splits.train, splits.held_out, splits.test)]
+    assert [len(part) for part in names] == [10, 2, 4]
+    assert len({name for part in names for name in part}) == 16
+    contents = {
+        image.numpy().tobytes() for part in (splits.train, splits.held_out, splits.test) for image in part.images
+    }
+    assert len(contents) == 16
+
+
+def test_few_labels_are_the_same_number_of_each_class_and_the_same_every_time() -> None:
+    few = few_labels(digits().train, 100)
+    assert torch.bincount(few.labels).tolist() == [10] * 10
+    assert few.names == few_labels(digits().train, 100).names
+
+
+def test_class_folders_are_carved_by_class_and_disjoint(class_folders: Path) -> None:
+    splits = labelled_splits(Folders(train=class_folders))
+    parts = (splits.train, splits.held_out, splits.test)
+    assert splits.train.classes == ("cat", "dog")
+    assert [len(part) for part in parts] == [48, 6, 6]
+    assert len({name for part in parts for name in part.names}) == 60
+    assert all(set(part.labels.tolist()) == {0, 1} for part in parts)
+
+
+def test_a_given_test_folder_is_taken_whole_and_held_out_is_carved_from_train(tmp_path: Path) -> None:
+    for i in range(20):
+        write_image(tmp_path / "a" / f"{i}.png", i, (40, 30), "RGB")
+    for i in range(3):
+        write_image(tmp_path / "b" / f"{i}.png", 100 + i, (50, 30), "RGB")
+    splits = photograph_splits(Folders(train=tmp_path / "a", test=tmp_path / "b"))
+    assert [len(part) for part in (splits.train, splits.held_out, splits.test)] == [18, 2, 3]
+    assert splits.test.images[0].shape == (3, 30, 50)
+
+
+def test_a_test_folder_alone_keeps_the_embedded_training_pictures(tmp_path: Path) -> None:
+    write_image(tmp_path / "x.png", 0, (40, 40), "RGB")
+    splits = photograph_splits(Folders(test=tmp_path))
+    assert len(splits.train) == 10
+    assert splits.test.names == ("x.png",)
+
+
+def test_a_picture_may_not_be_in_two_splits(class_folders: Path) -> None:
+    with pytest.raises(DataError, match="is in two splits"):
+        labelled_splits(Folders(train=class_folders, test=class_folders))
+
+
+def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        image_files(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no image under"):
+        image_files(tmp_path / "empty")
+    write_image(class_folders / "dog" / "wide.png", 0, (9, 8))
+    with pytest.raises(DataError, match=r"wide\.png is 9×8, but .* is 8×8"):
+        labelled_splits(Folders(train=class_folders))
+    (class_folders / "dog" / "wide.png").write_bytes(b"not an image")
+    with pytest.raises(DataError, match=r"wide\.png cannot be read as an image"):
+        labelled_splits(Folders(train=class_folders, held_out=None))
+    write_image(tmp_path / "few" / "a" / "1.png", 0)
+    with pytest.raises(DataError, match="at least two class folders"):
+        labelled_splits(Folders(train=tmp_path / "few"))
+
+
+def test_the_digest_sees_names_and_bytes(tmp_path: Path) -> None:
+    digests = set()
+    for name, seed in (("a", 0), ("a", 1), ("b", 0)):
+        folder = tmp_path / f"{name}{seed}"
+        write_image(folder / f"{name}.png", seed)
+        digests.add(digest(folder))
+    assert len(digests) == 3
+
+
+def test_crops_stay_inside_and_follow_the_generator() -> None:
+    image = torch.arange(3 * 20 * 30).remainder(251).to(torch.uint8).view(3, 20, 30)
+    first, second = (crop_batch([image], [0] * 50, 16, torch.Generator().manual_seed(4), flip=True) for _ in range(2))
+    assert first.shape == (50, 3, 16, 16)
+    assert torch.equal(first, second)
+    with pytest.raises(DataError, match="smaller than the patch size"):
+        crop_batch([image], [0], 24, torch.Generator())
+    assert centre_crop(image, 16, 4).shape == (3, 16, 16)
+
+
+def test_shifts_move_by_at_most_an_eighth_and_fill_with_zeros() -> None:
+    images = torch.zeros(200, 1, 8, 8)
+    images[:, :, 4, 4] = 1
+    shifted = random_shifts(images, torch.Generator().manual_seed(0))
+    where = shifted.flatten(1).argmax(1)
+    assert set((where // 8).tolist()) == set((where % 8).tolist()) == {3, 4, 5}
+    assert shifted.sum() == 200
