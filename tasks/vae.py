@@ -150,11 +150,11 @@ class VAE(Task):
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
         assert self.judge is not None
-        train, data = binarise(self.splits.train.images).double(), getattr(self.splits, split)
+        train, data = binarise(self.splits.train.images), getattr(self.splits, split)
         real = binarise(data.images).to(self.device)
         if name == "real images (train)":
-            return Evaluation(classifier_distances(self.judge, real, train.float().to(self.device)))
-        frequency = (train.sum(0) + 1) / (len(train) + 2)
+            return Evaluation(classifier_distances(self.judge, real, train.to(self.device)))
+        frequency = (train.sum(0).double() + 1) / (len(train) + 2)
         images = binarise(data.images).double()
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)

@@ -45,10 +45,10 @@ class ClassifierJudge(Judge):
         rng = torch.Generator().manual_seed(SEED)
         optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-        images = self.preprocess(data.images)
         for _ in range(STEPS):
             indices = torch.randint(len(data), (BATCH_SIZE,), generator=rng)
-            loss = F.cross_entropy(network(random_shifts(images[indices], rng)), data.labels[indices])
+            images = random_shifts(self.preprocess(data.images[indices]), rng)
+            loss = F.cross_entropy(network(images), data.labels[indices])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
