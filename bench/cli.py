@@ -137,7 +137,10 @@ def run(
     with Live(console, workers or 1) as live:
         after = runner.run(loaded, folder, cache, workers, overwrite, live)
     if before.to_do or before.other:
-        draw_pictures(after, cache or folder / "cache")
+        try:
+            draw_pictures(after, cache or folder / "cache")
+        except OSError as error:
+            raise UserError(f"{folder}: pictures cannot be written: {error.strerror or error}") from error
         console.print(
             f"{len(after.finished)} finished, {len(after.failed)} failed; distillbench table {folder}", soft_wrap=True
         )

@@ -36,7 +36,7 @@ class SuperResolutionSettings(TaskSettings):
     scale: int = Field(2, ge=2, le=4, description="factor in each direction")
     patch: int = Field(16, ge=4, description="side of an input patch in training, pixels")
     teacher: SuperResolutionRecipe = SuperResolutionRecipe(
-        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=3000, learning_rate=3e-3, augment=True
+        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=2500, learning_rate=3e-3, augment=True
     )
     student: SuperResolutionRecipe = SuperResolutionRecipe(
         network=FSRCNN(features=4, shrunk=3, mappings=1), learning_rate=5e-3, augment=True

@@ -222,3 +222,42 @@ def test_debug_shows_the_traceback(cli: Run) -> None:
     done = cli("--debug", "run", "quik")
     assert done.returncode != 0
     assert "Traceback" in done.stderr
+
+
+def test_folders_that_cannot_be_used_are_named_by_the_command(cli: Run, tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for i in range(40):
+        path = tmp_path / "data" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8 if i else 9), i, dtype=np.uint8)).save(path)
+    setting = f"tasks.classification.data.train={tmp_path / 'data'}"
+    for command in ("plan", "run"):
+        done = cli(command, "smoke", "--task", "classification", "--set", setting, "--out", tmp_path / "out")
+        refused(done, "0.png is 9×8", "class folders need images of one size")
+    missing = cli("run", "smoke", "--task", "gan", "--set", "tasks.gan.data.train=/nowhere", "--out", tmp_path / "out")
+    refused(missing, "tasks.gan.data: /nowhere is not a folder")
+
+
+def test_a_suite_can_be_cut_to_some_tasks(cli: Run, tmp_path: Path) -> None:
+    plan = cli("plan", "smoke", "--task", "vae", "--out", tmp_path)
+    assert "vae" in plan.stdout
+    assert "gan" not in plan.stdout
+    refused(cli("plan", "smoke", "--task", "va", "--out", tmp_path), "the suite has no task 'va'; did you mean 'vae'?")
+
+
+def test_a_disk_that_fills_up_stops_the_run_and_keeps_what_was_finished(
+    cli: Run, tiny_suite: Path, tiny_results: Path, tmp_path: Path
+) -> None:
+    """The records' folder cannot be written any more: one line, exit code 2, the other records still read."""
+    out = tmp_path / "copy"
+    shutil.copytree(tiny_results, out)
+    wanted = reproducible(out)
+    target = out / "records/classification/cnn_mlp/mimic"
+    shutil.rmtree(target)
+    target.write_text("in the way")  # as on a read-only disk, but also for root
+    refused(cli("run", tiny_suite, "--out", out), "cannot be written", "what was finished is kept")
+    target.unlink()
+    assert cli("run", tiny_suite, "--out", out).returncode == 0
+    assert reproducible(out) == wanted
