@@ -134,8 +134,12 @@ def run(
     console = _console()
     before = runner.plan(loaded, folder)
     console.print(_headline(before, workers), markup=False, soft_wrap=True)
-    with Live(console, workers or 1) as live:
-        after = runner.run(loaded, folder, cache, workers, overwrite, live)
+    try:
+        with Live(console) as live:
+            after = runner.run(loaded, folder, cache, workers, overwrite, live)
+    except KeyboardInterrupt:
+        print("distillbench: interrupted; what was finished is kept, run again to go on", file=sys.stderr)
+        raise typer.Exit(130) from None
     if before.to_do or before.other:
         try:
             draw_pictures(after, cache or folder / "cache")
@@ -246,11 +250,6 @@ def main() -> None:
             raise
         print(f"distillbench: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("distillbench: interrupted; what was finished is kept, run again to go on", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

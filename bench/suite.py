@@ -6,7 +6,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -73,8 +73,8 @@ class Pair:
     device: str
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: the fields, not what was computed from them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        """What is sent to another process: all but the judge, which holds the task and with it the data."""
+        return {key: value for key, value in self.__dict__.items() if key != "judge"}
 
     def build(self) -> Task:
         """The task, its data not yet loaded, its judge not yet there."""

@@ -32,12 +32,12 @@ class DenoisingRecipe(Recipe):
 class DenoisingSettings(TaskSettings):
     """Additive noise, neither clipped nor rounded, as in the literature; the test noise is fixed by the file's name."""
 
-    steps: int = Field(400, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(8, ge=1, description="patches a step")
     sigma: float = Field(25, gt=0, description="standard deviation of the noise, in grey levels of 255")
     patch: int = Field(32, ge=8, description="side of a patch in training, pixels")
     teacher: DenoisingRecipe = DenoisingRecipe(
-        network=DnCNN(depth=6, width=16), steps=3000, learning_rate=3e-3, augment=True
+        network=DnCNN(depth=6, width=16), steps=2500, learning_rate=3e-3, augment=True
     )
     student: DenoisingRecipe = DenoisingRecipe(network=DnCNN(depth=4, width=8), learning_rate=5e-3, augment=True)
 

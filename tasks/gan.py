@@ -41,7 +41,7 @@ class GeneratorRecipe(Recipe):
 class GANSettings(TaskSettings):
     """Hinge loss (Lim & Ye 2017) against a spectrally normalised patch discriminator."""
 
-    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(400, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(32, ge=1, description="images a step")
     latent: int = Field(16, ge=1, description="dimensions of the latent code u ~ N(0, I)")
     samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")

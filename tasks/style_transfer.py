@@ -35,7 +35,7 @@ class StyleSettings(TaskSettings):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style"})
 
-    steps: int = Field(200, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(150, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(4, ge=1, description="patches a step")
     patch: int = Field(48, ge=16, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")

@@ -31,12 +31,12 @@ class SuperResolutionRecipe(Recipe):
 class SuperResolutionSettings(TaskSettings):
     """Inputs are made from the originals by MATLAB's antialiased bicubic kernel, rounded to 8 bits."""
 
-    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(8, ge=1, description="patches a step")
     scale: int = Field(2, ge=2, le=4, description="factor in each direction")
     patch: int = Field(16, ge=4, description="side of an input patch in training, pixels")
     teacher: SuperResolutionRecipe = SuperResolutionRecipe(
-        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=2500, learning_rate=3e-3, augment=True
+        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=2000, learning_rate=3e-3, augment=True
     )
     student: SuperResolutionRecipe = SuperResolutionRecipe(
         network=FSRCNN(features=4, shrunk=3, mappings=1), learning_rate=5e-3, augment=True

@@ -34,12 +34,12 @@ class VAERecipe(Recipe):
 class VAESettings(TaskSettings):
     """Kingma & Welling 2014, on pixels binarised at the middle grey level."""
 
-    steps: int = Field(1000, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, description="images a step")
     latent: int = Field(8, ge=1, description="dimensions of the latent code, the same for teacher and student")
     importance_samples: int = Field(50, ge=1, description="K of the IWAE bound (Burda et al. 2016)")
     samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
-    teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), learning_rate=2e-3)
+    teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
 
 

@@ -109,6 +109,21 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
     assert reproducible(out) == reproducible(tiny_results)
 
 
+def test_ctrl_c_stops_with_a_line_and_its_own_exit_code(tiny_suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "interrupted"
+    command = [sys.executable, "-m", "bench.cli", "run", str(tiny_suite), "--out", str(out), "--set", "steps=20000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("records/**/*.json")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; what was finished is kept" in errors
+    assert "Traceback" not in errors
+
+
 def test_held_out_figures_are_marked_as_such(tiny_results: Path, cli: Run) -> None:
     table = cli("table", tiny_results, "--split", "held_out", "--format", "markdown").stdout
     assert "measured on the held-out split: for choosing, not for reporting" in table

@@ -19,8 +19,8 @@ LINE_EVERY = 30
 class Live:
     """Bars on a terminal, a line now and then elsewhere."""
 
-    def __init__(self, console: Console, workers: int) -> None:
-        self.console, self.workers = console, workers
+    def __init__(self, console: Console) -> None:
+        self.console = console
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
