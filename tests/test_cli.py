@@ -113,7 +113,14 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(
 def test_ctrl_c_stops_with_a_line_and_its_own_exit_code(tiny_suite: Path, tmp_path: Path) -> None:
     out = tmp_path / "interrupted"
     command = [sys.executable, "-m", "bench.cli", "run", str(tiny_suite), "--out", str(out), "--set", "steps=20000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A test run started in the background ignores SIGINT, and children inherit that: the child must not.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 120
     while not list(out.glob("records/**/*.json")) and process.poll() is None:
         assert time.monotonic() < deadline
