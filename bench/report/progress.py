@@ -34,7 +34,7 @@ class Live:
         self.share: dict[str, float] = {}
         self.finished: set[str] = set()
         self.running: dict[str, TaskID] = {}
-        self.cells = self.failed = self.expected = 0
+        self.cells = self.expected = 0
         self.start = self.last_line = time.monotonic()
         self.total: TaskID | None = None
 
@@ -65,7 +65,6 @@ class Live:
             self.bars.remove_task(bar)
         for record in records:
             if record.failure is not None:
-                self.failed += 1
                 self.console.print(
                     f"failed: {record.task}/{record.pair}/{record.label}/seed {record.seed}: {record.failure.reason}",
                     markup=False,
