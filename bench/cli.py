@@ -133,7 +133,9 @@ def run(
     loaded, folder = _load(suite, out, set_, device, task)
     console = _console()
     before = runner.plan(loaded, folder)
-    console.print(_headline(before, workers), markup=False, soft_wrap=True)
+    if before.to_do:
+        runner.prepare(loaded, folder, cache)
+    console.print(_headline(before, workers, cache, overwrite), markup=False, soft_wrap=True)
     try:
         with Live(console) as live:
             after = runner.run(loaded, folder, cache, workers, overwrite, live)
@@ -161,8 +163,8 @@ def table(
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
 ) -> None:
     """A comparison table a task: teacher, controls, methods, references."""
-    from bench.records import write_atomically
     from bench.report import tables
+    from tasks.data.atomic import write_atomically
 
     summaries = _summaries(results, split.value, task)
     if format_ is Format.terminal:
@@ -208,7 +210,7 @@ def _load(
     return suite, out if out is not None else Path("runs", suite.name)
 
 
-def _headline(todo: Plan, workers: int | None) -> str:
+def _headline(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
     """'quick: 7 pairs, 192 cells, 0 finished, about 8 min on 2 workers'."""
     from bench.report.progress import format_seconds
     from bench.runner import estimate
@@ -220,7 +222,7 @@ def _headline(todo: Plan, workers: int | None) -> str:
         text += f", {len(todo.other)} of another configuration"
     if not todo.to_do and not todo.other:
         return f"{text}: nothing to do"
-    seconds, count = estimate(todo, workers)
+    seconds, count = estimate(todo, workers, cache, overwrite)
     return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}"
 
 

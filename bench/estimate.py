@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,9 +26,9 @@ START_SECONDS = 15.0
 
 
 @lru_cache(maxsize=64)
-def step_seconds(pair: Pair, role: Role) -> float:
-    """One training step of one network: forward once, backward twice as much."""
-    task = replace(pair, device="cpu").build()
+def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
+    """One training step of one network: forward once, backward twice as much. Writes nothing into a new cache."""
+    task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
     if (recipe := task.judge_recipe()) is not None:
         task.judge = recipe.build().eval()
     model = initial(task, role, 0)
@@ -54,13 +55,13 @@ def seconds_of(job: Job) -> float:
         return EVALUATION_SECONDS * len(job.cells)
     student, teacher = (job.pair.settings.recipe(role).steps or 0 for role in ("student", "teacher"))
     if job.kind == "teacher":
-        return EVALUATION_SECONDS + teacher * step_seconds(job.pair, "teacher")
+        return EVALUATION_SECONDS + teacher * step_seconds(job.pair, "teacher", job.cache)
+    teacher_step = step_seconds(job.pair, "teacher", job.cache)
     methods = [cell.method for cell in job.cells if cell.method is not None]
     steps = sum(
-        step_seconds(job.pair, "student") + (step_seconds(job.pair, "teacher") if method.trains_teacher else 0)
-        for method in methods
+        step_seconds(job.pair, "student", job.cache) + method.trains_teacher * teacher_step for method in methods
     )
-    shared = step_seconds(job.pair, "teacher") / 3 if any(m.uses_teacher for m in methods) else 0
+    shared = teacher_step / 3 if any(m.uses_teacher for m in methods) else 0
     return EVALUATION_SECONDS * len(methods) + student * (steps + shared)
 
 

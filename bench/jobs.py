@@ -78,7 +78,7 @@ def execute(job: Job, report: Report) -> list[Record]:
 @lru_cache(maxsize=2)
 def prepared_task(pair: Pair, cache: Path) -> Task:
     """The task with its judge; the data stay loaded for the next job of the same pair."""
-    task = pair.build()
+    task = pair.build(cache)
     if (recipe := task.judge_recipe()) is not None:
         judge = recipe.build()
         load_weights(judge_path(cache, pair), judge)
@@ -95,7 +95,7 @@ def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
 
 def _train_judge(job: Job) -> list[Record]:
     if not (path := judge_path(job.cache, job.pair)).exists():
-        recipe = job.pair.build().judge_recipe()
+        recipe = job.pair.build(job.cache).judge_recipe()
         assert recipe is not None
         save_weights(path, recipe.train())
     return []
@@ -259,7 +259,7 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
     }
 
 
-def untrained(pair: Pair, role: Role) -> tuple[nn.Module, torch.Tensor]:
+def untrained(pair: Pair, role: Role, cache: Path) -> tuple[nn.Module, torch.Tensor]:
     """What a role deploys, with untrained weights, and an example input: all that a latency depends on."""
-    task = pair.build()
+    task = pair.build(cache)
     return task.deployed(initial(task, role, 0)), task.example_input(1)

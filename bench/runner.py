@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 
@@ -22,19 +23,11 @@ from bench.report.summary import Expected
 from bench.suite import Cell, Pair, Suite, cells
 from bench.training import describe
 from tasks.base import Role
-from tasks.data.folders import DataError
+from tasks.data.files import DataError
 
 
-class Listener(Protocol):
-    """Who watches a run."""
-
-    def planned(self, jobs: Sequence[Job]) -> None: ...
-    def progressed(self, job: Job, step: int, steps: int) -> None: ...
-    def done(self, job: Job, records: Sequence[Record]) -> None: ...
-
-
-class Silent:
-    """Nobody."""
+class Listener:
+    """Who watches a run; this one does nothing."""
 
     def planned(self, jobs: Sequence[Job]) -> None: ...
     def progressed(self, job: Job, step: int, steps: int) -> None: ...
@@ -86,9 +79,23 @@ def run(
     listener: Listener | None = None,
 ) -> Plan:
     """Run what is missing. Returns the plan as it stands afterwards; failed cells are in it, with their records."""
-    listener, workers = listener or Silent(), workers or default_workers(suite)
+    listener, workers, cache = listener or Listener(), workers or default_workers(suite), cache or out / "cache"
     if workers < 1:
         raise UserError(f"--workers: {workers} is out of range (allowed: 1 and more)")
+    todo = plan(suite, out)
+    if todo.other and not overwrite:
+        raise UserError(_difference(todo))
+    todo = _overwriting(todo) if overwrite else todo
+    if not todo.to_do:
+        return todo
+    prepare(suite, out, cache)
+    with _one_line(out):
+        _run_jobs(todo, out, cache, workers, listener)
+    return plan(suite, out)
+
+
+def prepare(suite: Suite, out: Path, cache: Path | None = None) -> None:
+    """Fail now, not after an hour: where the device is not there, or nothing can be written."""
     if suite.device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"device: {suite.device!r} cannot be used, torch sees no CUDA device (allowed here: 'cpu')")
     index = suite.device.partition(":")[2]
@@ -96,15 +103,19 @@ def run(
         raise UserError(
             f"device: {suite.device!r} is not there (allowed: cuda:0 to cuda:{torch.cuda.device_count() - 1})"
         )
-    todo = plan(suite, out)
-    if todo.other and not overwrite:
-        raise UserError(_difference(todo))
-    if overwrite:
-        todo.missing += [cell for cell, _ in todo.other]
-    if not todo.to_do:
-        return todo
+    with _one_line(out):
+        for folder in (out, cache or out / "cache"):
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+
+
+@contextmanager
+def _one_line(out: Path) -> Iterator[None]:
+    """What goes wrong with files is the user's to mend: one line."""
     try:
-        _run_jobs(todo, out, cache or out / "cache", workers, listener)
+        yield
     except DataError as error:
         raise UserError(str(error)) from error
     except OSError as error:
@@ -112,17 +123,22 @@ def run(
         raise UserError(
             f"{out}: cannot be written: {error.strerror or error}{where}; what was finished is kept"
         ) from error
-    return plan(suite, out)
 
 
-def estimate(todo: Plan, workers: int | None = None, cache: Path | None = None) -> tuple[float, int]:
+def estimate(
+    todo: Plan, workers: int | None = None, cache: Path | None = None, overwrite: bool = False
+) -> tuple[float, int]:
     """About how many seconds the rest of a plan takes, and on how many workers."""
+    todo = _overwriting(todo) if overwrite else todo
     workers = workers or default_workers(todo.suite)
-    try:
+    with _one_line(todo.out):
         costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
-    except DataError as error:
-        raise UserError(str(error)) from error
     return wall_seconds(costs, workers), workers
+
+
+def _overwriting(todo: Plan) -> Plan:
+    """The plan with what is of another configuration among what is missing."""
+    return replace(todo, missing=[*todo.missing, *(cell for cell, _ in todo.other)], other=[])
 
 
 def default_workers(suite: Suite) -> int:
@@ -131,11 +147,9 @@ def default_workers(suite: Suite) -> int:
 
 
 def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listener) -> None:
-    _probe(out)
-    _probe(cache)
     store = Store(out)
     expect(out, [Expected(c.pair.task, c.pair.pair, c.kind, c.label, c.seed) for c in todo.cells])
-    latencies = _latencies(todo, out)
+    latencies = _latencies(todo, out, cache.resolve())
     jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
     listener.planned(list(jobs.values()))
     events = local.run(list(jobs.values()), execute, workers)
@@ -155,14 +169,6 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
             listener.done(job, records)
     finally:
         events.close()  # type: ignore[attr-defined]
-
-
-def _probe(folder: Path) -> None:
-    """Fail now, not after an hour, where nothing can be written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".probe-{os.getpid()}"
-    probe.write_bytes(b"")
-    probe.unlink()
 
 
 def _jobs(
@@ -208,7 +214,7 @@ def _jobs(
     return list(jobs.values())
 
 
-def _latencies(todo: Plan, out: Path) -> dict[tuple[Pair, Role], Latency]:
+def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:
     """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
     found: dict[tuple[Pair, Role], Latency] = {}
     store = Store(out)
@@ -219,7 +225,7 @@ def _latencies(todo: Plan, out: Path) -> dict[tuple[Pair, Role], Latency]:
     settle_process()
     for cell in todo.to_do:
         if cell.kind != "reference" and (cell.pair, cell.kind) not in found:
-            found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind), device=cell.pair.device)
+            found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind, cache), device=cell.pair.device)
     return found
 
 

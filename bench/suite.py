@@ -19,7 +19,7 @@ from bench.errors import UserError, did_you_mean
 from bench.registry import METHODS, TASKS, code_digest
 from methods.base import Method
 from tasks.base import Judge, Task, TaskSettings
-from tasks.data.folders import DataError
+from tasks.data.files import DataError
 
 CONFIG_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
@@ -76,9 +76,9 @@ class Pair:
         """What is sent to another process: all but the judge, which holds the task and with it the data."""
         return {key: value for key, value in self.__dict__.items() if key != "judge"}
 
-    def build(self) -> Task:
-        """The task, its data not yet loaded, its judge not yet there."""
-        return TASKS.get(self.task)(self.settings, self.device)
+    def build(self, cache: Path | None = None) -> Task:
+        """The task, its data not yet loaded, its judge not yet there. cache: where decoded images are kept."""
+        return TASKS.get(self.task)(self.settings, self.device, cache)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -203,13 +204,20 @@ def train(
             start = time.perf_counter()
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
-                torch.manual_seed(derive("step", seed, step))
+                _seed(task.device, derive("step", seed, step))
                 learner.step(inputs, frozen, step, steps)
             except Exception as error:  # whatever a method does, the other cells go on
                 learner.failure = describe(error)
             learner.seconds += time.perf_counter() - start
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    """As torch.manual_seed, which costs more than a small network's step where there is no GPU: it notes for each."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def describe(error: BaseException) -> tuple[str, str]:
@@ -235,6 +243,7 @@ def train_students(
     """One student a method, from equal weights, on equal batches. ``teacher`` is frozen and never changes."""
     recipe = task.settings.recipe("student")
     learners: dict[str, Learner] = {}
+    events = cache(lambda: held_out_events(task, teacher, seed))
     for name, method in methods.items():
         learner = Learner(
             task,
@@ -247,7 +256,7 @@ def train_students(
         )
         if method.uses_teacher:
             try:
-                learner.distil = method.prepare(held_out_events(task, teacher, seed))
+                learner.distil = method.prepare(events())
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner

@@ -124,9 +124,11 @@ class Task(ABC):
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Network pairs that ship: name -> settings that differ from the defaults."""
 
-    def __init__(self, settings: TaskSettings, device: str = "cpu") -> None:
+    def __init__(self, settings: TaskSettings, device: str = "cpu", cache: Path | None = None) -> None:
+        """cache: a folder where what is slow to read may be kept for the next process."""
         self.settings = settings
         self.device = torch.device(device)
+        self.cache = cache
         self.judge: nn.Module | None = None
 
     # -- data ---------------------------------------------------------------------------------------------------

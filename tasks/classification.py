@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +21,7 @@ from tasks.metrics.images import to_float
 from tasks.networks.classifiers import CNN, MLP
 from tasks.response import Categorical, Events, Response
 
-BATCH = 1000
+BATCH = 200
 
 
 class ClassifierRecipe(Recipe):
@@ -62,7 +63,7 @@ class Classification(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        whole = folders.labelled_splits(self.settings.data)
+        whole = folders.labelled_splits(self.settings.data, self.cache)
         return Splits(few_labels(whole.train, self.settings.labels), whole.held_out, whole.test)
 
     @property
@@ -113,7 +114,7 @@ class Classification(Task):
             "ece": 100 * ece.item(),
         }
         if teacher is not model:
-            agreement = logits.argmax(1) == self._logits(teacher, data).argmax(1)
+            agreement = logits.argmax(1) == self._verdicts(teacher, split)
             metrics["teacher_agreement"] = 100 * agreement.double().mean().item()
         return Evaluation(
             metrics,
@@ -141,6 +142,17 @@ class Classification(Task):
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
             rows[name] = torch.where(wrong[:, None, None, None], 1 - rows["input"], rows["input"])
         return rows
+
+    @cached_property
+    def _judged(self) -> WeakKeyDictionary[nn.Module, dict[Split, Tensor]]:
+        return WeakKeyDictionary()
+
+    def _verdicts(self, teacher: nn.Module, split: Split) -> Tensor:
+        """The teacher's answers, kept: it is frozen, and every student of a group is compared with it."""
+        known = self._judged.setdefault(teacher, {})
+        if split not in known:
+            known[split] = self._logits(teacher, getattr(self.splits, split)).argmax(1)
+        return known[split]
 
     def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])

@@ -59,7 +59,7 @@ class Denoising(Task):
     @cached_property
     def splits(self) -> Splits[Photographs]:
         """The photographs in grey, (1, h, w) uint8 each."""
-        whole = folders.photograph_splits(self.settings.data)
+        whole = folders.photograph_splits(self.settings.data, self.cache)
 
         def convert(photographs: Photographs) -> Photographs:
             greys = ((grey(to_float(image)) * 255).round().to(torch.uint8) for image in photographs.images)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -15,7 +16,7 @@ from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role,
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import CLASSIFIER_FID, classifier_distances
+from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.metrics.images import to_float
 from tasks.networks.generative import (
     Adversaries,
@@ -26,7 +27,9 @@ from tasks.networks.generative import (
 )
 from tasks.response import Bernoulli, Events, Feature, Response
 
-BATCH = 1000
+BATCH = 200
+MOST_EVENTS = 1000
+"""Held-out images that a readout is fitted to, at most."""
 EVALUATION_SEED = 0
 MOST_REAL = 10_000
 """Training images that the reference rows are made of, evenly spread."""
@@ -41,17 +44,20 @@ class GeneratorRecipe(Recipe):
 class GANSettings(TaskSettings):
     """Hinge loss (Lim & Ye 2017) against a spectrally normalised patch discriminator."""
 
-    steps: int = Field(400, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
+
+    steps: int = Field(600, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(32, ge=1, description="images a step")
     latent: int = Field(16, ge=1, description="dimensions of the latent code u ~ N(0, I)")
     samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
-    discriminator_width: int = Field(128, ge=1, description="channels of the discriminator")
+    inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
+    discriminator_width: int = Field(64, ge=1, description="channels of the discriminator")
     discriminator_rate: float = Field(2.0, gt=0, description="its learning rate, in units of the generator's")
     teacher: GeneratorRecipe = GeneratorRecipe(
-        network=DenseGenerator(hidden=(128,)), steps=2500, learning_rate=2e-3, betas=(0.0, 0.9)
+        network=DenseGenerator(hidden=(128,)), steps=2500, learning_rate=4e-3, betas=(0.0, 0.9)
     )
     student: GeneratorRecipe = GeneratorRecipe(
-        network=DenseGenerator(hidden=(16,)), learning_rate=2e-3, betas=(0.0, 0.9)
+        network=DenseGenerator(hidden=(16,)), learning_rate=4e-3, betas=(0.0, 0.9)
     )
 
 
@@ -60,18 +66,20 @@ class GAN(Task):
 
     Settings: ClassVar[type[TaskSettings]] = GANSettings
     settings: GANSettings
-    metrics: ClassVar[Mapping[str, Metric]] = CLASSIFIER_FID
+    metrics: ClassVar[Mapping[str, Metric]] = DISTANCES
     headline: ClassVar[str] = "classifier_fid"
     references: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
 
     @classmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
-        return folders.identity(settings.data, "digits")
+        assert isinstance(settings, GANSettings)
+        images, weights = folders.identity(settings.data, "digits"), inception_identity(settings.inception)
+        return images if weights is None else {"images": images, "inception": weights}
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        return folders.labelled_splits(self.settings.data)
+        return folders.labelled_splits(self.settings.data, self.cache)
 
     @property
     def items(self) -> int:
@@ -83,7 +91,7 @@ class GAN(Task):
         return channels, height, width
 
     def judge_recipe(self) -> Judge:
-        identity = self.data_identity(self.settings)
+        identity = folders.identity(self.settings.data, "digits")
         return ClassifierJudge(identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
 
     def shared_inputs(
@@ -128,7 +136,7 @@ class GAN(Task):
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
         """Held-out images (1) against the teacher's own (0), patch by patch."""
-        real = to_float(self.splits.held_out.images[:BATCH]).to(self.device)
+        real = to_float(self.splits.held_out.images[:MOST_EVENTS]).to(self.device)
         latent = torch.randn(len(real), self.settings.latent, generator=rng).to(self.device)
         with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
             features = discriminator(torch.cat([real, teacher(latent)]))[0]
@@ -165,9 +173,8 @@ class GAN(Task):
         return rows | {name: model(latent).cpu() for name, model in models.items()}
 
     def _distances(self, fake: Tensor, split: Split) -> Evaluation:
-        assert self.judge is not None
         real = to_float(getattr(self.splits, split).images).to(self.device)
-        return Evaluation(classifier_distances(self.judge, real, fake))
+        return Evaluation(distances(self.judge, self.settings.inception, real, fake))
 
 
 @contextmanager

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
-from tasks.data import folders
+from tasks.data import files, folders
 from tasks.data.crops import centre_crop, crop_batch
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
-from tasks.judges.loss_network import PatchClassifierJudge
+from tasks.judges.loss_network import PatchClassifierJudge, VGGJudge
 from tasks.metrics.images import psnr, to_float
-from tasks.networks.stylisation import Johnson
+from tasks.networks.stylisation import VGG16, Johnson, LossNetwork
 from tasks.response import Events, Feature, Response
 
-CONTENT_LAYER = "relu3"
 CROPS_A_PICTURE = 16
 
 
@@ -33,18 +32,21 @@ class StyleRecipe(Recipe):
 class StyleSettings(TaskSettings):
     """Johnson et al. 2016: content, Gram style and total variation, through a frozen loss network."""
 
-    locations: ClassVar[frozenset[str]] = frozenset({"data", "style"})
+    locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
-    steps: int = Field(150, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(4, ge=1, description="patches a step")
     patch: int = Field(48, ge=16, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
     style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
+    loss_network: Path | None = Field(
+        None, description="weights of torchvision's VGG-16 (.pth); default: a small network that is trained here"
+    )
     content_weight: float = Field(1.0, ge=0, description="factor on the content term")
     style_weight: float = Field(10.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
     teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=1e-3, augment=True)
-    student: StyleRecipe = StyleRecipe(network=Johnson(width=3, blocks=0), learning_rate=2e-3, augment=True)
+    student: StyleRecipe = StyleRecipe(network=Johnson(width=3, blocks=0), learning_rate=5e-3, augment=True)
 
 
 class StyleTransfer(Task):
@@ -65,12 +67,14 @@ class StyleTransfer(Task):
     @classmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
         assert isinstance(settings, StyleSettings)
-        style = folders.file_digest(settings.style) if settings.style else "/".join(STYLE_PICTURE)
-        return {"photographs": folders.identity(settings.data, "photographs"), "style": style}
+        style = files.file_digest(settings.style, "style") if settings.style else "/".join(STYLE_PICTURE)
+        weights = files.file_digest(settings.loss_network, "loss_network") if settings.loss_network else None
+        photographs = folders.identity(settings.data, "photographs")
+        return {"photographs": photographs, "style": style, "loss_network": weights}
 
     @cached_property
     def splits(self) -> Splits[Photographs]:
-        return folders.photograph_splits(self.settings.data)
+        return folders.photograph_splits(self.settings.data, self.cache)
 
     @property
     def items(self) -> int:
@@ -79,10 +83,12 @@ class StyleTransfer(Task):
     @cached_property
     def style_picture(self) -> Tensor:
         """(3, h, w) uint8, sides at most 256."""
-        picture = folders.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
+        picture = files.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
         return centre_crop(picture, 256, 4)
 
     def judge_recipe(self) -> Judge:
+        if self.settings.loss_network is not None:
+            return VGGJudge(self.settings.loss_network)
         identity = self.data_identity(self.settings)
         return PatchClassifierJudge(identity, lambda: (*self.splits.train.images, self.style_picture))
 
@@ -90,6 +96,11 @@ class StyleTransfer(Task):
     def _style_grams(self) -> dict[str, Tensor]:
         with torch.no_grad():
             return {k: gram(v) for k, v in self._features(to_float(self.style_picture)[None].to(self.device)).items()}
+
+    @property
+    def _content_layer(self) -> str:
+        assert self.judge is not None
+        return cast(LossNetwork | VGG16, self.judge).content_layer
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         assert self.judge is not None
@@ -104,7 +115,7 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def _inputs(self, photographs: Tensor) -> Inputs:
-        return {"photographs": photographs, "content": self._features(photographs)[CONTENT_LAYER]}
+        return {"photographs": photographs, "content": self._features(photographs)[self._content_layer]}
 
     def network(self, role: Role) -> nn.Module:
         recipe: StyleRecipe = getattr(self.settings, role)
@@ -137,7 +148,7 @@ class StyleTransfer(Task):
         image = outputs["stylised"]
         variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()).sqrt()
         return {
-            "content": (features[CONTENT_LAYER] - content).square().mean() / content.square().mean(),
+            "content": (features[self._content_layer] - content).square().mean() / content.square().mean(),
             "gram_style": torch.stack(style).sum(0).mean(),
             "variation": variation,
         }
@@ -187,7 +198,8 @@ class StyleTransfer(Task):
         cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.images[:4]]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([centre_crop(image, side) for image in cut])
-        rows = {"photograph": photographs}
+        style = to_float(centre_crop(self.style_picture, side))[None]
+        rows = {"style": style, "photograph": photographs}
         return rows | {name: model(photographs.to(self.device)).cpu() for name, model in models.items()}
 
 

@@ -60,7 +60,7 @@ class SuperResolution(Task):
     @cached_property
     def splits(self) -> Splits[Photographs]:
         """The photographs' luma, (1, h, w) uint8 each, sides cut to multiples of the scale."""
-        whole = folders.photograph_splits(self.settings.data)
+        whole = folders.photograph_splits(self.settings.data, self.cache)
 
         def convert(photographs: Photographs) -> Photographs:
             cut = (centre_crop(image, None, self.settings.scale) for image in photographs.images)

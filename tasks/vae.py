@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
@@ -16,12 +17,12 @@ from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role,
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import CLASSIFIER_FID, classifier_distances
+from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.networks.generative import VAE as VAENetwork
 from tasks.networks.generative import VariationalAutoencoder
 from tasks.response import Bernoulli, Events, Normal, Response
 
-BATCH = 500
+BATCH = 200
 EVALUATION_SEED = 0
 
 
@@ -34,11 +35,14 @@ class VAERecipe(Recipe):
 class VAESettings(TaskSettings):
     """Kingma & Welling 2014, on pixels binarised at the middle grey level."""
 
+    locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
+
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, description="images a step")
     latent: int = Field(8, ge=1, description="dimensions of the latent code, the same for teacher and student")
     importance_samples: int = Field(50, ge=1, description="K of the IWAE bound (Burda et al. 2016)")
     samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
+    inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
 
@@ -52,7 +56,7 @@ class VAE(Task):
         "neg_elbo": Metric("lower", "nats"),
         "neg_iwae": Metric("lower", "nats"),
         "reconstruction_psnr": Metric("higher", "dB"),
-        **CLASSIFIER_FID,
+        **DISTANCES,
     }
     headline: ClassVar[str] = "neg_elbo"
     references: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
@@ -60,18 +64,20 @@ class VAE(Task):
 
     @classmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
-        return folders.identity(settings.data, "digits")
+        assert isinstance(settings, VAESettings)
+        images, weights = folders.identity(settings.data, "digits"), inception_identity(settings.inception)
+        return images if weights is None else {"images": images, "inception": weights}
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        return folders.labelled_splits(self.settings.data)
+        return folders.labelled_splits(self.settings.data, self.cache)
 
     @property
     def items(self) -> int:
         return len(self.splits.train)
 
     def judge_recipe(self) -> Judge:
-        identity = self.data_identity(self.settings)
+        identity = folders.identity(self.settings.data, "digits")
         return ClassifierJudge(identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
 
     def shared_inputs(
@@ -91,9 +97,7 @@ class VAE(Task):
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         autoencoder = cast(VariationalAutoencoder, model)
-        mean, log_variance = autoencoder.encode(inputs["images"])
-        latent = mean + (0.5 * log_variance).exp() * inputs["noise"]
-        return {"pixels": autoencoder.decode(latent), "mean": mean, "log_variance": log_variance}
+        return _decode(autoencoder, *autoencoder.encode(inputs["images"]), inputs["noise"])
 
     def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
         """−ELBO in nats an image."""
@@ -121,39 +125,39 @@ class VAE(Task):
         for start in range(0, len(data), BATCH):
             indices = range(start, min(start + BATCH, len(data)))
             log_weights, mean_elbo = [], []
+            images = self.shared_inputs(indices, rng, split=split)["images"]
+            posterior = autoencoder.encode(images)
             for _ in range(self.settings.importance_samples):
-                inputs = self.shared_inputs(indices, rng, split=split)
-                outputs = self.forward(model, inputs)
+                noise = torch.randn(len(indices), self.settings.latent, generator=rng).to(self.device)
+                inputs, outputs = {"images": images, "noise": noise}, _decode(autoencoder, *posterior, noise)
                 mean_elbo.append(-_distortion(outputs, inputs) - _rate(outputs))
                 log_weights.append(_log_weight(outputs, inputs))
             elbos.append(torch.stack(mean_elbo).mean(0))
             bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
-            errors.append((autoencoder(inputs["images"]) - inputs["images"]).square().flatten(1).mean(1))
+            errors.append((autoencoder(images) - images).square().flatten(1).mean(1))
         latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
         uniform = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
         samples = torch.bernoulli(samples, generator=uniform).to(self.device)
         elbo = torch.cat(elbos).double()
         psnr = -10 * torch.cat(errors).double().clamp_min(1e-10).log10()
-        assert self.judge is not None
         real = binarise(data.images).to(self.device)
         return Evaluation(
             {
                 "neg_elbo": -elbo.mean().item(),
                 "neg_iwae": -torch.cat(bounds).double().mean().item(),
                 "reconstruction_psnr": psnr.mean().item(),
-                **classifier_distances(self.judge, real, samples),
+                **distances(self.judge, self.settings.inception, real, samples),
             },
             {"neg_elbo": dict(zip(data.names, (-elbo).tolist(), strict=True))},
         )
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
-        assert self.judge is not None
         train, data = binarise(self.splits.train.images), getattr(self.splits, split)
         real = binarise(data.images).to(self.device)
         if name == "real images (train)":
-            return Evaluation(classifier_distances(self.judge, real, train.to(self.device)))
+            return Evaluation(distances(self.judge, self.settings.inception, real, train.to(self.device)))
         frequency = (train.sum(0).double() + 1) / (len(train) + 2)
         images = binarise(data.images).double()
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
@@ -161,7 +165,7 @@ class VAE(Task):
         samples = torch.bernoulli(frequency.expand(self.settings.samples, -1, -1, -1), generator=rng).float()
         return Evaluation(
             {"neg_elbo": nll.mean().item(), "neg_iwae": nll.mean().item()}
-            | classifier_distances(self.judge, real, samples.to(self.device)),
+            | distances(self.judge, self.settings.inception, real, samples.to(self.device)),
             {"neg_elbo": dict(zip(data.names, nll.tolist(), strict=True))},
         )
 
@@ -177,6 +181,12 @@ class VAE(Task):
             sampled = torch.sigmoid(autoencoder.decode(latent))
             rows[name] = torch.cat([autoencoder(images[:8].to(self.device)), sampled]).cpu()
         return rows
+
+
+def _decode(model: VariationalAutoencoder, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Outputs:
+    """Pixel logits at the sample that the noise picks from the posterior."""
+    latent = mean + (0.5 * log_variance).exp() * noise
+    return {"pixels": model.decode(latent), "mean": mean, "log_variance": log_variance}
 
 
 def binarise(images: Tensor) -> Tensor:

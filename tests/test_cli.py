@@ -231,7 +231,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     import errno
     from unittest.mock import patch
 
-    from bench.records import write_atomically
+    from tasks.data.atomic import write_atomically
 
     with (
         patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from tasks.base import Folders
 from tasks.classification import few_labels
 from tasks.data.crops import centre_crop, crop_batch
 from tasks.data.embedded import digits, photographs
-from tasks.data.folders import DataError, digest, image_files, labelled_splits, photograph_splits
+from tasks.data.files import DataError, digest, image_files, read, read_all
+from tasks.data.folders import labelled_splits, photograph_splits
 from tasks.judges.classifier import random_shifts
 
 
@@ -83,6 +85,9 @@ def test_a_test_folder_alone_keeps_the_embedded_training_pictures(tmp_path: Path
 def test_a_picture_may_not_be_in_two_splits(class_folders: Path) -> None:
     with pytest.raises(DataError, match="is in two splits"):
         labelled_splits(Folders(train=class_folders, test=class_folders))
+    (class_folders.parent / "link").symlink_to(class_folders)
+    with pytest.raises(DataError, match="is in two splits"):
+        labelled_splits(Folders(train=class_folders, test=class_folders.parent / "link"))
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
@@ -97,6 +102,10 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> No
     (class_folders / "dog" / "wide.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"wide\.png cannot be read as an image"):
         labelled_splits(Folders(train=class_folders, held_out=None))
+    (class_folders / "dog" / "wide.png").unlink()
+    write_image(class_folders / "stray.png", 0)
+    with pytest.raises(DataError, match=r"stray\.png is in no known class \(classes: cat, dog\)"):
+        labelled_splits(Folders(train=class_folders))
     write_image(tmp_path / "few" / "a" / "1.png", 0)
     with pytest.raises(DataError, match="at least two class folders"):
         labelled_splits(Folders(train=tmp_path / "few"))
@@ -109,6 +118,32 @@ def test_the_digest_sees_names_and_bytes(tmp_path: Path) -> None:
         write_image(folder / f"{name}.png", seed)
         digests.add(digest(folder))
     assert len(digests) == 3
+
+
+def test_decoded_images_are_kept_found_again_and_made_again_when_damaged_or_changed(tmp_path: Path) -> None:
+    for i, size in enumerate([(8, 8), (9, 5), (4, 7)]):
+        write_image(tmp_path / "in" / f"{i}.png", i, size, "RGB")
+    paths, cache = image_files(tmp_path / "in"), tmp_path / "cache"
+    truth = [read(path, "RGB") for path in paths]
+
+    def same() -> bool:
+        return all(map(torch.equal, read_all(paths, "RGB", cache), [read(path, "RGB") for path in paths]))
+
+    assert all(map(torch.equal, read_all(paths, "RGB"), truth))
+    assert not cache.exists()
+    assert same()
+    (kept,) = (cache / "images").iterdir()
+    whole = kept.read_bytes()
+    # What is kept is what is read: a pixel changed there is seen.
+    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
+    assert not same()
+    for damaged in (whole[:-5], b"", b"not a cache file"):
+        kept.write_bytes(damaged)
+        assert same()
+        assert kept.read_bytes() == whole
+    write_image(paths[0], 7, (8, 8), "RGB")
+    os.utime(paths[0], ns=(0, 0))
+    assert same()
 
 
 def test_crops_stay_inside_and_follow_the_generator() -> None:

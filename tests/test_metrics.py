@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 
+from bench.errors import UserError
 from bench.measure.size import size
+from bench.suite import load, pairs
 from tasks.base import Task
 from tasks.data.embedded import digits, photographs
+from tasks.data.files import DataError
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import classifier_distances
+from tasks.judges.loss_network import VGGJudge
+from tasks.metrics.distributions import distances
 from tasks.metrics.images import downscale, luma, psnr, ssim, to_float, upscale
 from tasks.networks.classifiers import FeatureClassifier
+from tasks.networks.stylisation import VGG16
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,7 @@ def test_distances_order_real_images_noise_and_collapse(judge: FeatureClassifier
     real, train = to_float(digits().test.images), to_float(digits().train.images)
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     collapsed = real[:1].repeat(500, 1, 1, 1) + 0.01 * noise
-    floor, from_noise, from_collapse = (classifier_distances(judge, real, fake) for fake in (train, noise, collapsed))
+    floor, from_noise, from_collapse = (distances(judge, None, real, fake) for fake in (train, noise, collapsed))
     assert floor["classifier_fid"] < 1
     assert from_collapse["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_noise["classifier_fid"] > 10 * floor["classifier_fid"]
@@ -53,7 +60,7 @@ def test_fid_is_the_frechet_distance_of_two_gaussians(judge: FeatureClassifier) 
         a, b = (judge.features(images).double().numpy() for images in (real, fake))
     ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
-    assert classifier_distances(judge, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
+    assert distances(judge, None, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:
@@ -121,3 +128,70 @@ def test_macs_are_those_of_a_convolution() -> None:
     found = size(layer, torch.zeros(1, 3, 8, 8))
     assert found.macs == 8 * 8 * 5 * 3 * 9
     assert found.parameters == 5 * 3 * 9 + 5
+
+
+@pytest.fixture(scope="module")
+def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights under the names that torchvision's file has, the layers that are not needed among them."""
+    torch.manual_seed(0)
+    state = VGG16().state_dict() | {"features.24.weight": torch.zeros(1), "classifier.6.bias": torch.zeros(1000)}
+    path = tmp_path_factory.mktemp("vgg") / "vgg16.pth"
+    torch.save(state, path)
+    return path
+
+
+def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
+    convolutions = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
+    assert set(VGG16().state_dict()) == {f"features.{i}.{part}" for i in convolutions for part in ("weight", "bias")}
+    network = VGGJudge(vgg_weights).train()
+    features = network(torch.rand(1, 3, 32, 32))
+    assert {name: tuple(value.shape[1:]) for name, value in features.items()} == {
+        "relu1_2": (64, 32, 32),
+        "relu2_2": (128, 16, 16),
+        "relu3_3": (256, 8, 8),
+        "relu4_3": (512, 4, 4),
+    }
+
+
+def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
+    own, vgg = (
+        pairs(load("smoke", more, ["style_transfer"]))[0]
+        for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
+    )
+    assert own.judge_hash != vgg.judge_hash
+    assert vgg.config["data"]["loss_network"] is not None
+    assert str(vgg_weights) not in str(vgg.config)
+    task = vgg.build()
+    recipe = task.judge_recipe()
+    assert recipe is not None
+    task.judge = recipe.train().eval()
+    inputs = task.shared_inputs([0], torch.Generator().manual_seed(0))
+    model = task.network("student")
+    assert set(task.responses(task.forward(model, inputs), inputs, model)) == {
+        "relu1_2", "relu2_2", "relu3_3", "relu4_3"
+    }  # fmt: skip
+    assert 0 < task.loss(model, inputs, task.forward(model, inputs), "model").item() < 1e4
+
+
+def test_files_of_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.pth"
+    with pytest.raises(
+        UserError, match=rf"tasks\.style_transfer\.loss_network: {re.escape(str(missing))} cannot be read"
+    ):
+        load("smoke", [f'tasks.style_transfer.loss_network="{missing}"'])
+    for name, content in (("empty", b""), ("text", b"root:x:0:0:root:/root:/bin/bash\n"), ("other", None)):
+        path = tmp_path / name
+        if content is None:
+            torch.save({"weight": torch.zeros(1)}, path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(DataError, match=f"{name} does not hold torchvision's VGG-16"):
+            VGGJudge(path).train()
+
+
+def test_inception_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "weights.pth").write_bytes(b"")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for task in ("gan", "vae"):
+        with pytest.raises(UserError, match=rf"tasks\.{task}\.inception: needs the package torch-fidelity"):
+            load("smoke", [f'tasks.{task}.inception="{tmp_path / "weights.pth"}"'], [task])

@@ -115,4 +115,5 @@ def _start(reports: Any) -> None:
 
 
 def _work(execute: Callable[[J, Callable[[int, int], None]], T], job: J) -> T:
+    _reports.put((job.id, 0, 1))  # it has begun; what comes next may report no steps
     return execute(job, lambda step, steps: _reports.put((job.id, step, steps)))

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.errors import UserError
-from bench.records import write_atomically
 from bench.report.summary import Expected
+from tasks.data.atomic import write_atomically
 
 NAME = "expected.json"
 

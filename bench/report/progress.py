@@ -11,12 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from bench.estimate import seconds_of
 from bench.jobs import Job
 from bench.records import Record
+from bench.runner import Listener
 
 LINE_EVERY = 30
 """Seconds between two lines where there is no terminal to draw on."""
 
 
-class Live:
+class Live(Listener):
     """Bars on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
@@ -54,7 +55,7 @@ class Live:
     def progressed(self, job: Job, step: int, steps: int) -> None:
         if job.id not in self.running:
             self.running[job.id] = self.bars.add_task(job.id, total=steps, left="")
-        self.bars.update(self.running[job.id], completed=step)
+        self.bars.update(self.running[job.id], completed=step, total=steps)
         self.share[job.id] = step / steps
         self._tell()
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.data.folders import DataError
+from tasks.data.files import DataError
 
 
 def crop_batch(

@@ -1,62 +1,108 @@
-"""Distances between sets of images, on the features of a frozen classifier."""
+"""Distances between sets of images, on the features of a frozen network."""
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
-from tasks.base import Metric
+from tasks.base import Metric, read_only
+from tasks.data.files import DataError, file_digest
 from tasks.networks.classifiers import FeatureClassifier
 
-KID_SUBSETS = 50
-NOTE = (
+KID_SUBSETS, KID_SUBSET_SIZE = 50, 500
+INCEPTION_DIMENSIONS = 2048
+CLASSIFIER_NOTE = (
     "classifier FID and KID are on the features of a small classifier of the training images, trained by distillbench: "
     "not comparable with Inception FID"
 )
+INCEPTION_NOTE = "inception FID and KID are on torch-fidelity's Inception v3, against the images of this split alone"
 
-CLASSIFIER_FID: Mapping[str, Metric] = {
-    "classifier_fid": Metric("lower", note=NOTE),
-    "classifier_kid": Metric("lower", "×10⁻³", note=NOTE),
+DISTANCES: Mapping[str, Metric] = {
+    "classifier_fid": Metric("lower", note=CLASSIFIER_NOTE),
+    "classifier_kid": Metric("lower", "×10⁻³", note=CLASSIFIER_NOTE),
+    "inception_fid": Metric("lower", note=INCEPTION_NOTE),
+    "inception_kid": Metric("lower", "×10⁻³", note=INCEPTION_NOTE),
 }
+"""Those through Inception are there where the user has given its weights."""
 
 
-class Features(nn.Module):
-    """The penultimate layer of a classifier, as torchmetrics wants a feature network."""
+class Given(nn.Identity):
+    """torchmetrics asks for a feature network; the features are computed once for both distances."""
 
-    def __init__(self, classifier: FeatureClassifier) -> None:
+    def __init__(self, dimensions: int) -> None:
         super().__init__()
-        self.classifier = classifier
-        self.num_features = classifier.head.in_features
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classifier.features(images)
+        self.num_features = dimensions
 
 
 @torch.no_grad()
-def classifier_distances(judge: nn.Module, real: Tensor, fake: Tensor, batch_size: int = 1000) -> dict[str, float]:
+def distances(
+    judge: nn.Module | None, inception: Path | None, real: Tensor, fake: Tensor, batch_size: int = 200
+) -> dict[str, float]:
     """FID (Heusel et al. 2017) and KID × 10³ (Bińkowski et al. 2018) between two sets of images.
 
-    real, fake: (n, channels, h, w) in [0, 1]. judge: a FeatureClassifier.
+    real, fake: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
+    torch-fidelity's weights.
     """
     if not isinstance(judge, FeatureClassifier):
         raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
-    features = Features(judge)
-    fid = FrechetInceptionDistance(feature=features, normalize=True).to(real.device)
-    subset = min(len(real), len(fake), 500)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it keeps all features in memory: a few megabytes here
-        kid = KernelInceptionDistance(feature=features, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
-    kid = kid.to(real.device)
-    for images, is_real in ((real, True), (fake, False)):
-        for batch in images.split(batch_size):
-            fid.update(batch, real=is_real)
-            kid.update(batch, real=is_real)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # the subsets of KID are the same for every model
-        mean, _ = kid.compute()
-    return {"classifier_fid": float(fid.compute()), "classifier_kid": 1000 * float(mean)}
+    networks: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
+        "classifier": (judge.features, judge.head.in_features)
+    }
+    if inception is not None:
+        networks["inception"] = (inception_features(inception, real.device), INCEPTION_DIMENSIONS)
+    found: dict[str, float] = {}
+    for name, (features, dimensions) in networks.items():
+        given = Given(dimensions)
+        fid = FrechetInceptionDistance(feature=given, normalize=True).to(real.device)
+        subset = min(len(real), len(fake), KID_SUBSET_SIZE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it keeps all features in memory, and says so
+            kid = KernelInceptionDistance(feature=given, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
+        kid = kid.to(real.device)
+        for images, is_real in ((real, True), (fake, False)):
+            values = torch.cat([features(batch) for batch in images.split(batch_size)])
+            fid.update(values, real=is_real)
+            kid.update(values, real=is_real)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the subsets of KID are the same for every model
+            mean, _ = kid.compute()
+        found |= {f"{name}_fid": float(fid.compute()), f"{name}_kid": 1000 * float(mean)}
+    return found
+
+
+def inception_identity(weights: Path | None) -> Any:
+    """What identifies the weights; raises DataError where they, or the package that has the network, are not there."""
+    if weights is None:
+        return None
+    if importlib.util.find_spec("torch_fidelity") is None:
+        raise DataError("inception: needs the package torch-fidelity (pip install 'distillbench[inception]')")
+    return file_digest(weights, "inception")
+
+
+@lru_cache(maxsize=1)
+def inception_features(weights: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Images in [0, 1] -> (n, 2048), through the network, weights and resizing that published FIDs are made with."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    try:
+        torch.load(weights, map_location="cpu", weights_only=True)  # nothing but tensors: the next line would run code
+        network = FeatureExtractorInceptionV3("inception-v3-compat", [str(INCEPTION_DIMENSIONS)], str(weights))
+    except Exception as error:  # torch.load raises anything on foreign bytes
+        raise DataError(f"inception: {weights} does not hold torch-fidelity's Inception v3") from error
+    network = read_only(network).to(device)
+
+    def features(images: Tensor) -> Tensor:
+        colour = images.expand(-1, 3, -1, -1)
+        out: Tensor = network((255 * colour).round().to(torch.uint8))[0]
+        return out.flatten(1)
+
+    return features

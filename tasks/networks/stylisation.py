@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -73,10 +74,13 @@ class Styliser(nn.Module):
 
 
 class LossNetwork(nn.Module):
-    """A small classifier of patches by the picture they came from; its three inner maps are the features.
+    """A small classifier of patches by the picture they came from; the image and three inner maps are the features.
 
-    forward: (batch, 3, h, w) in [0, 1] -> relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2), relu3 (·, 64, h/4, w/4).
+    forward: (batch, 3, h, w) in [0, 1] -> pixels (the same), relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2),
+    relu3 (·, 64, h/4, w/4).
     """
+
+    content_layer = "relu3"
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -89,7 +93,7 @@ class LossNetwork(nn.Module):
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features, value = {}, 2 * images - 1
+        features, value = {"pixels": images}, 2 * images - 1
         for i, stage in enumerate(self.stages, 1):
             value = features[f"relu{i}"] = stage(value if i == 1 else self.pool(value))
         return features
@@ -98,3 +102,39 @@ class LossNetwork(nn.Module):
         """(batch, classes) logits."""
         out: Tensor = self.head(self.forward(images)["relu3"].mean(dim=(2, 3)))
         return out
+
+
+class VGG16(nn.Module):
+    """The convolutions of VGG-16 (Simonyan & Zisserman 2015) up to relu4_3, numbered as in torchvision's ``features``.
+
+    forward: (batch, 3, h, w) in [0, 1], h and w multiples of 8 -> relu1_2 (batch, 64, h, w),
+    relu2_2 (·, 128, h/2, w/2), relu3_3 (·, 256, h/4, w/4), relu4_3 (·, 512, h/8, w/8), as in Johnson et al. 2016.
+    """
+
+    content_layer = "relu3_3"
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        self.names: dict[int, str] = {}
+        channels = 3
+        for block, (width, depth) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3)), 1):
+            layers += [nn.MaxPool2d(2)] if layers else []
+            for _ in range(depth):
+                layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+                channels = width
+            self.names[len(layers) - 1] = f"relu{block}_{depth}"
+        self.features = nn.Sequential(*layers)
+        # ImageNet's colours, which the weights were trained with.
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features, value = {}, (images - self.mean) / self.deviation
+        for i, layer in enumerate(self.features):
+            value = layer(value)
+            if i in self.names:
+                features[self.names[i]] = value
+        return features
