@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
 from tasks.data import files, folders
-from tasks.data.crops import centre_crop, crop_batch
+from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from tasks.judges.loss_network import PatchClassifierJudge, VGGJudge
 from tasks.metrics.images import psnr, to_float
@@ -21,6 +21,8 @@ from tasks.networks.stylisation import VGG16, Johnson, LossNetwork
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
+EPSILON = 1e-8
+"""Under the root of the variation: a flat image has a gradient too."""
 
 
 class StyleRecipe(Recipe):
@@ -34,9 +36,9 @@ class StyleSettings(TaskSettings):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
-    steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(4, ge=1, description="patches a step")
-    patch: int = Field(48, ge=16, multiple_of=4, description="side of a patch in training, pixels")
+    steps: int = Field(150, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(2, ge=1, description="patches a step")
+    patch: int = Field(96, ge=16, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
     style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
     loss_network: Path | None = Field(
@@ -45,8 +47,8 @@ class StyleSettings(TaskSettings):
     content_weight: float = Field(1.0, ge=0, description="factor on the content term")
     style_weight: float = Field(10.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
-    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=1e-3, augment=True)
-    student: StyleRecipe = StyleRecipe(network=Johnson(width=3, blocks=0), learning_rate=5e-3, augment=True)
+    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=3e-3, augment=True)
+    student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
 
 
 class StyleTransfer(Task):
@@ -102,6 +104,17 @@ class StyleTransfer(Task):
         assert self.judge is not None
         return cast(LossNetwork | VGG16, self.judge).content_layer
 
+    @cached_property
+    @torch.no_grad()
+    def _content_energy(self) -> Tensor:
+        """Mean square of the training pictures' content features: the unit of the content term.
+
+        One number for all: relative to its own energy a patch of night sky would outweigh everything.
+        """
+        crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.train.images]
+        maps = [self._features(crop.to(self.device))[self._content_layer] for crop in crops]
+        return torch.stack([map_.square().mean() for map_ in maps]).mean()
+
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         assert self.judge is not None
         features: dict[str, Tensor] = self.judge(images)
@@ -139,16 +152,16 @@ class StyleTransfer(Task):
         )
 
     def _terms(self, inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
-        """Unit-free: content and Gram errors relative to the energy of what they should equal."""
+        """Unit-free: content errors relative to the training pictures' energy, Gram errors to the style's."""
         features, content = outputs["features"], inputs["content"]
         style = [
             (gram(features[layer]) - wanted).square().sum(dim=(1, 2)) / wanted.square().sum()
             for layer, wanted in self._style_grams.items()
         ]
         image = outputs["stylised"]
-        variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean()).sqrt()
+        variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean() + EPSILON).sqrt()
         return {
-            "content": (features[self._content_layer] - content).square().mean() / content.square().mean(),
+            "content": (features[self._content_layer] - content).square().mean() / self._content_energy,
             "gram_style": torch.stack(style).sum(0).mean(),
             "variation": variation,
         }

@@ -194,3 +194,12 @@ def test_the_readout_is_scikit_learns_logistic_regression() -> None:
     # scikit-learn's objective: ½‖w‖² + C·Σ loss; ours: l2·‖w‖² + mean loss, hence C = 1/(2·n·l2).
     theirs = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
     assert torch.allclose(readout.weight[0], torch.tensor(theirs.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
+
+
+def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
+    task = task_of("style_transfer")
+    model = initial(task, "student", 0).train()
+    shared = task.shared_inputs([0], torch.Generator().manual_seed(0))
+    inputs = {name: torch.zeros_like(value) for name, value in shared.items()}
+    loss = task.loss(model, inputs, task.forward(model, inputs), "model")
+    assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, list(model.parameters())))
