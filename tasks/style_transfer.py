@@ -44,7 +44,7 @@ class StyleSettings(TaskSettings):
     loss_network: Path | None = Field(
         None, description="weights of torchvision's VGG-16 (.pth); default: a small network that is trained here"
     )
-    content_weight: float = Field(1.0, ge=0, description="factor on the content term")
+    content_weight: float = Field(4.0, ge=0, description="factor on the content term")
     style_weight: float = Field(10.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
     teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=3e-3, augment=True)
