@@ -120,12 +120,11 @@ class Learner:
 
     def _update(self, part: nn.Module, loss: Tensor, progress: float) -> None:
         """Differentiate by this part's weights alone: a loss may run through other networks without training them."""
-        parameters = [p for p in part.parameters() if p.requires_grad]
-        for parameter, gradient in zip(
-            parameters, torch.autograd.grad(loss, parameters, allow_unused=True), strict=True
-        ):
-            parameter.grad = gradient
         optimiser = self.optimisers[id(part)]
+        optimiser.zero_grad()
+        # Not autograd.grad: its gradients have the layout of the forward pass, and a fused optimiser reads memory as if
+        # it had the parameter's. Accumulation into .grad keeps the parameter's layout.
+        torch.autograd.backward(loss, inputs=[p for p in part.parameters() if p.requires_grad])
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
             group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * progress))
@@ -256,7 +255,7 @@ def train_students(
         )
         if method.uses_teacher:
             try:
-                learner.distil = method.prepare(events())
+                learner.distil = method.prepare(events)
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner

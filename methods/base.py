@@ -28,8 +28,11 @@ class Method(BaseModel):
 
     weight: float = Field(1.0, ge=0, description="factor on the distillation loss")
 
-    def prepare(self, events: Mapping[str, Events]) -> Distillation:
-        """The distillation loss, fitted to the teacher on held-out data where the method fits something."""
+    def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
+        """The distillation loss, fitted to the teacher where the method fits something.
+
+        events: gives the teacher's held-out responses beside the truth; computed when first called.
+        """
         return self.distillation_loss
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:

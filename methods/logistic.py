@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from methods.base import Distillation, Method, total
-from tasks.response import Events, Response, Responses
+from tasks.response import Events, Response, Responses, floored
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Logistic(Method):
 
     l2: float = Field(1e-2, gt=0, description="penalty on W², evidence standardised, loss averaged over rows")
 
-    def prepare(self, events: Mapping[str, Events]) -> Distillation:
-        readouts = {name: fit(event, self.l2) for name, event in events.items()}
+    def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
+        readouts = {name: fit(event, self.l2) for name, event in events().items()}
 
         def distillation_loss(student: Responses, teacher: Responses) -> Tensor:
             return total({name: _cross_entropy(r, student[name], teacher[name]) for name, r in readouts.items()})
@@ -65,7 +65,8 @@ def fit(events: Events, l2: float) -> Readout:
     outcomes = events.outcomes.double()
     if evidence.shape[0] != outcomes.shape[0]:
         raise ValueError(f"{evidence.shape[0]} rows of evidence, but {outcomes.shape[0]} of outcomes")
-    mean, scale = evidence.mean(0), evidence.std(0, correction=0).clamp_min(1e-6)
+    # A nearly silent feature would get an enormous slope, and with it drown the others in the student's loss.
+    mean, scale = evidence.mean(0), floored(evidence.std(0, correction=0))
     evidence = (evidence - mean) / scale
     shape = (outcomes.shape[1],) if events.elementwise else (outcomes.shape[1], evidence.shape[1])
     weight = torch.zeros(shape, dtype=torch.double, device=evidence.device, requires_grad=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from methods.base import Method, total
@@ -13,11 +15,18 @@ class Temperature(Method):
     """Match the teacher's softened response (Hinton et al. 2015; for maps Shu et al. 2021).
 
     The default objective is task loss + weight · T²·KL. With ``alpha`` it is the classic (1 − α)·task + α·T²·KL:
-    α weights the distillation term, as in RepDistiller's KD; torchdistill's α weights the cross-entropy.
+    α weights the distillation term, as in RepDistiller's KD; torchdistill's α weights the cross-entropy. ``alpha``
+    takes the place of ``weight``: the two together are refused.
     """
 
     temperature: float = Field(4.0, ge=1, description="T, dimensionless (Hinton et al. 2015 use 1 to 20)")
     alpha: float | None = Field(None, ge=0, le=1, description="weight of the distillation term in the classic form")
+
+    @model_validator(mode="after")
+    def _one_weight(self) -> Self:
+        if self.alpha is not None and self.weight != type(self).model_fields["weight"].default:
+            raise ValueError("alpha takes the place of weight; set one of them")
+        return self
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
         return total({name: teacher[name].tempered_kl(student[name], self.temperature) for name in teacher})

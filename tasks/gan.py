@@ -103,9 +103,8 @@ class GAN(Task):
 
     def network(self, role: Role) -> nn.Module:
         recipe: GeneratorRecipe = getattr(self.settings, role)
-        channels, height, _ = self.shape
         generator = recipe.network.build(self.shape, self.settings.latent)
-        return Adversaries(generator, PatchDiscriminator(channels, height, self.settings.discriminator_width))
+        return Adversaries(generator, PatchDiscriminator(self.shape, self.settings.discriminator_width))
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
         adversaries = cast(Adversaries, model)

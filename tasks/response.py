@@ -52,6 +52,14 @@ class Response(ABC):
 Responses = Mapping[str, Response]
 
 
+def floored(deviation: Tensor) -> Tensor:
+    """Standard deviations to divide by, of any shape: each at least a tenth of their root mean square.
+
+    Else a nearly silent channel would drown all others.
+    """
+    return deviation.clamp_min(0.1 * deviation.square().mean().sqrt().item()).clamp_min(EPSILON)
+
+
 @dataclass(frozen=True)
 class Categorical(Response):
     """Logits over classes, on the last axis: (batch, ..., classes). Gradient factor T² (Hinton et al. 2015, §2.1)."""
@@ -90,8 +98,10 @@ class Bernoulli(Response):
 class Normal(Response):
     """Diagonal Gaussian: ``values`` is the mean, (batch, dimensions); tempering scales the variance. Factor T.
 
-    With a fixed variance tempering would only rescale the loss, so ``log_variance`` is the model's own output; a task
-    that learns it clamps it.
+    p(z)^(1/T) of a Gaussian is the Gaussian with T times the variance, so T softens nothing here. With the factor T
+    the mean's term and its gradient do not depend on T at all, the variance's grow with it: T is a weight on matching
+    the variance. (Any other factor rescales both.) With a fixed variance it would do nothing whatever, so
+    ``log_variance`` is the model's own output; a task that learns it clamps it.
     """
 
     log_variance: Tensor
@@ -122,12 +132,8 @@ class Feature(Response):
     """
 
     def scale(self) -> Tensor:
-        """Standard deviation of each channel over batch and positions: (1, channels, 1, 1).
-
-        At least a tenth of the channels' root mean square, or a silent channel would drown all others.
-        """
-        deviation = self.values.std(dim=(0, 2, 3), keepdim=True, correction=0)
-        return deviation.clamp_min(0.1 * deviation.square().mean().sqrt().item()).clamp_min(EPSILON)
+        """Standard deviation of each channel over batch and positions, floored: (1, channels, 1, 1)."""
+        return floored(self.values.std(dim=(0, 2, 3), keepdim=True, correction=0))
 
     def tempered_kl(self, other: Response, temperature: float) -> Tensor:
         scale = self.scale() * temperature

@@ -33,7 +33,7 @@ def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
 def distillation_gradient(task: Task, method: Method, student: nn.Module, teacher: nn.Module) -> Tensor:
     """Of the distillation loss alone, by the student's deployed weights, in one long vector."""
     inputs = one_batch(task)
-    distil = method.prepare(held_out_events(task, teacher, 0))
+    distil = method.prepare(lambda: held_out_events(task, teacher, 0))
     with torch.no_grad():
         teachers = task.responses(task.forward(teacher, inputs), inputs, teacher)
     loss = distil(task.responses(task.forward(student, inputs), inputs, teacher), teachers)
@@ -203,3 +203,46 @@ def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
     inputs = {name: torch.zeros_like(value) for name, value in shared.items()}
     loss = task.loss(model, inputs, task.forward(model, inputs), "model")
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, list(model.parameters())))
+
+
+def test_a_nearly_silent_feature_gets_no_enormous_slope() -> None:
+    from methods.logistic import fit
+    from tasks.response import Events, Feature
+
+    rng = torch.Generator().manual_seed(0)
+    maps = torch.randn(200, 3, 2, 2, generator=rng)
+    maps[:, 1] *= 1e-6
+    rows = Feature(maps).evidence()
+    readout = fit(Events(Feature(maps), (rows[:, 1:2] > 0).float()), l2=1e-2)
+    assert readout.weight.abs().max() < 100
+
+
+def test_only_a_method_that_fits_something_asks_for_events(task_of: TaskOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of("classification")
+
+    def unavailable(*_: object) -> None:
+        raise ValueError("no held-out truth")
+
+    monkeypatch.setattr(task, "events", unavailable)
+    teacher = read_only(initial(task, "teacher", 0))
+    methods = {name: METHODS.get(name)() for name in ("mimic", "temperature", "cross_model", "logistic")}
+    failed = {name for name, trained in train_students(task, teacher, methods, seed=5).items() if trained.failure}
+    assert failed == {"logistic"}
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 30, 42)])
+def test_every_pixel_is_in_a_patch(shape: tuple[int, int, int]) -> None:
+    from tasks.networks.generative import PatchDiscriminator
+
+    torch.manual_seed(0)
+    images = torch.rand(2, *shape, requires_grad=True)
+    features, logits = PatchDiscriminator(shape, 16).eval()(images)
+    assert features.shape[2:] == logits.shape[2:] == (3, 3)
+    (gradient,) = torch.autograd.grad(logits.sum(), images)
+    assert (gradient != 0).all()
+
+
+def test_alpha_and_weight_are_not_both_taken() -> None:
+    assert Temperature(alpha=0.9).alpha == 0.9
+    with pytest.raises(ValueError, match="alpha takes the place of weight"):
+        Temperature(alpha=0.9, weight=0.5)

@@ -120,3 +120,15 @@ def test_divergences_are_non_negative_and_zero_at_equality(
     assert teacher.tempered_kl(teacher, temperature).item() == pytest.approx(0, abs=1e-9)
     assert teacher.mse(teacher).item() == 0
     assert teacher.mse(student).item() >= 0
+
+
+def test_temperature_softens_no_normal_but_weighs_its_variance() -> None:
+    # p^(1/T) of a Gaussian has T times the variance: the mean's gradient does not depend on T, the variance's grows.
+    gradients = {}
+    for temperature in (1.0, 4.0):
+        mean, log_variance = STUDENT.clone().requires_grad_(), (0.2 * STUDENT).requires_grad_()
+        loss = Normal(TEACHER, 0.3 * TEACHER).tempered_kl(Normal(mean, 0.2 * STUDENT), temperature)
+        loss = loss + Normal(TEACHER, 0.3 * TEACHER).tempered_kl(Normal(TEACHER, log_variance), temperature)
+        gradients[temperature] = torch.autograd.grad(loss, (mean, log_variance))
+    assert torch.allclose(gradients[4.0][0], gradients[1.0][0])
+    assert torch.allclose(gradients[4.0][1], 4 * gradients[1.0][1])

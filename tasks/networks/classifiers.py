@@ -31,7 +31,7 @@ class CNN(Frozen):
         out = self.width
         while True:
             for _ in range(self.depth):
-                layers += [nn.Conv2d(channels, out, 3, padding=1)]
+                layers += [nn.Conv2d(channels, out, 3, padding=1, bias=not self.batch_norm)]
                 layers += [nn.BatchNorm2d(out)] if self.batch_norm else []
                 layers += [nn.ReLU()]
                 channels = out

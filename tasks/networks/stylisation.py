@@ -27,8 +27,9 @@ class Johnson(Frozen):
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+    # Without a bias, which the normalisation would take away again.
     return [
-        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="reflect"),
+        nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False),
         nn.InstanceNorm2d(after, affine=True),
     ]
 
@@ -78,9 +79,11 @@ class LossNetwork(nn.Module):
 
     forward: (batch, 3, h, w) in [0, 1] -> pixels (the same), relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2),
     relu3 (·, 64, h/4, w/4).
+
+    Content is read off relu1: trained on a few pictures, the deeper maps tell textures apart and forget where things were.
     """
 
-    content_layer = "relu3"
+    content_layer = "relu1"
 
     def __init__(self, classes: int) -> None:
         super().__init__()
