@@ -1,6 +1,7 @@
 """The ``distillbench`` command: parses, calls, prints. Nothing heavy is imported before a command runs.
 
-Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted.
+Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted (Ctrl-C), 143 terminated
+(SIGTERM), 141 nobody reads the output any more (``| head -1``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.errors import UserError, did_you_mean
+from bench.stopping import CLOSED, Stopped, signals, silence
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,12 +138,8 @@ def run(
     if before.to_do:
         runner.prepare(loaded, folder, cache)
     console.print(_headline(before, workers, cache, overwrite), markup=False, soft_wrap=True)
-    try:
-        with Live(console) as live:
-            after = runner.run(loaded, folder, cache, workers, overwrite, live)
-    except KeyboardInterrupt:
-        print("distillbench: interrupted; what was finished is kept, run again to go on", file=sys.stderr)
-        raise typer.Exit(130) from None
+    with Live(console) as live:
+        after = runner.run(loaded, folder, cache, workers, overwrite, live)
     if before.to_do or before.other:
         try:
             draw_pictures(after, cache or folder / "cache")
@@ -174,7 +172,11 @@ def table(
         return
     text = tables.FORMATS[format_.value](summaries)
     if output is None:
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise Stopped(CLOSED) from None
         return
     try:
         write_atomically(output, text.encode())
@@ -196,9 +198,13 @@ def show(record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record
 def _console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:
+            raise Stopped(CLOSED)
+
+    console = Output(highlight=False)
     # A pipe or a log is no terminal of 80 columns: do not cut tables there.
-    return console if console.is_terminal else Console(highlight=False, width=240)
+    return console if console.is_terminal else Output(highlight=False, width=240)
 
 
 def _load(
@@ -244,14 +250,21 @@ def _summaries(results: Path, split: str, tasks: list[str] | None) -> list[Summa
 
 def main() -> None:
     """Entry point: errors of the user's are one line on stderr."""
-    debug = "--debug" in sys.argv
     try:
-        app(standalone_mode=True)
+        with signals():
+            app(standalone_mode=True)
     except UserError as error:
-        if debug:
+        if "--debug" in sys.argv:
             raise
         print(f"distillbench: {error}", file=sys.stderr)
         sys.exit(2)
+    except Stopped as stop:
+        if stop.code == CLOSED:
+            silence()
+        else:
+            what = "interrupted" if stop.code == 130 else "terminated"
+            print(f"distillbench: {what}; what was finished is kept, run again to go on", file=sys.stderr)
+        sys.exit(stop.code)
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ Names are known without importing anything; a class is imported when it is asked
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from bench.errors import UserError, did_you_mean
 
@@ -83,26 +82,3 @@ class Registry(Generic[T]):
 
 METHODS: Registry[Method] = Registry("method", "methods", "Method")
 TASKS: Registry[Task] = Registry("task", "tasks", "Task")
-
-
-@cache
-def code_digest(cls: type[Any]) -> str:
-    """SHA-256 of the source that decides what the class computes: an edit makes its finished cells stale.
-
-    That is its own file, those of its base classes in the same package, and for a task the shared images, networks,
-    judges and metrics; the training loop and the contract count for both.
-    """
-    import bench.training
-    import tasks
-
-    own = cls.__module__.partition(".")[0]
-    classes = [c for c in cls.__mro__ if c.__module__.partition(".")[0] in {own, "methods", "tasks"}]
-    paths = {inspect.getsourcefile(c) for c in classes}
-    paths |= {bench.training.__file__, importlib.import_module("tasks.response").__file__}
-    if any(c.__module__ == "tasks.base" for c in classes):
-        (root,) = map(Path, tasks.__path__)
-        paths |= {
-            str(path) for folder in ("data", "networks", "judges", "metrics") for path in (root / folder).glob("*.py")
-        }
-    contents = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths if path)
-    return hashlib.sha256("".join(contents).encode()).hexdigest()

@@ -14,6 +14,7 @@ import torch
 from bench.errors import UserError
 from bench.estimate import seconds_of, wall_seconds
 from bench.executors import local
+from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
@@ -31,6 +32,7 @@ class Listener:
 
     def planned(self, jobs: Sequence[Job]) -> None: ...
     def progressed(self, job: Job, step: int, steps: int) -> None: ...
+    def lost(self, job: Job, reason: str) -> None: ...
     def done(self, job: Job, records: Sequence[Record]) -> None: ...
 
 
@@ -156,8 +158,11 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
     try:
         for event in events:
             job = jobs[event.id]
-            if isinstance(event, local.Progress):
+            if isinstance(event, Progress):
                 listener.progressed(job, event.step, event.steps)
+                continue
+            if isinstance(event, Lost):
+                listener.lost(job, event.reason)
                 continue
             if isinstance(event.error, OSError):
                 raise event.error

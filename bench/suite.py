@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from bench.code import code_digest
 from bench.errors import UserError, did_you_mean
-from bench.registry import METHODS, TASKS, code_digest
+from bench.registry import METHODS, TASKS
 from methods.base import Method
 from tasks.base import Judge, Task, TaskSettings
 from tasks.data.files import DataError

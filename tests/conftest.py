@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from bench.records import Store
 from bench.suite import load, pairs
 from tasks.base import Task, read_only
 
@@ -53,13 +57,38 @@ def task_of() -> Callable[[str], Task]:
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """A process in a group of its own, its output in pipes. It hears Ctrl-C, also where the tests run in background."""
+
+    def hear() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear, **pipes | options)  # type: ignore[no-any-return, call-overload]
+
+
+def finish(command: Sequence[str], limit: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run to the end, or end all that it started after ``limit`` seconds."""
+    with start(command, **options) as process:
+        try:
+            out, errors = process.communicate(timeout=limit)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(list(command), process.returncode, out, errors)
+
+
+def reproducible(results: Path) -> dict[str, object]:
+    """What a run must give again, by cell."""
+    return {f"{r.task}/{r.pair}/{r.label}/{r.seed}": r.reproducible() for r in Store(results)}
+
+
 @pytest.fixture(scope="session")
 def cli() -> Run:
     """The real command: cli("run", "smoke", ...) -> completed process."""
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bench.cli", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload,no-any-return]
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return finish([sys.executable, "-m", "bench.cli", *map(str, arguments)], **options)
 
     return run
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import finish
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,7 +35,7 @@ def test_a_task_knows_neither_methods_nor_the_harness(path: Path) -> None:
 
 def test_importing_the_package_does_not_import_torch() -> None:
     code = "import sys, bench; assert 'torch' not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert finish([sys.executable, "-c", code]).returncode == 0
 
 
 def test_methods_ask_for_no_task_by_name() -> None:

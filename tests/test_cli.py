@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, finish, reproducible
 
 from bench.records import Store
-
-
-def reproducible(results: Path) -> dict[str, object]:
-    return {f"{r.task}/{r.pair}/{r.label}/{r.seed}": r.reproducible() for r in Store(results)}
 
 
 def test_help_does_not_import_torch() -> None:
@@ -28,7 +21,7 @@ def test_help_does_not_import_torch() -> None:
         "import sys\nfrom bench import cli\ntry:\n cli.app(['--help'])\nexcept SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = finish([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
     assert "import bench" not in done.stderr
 
@@ -89,47 +82,6 @@ def test_another_configuration_is_not_overwritten_unasked(
     assert cli("run", tiny_suite, "--out", out, *change, "--overwrite").returncode == 0
     changed = {key for key, record in reproducible(out).items() if record != before[key]}
     assert len(changed) == 15
-
-
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(
-    tiny_suite: Path, tmp_path: Path, tiny_results: Path, cli: Run
-) -> None:
-    out = tmp_path / "killed"
-    command = [sys.executable, "-m", "bench.cli", "run", str(tiny_suite), "--out", str(out)]
-    process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(out.glob("records/**/scratch/*.json")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    left = cli("table", out, "--format", "json")
-    assert left.returncode == 0, left.stderr
-    done = cli("run", tiny_suite, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert reproducible(out) == reproducible(tiny_results)
-
-
-def test_ctrl_c_stops_with_a_line_and_its_own_exit_code(tiny_suite: Path, tmp_path: Path) -> None:
-    out = tmp_path / "interrupted"
-    command = [sys.executable, "-m", "bench.cli", "run", str(tiny_suite), "--out", str(out), "--set", "steps=20000"]
-    # A test run started in the background ignores SIGINT, and children inherit that: the child must not.
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("records/**/*.json")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; what was finished is kept" in errors
-    assert "Traceback" not in errors
 
 
 def test_held_out_figures_are_marked_as_such(tiny_results: Path, cli: Run) -> None:

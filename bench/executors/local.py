@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import queue
 import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol, TypeVar
+
+from bench.executors.messages import Done, Lost, Progress, receive, send
 
 T = TypeVar("T")
-POLL_SECONDS = 0.2
-_reports: Any = None
+PATIENCE = 2.0
+"""Seconds that a worker has to end when its input closes, before it is killed."""
 
 
 class Named(Protocol):
@@ -30,90 +33,128 @@ class Named(Protocol):
 J = TypeVar("J", bound=Named)
 
 
-@dataclass(frozen=True)
-class Done(Generic[T]):
-    """A job that ended: with a result, or with an error."""
-
-    id: str
-    result: T | None
-    error: BaseException | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A job that goes on."""
-
-    id: str
-    step: int
-    steps: int
-
-
 def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Worker:
+    """A process and the job it has, if any. What it says goes to ``events``; None is its death."""
+
+    def __init__(self, events: queue.SimpleQueue[tuple[Worker, bytes | None]]) -> None:
+        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
+        # Read by the libraries when a worker loads them: one thread a worker, whatever the machine has.
+        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": path}
+        with _unheard(signal.SIGINT):
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "bench.executors.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+        self.job: Any = None
+        self.events = events
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def give(self, execute: Callable[..., Any], job: Named) -> None:
+        self.job = job
+        assert self.process.stdin is not None
+        with suppress(OSError):  # a dead worker is heard of in another way
+            send(self.process.stdin, (job.id, pickle.dumps((execute, job))))  # type: ignore[arg-type]
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                self.events.put((self, receive(self.process.stdout)))  # type: ignore[arg-type]
+        except Exception:  # closed, or cut off in the middle of a message: it is dead either way
+            self.events.put((self, None))
+
+    def dismiss(self) -> None:
+        """Close its input, on which it ends at once, whatever it does."""
+        assert self.process.stdin is not None
+        with suppress(OSError):
+            self.process.stdin.close()
+
+    def join(self) -> None:
+        """Wait until it has ended; kill it if it does not."""
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def _unheard(number: signal.Signals) -> Iterator[None]:
+    """Processes started here never see this signal: Ctrl-C goes to all, but the driver decides what it means."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def run(
     jobs: Sequence[J], execute: Callable[[J, Callable[[int, int], None]], T], workers: int
-) -> Iterator[Done[T] | Progress]:
+) -> Iterator[Done[T] | Progress | Lost]:
     """Run every job after those it needs, yielding what happens. A job whose need failed is not run, and fails too.
 
-    A worker that dies (killed, out of memory) fails the jobs that were running; the others go on in new workers.
-    Closing the iterator stops the workers.
+    A worker that dies (killed, out of memory) takes its own job with it, which is tried once more in a new worker.
+    Closing the iterator stops the workers, and so does the death of this process, however it dies.
     """
-    context = multiprocessing.get_context("spawn")
-    reports = context.Queue()
-    waiting, failures, finished = list(jobs), dict[str, BaseException](), set[str]()
-    running: dict[Future[T], J] = {}
-    pool: ProcessPoolExecutor | None = None
-    # Read by the libraries when a worker loads them: one thread a worker, whatever the machine has.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    waiting, failures, finished, lost = list(jobs), dict[str, BaseException](), set[str](), set[str]()
+    events: queue.SimpleQueue[tuple[Worker, bytes | None]] = queue.SimpleQueue()
+    team: list[Worker] = []
     try:
-        while waiting or running:
-            if pool is None:
-                pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(reports,))
+        while waiting or any(worker.job for worker in team):
             for job in [job for job in waiting if set(job.needs) & failures.keys()]:
                 waiting.remove(job)
                 need = next(need for need in job.needs if need in failures)
                 failures[job.id] = RuntimeError(f"{need} failed: {failures[need]}")
                 yield Done(job.id, None, failures[job.id])
-            for job in [job for job in waiting if set(job.needs) <= finished][: 2 * workers - len(running)]:
+            for job in [job for job in waiting if set(job.needs) <= finished]:
+                worker = next((worker for worker in team if worker.job is None), None)
+                if worker is None:
+                    if len(team) == workers:
+                        break
+                    team.append(worker := Worker(events))
                 waiting.remove(job)
-                running[pool.submit(_work, execute, job)] = job
-            if not running:
+                worker.give(execute, job)
+            if not any(worker.job for worker in team):
                 continue
-            done, _ = wait(running, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            while True:
-                try:
-                    yield Progress(*reports.get_nowait())
-                except queue.Empty:
-                    break
-            for future in done:
-                job = running.pop(future)
-                error = future.exception()
-                if isinstance(error, BrokenProcessPool):
-                    pool = None
-                    error = RuntimeError("the worker process died (killed, or out of memory)")
-                if error is not None:
-                    failures[job.id] = error
+            worker, message = events.get()
+            if message is not None:
+                event = pickle.loads(message)
+            else:
+                team.remove(worker)
+                if worker.job is None:
+                    continue
+                event = _death(worker, lost)
+            if isinstance(event, Lost):
+                waiting.insert(0, next(job for job in jobs if job.id == event.id))
+            elif isinstance(event, Done):
+                worker.job = None
+                if event.error is not None:
+                    failures[event.id] = event.error
                 else:
-                    finished.add(job.id)
-                yield Done(job.id, None if error else future.result(), error)
+                    finished.add(event.id)
+            yield event
     finally:
-        if pool is not None:
-            processes = list((pool._processes or {}).values()) if running else []
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-        reports.close()
+        for worker in team:
+            worker.dismiss()
+        for worker in team:
+            worker.join()
 
 
-def _start(reports: Any) -> None:
-    global _reports
-    _reports = reports
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-
-
-def _work(execute: Callable[[J, Callable[[int, int], None]], T], job: J) -> T:
-    _reports.put((job.id, 0, 1))  # it has begun; what comes next may report no steps
-    return execute(job, lambda step, steps: _reports.put((job.id, step, steps)))
+def _death(worker: Worker, lost: set[str]) -> Done[Any] | Lost:
+    """What becomes of a dead worker's job: tried once more, and failed the second time."""
+    code = worker.process.wait()
+    cause = f"by {signal.Signals(-code).name}, or out of memory" if code < 0 else f"exit code {code}"
+    id_, reason = worker.job.id, f"the worker process died ({cause})"
+    if id_ in lost:
+        return Done(id_, None, RuntimeError(f"{reason}, twice"))
+    lost.add(id_)
+    return Lost(id_, reason)

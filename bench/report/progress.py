@@ -12,6 +12,7 @@ from bench.estimate import seconds_of
 from bench.jobs import Job
 from bench.records import Record
 from bench.runner import Listener
+from bench.stopping import check_reader
 
 LINE_EVERY = 30
 """Seconds between two lines where there is no terminal to draw on."""
@@ -59,6 +60,9 @@ class Live(Listener):
         self.share[job.id] = step / steps
         self._tell()
 
+    def lost(self, job: Job, reason: str) -> None:
+        self.console.print(f"{job.id}: {reason}; it is tried once more", markup=False, highlight=False, soft_wrap=True)
+
     def done(self, job: Job, records: Sequence[Record]) -> None:
         self.finished.add(job.id)
         self.cells += len(records)
@@ -74,6 +78,7 @@ class Live(Listener):
         self._tell()
 
     def _tell(self) -> None:
+        check_reader()
         left = self._left()
         if self.total is not None:
             self.bars.update(self.total, completed=self.cells, left=left)

@@ -10,6 +10,7 @@ from torchmetrics.functional.image import peak_signal_noise_ratio, structural_si
 # ITU-R BT.601 as MATLAB's rgb2ycbcr computes it: Y in [16, 235] of 255.
 LUMA_WEIGHTS = (65.481, 128.553, 24.966)
 LUMA_OFFSET = 16.0
+SSIM_WINDOW = 11
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -23,7 +24,14 @@ def to_8_bits(images: Tensor) -> Tensor:
 
 
 def luma(images: Tensor) -> Tensor:
-    """(..., 3, h, w) RGB -> (..., 1, h, w) luma, rounded to 8 bits as MATLAB does for 8-bit images."""
+    """(..., 3, h, w) RGB -> (..., 1, h, w) luma, rounded to 8 bits as MATLAB does for 8-bit images.
+
+    A grey picture is its own luma, in the full range: by convention only colours are converted.
+    """
+    if torch.equal(images[..., 0, :, :], images[..., 1, :, :]) and torch.equal(
+        images[..., 1, :, :], images[..., 2, :, :]
+    ):
+        return to_8_bits(images[..., :1, :, :])
     weights = torch.tensor(LUMA_WEIGHTS, device=images.device).view(3, 1, 1)
     return to_8_bits(((images * weights).sum(-3, keepdim=True) + LUMA_OFFSET) / 255)
 
@@ -57,7 +65,14 @@ def psnr(image: Tensor, target: Tensor) -> float:
 
 
 def ssim(image: Tensor, target: Tensor) -> float:
-    """Structural similarity (Wang et al. 2004: 11×11 Gaussian window, σ = 1.5) of one image (1, channels, h, w)."""
-    value = structural_similarity_index_measure(image.clamp(0, 1), target, data_range=1.0)
-    assert isinstance(value, Tensor)
-    return float(value)
+    """Structural similarity (Wang et al. 2004: 11×11 Gaussian window, σ = 1.5) of one image (1, channels, h, w).
+
+    The mean over the places where the window lies inside the image, as in the paper; sides of at least 11.
+    """
+    if min(image.shape[-2:]) < SSIM_WINDOW:
+        raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, not {tuple(image.shape[-2:])}")
+    # torchmetrics' own mean is over the whole image, its borders reflected. Double precision: differences of squares.
+    _, full = structural_similarity_index_measure(
+        image.clamp(0, 1).double(), target.double(), data_range=1.0, return_full_image=True
+    )
+    return float(shave(full, SSIM_WINDOW // 2).mean())

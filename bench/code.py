@@ -1,0 +1,75 @@
+"""Which code decides a figure: a digest that an edit of what is computed changes, and an edit of a comment does not."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec, resolve_name
+from pathlib import Path
+from typing import Any
+
+TRAINING = "bench.training"
+"""Decides what every learner becomes, whatever its task and method."""
+
+
+@cache
+def code_digest(cls: type[Any]) -> str:
+    """SHA-256 of the source that decides what a task or a method computes: an edit makes its finished cells stale.
+
+    That is the module of the class and the training loop, with all that these import, in turn, of this project and of
+    the class's own package. Comments, docstrings, layout and the descriptions of fields do not count.
+    """
+    packages = {"bench", "tasks", "methods", cls.__module__.partition(".")[0]}
+    waiting, found = [cls.__module__, TRAINING], dict[str, str]()
+    while waiting:
+        module = waiting.pop()
+        if module in found or module.partition(".")[0] not in packages or (path := _source(module)) is None:
+            continue
+        tree = ast.parse(path.read_bytes())
+        found[module] = hashlib.sha256(_canonical(tree).encode()).hexdigest()
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        waiting += _imports(tree, package)
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in sorted(found.items())).encode()).hexdigest()
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module; None for a name that is none (``from module import name``)."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:  # its parent is a module, not a package
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """What a module imports, and what each imported name would be if it were a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module or ""
+            yield source
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+
+
+def _canonical(node: Any) -> str:
+    """The syntax tree as text, the same for all versions of Python that know the syntax."""
+    if isinstance(node, list):
+        return f"[{','.join(_canonical(item) for item in node if not _says_nothing(item))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = (
+        f"{name}={_canonical(value)}"
+        for name, value in ast.iter_fields(node)
+        if value is not None and value != [] and name not in ("ctx", "kind", "type_comment")
+    )
+    return f"{type(node).__name__}({','.join(fields)})"
+
+
+def _says_nothing(node: Any) -> bool:
+    """Docstrings, also those of variables, and descriptions of fields."""
+    if isinstance(node, ast.keyword):
+        return node.arg == "description"
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,0 +1,85 @@
+"""The digest of code: an edit of what is computed changes it, an edit of words does not."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.code import _canonical, code_digest
+from bench.registry import METHODS, TASKS
+
+PACKAGE = {
+    "__init__.py": "",
+    "cosine.py": """
+        from methods.base import Method
+        from digest_example.angles import angle
+        class Cosine(Method):
+            pass
+        """,
+    "angles.py": """
+        from . import powers
+        def angle(x):
+            return powers.square(x)
+        """,
+    "powers.py": "def square(x):\n    return x * x\n",
+    "unused.py": "x = 1\n",
+}
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "digest_example"
+    folder.mkdir()
+    for name, text in PACKAGE.items():
+        (folder / name).write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("digest_example")]:
+        del sys.modules[name]
+
+
+def digest() -> str:
+    code_digest.cache_clear()
+    return code_digest(importlib.import_module("digest_example.cosine").Cosine)
+
+
+def test_the_digest_follows_what_a_method_imports_in_turn(package: Path) -> None:
+    before = digest()
+    assert digest() == before
+    with (package / "unused.py").open("a") as file:
+        file.write("y = 2\n")
+    assert digest() == before
+    (package / "powers.py").write_text("def square(x):\n    return x * x * 1.0\n")
+    assert digest() != before
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("x = 1  # why", "# because\nx = (1)", True),
+        ('def f():\n    """Doc."""\n    return 1', "def f(): return 1", True),
+        ('X = 1\n"""What it is."""', 'X = 1\n"""Something else."""', True),
+        ("class A:\n    b: int = Field(1, description='x')", "class A:\n    b: int = Field(1, description='y')", True),
+        ("class A:\n    b: int = Field(1, ge=0)", "class A:\n    b: int = Field(2, ge=0)", False),
+        ("x = 1", "x = 2", False),
+        ("x = None", "x = 0", False),
+        ("x = 1", "x = True", False),
+        ("x = 'a'", "y = 'a'", False),
+        ("f(1)", "f('1')", False),
+        ("x += 1", "x -= 1", False),
+    ],
+)
+def test_words_do_not_count_and_code_does(one: str, other: str, same: bool) -> None:
+    assert (_canonical(ast.parse(one)) == _canonical(ast.parse(other))) is same
+
+
+def test_tasks_that_share_no_module_do_not_share_a_digest() -> None:
+    digests = {name: code_digest(TASKS.get(name)) for name in TASKS.names()}
+    digests |= {name: code_digest(METHODS.get(name)) for name in METHODS.names()}
+    assert len(set(digests.values())) == len(digests)
