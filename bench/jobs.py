@@ -16,9 +16,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from bench.code import code_digest
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
 from bench.records import Failure, Latency, MetricValue, Record, Training
+from bench.registry import TASKS
 from bench.suite import Cell, Pair
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights
@@ -63,6 +65,8 @@ def settle_process() -> None:
 
 def execute(job: Job, report: Report) -> list[Record]:
     """Do the job; its records, in the order of its cells."""
+    if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
+        raise RuntimeError("the code was edited while the run went on; run again")
     settle_process()
     match job.kind:
         case "judge":
@@ -218,7 +222,7 @@ def _record(
             if (value := evaluation.metrics.get(name)) is not None
         },
         held_out={name: value for name, value in (held_out or {}).items() if math.isfinite(value)},
-        items=evaluation.items,
+        **_items(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
         latency=job.latency,
@@ -226,6 +230,17 @@ def _record(
         own_teacher=dict(own_teacher) if own_teacher else None,
         warnings=warnings,
     )
+
+
+def _items(evaluation: Evaluation) -> dict[str, Any]:
+    """Per-item results as a record keeps them: the names once. Seven digits are all that single precision has."""
+    if not evaluation.items:
+        return {}
+    names = tuple(next(iter(evaluation.items.values())))
+    if any(tuple(values) != names for values in evaluation.items.values()):
+        raise ValueError(f"the per-item results of {', '.join(evaluation.items)} are not of the same items")
+    items = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in evaluation.items.items()}
+    return {"item_names": names, "items": items}
 
 
 def deployed_size(task: Task, model: nn.Module) -> Any:
@@ -241,8 +256,6 @@ def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:
 
 
 def _identity(job: Job, cell: Cell) -> dict[str, Any]:
-    from bench.registry import TASKS
-
     return {
         "kind": cell.kind,
         "task": cell.pair.task,

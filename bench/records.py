@@ -85,7 +85,8 @@ class Record(Part):
     config_hash: str
     metrics: dict[str, MetricValue] = {}
     held_out: dict[str, float] = Field({}, description="the same metrics on held-out data: what to choose by")
-    items: dict[str, dict[str, float]] = {}
+    item_names: tuple[str, ...] = ()
+    items: dict[str, tuple[float, ...]] = Field({}, description="per metric, one value an item, seven digits each")
     training: Training | None = None
     size: Size | None = None
     latency: Latency | None = None
@@ -144,4 +145,13 @@ class Store:
             yield self.read(path)
 
     def write(self, path: Path, record: Record) -> None:
-        write_atomically(self.root / path, (record.model_dump_json(indent=1) + "\n").encode())
+        write_atomically(self.root / path, (_text(record.model_dump(mode="json")) + "\n").encode())
+
+
+def _text(value: Any, indent: str = "") -> str:
+    """JSON with a line a field and a line a list, so that a difference can be read."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    inner = indent + " "
+    lines = (f"{inner}{json.dumps(key, ensure_ascii=False)}: {_text(entry, inner)}" for key, entry in value.items())
+    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"

@@ -185,6 +185,7 @@ def _jobs(
     trained: dict[str, str] = {}  # teacher's hash -> the job that trains it: equal teachers are trained once
     by_pair: dict[Pair, list[Cell]] = {}
     for cell in todo.to_do:
+        _ = cell.hash  # kept in the cell, and sent with it: the code is looked at once, here
         by_pair.setdefault(cell.pair, []).append(cell)
 
     def add(id_: str, kind: Literal["judge", "teacher", "reference", "group"], pair: Pair, **more: Any) -> str:

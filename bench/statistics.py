@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Sums of squares below this, relative to the largest deviation squared, are rounding.
+# A sum of squares less than this part of the whole is rounding.
 ROUNDING = 1e-24
 
 
@@ -128,7 +128,7 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, level: float = 
             inner, step = outer, 2 * step
             if not math.isfinite(step):
                 return None
-        ends.append(float(brentq(outside, inner, outer, xtol=1e-9 * first)))
+        ends.append(float(brentq(outside, inner, outer, xtol=1e-7 * first)))
     return Ratio(value, ends[0], ends[1])
 
 
@@ -160,16 +160,14 @@ def _mean_squares(y: NDArray[np.float64]) -> tuple[float, float, float, float]:
     seeds, items = y.shape
     origin = float(y[0, 0])
     y = y - origin
-    of_seed, of_item = y.mean(axis=1), y.mean(axis=0)
-    mean = float(of_seed.mean())
-    rest = y - of_seed[:, None] - (of_item - mean)
-    squares = (
-        items * float(np.square(of_seed - mean).sum()),
-        seeds * float(np.square(of_item - mean).sum()),
-        float(np.vdot(rest, rest)),
-    )
-    least = ROUNDING * y.size * float(np.abs(y).max()) ** 2
-    a, b, e = (square if square > least else 0.0 for square in squares)
+    of_seed, of_item = y.sum(axis=1) / items, y.sum(axis=0) / seeds
+    mean = float(of_seed.sum()) / seeds
+    of_item -= mean
+    rest = y - of_seed[:, None] - of_item
+    of_seed -= mean
+    a, b, e = items * np.vdot(of_seed, of_seed), seeds * np.vdot(of_item, of_item), np.vdot(rest, rest)
+    least = ROUNDING * np.vdot(y, y)
+    a, b, e = (float(square) if square > least else 0.0 for square in (a, b, e))
     return origin + mean, a / (seeds - 1), b / (items - 1), e / ((seeds - 1) * (items - 1))
 
 

@@ -6,6 +6,7 @@ map what ``example_input`` shows to what the user deploys; a model with further 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -78,10 +79,22 @@ class Metric:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: one number a name. items: per-item results where they exist, {metric: {item: value}}."""
+    """metrics: one number a name. items: per-item results where they exist, {metric: {item: value}}.
+
+    A metric with items is their mean, in the same unit; all metrics that have items have the same ones.
+    """
 
     metrics: dict[str, float]
     items: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def evaluation_of(
+    names: Sequence[str], items: Mapping[str, Sequence[float]], others: Mapping[str, float] | None = None
+) -> Evaluation:
+    """From per-item results, {metric: one value a name}, whose means are the metrics; others: metrics without any."""
+    means = {metric: math.fsum(values) / len(values) for metric, values in items.items()}
+    by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in items.items()}
+    return Evaluation(means | dict(others or {}), by_name)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,19 @@ from pydantic import Field
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from tasks.base import Evaluation, Inputs, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+    evaluation_of,
+)
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import random_shifts
@@ -22,6 +34,7 @@ from tasks.networks.classifiers import CNN, MLP
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
+PICTURES = 20
 
 
 class ClassifierRecipe(Recipe):
@@ -106,20 +119,14 @@ class Classification(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         data: LabelledImages = getattr(self.splits, split)
         logits, labels = self._logits(model, data), data.labels.to(self.device)
-        right = logits.argmax(1) == labels
         ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=15)
-        metrics = {
-            "accuracy": 100 * right.double().mean().item(),
-            "nll": F.cross_entropy(logits, labels).item(),
-            "ece": 100 * ece.item(),
+        items = {
+            "accuracy": _percent(logits.argmax(1) == labels),
+            "nll": F.cross_entropy(logits, labels, reduction="none").tolist(),
         }
         if teacher is not model:
-            agreement = logits.argmax(1) == self._verdicts(teacher, split)
-            metrics["teacher_agreement"] = 100 * agreement.double().mean().item()
-        return Evaluation(
-            metrics,
-            {"accuracy": dict(zip(data.names, right.double().tolist(), strict=True))},
-        )
+            items["teacher_agreement"] = _percent(logits.argmax(1) == self._verdicts(teacher, split))
+        return evaluation_of(data.names, items, {"ece": 100 * ece.item()})
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Nearest class mean of the training pixels."""
@@ -127,16 +134,15 @@ class Classification(Task):
         pixels = to_float(train.images).flatten(1)
         means = torch.stack([pixels[train.labels == c].mean(0) for c in range(len(train.classes))])
         nearest = torch.cdist(to_float(data.images).flatten(1), means).argmin(1)
-        right = (nearest == data.labels).double()
-        items = dict(zip(data.names, right.tolist(), strict=True))
-        return Evaluation({"accuracy": 100 * right.mean().item()}, {"accuracy": items})
+        return evaluation_of(data.names, {"accuracy": _percent(nearest == data.labels)})
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """The test images that the first model gets wrong or is least sure of; an error has its colours inverted."""
+        """Of each class the test images that the first model is least sure of; an error has its colours inverted."""
         data = self.splits.test
         first = self._logits(next(iter(models.values())), data).log_softmax(1).cpu()
-        hardest = data.subset(first[torch.arange(len(data)), data.labels].argsort()[:12])
+        order = first[torch.arange(len(data)), data.labels].argsort(stable=True)
+        hardest = data.subset(data.in_turn(order)[:PICTURES])
         rows = {"input": to_float(hardest.images)}
         for name, model in models.items():
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
@@ -158,11 +164,15 @@ class Classification(Task):
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])
 
 
+def _percent(right: Tensor) -> list[float]:
+    """100 for what is right, 0 for what is wrong."""
+    percent: list[float] = (100.0 * right).tolist()
+    return percent
+
+
 def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
     """The same number of items of each class, as far as they go: a fixed subset, the same for every seed."""
     if labels is None or labels >= len(data):
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    of_class = [order[data.labels[order] == c].tolist() for c in range(len(data.classes))]
-    rounds = [members[i] for i in range(max(map(len, of_class))) for members in of_class if i < len(members)]
-    return data.subset(torch.tensor(sorted(rounds[:labels])))
+    return data.subset(data.in_turn(order)[:labels].sort().values)

@@ -11,7 +11,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+    evaluation_of,
+)
 from tasks.data import folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
@@ -20,6 +32,7 @@ from tasks.networks.restoration import Denoiser, DnCNN
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
+PICTURES = 4
 THRESHOLDS = 7
 
 
@@ -137,18 +150,18 @@ class Denoising(Task):
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.images[:4]])
+        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.spread(PICTURES)])
         inputs = self._inputs(target, torch.Generator().manual_seed(0))
         rows = {"original": target, "noisy": inputs["noisy"].cpu().clamp(0, 1)}
         return rows | {name: model(inputs["noisy"]).cpu().clamp(0, 1) for name, model in models.items()}
 
     def _quality(self, model: Any, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, dict[str, float]] = {"psnr": {}, "ssim": {}}
+        items: dict[str, list[float]] = {"psnr": [], "ssim": []}
         for name, image in zip(data.names, data.images, strict=True):
             rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
             inputs = self._inputs(to_float(image).unsqueeze(0), rng)
             restored = model(inputs["noisy"])
-            items["psnr"][name] = psnr(restored, inputs["target"])
-            items["ssim"][name] = ssim(restored, inputs["target"])
-        return Evaluation({metric: sum(v.values()) / len(v) for metric, v in items.items()}, items)
+            items["psnr"].append(psnr(restored, inputs["target"]))
+            items["ssim"].append(ssim(restored, inputs["target"]))
+        return evaluation_of(data.names, items)

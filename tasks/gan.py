@@ -28,6 +28,7 @@ from tasks.networks.generative import (
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200
+PICTURES = 20
 MOST_EVENTS = 1000
 """Held-out images that a readout is fitted to, at most."""
 EVALUATION_SEED = 0
@@ -167,8 +168,8 @@ class GAN(Task):
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        latent = torch.randn(16, self.settings.latent, generator=rng).to(self.device)
-        rows = {"real": to_float(self.splits.test.images[:16])}
+        latent = torch.randn(PICTURES, self.settings.latent, generator=rng).to(self.device)
+        rows = {"real": to_float(self.splits.test.spread(PICTURES).images)}
         return rows | {name: model(latent).cpu() for name, model in models.items()}
 
     def _distances(self, fake: Tensor, split: Split) -> Evaluation:

@@ -11,7 +11,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Judge,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+    evaluation_of,
+)
 from tasks.data import files, folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
@@ -21,6 +34,7 @@ from tasks.networks.stylisation import VGG16, Johnson, LossNetwork
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
+PICTURES = 4
 EPSILON = 1e-8
 """Under the root of the variation: a flat image has a gradient too."""
 
@@ -192,23 +206,22 @@ class StyleTransfer(Task):
 
     def _judge_pictures(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, dict[str, float]] = {metric: {} for metric in self.metrics}
-        for name, image in zip(data.names, data.images, strict=True):
+        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        for image in data.images:
             photograph = to_float(centre_crop(image, self.settings.test_side, 4))[None].to(self.device)
             inputs = self._inputs(photograph)
             outputs = self.forward(model, inputs)
             terms = self._terms(inputs, outputs)
-            items["objective"][name] = self.loss(model, inputs, outputs, "model").item()
-            items["content"][name] = terms["content"].item()
-            items["gram_style"][name] = terms["gram_style"].item()
+            items["objective"].append(self.loss(model, inputs, outputs, "model").item())
+            items["content"].append(terms["content"].item())
+            items["gram_style"].append(terms["gram_style"].item())
             if teacher is not None and teacher is not model:
-                items["teacher_psnr"][name] = psnr(outputs["stylised"], teacher(photograph).clamp(0, 1))
-        found = {metric: values for metric, values in items.items() if values}
-        return Evaluation({metric: sum(v.values()) / len(v) for metric, v in found.items()}, found)
+                items["teacher_psnr"].append(psnr(outputs["stylised"], teacher(photograph).clamp(0, 1)))
+        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.images[:4]]
+        cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.spread(PICTURES)]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([centre_crop(image, side) for image in cut])
         style = to_float(centre_crop(self.style_picture, side))[None]

@@ -10,7 +10,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+    evaluation_of,
+)
 from tasks.data import folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
@@ -19,6 +31,7 @@ from tasks.networks.restoration import FSRCNN, SuperResolver
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
+PICTURES = 4
 THRESHOLDS = 7
 
 
@@ -130,7 +143,7 @@ class SuperResolution(Task):
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.images[:4]])
+        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.spread(PICTURES)])
         inputs = self._inputs(target)
         rows = {"original": target, "bicubic": inputs["bicubic"]}
         return rows | {name: model(inputs["low"].to(self.device)).cpu().clamp(0, 1) for name, model in models.items()}
@@ -138,9 +151,10 @@ class SuperResolution(Task):
     def _quality(self, model: Any, split: Split) -> Evaluation:
         """Picture by picture, the border shaved by the scale."""
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, dict[str, float]] = {"psnr": {}, "ssim": {}}
-        for name, image in zip(data.names, data.images, strict=True):
+        items: dict[str, list[float]] = {"psnr": [], "ssim": []}
+        for image in data.images:
             inputs = self._inputs(to_float(image).unsqueeze(0).to(self.device))
             restored, target = (shave(x, self.settings.scale) for x in (model(inputs["low"]), inputs["target"]))
-            items["psnr"][name], items["ssim"][name] = psnr(restored, target), ssim(restored, target)
-        return Evaluation({metric: sum(v.values()) / len(v) for metric, v in items.items()}, items)
+            items["psnr"].append(psnr(restored, target))
+            items["ssim"].append(ssim(restored, target))
+        return evaluation_of(data.names, items)

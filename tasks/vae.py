@@ -13,7 +13,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Judge,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+    evaluation_of,
+)
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
@@ -23,6 +36,7 @@ from tasks.networks.generative import VariationalAutoencoder
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200
+PICTURES = 20
 EVALUATION_SEED = 0
 
 
@@ -139,18 +153,13 @@ class VAE(Task):
         uniform = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
         samples = torch.bernoulli(samples, generator=uniform).to(self.device)
-        elbo = torch.cat(elbos).double()
-        psnr = -10 * torch.cat(errors).double().clamp_min(1e-10).log10()
+        items = {
+            "neg_elbo": (-torch.cat(elbos)).tolist(),
+            "neg_iwae": (-torch.cat(bounds)).tolist(),
+            "reconstruction_psnr": (-10 * torch.cat(errors).clamp_min(1e-10).log10()).tolist(),
+        }
         real = binarise(data.images).to(self.device)
-        return Evaluation(
-            {
-                "neg_elbo": -elbo.mean().item(),
-                "neg_iwae": -torch.cat(bounds).double().mean().item(),
-                "reconstruction_psnr": psnr.mean().item(),
-                **distances(self.judge, self.settings.inception, real, samples),
-            },
-            {"neg_elbo": dict(zip(data.names, (-elbo).tolist(), strict=True))},
-        )
+        return evaluation_of(data.names, items, distances(self.judge, self.settings.inception, real, samples))
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
@@ -163,23 +172,20 @@ class VAE(Task):
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.bernoulli(frequency.expand(self.settings.samples, -1, -1, -1), generator=rng).float()
-        return Evaluation(
-            {"neg_elbo": nll.mean().item(), "neg_iwae": nll.mean().item()}
-            | distances(self.judge, self.settings.inception, real, samples.to(self.device)),
-            {"neg_elbo": dict(zip(data.names, nll.tolist(), strict=True))},
-        )
+        others = distances(self.judge, self.settings.inception, real, samples.to(self.device))
+        return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Eight reconstructions, then eight samples of the prior (pixel probabilities)."""
+        """Reconstructions of the real images, then as many samples of the prior (pixel probabilities)."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        images = binarise(self.splits.test.images[:16])
-        latent = torch.randn(8, self.settings.latent, generator=rng).to(self.device)
+        images = binarise(self.splits.test.spread(PICTURES // 2).images)
+        latent = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
         rows = {"real": images}
         for name, model in models.items():
             autoencoder = cast(VariationalAutoencoder, model)
             sampled = torch.sigmoid(autoencoder.decode(latent))
-            rows[name] = torch.cat([autoencoder(images[:8].to(self.device)), sampled]).cpu()
+            rows[name] = torch.cat([autoencoder(images.to(self.device)), sampled]).cpu()
         return rows
 
 

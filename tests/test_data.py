@@ -90,6 +90,31 @@ def test_a_picture_may_not_be_in_two_splits(class_folders: Path) -> None:
         labelled_splits(Folders(train=class_folders, test=class_folders.parent / "link"))
 
 
+def test_two_files_of_one_content_may_not_be_in_two_splits(class_folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "test" / "dog").mkdir(parents=True)
+    (tmp_path / "test" / "dog" / "another_name.png").write_bytes((class_folders / "cat" / "001.png").read_bytes())
+    write_image(tmp_path / "test" / "cat" / "new.png", 1000)
+    with pytest.raises(
+        DataError, match=r"cat/001\.png and .*another_name\.png are the same picture, and in two splits"
+    ):
+        labelled_splits(Folders(train=class_folders, test=tmp_path / "test"))
+    write_image(tmp_path / "test" / "dog" / "another_name.png", 1001)
+    assert len(labelled_splits(Folders(train=class_folders, test=tmp_path / "test")).test) == 2
+
+
+def test_pictures_of_equal_names_in_two_folders_are_two_pictures(tmp_path: Path) -> None:
+    for i, folder in enumerate(("a", "b")):
+        write_image(tmp_path / "test" / folder / "1.png", i, (40, 30), "RGB")
+    assert photograph_splits(Folders(test=tmp_path / "test")).test.names == ("a/1.png", "b/1.png")
+
+
+def test_pictures_to_look_at_are_of_all_classes() -> None:
+    shown = digits().test.spread(20)
+    assert torch.bincount(shown.labels).tolist() == [2] * 10
+    train = photographs().train
+    assert all(shown is train.images[i] for shown, i in zip(train.spread(4), (0, 2, 4, 6), strict=True))
+
+
 def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
     with pytest.raises(DataError, match="nowhere is not a folder"):
         image_files(tmp_path / "nowhere")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from bench.records import Failure, Latency, MetricValue, Record, Size
@@ -97,6 +98,75 @@ def test_differences_are_paired_by_seed_over_the_seeds_that_both_have() -> None:
 def test_what_failed_and_what_is_missing_is_counted() -> None:
     broken = rows(records())["broken"]
     assert (broken["finished"], broken["failed"], broken["missing"]) == (0, 1, 2)
+
+
+def with_items(made: list[Record], spread: float, rng: np.random.Generator) -> list[Record]:
+    """The same records with per-item results whose means are their metrics; items differ by ``spread``."""
+    shared = rng.normal(0, spread, 40)
+    names = tuple(f"item {i}" for i in range(40))
+    found = []
+    for r in made:
+        own = rng.normal(0, spread, 40)
+        items = {m: tuple((v.value + shared - shared.mean() + own - own.mean()).tolist()) for m, v in r.metrics.items()}
+        found.append(r.model_copy(update={"items": items, "item_names": names} if items else {}))
+    return found
+
+
+def test_intervals_cover_test_items_where_there_are_any() -> None:
+    rng = np.random.default_rng(0)
+    over_seeds, over_both = rows(records())["good"], rows(with_items(records(), 20.0, rng))["good"]
+    assert over_both["accuracy"] == pytest.approx(over_seeds["accuracy"])
+    assert over_both["accuracy_half_width_seeds_only"] == pytest.approx(over_seeds["accuracy_half_width"])
+    assert over_both["accuracy_half_width"] > 1.3 * over_seeds["accuracy_half_width"]
+    # What all rows find hard or easy cancels in a difference; what is each one's own does not.
+    shared = rows(with_items(records(), 0.0, rng))["good"]
+    assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
+    assert over_both["difference_half_width"] > shared["difference_half_width"]
+    (summary,) = summarise(with_items(records(), 20.0, rng))
+    assert "± covers other seeds and other test items than these 40: accuracy, nll" in summary.notes
+    (summary,) = summarise(records())
+    assert "± covers other seeds alone (there are no per-item results): accuracy, nll" in summary.notes
+
+
+def test_the_teacher_and_references_have_an_interval_over_items_alone() -> None:
+    found = rows(with_items(records(), 5.0, np.random.default_rng(0)))
+    assert found["teacher"]["accuracy_half_width"] > 0.5
+    assert found["nearest centroid"]["accuracy_half_width"] > 0.5
+    assert found["teacher"]["accuracy_half_width_seeds_only"] is None
+
+
+def test_the_gap_has_an_interval_and_is_blank_where_the_difference_may_be_zero() -> None:
+    found = rows(records())
+    assert found["good"]["gap_recovered_low"] < 0.56 < found["good"]["gap_recovered_high"]
+    assert found["noise"]["difference"] is not None
+    assert found["noise"]["gap_recovered"] is None
+    text = markdown(summarise(records()))
+    assert "57% [" in text
+
+
+def test_a_mark_is_given_after_correction_for_the_number_of_methods() -> None:
+    """One difference among many that alone would be called significant is not."""
+    scratch = [80.0, 82.0, 81.0, 80.5, 81.5]
+    barely = [v + d for v, d in zip(scratch, (0.2, 1.4, 0.9, 1.3, 0.4), strict=True)]
+    alone = [record("student", "scratch", i, v) for i, v in enumerate(scratch)]
+    alone += [record("student", "barely", i, v) for i, v in enumerate(barely)]
+    assert rows(alone)["barely"]["difference_p_holm"] < 0.05
+    many = alone + [
+        record("student", f"nothing {k}", i, v + (-1) ** (i + k) * 0.3) for k in range(5) for i, v in enumerate(scratch)
+    ]
+    assert rows(many)["barely"]["difference_p_holm"] > 0.05
+    assert "+0.84 ± 0.66* |" in markdown(summarise(alone))
+    assert "+0.84 ± 0.66 |" in markdown(summarise(many))
+
+
+def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
+    made = [
+        r.model_copy(update={"config": {"hyperparameters": {"weight": 0.5, "alpha": None, "mutual": True}}})
+        if r.label == "good"
+        else r
+        for r in records()
+    ]
+    assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(summarise(made))
 
 
 def test_lower_is_better_where_the_metric_says_so() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
@@ -12,8 +15,11 @@ from bench.suite import Cell, Pair
 from bench.training import initial
 from bench.weights import load_weights
 from tasks.base import Task, read_only
+from tasks.data.atomic import write_atomically
 
 CELL_INCHES = 0.9
+DPI = 110
+MOST_BYTES = 300_000
 
 
 def draw_pictures(plan: Plan, cache: Path) -> list[Path]:
@@ -49,8 +55,6 @@ def _student(task: Task, weights: Path) -> nn.Module:
 
 def draw(path: Path, rows: dict[str, Tensor], title: str) -> None:
     """rows: {name: (columns, channels, height, width) in [0, 1]}."""
-    from matplotlib.figure import Figure
-
     columns = max(len(images) for images in rows.values())
     inches = CELL_INCHES * (1 if columns > 8 else 2)
     figure = Figure(figsize=(inches * columns + 1.6, inches * len(rows) + 0.4), layout="constrained")
@@ -65,5 +69,16 @@ def draw(path: Path, rows: dict[str, Tensor], title: str) -> None:
             axis.set_frame_on(False)
         line[0].set_ylabel(name, rotation=0, ha="right", va="center")
     figure.suptitle(title)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    content, dpi = b"", DPI
+    while not content or (len(content) > MOST_BYTES and dpi > DPI // 2):
+        content, dpi = _png(figure, dpi), round(0.9 * dpi)
+    write_atomically(path, content)
+
+
+def _png(figure: Figure, dpi: int) -> bytes:
+    """With a palette of 256 colours: exact for what is grey, and a third of the size for what is not."""
+    raw, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(raw, dpi=dpi)
+    with Image.open(raw) as image:
+        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()

@@ -10,14 +10,16 @@ from typing import Any
 import pandas as pd
 
 from bench.records import MetricValue
+from bench.report.series import Estimate
 from bench.report.summary import Row, Summary
-from bench.statistics import Interval
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 ABSENT = "n/a"
+MARK = "*"
 CAPTION = (
-    "mean ± 95% t interval over seeds; Δ scratch is paired by seed; "
-    "bold: better than every other student, outside the intervals"
+    "mean ± 95% interval; Δ scratch is paired by seed and test item; *: it is not zero, at 5% over all methods of this "
+    "table (Holm); bold: better than every other student, outside the intervals; gap recovered: with its 95% interval, "
+    "blank where Δ may be zero"
 )
 
 
@@ -39,12 +41,11 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         cells["method"] = row.label
         cells["seeds"] = _seeds(row)
         for name, title in titles.items():
-            text = _interval(row.metrics.get(name), summary.metrics[name])
+            text = _estimate(row.metrics.get(name), summary.metrics[name])
             cells[title] = bold(text) if row.best and name == summary.headline else text
         headline = summary.metrics.get(summary.headline)
-        cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = (
-            _interval(row.difference, headline, signed=True) if row.difference and headline else ""
-        )
+        difference = _estimate(row.difference, headline, signed=True) if row.difference and headline else ""
+        cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
         cells["gap recovered"] = _gap(row)
         cells["params"] = _count(row.parameters)
         cells["MACs"] = _count(row.macs)
@@ -64,17 +65,19 @@ def _seeds(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _interval(interval: Interval | None, metric: MetricValue, signed: bool = False) -> str:
-    if interval is None:
+def _estimate(estimate: Estimate | None, metric: MetricValue, signed: bool = False) -> str:
+    if estimate is None:
         return ABSENT
+    interval = estimate.interval
     mean = f"{interval.mean:{'+' if signed else ''}.{metric.decimals}f}"
     return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{metric.decimals}f}"
 
 
 def _gap(row: Row) -> str:
     if row.gap is not None:
-        return f"{round(100 * row.gap)}%"
-    return ABSENT if row.kind == "student" and row.difference is not None else ""
+        value, low, high = (round(100 * part) for part in (row.gap.value, row.gap.low, row.gap.high))
+        return f"{value}% [{low}, {high}]"
+    return ABSENT if row.kind == "student" and row.difference is not None and not row.gap_defined else ""
 
 
 def _count(value: int | None) -> str:
@@ -147,14 +150,12 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "finished": row.finished,
             "failed": row.failed,
             "missing": row.missing,
-            **{
-                key: value
-                for name, interval in row.metrics.items()
-                for key, value in ((name, interval.mean), (f"{name}_half_width", _finite(interval.half_width)))
-            },
-            "difference": row.difference.mean if row.difference else None,
-            "difference_half_width": _finite(row.difference.half_width) if row.difference else None,
-            "gap_recovered": row.gap,
+            **{key: value for name, estimate in row.metrics.items() for key, value in _numbers(name, estimate).items()},
+            **_numbers("difference", row.difference),
+            "difference_p_holm": row.p,
+            "gap_recovered": row.gap.value if row.gap else None,
+            "gap_recovered_low": row.gap.low if row.gap else None,
+            "gap_recovered_high": row.gap.high if row.gap else None,
             "best": row.best,
             "parameters": row.parameters,
             "macs": row.macs,
@@ -164,6 +165,16 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         for summary in summaries
         for row in summary.rows
     ]
+
+
+def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """A mean, the half-width of its interval, and that over seeds alone beside it."""
+    both, seeds = (estimate.interval, estimate.seeds) if estimate else (None, None)
+    return {
+        name: both.mean if both else None,
+        f"{name}_half_width": _finite(both.half_width) if both else None,
+        f"{name}_half_width_seeds_only": _finite(seeds.half_width) if seeds else None,
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -30,6 +30,16 @@ class LabelledImages:
         names = tuple(self.names[i] for i in indices.tolist())
         return LabelledImages(self.images[indices], self.labels[indices], self.classes, names)
 
+    def in_turn(self, order: Tensor) -> Tensor:
+        """The indices of ``order``, one of each class after another as far as they go."""
+        of_class = [order[self.labels[order] == c].tolist() for c in range(len(self.classes))]
+        rounds = range(max(map(len, of_class), default=0))
+        return torch.tensor([members[i] for i in rounds for members in of_class if i < len(members)])
+
+    def spread(self, count: int) -> LabelledImages:
+        """Some items to look at, of all classes."""
+        return self.subset(self.in_turn(torch.arange(len(self)))[:count])
+
 
 @dataclass(frozen=True)
 class Photographs:
@@ -40,6 +50,10 @@ class Photographs:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def spread(self, count: int) -> tuple[Tensor, ...]:
+        """Some pictures to look at, from all over the list."""
+        return self.images[:: max(1, len(self) // count)][:count]
 
 
 # (package, file inside it); split by picture, and the two views of one scene (motorcycle) are one picture.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from tasks.base import Folders, Splits
 from tasks.data.embedded import LabelledImages, Photographs, digits, photographs
-from tasks.data.files import DataError, digest, image_files, read_all
+from tasks.data.files import DataError, digest, file_digest, image_files, read_all
 
 CARVE = 10
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
@@ -40,10 +40,21 @@ def _carve(paths: Sequence[Path], parts: int) -> list[list[Path]]:
     return [rest, *taken]
 
 
-def _inode(path: Path) -> tuple[int, int]:
-    """What a file is, whatever links lead to it."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _check_disjoint(splits: Iterable[Sequence[Path]]) -> None:
+    """Raise DataError where two splits have a file in common, or two files of equal content."""
+    by_size: dict[int, list[tuple[int, Path]]] = {}
+    for number, paths in enumerate(splits):
+        for path in paths:
+            by_size.setdefault(path.stat().st_size, []).append((number, path))
+    for candidates in by_size.values():
+        if len({number for number, _ in candidates}) < 2:
+            continue
+        seen: dict[str, tuple[int, Path]] = {}
+        for number, path in candidates:
+            other, twin = seen.setdefault(file_digest(path, "data"), (number, path))
+            if other != number:
+                same = f"{path} is" if path.samefile(twin) else f"{twin} and {path} are the same picture, and"
+                raise DataError(f"data: {same} in two splits; train, held_out and test must be disjoint")
 
 
 def _resolve(
@@ -58,10 +69,7 @@ def _resolve(
     missing = [name for name in ("held_out", "test") if name not in given]
     train, *carved = carve(image_files(folders.train), len(missing) + 1)
     parts = given | dict(zip(missing, carved, strict=True))
-    for one, other in combinations(({_inode(p): p for p in s} for s in (train, *parts.values())), 2):
-        if shared := one.keys() & other.keys():
-            path = min(one[inode] for inode in shared)
-            raise DataError(f"data: {path} is in two splits; train, held_out and test must be disjoint")
+    _check_disjoint((train, *parts.values()))
     return Splits(load(train), load(parts["held_out"]), load(parts["test"]))
 
 
@@ -70,7 +78,9 @@ def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Pho
     """Photographs in colour, split by picture. cache: where decoded images are kept."""
 
     def load(paths: Sequence[Path]) -> Photographs:
-        return Photographs(tuple(path.name for path in paths), tuple(read_all(paths, "RGB", cache)))
+        root = os.path.commonpath([path.parent for path in paths])
+        names = tuple(path.relative_to(root).as_posix() for path in paths)
+        return Photographs(names, tuple(read_all(paths, "RGB", cache)))
 
     return _resolve(folders, load, _carve, photographs())
 

@@ -80,7 +80,8 @@ class LossNetwork(nn.Module):
     forward: (batch, 3, h, w) in [0, 1] -> pixels (the same), relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2),
     relu3 (·, 64, h/4, w/4).
 
-    Content is read off relu1: trained on a few pictures, the deeper maps tell textures apart and forget where things were.
+    Content is read off relu1: trained on a few pictures, the deeper maps tell textures apart and forget where things
+    were.
     """
 
     content_layer = "relu1"
