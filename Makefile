@@ -20,11 +20,10 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed ## timings; ratios within one run are what counts
 	$(BIN)/pytest --benchmark-enable --benchmark-only --benchmark-autosave tests/benchmarks
 
-results: $(VENV)/.installed ## rebuild results/quick: records, tables, pictures
-	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite
-	$(BIN)/distillbench table results/quick --format markdown --output results/quick/tables.md
-	$(BIN)/distillbench table results/quick --format latex --output results/quick/tables.tex
-	$(BIN)/distillbench table results/quick --format csv --output results/quick/tables.csv
+results: $(VENV)/.installed ## rebuild results/quick (records, pictures, tables) and the README's blocks; commit the code first
+	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt
+	mv runs/results.txt results/quick/run.txt
+	$(BIN)/python results/publish.py
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -7,6 +7,7 @@ Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 in
 from __future__ import annotations
 
 import sys
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -130,8 +131,9 @@ def run(
     """Run what is missing of a suite; what is finished is not run again."""
     from bench import runner
     from bench.report.pictures import draw_pictures
-    from bench.report.progress import Live
+    from bench.report.progress import Live, format_seconds
 
+    start = time.monotonic()
     loaded, folder = _load(suite, out, set_, device, task)
     console = _console()
     before = runner.plan(loaded, folder)
@@ -145,9 +147,9 @@ def run(
             draw_pictures(after, cache or folder / "cache")
         except OSError as error:
             raise UserError(f"{folder}: pictures cannot be written: {error.strerror or error}") from error
-        console.print(
-            f"{len(after.finished)} finished, {len(after.failed)} failed; distillbench table {folder}", soft_wrap=True
-        )
+        took = format_seconds(time.monotonic() - start)
+        counts = f"{len(after.finished)} finished, {len(after.failed)} failed"
+        console.print(f"{counts} after {took}; distillbench table {folder}", markup=False, soft_wrap=True)
     if after.failed:
         raise typer.Exit(1)
 

@@ -50,7 +50,7 @@ class ClassificationSettings(TaskSettings):
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, description="images a step")
     teacher: ClassifierRecipe = ClassifierRecipe(
-        network=CNN(width=32, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
+        network=CNN(width=32, batch_norm=True, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
     )
     student: ClassifierRecipe = ClassifierRecipe(network=MLP(hidden=(128,)), learning_rate=2e-3)
 

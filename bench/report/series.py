@@ -17,7 +17,7 @@ Split = Literal["test", "held_out"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """interval: over seeds and, where there are per-item results, over ``items`` test items. seeds: the seeds' alone."""
+    """interval: over seeds and, where there are per-item results, over ``items`` test items. seeds: seeds alone."""
 
     interval: Interval
     seeds: Interval

@@ -1,0 +1,91 @@
+"""Rebuild what is published from the records: the tables beside them and the README's blocks.
+
+    python results/publish.py [--check]
+
+``--check`` writes nothing, names what is not current, and exits with 1 where anything is.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.records import Record, Store
+from bench.report import tables
+from bench.report.manifest import expected
+from bench.report.summary import Summary, summarise
+from tasks.data.atomic import write_atomically
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ROOT / "results" / "quick"
+README = ROOT / "README.md"
+
+
+def current() -> dict[Path, str]:
+    """Every published text as the records have it."""
+    records = list(Store(QUICK))
+    summaries = summarise(records, expected(QUICK))
+    origin = _origin(records)
+    readme = README.read_text(encoding="utf-8")
+    for name, text in _blocks(summaries, origin).items():
+        readme = replace_block(readme, name, text)
+    return {
+        QUICK / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
+        QUICK / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
+        QUICK / "tables.csv": tables.as_csv(summaries),
+        README: readme,
+    }
+
+
+def _blocks(summaries: Sequence[Summary], origin: str) -> dict[str, str]:
+    first, *_, last = (QUICK / "run.txt").read_text(encoding="utf-8").splitlines()
+    console = ["$ distillbench run quick", first, last, "", "$ distillbench table runs/quick --format markdown"]
+    return {
+        "origin": origin,
+        "console": "\n".join(f"    {line}".rstrip() for line in console),
+        "tables": tables.markdown(summaries).replace("### ", "#### ").rstrip(),
+    }
+
+
+def _origin(records: Sequence[Record]) -> str:
+    """'Made at revision 1a2b3c4 on 2 cores of …, with torch …': where the figures come from, in a sentence."""
+
+    def of_all(values: Sequence[str]) -> str:
+        return " and ".join(dict.fromkeys(values))
+
+    revision = of_all([r.revision[:12] + "-dirty" * r.revision.endswith("-dirty") for r in records])
+    machine = of_all([f"{r.environment['cores']} cores of {r.environment['cpu']}" for r in records])
+    versions = of_all(
+        [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
+    )
+    return f"Made at revision {revision} by `make results` on {machine}, {versions}."
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """The text with what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` replaced."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise ValueError(f"{README}: needs one block <!-- {name} --> … <!-- /{name} -->")
+    return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", text)
+
+
+def stale() -> list[Path]:
+    """The published files that are not what the records say."""
+    return [path for path, text in current().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+
+
+def main() -> None:
+    paths = stale()
+    texts = current()
+    for path in paths:
+        print(f"{path.relative_to(ROOT)}: {'not current' if '--check' in sys.argv else 'written'}")
+        if "--check" not in sys.argv:
+            write_atomically(path, texts[path].encode())
+    if paths and "--check" in sys.argv:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What is published is what the code makes: README, tables, pictures and records agree."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import finish
+
+from bench.records import Store
+from bench.runner import plan
+from bench.suite import cells, load
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ROOT / "results" / "quick"
+
+
+def test_every_published_record_is_of_the_suite_and_the_code_that_are_here() -> None:
+    """The configuration's hash has the digest of the code in it. If this fails: ``make results``."""
+    suite = load("quick")
+    state = plan(suite, QUICK)
+    assert not state.missing
+    assert not state.failed
+    assert not state.other
+    assert len(list(Store(QUICK))) == len(cells(suite)), "nothing else lies there"
+
+
+def test_published_tables_and_the_readme_say_what_the_records_say() -> None:
+    done = finish([sys.executable, str(ROOT / "results" / "publish.py"), "--check"])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_published_records_are_of_a_committed_revision_and_one_machine() -> None:
+    records = list(Store(QUICK))
+    assert not any(record.revision.endswith("-dirty") for record in records)
+    assert len({record.environment["cpu"] for record in records}) == 1
+
+
+def test_every_pair_has_its_picture_and_none_is_large() -> None:
+    wanted = {f"{cell.pair.task}--{cell.pair.pair}.png" for cell in cells(load("quick"))}
+    found = {path.name: path.stat().st_size for path in (QUICK / "pictures").iterdir()}
+    assert found.keys() == wanted
+    assert max(found.values()) <= 300_000
+
+
+@pytest.mark.parametrize("change", ["a figure of the README", "a figure of a record"])
+def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
+    """On a copy: the check of these tests can fail."""
+    import shutil
+
+    for name in ("README.md", "bench", "tasks", "methods"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
+    if change == "a figure of the README":
+        path, stale = tmp_path / "README.md", ["README.md"]
+        path.write_text(path.read_text().replace("| nearest centroid |", "| nearest centre |", 1))
+    else:
+        path = tmp_path / "results/quick/records/classification/cnn_mlp/reference-nearest-centroid/seed-0.json"
+        path.write_text(path.read_text().replace('"value": 85.4', '"value": 86.4').replace("[100.0,", "[0.0,"))
+        stale = ["README.md", "tables.csv", "tables.md", "tables.tex"]
+    done = finish([sys.executable, "results/publish.py", "--check"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1, done.stderr
+    assert sorted(line.split(":")[0].rpartition("/")[2] for line in done.stdout.splitlines()) == stale
