@@ -70,7 +70,7 @@ def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     As in Hillis 2007 an item component B − E below 0 counts as 0. The degrees of freedom are those of Satterthwaite
     1946, not less than those of the smaller of A and B. The interval is never narrower, nor p smaller, than those of
     the seeds alone: with 3 seeds the approximation is otherwise too narrow. Where all seeds have the same mean, A says
-    nothing, and the interval is that over items alone.
+    nothing; the larger of B and E takes its place, which for equal seeds makes the interval that over items alone.
 
     One seed has a t interval over items, one item a t interval over seeds, one value has none.
     """
@@ -83,13 +83,14 @@ def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     mean, a, b, e = _mean_squares(y)
     n = seeds * items
     if a == 0:
-        return _student(mean, b / n, items - 1, seeds, level)
+        square, degrees = max((b, items - 1), (e, (seeds - 1) * (items - 1)))
+        return _student(mean, square / n, degrees, seeds, level)
     alone = _student(mean, a / n, seeds - 1, seeds, level)
     if b <= e:
         return alone
     total = a + b - e
-    degrees = total**2 / (a**2 / (seeds - 1) + b**2 / (items - 1) + e**2 / ((seeds - 1) * (items - 1)))
-    both = _student(mean, total / n, max(degrees, min(seeds, items) - 1), seeds, level)
+    satterthwaite = total**2 / (a**2 / (seeds - 1) + b**2 / (items - 1) + e**2 / ((seeds - 1) * (items - 1)))
+    both = _student(mean, total / n, max(satterthwaite, min(seeds, items) - 1), seeds, level)
     wider = max(both, alone, key=lambda interval: interval.half_width)
     return replace(wider, p=max(both.p, alone.p))
 
