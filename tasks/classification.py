@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_calibration_error
 
 from tasks.base import (
     Evaluation,
@@ -117,6 +116,8 @@ class Classification(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        from torchmetrics.functional.classification import multiclass_calibration_error  # slow to import
+
         data: LabelledImages = getattr(self.splits, split)
         logits, labels = self._logits(model, data), data.labels.to(self.device)
         ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=15)

@@ -11,8 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import KernelInceptionDistance
 
 from tasks.base import Metric, read_only
 from tasks.data.files import DataError, file_digest
@@ -52,6 +50,9 @@ def distances(
     real, fake: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
     torch-fidelity's weights.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # slow to import
+    from torchmetrics.image.kid import KernelInceptionDistance
+
     if not isinstance(judge, FeatureClassifier):
         raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
     networks: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 # ITU-R BT.601 as MATLAB's rgb2ycbcr computes it: Y in [16, 235] of 255.
 LUMA_WEIGHTS = (65.481, 128.553, 24.966)
@@ -61,6 +60,8 @@ def shave(images: Tensor, border: int) -> Tensor:
 
 def psnr(image: Tensor, target: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of one image (1, channels, h, w), clipped to [0, 1]."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # slow to import
+
     return float(peak_signal_noise_ratio(image.clamp(0, 1), target, data_range=1.0))
 
 
@@ -69,6 +70,8 @@ def ssim(image: Tensor, target: Tensor) -> float:
 
     The mean over the places where the window lies inside the image, as in the paper; sides of at least 11.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure  # slow to import
+
     if min(image.shape[-2:]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs sides of at least {SSIM_WINDOW} pixels, not {tuple(image.shape[-2:])}")
     # torchmetrics' own mean is over the whole image, its borders reflected. Double precision: differences of squares.
