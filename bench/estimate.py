@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.jobs import Job
 from bench.suite import Pair
 from bench.training import initial
-from tasks.base import Role
+from tasks.base import Role, Task
 
 FLOPS_PER_SECOND = 4e10
 STEP_OVERHEAD = 2.5e-3
@@ -23,20 +23,28 @@ STEP_OVERHEAD = 2.5e-3
 JUDGE_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
 START_SECONDS = 15.0
+PROBE = 2
+"""Images whose compute is counted, for all of a batch."""
+
+
+@lru_cache(maxsize=8)
+def _task(pair: Pair, cache: Path) -> Task:
+    """The task on the CPU with an untrained judge: compute does not depend on weights."""
+    task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
+    if (recipe := task.judge_recipe()) is not None:
+        task.judge = recipe.build().eval()
+    return task
 
 
 @lru_cache(maxsize=64)
 def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     """One training step of one network: forward once, backward twice as much. Writes nothing into a new cache."""
-    task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
-    if (recipe := task.judge_recipe()) is not None:
-        task.judge = recipe.build().eval()
+    task = _task(pair, cache)
     model = initial(task, role, 0)
-    rng = torch.Generator().manual_seed(0)
-    count = min(task.items, task.settings.batch_size)
+    count = min(task.items, PROBE)
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
-        inputs = task.shared_inputs(range(count), rng)
+        inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
         for part in task.parts(model):  # once uncounted: what is computed once and kept is no part of a step
             task.loss(model, inputs, task.forward(model, inputs), part)
         with counter:
