@@ -71,7 +71,10 @@ def fit(events: Events, l2: float) -> Readout:
     shape = (outcomes.shape[1],) if events.elementwise else (outcomes.shape[1], evidence.shape[1])
     weight = torch.zeros(shape, dtype=torch.double, device=evidence.device, requires_grad=True)
     bias = torch.zeros(outcomes.shape[1], dtype=torch.double, device=evidence.device, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+    # To the optimum, as far as double precision goes: W must not depend on where a machine's rounding stops the search.
+    optimiser = torch.optim.LBFGS(
+        [weight, bias], max_iter=1000, tolerance_grad=1e-9, tolerance_change=0, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> Tensor:
         optimiser.zero_grad()

@@ -35,6 +35,8 @@ from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
 PICTURES = 4
+CONTRAST = 8
+"""Grey levels that a patch must span: on a flat one instance normalisation amplifies rounding into huge gradients."""
 EPSILON = 1e-8
 """Under the root of the variation: a flat image has a gradient too."""
 
@@ -138,7 +140,8 @@ class StyleTransfer(Task):
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
     ) -> Inputs:
         images = getattr(self.splits, split).images
-        return self._inputs(crop_batch(images, indices, self.settings.patch, rng, flip=augment).to(self.device))
+        crops = crop_batch(images, indices, self.settings.patch, rng, flip=augment, contrast=CONTRAST)
+        return self._inputs(crops.to(self.device))
 
     @torch.no_grad()
     def _inputs(self, photographs: Tensor) -> Inputs:

@@ -64,7 +64,7 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear, **pipes | options)  # type: ignore[no-any-return, call-overload]
+    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear, **pipes | options)
 
 
 def finish(command: Sequence[str], limit: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:

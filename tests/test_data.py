@@ -181,6 +181,19 @@ def test_crops_stay_inside_and_follow_the_generator() -> None:
     assert centre_crop(image, 16, 4).shape == (3, 16, 16)
 
 
+def test_flat_patches_are_drawn_again_where_contrast_is_wanted() -> None:
+    image = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    image[:, :, 40:] = torch.arange(24, dtype=torch.uint8) * 10
+    plain, textured = (
+        crop_batch([image], [0] * 60, 16, torch.Generator().manual_seed(1), contrast=least) for least in (0, 8)
+    )
+    spans = [(255 * (patches.amax((1, 2, 3)) - patches.amin((1, 2, 3)))) for patches in (plain, textured)]
+    assert (spans[0] == 0).any()
+    assert (spans[1] >= 8).all()
+    flat = torch.zeros(3, 32, 32, dtype=torch.uint8)  # nothing else to be had
+    assert crop_batch([flat], [0], 16, torch.Generator(), contrast=8).shape == (1, 3, 16, 16)
+
+
 def test_shifts_move_by_at_most_an_eighth_and_fill_with_zeros() -> None:
     images = torch.zeros(200, 1, 8, 8)
     images[:, :, 4, 4] = 1

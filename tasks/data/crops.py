@@ -9,29 +9,43 @@ from torch import Tensor
 
 from tasks.data.files import DataError
 
+TRIES = 100
+"""Patches that are drawn in search of one with some contrast; a picture may have none."""
+
 
 def crop_batch(
-    images: Sequence[Tensor], indices: Sequence[int], side: int, rng: torch.Generator, flip: bool = False
+    images: Sequence[Tensor],
+    indices: Sequence[int],
+    side: int,
+    rng: torch.Generator,
+    flip: bool = False,
+    contrast: int = 0,
 ) -> Tensor:
     """One random square patch of each indexed picture: (batch, channels, side, side), float in [0, 1].
 
-    images: (channels, h, w) uint8, each. flip: also a random left-right flip and transposition.
+    images: (channels, h, w) uint8, each. flip: also a random left-right flip and transposition. contrast: a patch whose
+    grey levels span less than this is drawn again.
     """
     patches = []
     for index in indices:
-        image = images[index]
-        height, width = image.shape[-2:]
-        if min(height, width) < side:
-            raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
-        y, x, mirror, transpose = torch.rand(4, generator=rng).tolist()
-        top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
-        patch = image[:, top : top + side, left : left + side]
-        if flip and mirror < 0.5:
-            patch = patch.flip(2)
-        if flip and transpose < 0.5:
-            patch = patch.transpose(1, 2)
+        for _ in range(TRIES):
+            patch = _crop(images[index], side, rng, flip)
+            if contrast == 0 or int(patch.max()) - int(patch.min()) >= contrast:
+                break
         patches.append(patch)
     return torch.stack(patches).float() / 255
+
+
+def _crop(image: Tensor, side: int, rng: torch.Generator, flip: bool) -> Tensor:
+    height, width = image.shape[-2:]
+    if min(height, width) < side:
+        raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
+    y, x, mirror, transpose = torch.rand(4, generator=rng).tolist()
+    top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
+    patch = image[:, top : top + side, left : left + side]
+    if flip and mirror < 0.5:
+        patch = patch.flip(2)
+    return patch.transpose(1, 2) if flip and transpose < 0.5 else patch
 
 
 def grid_crops(image: Tensor, side: int, count: int) -> Tensor:

@@ -1,0 +1,604 @@
+"""The training of every cell written out a second time, in plain PyTorch, from the formulas in docs/methods.md.
+
+Nothing here comes from the harness or from a method, and of a task only its data, networks, judge and settings: what
+two independent programs agree on is hardly wrong in the same way twice. The optimiser is the unfused one, and the
+gradients come from ``backward`` on contiguous images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from tasks.base import Role, Task
+from tasks.data.crops import grid_crops
+from tasks.metrics.images import downscale, upscale
+
+Inputs = dict[str, Tensor]
+Outputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a model says about a batch: logits, means or maps, and what kind they are."""
+
+    kind: str
+    values: Tensor
+    log_variance: Tensor | None = None
+
+    def detach(self) -> Said:
+        return replace(
+            self,
+            values=self.values.detach(),
+            log_variance=None if self.log_variance is None else self.log_variance.detach(),
+        )
+
+
+@dataclass(frozen=True)
+class Readout:
+    """π = σ(W·(evidence − τ) + b); a W in one dimension reads each outcome from its own evidence."""
+
+    weight: Tensor
+    bias: Tensor
+    thresholds: Tensor | None = None
+
+    def logits(self, evidence: Tensor) -> Tensor:
+        if self.thresholds is not None:
+            evidence = evidence - self.thresholds
+        return (evidence * self.weight if self.weight.dim() == 1 else evidence @ self.weight.T) + self.bias
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a teacher says on held-out data, with binary outcomes and, where they are ordinal, their thresholds."""
+
+    said: Said
+    outcomes: Tensor
+    thresholds: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A method by name, with its hyperparameters; ``weight`` is a cross-model's γ, ``task_weight`` its λ."""
+
+    method: str = "scratch"
+    weight: float = 1.0
+    temperature: float = 4.0
+    alpha: float | None = None
+    l2: float = 1e-2
+    task_weight: float = 1.0
+    mutual: bool = False
+
+
+ALONE = Plan()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a training. loss, distillation: means over the last tenth of the steps."""
+
+    model: nn.Module
+    partner: nn.Module | None
+    loss: float
+    distillation: float
+
+
+# -- distillation -------------------------------------------------------------------------------------------------
+
+
+def unit(deviation: Tensor) -> Tensor:
+    """Deviations to divide by: none less than a tenth of their root mean square."""
+    return deviation.clamp_min(max(0.1 * float(deviation.pow(2).mean().sqrt()), 1e-6))
+
+
+def channel_unit(maps: Tensor) -> Tensor:
+    """The deviation of each channel over batch and positions."""
+    return unit(maps.detach().transpose(0, 1).flatten(1).std(1, correction=0)).view(1, -1, 1, 1)
+
+
+def tempered_kl(teacher: Said, student: Said, temperature: float) -> Tensor:
+    """KL(sg teacher ‖ student), both softened, with the factor of docs/methods.md."""
+    teacher, t = teacher.detach(), temperature
+    if teacher.kind == "categorical":
+        log_p, log_q = F.log_softmax(teacher.values / t, 1), F.log_softmax(student.values / t, 1)
+        return t**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+    if teacher.kind == "bernoulli":
+        p, q = Bernoulli(logits=teacher.values / t), Bernoulli(logits=student.values / t)
+        return t**2 * kl_divergence(p, q).sum() / len(teacher.values)
+    if teacher.kind == "normal":
+        assert teacher.log_variance is not None
+        assert student.log_variance is not None
+        gaussian = Normal(teacher.values, (t * teacher.log_variance.exp()).sqrt())
+        return (
+            t * kl_divergence(gaussian, Normal(student.values, (t * student.log_variance.exp()).sqrt())).sum(1).mean()
+        )
+    c = channel_unit(teacher.values)
+    log_p, log_q = (F.log_softmax((s.values / (c * t)).flatten(2).flatten(0, 1), 1) for s in (teacher, student))
+    return t**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
+
+
+def squared_error(teacher: Said, student: Said) -> Tensor:
+    """Of logits, of probabilities, of mean and log variance, or of maps in units of the teacher's deviation."""
+    teacher = teacher.detach()
+    batch = len(teacher.values)
+    if teacher.kind == "bernoulli":
+        return F.mse_loss(student.values.sigmoid(), teacher.values.sigmoid(), reduction="sum") / batch
+    if teacher.kind == "feature":
+        c = channel_unit(teacher.values)
+        return F.mse_loss(student.values / c, teacher.values / c)
+    error = F.mse_loss(student.values, teacher.values, reduction="sum") / batch
+    if teacher.log_variance is not None:
+        assert student.log_variance is not None
+        error = error + F.mse_loss(student.log_variance, teacher.log_variance, reduction="sum") / batch
+    return error
+
+
+def readout_loss(readout: Readout, teacher: Tensor, student: Tensor) -> Tensor:
+    """BCE(π_t, π_s) less the entropy of π_t, from the evidence of both."""
+    p, q = Bernoulli(logits=readout.logits(teacher).detach()), Bernoulli(logits=readout.logits(student))
+    return kl_divergence(p, q).sum(1).mean()
+
+
+def fit(evidence: Tensor, truth: Truth, l2: float, elementwise: bool) -> Readout:
+    """Logistic regression with a penalty, one outcome after another, by Newton's method in double precision.
+
+    Minimises mean BCE + l2·‖w‖² over the standardised evidence (plus 1e-6·b²: an outcome may never happen).
+    """
+    x, y = evidence.detach().double(), truth.outcomes.double().numpy()
+    if truth.thresholds is not None:
+        x = x - truth.thresholds
+    mean, scale = x.mean(0).numpy(), unit(x.std(0, correction=0)).numpy()
+    z = (x.numpy() - mean) / scale
+    slopes, offsets = [], []
+    for k in range(y.shape[1]):
+        columns = z[:, k : k + 1] if elementwise else z
+        *w, b = newton(np.column_stack([columns, np.ones(len(z))]), y[:, k], np.array([l2] * columns.shape[1] + [1e-6]))
+        slope = np.array(w) / (scale[k : k + 1] if elementwise else scale)
+        slopes.append(slope)
+        offsets.append(b - float(slope @ (mean[k : k + 1] if elementwise else mean)))
+    weight = torch.tensor(np.array(slopes)).float()
+    return Readout(weight[:, 0] if elementwise else weight, torch.tensor(offsets).float(), truth.thresholds)
+
+
+def newton(x: NDArray[Any], y: NDArray[Any], penalty: NDArray[Any]) -> NDArray[Any]:
+    """The w that minimises mean BCE(y, σ(x·w)) + Σ penalty·w²; steps that overshoot are halved."""
+
+    def objective(w: NDArray[Any]) -> float:
+        logits = x @ w
+        return float((np.logaddexp(0, logits) - y * logits).mean() + (penalty * w**2).sum())
+
+    w = np.zeros(x.shape[1])
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-(x @ w)))
+        gradient = x.T @ (p - y) / len(x) + 2 * penalty * w
+        if np.abs(gradient).max() < 1e-12:
+            break
+        hessian = (x.T * (p * (1 - p))) @ x / len(x) + 2 * np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        while objective(w - step) > objective(w) and np.abs(step).max() > 1e-12:
+            step /= 2
+        w = w - step
+    return w
+
+
+# -- the cells ----------------------------------------------------------------------------------------------------
+
+
+class Cell(ABC):
+    """One task: what a model puts out, what it minimises alone, and what is compared with a teacher."""
+
+    elementwise: ClassVar[bool] = False
+
+    def __init__(self, task: Any) -> None:
+        self.task = task
+
+    @property
+    def settings(self) -> Any:
+        return self.task.settings
+
+    @abstractmethod
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs: ...
+
+    @abstractmethod
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor: ...
+
+    @abstractmethod
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]: ...
+
+    @abstractmethod
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        """For the responses that a readout is fitted to."""
+
+    def evidence(self, said: Said) -> Tensor:
+        """(rows, features) for a readout."""
+        return said.values.flatten(1)
+
+    def parts(self, model: nn.Module) -> dict[str, tuple[nn.Module, float]]:
+        """What is trained, with the factor on its learning rate; an adversary is named ``discriminator``."""
+        return {"model": (model, 1.0)}
+
+    def adversary_objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        raise NotImplementedError
+
+
+class ClassificationCell(Cell):
+    """Cross-entropy; logits."""
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"logits": model(inputs["images"])}
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        return F.cross_entropy(outputs["logits"], inputs["labels"])
+
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+        return {"logits": Said("categorical", outputs["logits"])}
+
+    def evidence(self, said: Said) -> Tensor:
+        return said.values - said.values.logsumexp(1, keepdim=True)
+
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        data = self.task.splits.held_out
+        logits = teacher(data.images.float() / 255)
+        outcomes = data.labels[:, None] == torch.arange(logits.shape[1])
+        return {"logits": Truth(Said("categorical", logits), outcomes)}
+
+
+class GANCell(Cell):
+    """Hinge loss; patch verdicts and features of the teacher's discriminator on images from the same codes."""
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"images": cast(nn.Module, model.generator)(inputs["latent"])}
+
+    def parts(self, model: nn.Module) -> dict[str, tuple[nn.Module, float]]:
+        adversary = cast(nn.Module, model.discriminator)
+        return {
+            "model": (cast(nn.Module, model.generator), 1.0),
+            "discriminator": (adversary, self.settings.discriminator_rate),
+        }
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        verdicts: Tensor = cast(nn.Module, model.discriminator)(outputs["images"])[1]
+        return -verdicts.mean()
+
+    def adversary_objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        # One pass for both: a pass in training mode is a step of the spectral normalisation.
+        both = torch.cat([inputs["images"], outputs["images"].detach()])
+        verdicts: Tensor = cast(nn.Module, model.discriminator)(both)[1]
+        real, fake = verdicts[: len(inputs["images"])], verdicts[len(inputs["images"]) :]
+        return (1 - real).clamp_min(0).mean() + (1 + fake).clamp_min(0).mean()
+
+    def judged(self, images: Tensor, teacher: nn.Module) -> tuple[Tensor, Tensor]:
+        discriminator = cast(nn.Module, teacher.discriminator)
+        training = discriminator.training
+        features, verdicts = discriminator.eval()(images)
+        discriminator.train(training)
+        return features, verdicts
+
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+        features, verdicts = self.judged(outputs["images"], teacher)
+        # Every patch is a case of its own: one event, mean over batch and patches.
+        return {"features": Said("feature", features), "patches": Said("bernoulli", verdicts.reshape(-1, 1))}
+
+    def evidence(self, said: Said) -> Tensor:
+        return said.values.movedim(1, -1).reshape(-1, said.values.shape[1])
+
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        real = self.task.splits.held_out.images[:1000].float() / 255
+        fake = cast(nn.Module, teacher.generator)(torch.randn(len(real), self.settings.latent, generator=rng))
+        features = Said("feature", self.judged(torch.cat([real, fake]), teacher)[0])
+        rows = len(self.evidence(features))
+        return {"features": Truth(features, torch.arange(rows)[:, None] < rows // 2)}
+
+
+class VAECell(Cell):
+    """−ELBO; pixels at a shared sample, and the posterior."""
+
+    elementwise: ClassVar[bool] = True
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        network = cast(Any, model)
+        mean, log_variance = network.encode(inputs["images"])
+        pixels = network.decode(mean + log_variance.exp().sqrt() * inputs["noise"])
+        return {"pixels": pixels, "mean": mean, "log_variance": log_variance}
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        log_p = -F.binary_cross_entropy_with_logits(outputs["pixels"], inputs["images"], reduction="sum")
+        posterior = Normal(outputs["mean"], outputs["log_variance"].exp().sqrt())
+        return (kl_divergence(posterior, Normal(0.0, 1.0)).sum() - log_p) / len(inputs["images"])
+
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+        return {
+            "pixels": Said("bernoulli", outputs["pixels"]),
+            "posterior": Said("normal", outputs["mean"], outputs["log_variance"]),
+        }
+
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        images = (self.task.splits.held_out.images >= 128).float()
+        noise = torch.randn(len(images), self.settings.latent, generator=rng)
+        outputs = self.forward(teacher, {"images": images, "noise": noise})
+        return {"pixels": Truth(Said("bernoulli", outputs["pixels"]), images.flatten(1))}
+
+
+class OrdinalCell(Cell):
+    """One map of residuals: its readout sees the distance of each value to seven quantiles of the truth."""
+
+    elementwise: ClassVar[bool] = True
+    name: ClassVar[str]
+
+    @property
+    def side(self) -> int:
+        return int(self.settings.patch)
+
+    @abstractmethod
+    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+        """Inputs, and the true residual."""
+
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+        return {self.name: Said("feature", outputs[self.name])}
+
+    def evidence(self, said: Said) -> Tensor:
+        return said.values.reshape(-1, 1)
+
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        crops = torch.cat([grid_crops(image, self.side, 16) for image in self.task.splits.held_out.images])
+        inputs, residual = self.held_out(crops, rng)
+        thresholds = torch.quantile(residual.flatten(), torch.arange(1, 8) / 8)
+        said = Said("feature", self.forward(teacher, inputs)[self.name])
+        return {self.name: Truth(said, residual.reshape(-1, 1) > thresholds, thresholds)}
+
+
+class DenoisingCell(OrdinalCell):
+    """½ · squared error of the noise in units of σ²."""
+
+    name: ClassVar[str] = "noise"
+
+    @property
+    def sigma(self) -> float:
+        return float(self.settings.sigma) / 255
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"noise": cast(Any, model).noise(inputs["noisy"])}
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        return F.mse_loss(outputs["noise"] / self.sigma, inputs["noise"] / self.sigma) / 2
+
+    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+        noise = self.sigma * torch.randn(crops.shape, generator=rng)
+        return {"noisy": crops + noise}, noise
+
+
+class SuperResolutionCell(OrdinalCell):
+    """½ · squared error in units of the variance of what bicubic interpolation lacks on the training pictures."""
+
+    name: ClassVar[str] = "residual"
+
+    def __init__(self, task: Any) -> None:
+        super().__init__(task)
+        crops = torch.cat([grid_crops(image, self.side, 16) for image in task.splits.train.images])
+        self.variance = float(self.held_out(crops, torch.Generator())[1].var())
+
+    @property
+    def side(self) -> int:
+        return int(self.settings.patch * self.settings.scale)
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        return {"residual": cast(Any, model).residual(inputs["low"])}
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        bicubic = upscale(inputs["low"], self.settings.scale)
+        return F.mse_loss(bicubic + outputs["residual"], inputs["target"]) / (2 * self.variance)
+
+    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+        low = downscale(crops, self.settings.scale)
+        return {"low": low}, crops - upscale(low, self.settings.scale)
+
+
+class StyleCell(Cell):
+    """Content, Gram style and total variation through the judge; its features, layer by layer."""
+
+    def __init__(self, task: Any) -> None:
+        super().__init__(task)
+        with torch.no_grad():
+            self.style = {k: self.gram(v) for k, v in task.judge(task.style_picture[None].float() / 255).items()}
+            crops = [grid_crops(image, self.settings.patch, 16) for image in task.splits.train.images]
+            energies = [task.judge(crop)[task.judge.content_layer].pow(2).mean() for crop in crops]
+        self.energy = sum(energies) / len(energies)
+
+    @staticmethod
+    def gram(maps: Tensor) -> Tensor:
+        return torch.einsum("bihw,bjhw->bij", maps, maps) / (maps.shape[2] * maps.shape[3])
+
+    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
+        image = model(inputs["photographs"])
+        return {"image": image, "features": self.task.judge(image)}
+
+    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
+        layer, image = self.task.judge.content_layer, outputs["image"]
+        wanted = self.task.judge(inputs["photographs"])[layer]
+        content = F.mse_loss(outputs["features"][layer], wanted) / self.energy
+        style = torch.zeros(())
+        for name, target in self.style.items():
+            error = (self.gram(outputs["features"][name]) - target).pow(2).sum() / len(image)
+            style = style + error / target.pow(2).sum()
+        down = (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
+        across = (image[..., 1:] - image[..., :-1]).pow(2).mean()
+        s = self.settings
+        variation = (down + across + 1e-8).sqrt()
+        loss: Tensor = s.content_weight * content + s.style_weight * style + s.variation_weight * variation
+        return loss
+
+    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+        return {name: Said("feature", maps) for name, maps in outputs["features"].items()}
+
+    def evidence(self, said: Said) -> Tensor:
+        return said.values.flatten(2).mean(2)
+
+    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
+        indices = (list(range(len(self.task.splits.held_out))) * 16)[:256]
+        photographs = self.task.shared_inputs(indices, rng, split="held_out")["photographs"].contiguous()
+        features = self.task.judge(torch.cat([teacher(photographs), photographs]))
+        outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
+        return {name: Truth(Said("feature", maps), outcomes) for name, maps in features.items()}
+
+
+CELLS: Mapping[str, type[Cell]] = {
+    "classification": ClassificationCell,
+    "denoising": DenoisingCell,
+    "gan": GANCell,
+    "style_transfer": StyleCell,
+    "super_resolution": SuperResolutionCell,
+    "vae": VAECell,
+}
+
+
+# -- the loop -----------------------------------------------------------------------------------------------------
+
+
+def derive(*parts: str | int) -> int:
+    """A seed from named parts: 63 bits of SHA-256."""
+    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).hexdigest()
+    return int(digest[:16], 16) // 2
+
+
+def initial(task: Task, role: Role, seed: int) -> nn.Module:
+    """A network whose weights depend on role and seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive("weights", role, seed))
+        return task.network(role)
+
+
+def batches(items: int, size: int, rng: torch.Generator) -> Iterator[list[int]]:
+    """One random order of all items after another, cut into batches."""
+    queue: list[int] = []
+    while True:
+        if len(queue) >= size:
+            yield queue[:size]
+            queue = queue[size:]
+        else:
+            queue = queue + torch.randperm(items, generator=rng).tolist()
+
+
+class Trainee:
+    """A network with its optimisers: one step of Adam each, at a rate that falls to zero along a cosine."""
+
+    def __init__(self, cell: Cell, role: Role, seed: int, **adam: Any) -> None:
+        self.cell, recipe = cell, getattr(cell.settings, role)
+        self.network = initial(cell.task, role, seed).train()
+        self.rates, self.optimisers = {}, {}
+        for name, (part, factor) in cell.parts(self.network).items():
+            self.rates[name] = recipe.learning_rate * factor
+            self.optimisers[name] = torch.optim.AdamW(
+                part.parameters(), betas=recipe.betas, weight_decay=recipe.weight_decay, **adam
+            )
+
+    def forward(self, inputs: Inputs, progress: float) -> Outputs:
+        """The outputs, after a step of the discriminator that saw them."""
+        outputs = self.cell.forward(self.network, inputs)
+        if "discriminator" in self.optimisers:
+            self.descend("discriminator", self.cell.adversary_objective(self.network, inputs, outputs), progress)
+        return outputs
+
+    def descend(self, part: str, loss: Tensor, progress: float) -> None:
+        optimiser = self.optimisers[part]
+        optimiser.param_groups[0]["lr"] = self.rates[part] * (1 + math.cos(math.pi * progress)) / 2
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+
+def train(
+    cell: Cell,
+    role: Role,
+    seed: int,
+    plan: Plan = ALONE,
+    teacher: nn.Module | None = None,
+    readouts: Mapping[str, Readout] | None = None,
+    same_kernels: bool = False,
+) -> Run:
+    """A teacher alone, or a student of a frozen ``teacher``; or of a partner that learns beside it (cross_model).
+
+    readouts: what a logistic student looks through, where it is not to be fitted here.
+    same_kernels: take the fused optimiser, and images in the layout that the task gives them, as the harness does: not
+    another way to the same result, but the same rounding.
+    """
+    task, recipe = cell.task, getattr(cell.settings, role)
+    adam = {"fused": True} if same_kernels else {"fused": False, "foreach": False}
+    stream = derive("teacher", seed) if role == "teacher" else seed
+    steps = recipe.steps or cell.settings.steps
+    rng = torch.Generator().manual_seed(derive("batches", stream))
+    indices = batches(task.items, cell.settings.batch_size, rng)
+    learner = Trainee(cell, role, seed, **adam)
+    partner = Trainee(cell, "teacher", seed, **adam) if plan.method == "cross_model" else None
+    if plan.method == "logistic" and readouts is None:
+        assert teacher is not None
+        readouts = fit_readouts(cell, teacher, seed, plan.l2)
+    tail = []
+    for step in range(steps):
+        drawn = task.shared_inputs(next(indices), rng, augment=recipe.augment)
+        inputs = {name: value if same_kernels else value.contiguous() for name, value in drawn.items()}
+        # For dropout. The CPU's generator alone: torch.manual_seed takes longer than a step of these networks.
+        torch.default_generator.manual_seed(derive("step", stream, step))
+        progress = step / steps
+        outputs = learner.forward(inputs, progress)
+        distillation = torch.zeros(())
+        if partner is not None:
+            its_outputs = partner.forward(inputs, progress)
+            mine, its = (cell.said(o, partner.network) for o in (outputs, its_outputs))
+            distillation = divergence(cell, plan, its, mine, readouts)
+            its_loss = cell.objective(partner.network, inputs, its_outputs)
+            if plan.mutual:
+                its_loss = its_loss + plan.weight * divergence(cell, plan, mine, its, readouts)
+            partner.descend("model", its_loss, progress)
+        elif plan.method != "scratch":
+            assert teacher is not None
+            with torch.no_grad():
+                target = cell.said(cell.forward(teacher, inputs), teacher)
+            distillation = divergence(cell, plan, target, cell.said(outputs, teacher), readouts)
+        objective = cell.objective(learner.network, inputs, outputs)
+        if plan.alpha is not None:
+            loss = (1 - plan.alpha) * objective + plan.alpha * distillation
+        else:
+            loss = plan.task_weight * objective + plan.weight * distillation
+        learner.descend("model", loss, progress)
+        tail.append((loss.item(), distillation.item()))
+    tail = tail[-max(1, round(0.1 * steps)) :]
+    means = [sum(values) / len(tail) for values in zip(*tail, strict=True)]
+    return Run(learner.network.eval(), None if partner is None else partner.network.eval(), means[0], means[1])
+
+
+def divergence(
+    cell: Cell,
+    plan: Plan,
+    teacher: Mapping[str, Said],
+    student: Mapping[str, Said],
+    readouts: Mapping[str, Readout] | None,
+) -> Tensor:
+    """The distillation loss of a method, summed over what is compared."""
+    total = torch.zeros(())
+    for name in readouts or teacher:
+        t, s = teacher[name].detach(), student[name]
+        if plan.method == "mimic":
+            total = total + squared_error(t, s)
+        elif readouts is not None:
+            total = total + readout_loss(readouts[name], cell.evidence(t), cell.evidence(s))
+        else:
+            total = total + tempered_kl(t, s, plan.temperature if plan.method == "temperature" else 1.0)
+    return total
+
+
+@torch.no_grad()
+def fit_readouts(cell: Cell, teacher: nn.Module, seed: int, l2: float) -> dict[str, Readout]:
+    """W and b of every response that has a truth, on held-out data."""
+    truths = cell.truth(teacher, torch.Generator().manual_seed(derive("events", seed)))
+    return {name: fit(cell.evidence(truth.said), truth, l2, cell.elementwise) for name, truth in truths.items()}
