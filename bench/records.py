@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import UserError
 from tasks.data.atomic import write_atomically
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Part(BaseModel):
@@ -71,7 +71,7 @@ class Failure(Part):
 class Record(Part):
     """Everything about one cell: what it was, what came of it, where and by what it was made."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     kind: Literal["student", "teacher", "reference"]
     status: Literal["finished", "failed"]
     task: str
@@ -113,7 +113,7 @@ class Store:
         self.root = root
 
     def read(self, path: Path) -> Record:
-        """One record; ``path`` as it is. Raises UserError for what is no record, or one of a newer schema."""
+        """One record; ``path`` as it is. Raises UserError for what is no record, or one of another schema."""
         try:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -121,9 +121,9 @@ class Store:
         if not isinstance(content, dict) or "schema_version" not in content:
             raise UserError(f"{path}: not a distillbench record (no field schema_version)")
         version = content["schema_version"]
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise UserError(
-                f"{path}: schema_version: {version} is not one that this program reads (allowed: 1 to {SCHEMA_VERSION})"
+                f"{path}: schema_version: {version} is not one that this program reads (allowed: {SCHEMA_VERSION})"
             )
         try:
             return Record.model_validate(content)
