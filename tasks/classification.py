@@ -27,8 +27,8 @@ from tasks.base import (
 )
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
+from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
-from tasks.metrics.images import to_float
 from tasks.networks.classifiers import CNN, MLP
 from tasks.response import Categorical, Events, Response
 

@@ -27,7 +27,8 @@ from tasks.base import (
 from tasks.data import folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
-from tasks.metrics.images import grey, psnr, ssim, to_float
+from tasks.data.pixels import to_float
+from tasks.metrics.images import grey, psnr, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
 from tasks.response import Events, Feature, Response, ordinal_events
 

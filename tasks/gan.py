@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
+from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
-from tasks.metrics.images import to_float
 from tasks.networks.generative import (
     Adversaries,
     ConvolutionalGenerator,

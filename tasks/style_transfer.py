@@ -28,8 +28,9 @@ from tasks.base import (
 from tasks.data import files, folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
+from tasks.data.pixels import to_float
 from tasks.judges.loss_network import PatchClassifierJudge, VGGJudge
-from tasks.metrics.images import psnr, to_float
+from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, LossNetwork
 from tasks.response import Events, Feature, Response
 

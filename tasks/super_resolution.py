@@ -26,7 +26,8 @@ from tasks.base import (
 from tasks.data import folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
-from tasks.metrics.images import downscale, luma, psnr, shave, ssim, to_float, upscale
+from tasks.data.pixels import to_float
+from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
 from tasks.response import Events, Feature, Response, ordinal_events
 
