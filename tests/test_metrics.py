@@ -102,7 +102,7 @@ def test_psnr_and_ssim_of_known_images() -> None:
     noise = 0.1 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
     assert psnr((image * 0 + 0.6), image * 0 + 0.5) == pytest.approx(20, abs=1e-3)
     assert ssim(image, image) == pytest.approx(1)
-'    assert ssim(image + noise, image) == pytest.approx(plain_ssim((image + noise).clamp(0, 1), image), abs=1e-8)
+    assert ssim(image + noise, image) == pytest.approx(plain_ssim((image + noise).clamp(0, 1), image), abs=1e-8)
 
 
 def plain_ssim(one: torch.Tensor, other: torch.Tensor) -> float:
