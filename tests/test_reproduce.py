@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from conftest import finish
 from reproduce import refusal
 
 SCRIPT = Path(__file__).with_name("reproduce.py")
@@ -18,7 +19,7 @@ def record_of(results: Path, label: str, seed: int) -> Path:
 
 
 def reproduce(*records: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *records], capture_output=True, text=True, timeout=120)
+    return finish([sys.executable, str(SCRIPT), *map(str, records)])
 
 
 def test_records_are_reproduced_to_the_printed_digits(tiny_results: Path) -> None:
