@@ -161,16 +161,19 @@ def table(
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     split: Annotated[Split, typer.Option(help="test to report; held_out to choose hyperparameters by.")] = Split.test,
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
     """A comparison table a task: teacher, controls, methods, references."""
     from bench.report import tables
+    from bench.report.terminal import terminal
     from tasks.data.atomic import write_atomically
 
     summaries = _summaries(results, split.value, task)
     if format_ is Format.terminal:
         if output is not None:
             raise UserError("--output: needs --format (allowed: markdown, latex, csv, json)")
-        _console().print(tables.terminal(summaries))
+        console = _console()
+        console.print(terminal(summaries, None if wide or not console.is_terminal else console.width), soft_wrap=wide)
         return
     text = tables.FORMATS[format_.value](summaries)
     if output is None:

@@ -204,28 +204,3 @@ FORMATS: dict[str, Callable[[Sequence[Summary]], str]] = {
     "json": as_json,
 }
 """All but ``terminal``, which is drawn, not written."""
-
-
-def terminal(summaries: Sequence[Summary]) -> Any:
-    """What rich draws: a table a task, then its notes."""
-    from rich.console import Group
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    parts: list[Any] = []
-    for summary in summaries:
-        frame = text_frame(summary, lambda text: f"\0{text}")
-        table = Table(title=summary.task, title_justify="left", title_style="bold")
-        for column in frame.columns:
-            name = column in ("pair", "method")
-            table.add_column(column, justify="left" if name else "right", no_wrap=name)
-        for i, row in enumerate(summary.rows):
-            cells = [str(value) for value in frame.iloc[i]]
-            last = i + 1 == len(summary.rows) or summary.rows[i + 1].pair != row.pair
-            table.add_row(
-                *(Text(c[1:], style="bold") if c.startswith("\0") else Text(c) for c in cells), end_section=last
-            )
-        notes = "\n".join(f"· {note}" for note in (CAPTION, *summary.notes))
-        parts += [table, Padding(Text(notes, style="dim"), (0, 0, 1, 1))]
-    return Group(*parts)
