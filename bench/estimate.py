@@ -17,8 +17,8 @@ from bench.suite import Pair
 from bench.training import initial
 from tasks.base import Role, Task
 
-FLOPS_PER_SECOND = 4e10
-STEP_OVERHEAD = 2.5e-3
+FLOPS_PER_SECOND = 3e10
+STEP_OVERHEAD = 3.2e-3
 """Seconds a step and part (a GAN has two) costs however small the network: Python, kernel launches, optimiser."""
 JUDGE_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
