@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -255,9 +256,24 @@ def _summaries(results: Path, split: str, tasks: list[str] | None) -> list[Summa
 
 def main() -> None:
     """Entry point: errors of the user's are one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without ± gets a question mark, not a traceback
     try:
         with signals():
-            app(standalone_mode=True)
+            try:
+                app(standalone_mode=True)
+            finally:
+                sys.stdout.flush()  # here, where what goes wrong can be said
+    except BrokenPipeError:
+        silence()
+        sys.exit(CLOSED)
+    except OSError as error:
+        if error.filename is not None or "--debug" in sys.argv:
+            raise
+        silence()
+        print(f"distillbench: standard output: cannot be written ({error.strerror})", file=sys.stderr)
+        sys.exit(2)
     except UserError as error:
         if "--debug" in sys.argv:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -239,3 +240,22 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_what_was_finished(
     target.unlink()
     assert cli("run", tiny_suite, "--out", out).returncode == 0
     assert reproducible(out) == wanted
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown"])
+def test_output_that_cannot_be_written_is_said_in_a_line(tiny_results: Path, form: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = finish([sys.executable, "-m", "bench.cli", "table", str(tiny_results), "--format", form], stdout=full)
+    assert done.returncode == 2
+    assert done.stderr == "distillbench: standard output: cannot be written (No space left on device)\n"
+
+
+@pytest.mark.parametrize("variables", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+@pytest.mark.parametrize("form", ["terminal", "markdown"])
+def test_a_locale_without_our_signs_gets_others(
+    cli: Run, tiny_results: Path, variables: dict[str, str], form: str
+) -> None:
+    done = cli("table", tiny_results, "--format", form, env=os.environ | variables)
+    assert done.returncode == 0, done.stderr
+    assert "temperature" in done.stdout
+    assert done.stderr == ""
