@@ -41,8 +41,16 @@ def run(
 
 
 def load_records(results: str | Path) -> pd.DataFrame:
-    """Every record of a results folder, one row a cell; columns as in ``bench.report.frames.frame``."""
+    """Every record of a results folder, one row a cell; columns as in ``bench.report.frames.frame``.
+
+    Files that cannot be used as records are left out, with a warning each.
+    """
+    import warnings
+
     from bench.records import Store
     from bench.report.frames import frame
 
-    return frame(Store(Path(results)))
+    found = Store(Path(results)).scan()
+    for problem in found.problems.values():
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    return frame(found.records)

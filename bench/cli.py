@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import UserError, did_you_mean
+from bench.errors import UserError, at_most, did_you_mean
+from bench.paths import regular_file
 from bench.stopping import CLOSED, Stopped, signals, silence
 
 if TYPE_CHECKING:
@@ -169,15 +170,20 @@ def table(
     from bench.report.terminal import terminal
     from tasks.data.atomic import write_atomically
 
+    target = regular_file(output, "--output") if output is not None else None
     summaries = _summaries(results, split.value, task)
     if format_ is Format.terminal:
-        if output is not None:
+        if target is not None:
             raise UserError("--output: needs --format (allowed: markdown, latex, csv, json)")
         console = _console()
         console.print(terminal(summaries, None if wide or not console.is_terminal else console.width), soft_wrap=wide)
         return
     text = tables.FORMATS[format_.value](summaries)
-    if output is None:
+    if format_ is Format.csv:  # has no place for them
+        left_out = dict.fromkeys(f"left out: {problem}" for summary in summaries for problem in summary.problems)
+        for line in at_most(5, list(left_out)):
+            print(line, file=sys.stderr)
+    if target is None:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -185,7 +191,7 @@ def table(
             raise Stopped(CLOSED) from None
         return
     try:
-        write_atomically(output, text.encode())
+        write_atomically(target, text.encode())
     except OSError as error:
         raise UserError(f"{output}: cannot be written ({error.strerror})") from error
 
@@ -230,6 +236,8 @@ def _headline(todo: Plan, workers: int | None, cache: Path | None = None, overwr
     text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
     if todo.failed:
         text += f", {len(todo.failed)} failed before"
+    if todo.unreadable:
+        text += f", {len(todo.unreadable)} unreadable"
     if todo.other:
         text += f", {len(todo.other)} of another configuration"
     if not todo.to_do and not todo.other:
@@ -239,15 +247,9 @@ def _headline(todo: Plan, workers: int | None, cache: Path | None = None, overwr
 
 
 def _summaries(results: Path, split: str, tasks: list[str] | None) -> list[Summary]:
-    from bench.records import Store
-    from bench.report.manifest import expected
-    from bench.report.summary import summarise
+    from bench.report.results import summaries as of_folder
 
-    store = Store(results)
-    records = list(store)
-    summaries = summarise(records, expected(results), "held_out" if split == "held_out" else "test")
-    if not summaries:
-        raise UserError(f"{results}: holds no records")
+    summaries = of_folder(results, "held_out" if split == "held_out" else "test")
     for name in tasks or ():
         if name not in (names := [s.task for s in summaries]):
             raise UserError(f"--task: {results} has no task {name!r}{did_you_mean(name, names)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -16,3 +16,14 @@ def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return f"{guess} (allowed: {', '.join(names)})"
+
+
+def one_line(text: str) -> str:
+    """The text as one line that any output takes: names of files may hold line ends, and bytes that are no text."""
+    return " ".join(text.splitlines()).encode(errors="backslashreplace").decode()
+
+
+def at_most(count: int, lines: Sequence[str]) -> list[str]:
+    """The first few lines, and how many more there are."""
+    more = len(lines) - count
+    return [*lines[:count], f"and {more} more"] if more > 0 else list(lines)

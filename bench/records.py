@@ -1,19 +1,42 @@
-"""The record of one cell, and the folder that keeps them: one JSON file a cell, written atomically."""
+"""The record of one cell, and the folder that keeps them: one JSON file a cell, written atomically.
+
+A record must agree with itself and lie where it belongs: what does not is named, and counts for nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.errors import UserError
+from bench.errors import UserError, one_line
 from tasks.data.atomic import write_atomically
 
 SCHEMA_VERSION = 2
+ROUNDING = 1e-6
+"""Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
+
+
+def canonical_hash(value: Any) -> str:
+    """SHA-256 of the canonical JSON: sorted keys, no spaces, no NaN."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def record_path(kind: str, task: str, pair: str, label: str, seed: int) -> Path:
+    """Where a record lies in a results folder."""
+    folder = label
+    if kind == "reference":
+        folder = "reference-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
+    return Path("records", task, pair, folder, f"seed-{seed}.json")
 
 
 class Part(BaseModel):
@@ -98,12 +121,57 @@ class Record(Part):
     revision: str = ""
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (reason := next(self._contradictions(), None)) is not None:
+            raise ValueError(reason)
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        of_kind: dict[str, dict[str, object]] = {
+            "student": {"method": self.label, "seed": self.seed},
+            "teacher": {"seed": self.seed},
+            "reference": {"reference": self.label},
+        }
+        for name, claimed in {"task": self.task, "role": self.kind, **of_kind[self.kind]}.items():
+            if self.config.get(name) != claimed:
+                yield f"config.{name}: {self.config.get(name)!r}, in a record of {claimed!r}"
+        if self.kind == "teacher" and self.label != self.kind:
+            yield f"label: {self.label!r}, in a record of a teacher"
+        if self.kind == "reference" and self.seed != 0:
+            yield f"seed: {self.seed}, in a record of a reference, which needs none (allowed: 0)"
+        if canonical_hash(self.config) != self.config_hash:
+            yield "config_hash: is not the hash of config"
+        for name, values in self.items.items():
+            if name not in self.metrics or not values or len(values) != len(self.item_names):
+                yield f"items.{name}: {len(values)} values of {len(self.item_names)} items"
+                continue
+            value, mean = self.metrics[name].value, math.fsum(values) / len(values)
+            if abs(value - mean) > ROUNDING * math.fsum(map(abs, values)) / len(values):
+                yield f"metrics.{name}: {value:.7g}, and the mean of its items is {mean:.7g}"
+
+    @property
+    def path(self) -> Path:
+        return record_path(self.kind, self.task, self.pair, self.label, self.seed)
+
     def reproducible(self) -> dict[str, Any]:
         """What an equal configuration must give again on the same machine: all but timings and circumstances."""
         record = self.model_dump(mode="json", exclude={"latency", "environment", "revision", "created"})
         if record["training"]:
             del record["training"]["seconds"], record["training"]["images_per_second"]
         return record
+
+
+class OtherSchemaError(UserError):
+    """A record of another schema version: not readable here, and perhaps valuable."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a results folder holds. problems: why each file that is no record counts for nothing, one line each."""
+
+    records: list[Record]
+    problems: dict[Path, str]
 
 
 class Store:
@@ -113,39 +181,85 @@ class Store:
         self.root = root
 
     def read(self, path: Path) -> Record:
-        """One record; ``path`` as it is. Raises UserError for what is no record, or one of another schema."""
+        """One record; ``path`` as it is. Raises UserError for what is no record, or contradicts itself."""
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: cannot be read as a record (not a regular file)")
         try:
             content = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: cannot be read as a record ({error})") from error
         if not isinstance(content, dict) or "schema_version" not in content:
             raise UserError(f"{path}: not a distillbench record (no field schema_version)")
         version = content["schema_version"]
         if version != SCHEMA_VERSION:
-            raise UserError(
-                f"{path}: schema_version: {version} is not one that this program reads (allowed: {SCHEMA_VERSION})"
-            )
+            reason = f"{version} is not one that this program reads (allowed: {SCHEMA_VERSION})"
+            raise (OtherSchemaError if isinstance(version, int) else UserError)(f"{path}: schema_version: {reason}")
         try:
             return Record.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{path}: {where}: {first['msg']}") from error
+            where = "".join(f"{part}." for part in first["loc"])[:-1]
+            reason = first["msg"].removeprefix("Value error, ")
+            raise UserError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from error
 
     def find(self, path: Path) -> Record | None:
         """The record at a path inside the folder, or None."""
         whole = self.root / path
         return self.read(whole) if whole.exists() else None
 
-    def __iter__(self) -> Iterator[Record]:
-        """Every record, by path."""
+    def scan(self) -> Scan:
+        """Every record that can be trusted, by path, and what is wrong with the other files."""
         if not self.root.is_dir():
             raise UserError(f"{self.root}: no such results folder")
+        found: dict[Path, Record] = {}
+        problems: dict[Path, str] = {}
         for path in sorted((self.root / "records").rglob("*.json")):
-            yield self.read(path)
+            place = path.relative_to(self.root)
+            try:
+                record = self.read(path)
+            except UserError as error:
+                problems[place] = str(error)
+                continue
+            if record.path == place:
+                found[place] = record
+            else:
+                problems[place] = f"{path}: holds the record of {record.path}"
+        for place, reason in _strangers(found).items():
+            problems[place] = f"{self.root / place}: {reason}"
+            del found[place]
+        return Scan(list(found.values()), {place: one_line(text) for place, text in sorted(problems.items())})
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every record, by path; raises UserError where a file is none."""
+        found = self.scan()
+        if found.problems:
+            raise UserError(next(iter(found.problems.values())))
+        return iter(found.records)
 
     def write(self, path: Path, record: Record) -> None:
         write_atomically(self.root / path, (_text(record.model_dump(mode="json")) + "\n").encode())
+
+
+def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
+    """Records that read their task's metrics in another way than most: {path: reason}."""
+
+    def readings(record: Record) -> dict[str, str]:
+        found = {"headline": record.headline}
+        for name, metric in record.metrics.items():
+            found |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
+        return found
+
+    votes: dict[tuple[str, str], Counter[str]] = {}
+    for record in records.values():
+        for field, value in readings(record).items():
+            votes.setdefault((record.task, field), Counter())[value] += 1
+    usual = {key: counts.most_common(1)[0][0] for key, counts in votes.items()}
+    return {
+        path: f"{field}: {value!r}, and {usual[record.task, field]!r} in other records of {record.task}"
+        for path, record in records.items()
+        for field, value in readings(record).items()
+        if value != usual[record.task, field]
+    }
 
 
 def _text(value: Any, indent: str = "") -> str:

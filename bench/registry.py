@@ -50,9 +50,12 @@ class Registry(Generic[T]):
     def first_line(self, name: str) -> str:
         """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""
         try:
-            return (self.get(name).__doc__ or "").strip().partition("\n")[0]
+            line = (self.get(name).__doc__ or "").strip().partition("\n")[0]
         except UserError as error:
-            return f"cannot be used: {error}"
+            line = f"cannot be used: {error}"
+        if name in self.built_in and name in self.registered:
+            return f"{line} (built in; hides {self.registered[name].value}, which is registered under the same name)"
+        return line
 
     def get(self, name: str) -> type[T]:
         """The class of this name. Built-ins come first: another package cannot replace one."""

@@ -11,14 +11,16 @@ from typing import Any, Literal
 
 import torch
 
-from bench.errors import UserError
+from bench.errors import UserError, one_line
 from bench.estimate import seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
-from bench.records import Latency, Record, Store
+from bench.records import Latency, OtherSchemaError, Record, Store
+from bench.registry import TASKS
+from bench.report.configurations import ABSENT, flat, plain
 from bench.report.manifest import expect
 from bench.report.summary import Expected
 from bench.suite import Cell, Pair, Suite, cells
@@ -34,18 +36,24 @@ class Listener:
     def progressed(self, job: Job, step: int, steps: int) -> None: ...
     def lost(self, job: Job, reason: str) -> None: ...
     def done(self, job: Job, records: Sequence[Record]) -> None: ...
+    def unreadable(self, problems: Sequence[str]) -> None: ...
 
 
 @dataclass
 class Plan:
-    """The cells of a suite against a results folder. other: cells whose record is of another configuration."""
+    """The cells of a suite against a results folder.
+
+    other: cells whose record is of another configuration or schema version, and how it differs. unreadable: why the
+    files in the place of some of the missing cannot be used.
+    """
 
     suite: Suite
     out: Path
     finished: list[Cell] = field(default_factory=list)
     missing: list[Cell] = field(default_factory=list)
     failed: list[Cell] = field(default_factory=list)
-    other: list[tuple[Cell, Record]] = field(default_factory=list)
+    other: list[tuple[Cell, str]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
     @property
     def cells(self) -> list[Cell]:
@@ -60,16 +68,34 @@ def plan(suite: Suite, out: Path) -> Plan:
     """What is there and what is not. A cell is finished when its record is complete and its hash is the same."""
     result, store = Plan(suite, out), Store(out)
     for cell in cells(suite):
-        record = store.find(cell.path)
+        try:
+            record = store.find(cell.path)
+            if record is not None and record.config_hash == cell.hash:
+                _check_metrics(out / cell.path, cell, record)
+        except OtherSchemaError as error:
+            result.other.append((cell, str(error)))
+            continue
+        except UserError as error:
+            result.unreadable.append(one_line(str(error)))
+            record = None
         if record is None:
             result.missing.append(cell)
-        elif record.config_hash != cell.hash:
-            result.other.append((cell, record))
+        elif record.config_hash != cell.hash or record.path != cell.path:
+            result.other.append((cell, f"{out / cell.path}: {_difference(cell, record)}"))
         elif record.status == "failed":
             result.failed.append(cell)
         else:
             result.finished.append(cell)
     return result
+
+
+def _check_metrics(path: Path, cell: Cell, record: Record) -> None:
+    """A record reads its metrics as its task does."""
+    for name, its in TASKS.get(cell.pair.task).metrics.items():
+        metric = record.metrics.get(name, its)
+        for field_ in ("direction", "unit"):
+            if (found := getattr(metric, field_)) != (wanted := getattr(its, field_)):
+                raise UserError(f"{path}: metrics.{name}.{field_}: {found!r}, and the task's is {wanted!r}")
 
 
 def run(
@@ -86,7 +112,8 @@ def run(
         raise UserError(f"--workers: {workers} is out of range (allowed: 1 and more)")
     todo = plan(suite, out)
     if todo.other and not overwrite:
-        raise UserError(_difference(todo))
+        others = f"{len(todo.other)} of {len(todo.cells)} records are of another configuration"
+        raise UserError(f"{todo.other[0][1]} ({others}; choose another folder with --out, or --overwrite)")
     todo = _overwriting(todo) if overwrite else todo
     if not todo.to_do:
         return todo
@@ -153,6 +180,8 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
     expect(out, [Expected(c.pair.task, c.pair.pair, c.kind, c.label, c.seed) for c in todo.cells])
     latencies = _latencies(todo, out, cache.resolve())
     jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
+    if todo.unreadable:
+        listener.unreadable(todo.unreadable)
     listener.planned(list(jobs.values()))
     events = local.run(list(jobs.values()), execute, workers)
     try:
@@ -235,26 +264,10 @@ def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], La
     return found
 
 
-def _difference(todo: Plan) -> str:
-    """One line: how many records are of another configuration, and where the first differs."""
-    cell, record = todo.other[0]
-    mine, theirs = _flat(cell.config), _flat(record.config)
-    field_ = next((key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)), "?")
-    return (
-        f"{todo.out / cell.path}: {field_}: made with {_short(theirs.get(field_))}, asked for "
-        f"{_short(mine.get(field_))} ({len(todo.other)} of {len(todo.cells)} records are of another configuration; "
-        "choose another folder with --out, or --overwrite)"
-    )
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 24 else f"{text[:12]}…"
-
-
-def _flat(config: object, prefix: str = "") -> dict[str, object]:
-    if not isinstance(config, dict):
-        return {prefix: config}
-    return {
-        k: v for key, value in config.items() for k, v in _flat(value, f"{prefix}.{key}" if prefix else key).items()
-    }
+def _difference(cell: Cell, record: Record) -> str:
+    """Where a record differs from what is asked for: the first field."""
+    mine, theirs = flat(cell.config), flat(record.config)
+    for name in sorted(mine.keys() | theirs.keys()):
+        if (found := theirs.get(name, ABSENT)) != (asked := mine.get(name, ABSENT)):
+            return f"{name}: made with {plain(found)}, asked for {plain(asked)}"
+    return f"holds the record of {record.path}"

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from bench.records import Record, Store
 from bench.report import tables
-from bench.report.manifest import expected
-from bench.report.summary import Summary, summarise
+from bench.report.results import summaries as summaries_of
+from bench.report.summary import Summary
 from tasks.data.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,8 +25,7 @@ README = ROOT / "README.md"
 
 def current() -> dict[Path, str]:
     """Every published text as the records have it."""
-    records = list(Store(QUICK))
-    summaries = summarise(records, expected(QUICK))
+    records, summaries = Store(QUICK).scan().records, summaries_of(QUICK)
     origin = _origin(records)
     readme = README.read_text(encoding="utf-8")
     for name, text in _blocks(summaries, origin).items():

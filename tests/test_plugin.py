@@ -34,6 +34,15 @@ def test_they_are_listed(cli: Run) -> None:
     assert "cosine            Point the student's outputs where the teacher's point." in listed
 
 
+def test_a_name_that_is_taken_is_said_to_be(cli: Run) -> None:
+    lines = cli("list", env=ENVIRONMENT).stdout.splitlines()
+    for name, hidden in (("mimic", "cosine:Cosine"), ("gan", "parity:Parity")):
+        (line,) = (line for line in lines if line.startswith(f"  {name} "))
+        note = f"(built in; hides distillbench_example.{hidden}, which is registered under the same name)"
+        assert line.endswith(note)
+    assert sum("hides" in line for line in lines) == 2
+
+
 def test_they_run_like_the_built_in_ones(done: tuple[Path, int, str]) -> None:
     out, _, _ = done
     for task in ("parity", "classification"):

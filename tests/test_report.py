@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from bench.records import Failure, Latency, MetricValue, Record, Size
+from bench.records import Failure, Latency, MetricValue, Record, Size, canonical_hash
 from bench.report.summary import Expected, summarise
 from bench.report.tables import latex, markdown, numbers
 
@@ -20,9 +20,30 @@ STUDENTS = {
 }
 
 
+def config_of(
+    kind: str, label: str, seed: int, rate: float = 0.01, teacher_seed: int = 0, **more: Any
+) -> dict[str, Any]:
+    """What decides a record. rate: the student's learning rate, which is no setting of a teacher."""
+    config: dict[str, Any] = {"task": "classification", "role": kind, "code": "c" * 64, "settings": {"steps": 100}}
+    if kind == "reference":
+        return config | {"reference": label} | more
+    if kind == "teacher":
+        return config | {"seed": seed} | more
+    teacher = canonical_hash(config_of("teacher", "teacher", teacher_seed))
+    settings = {"steps": 100, "student": {"learning_rate": rate}}
+    own = {"method": label, "hyperparameters": {}, "method_code": "m" * 64, "teacher": teacher, "seed": seed}
+    return config | {"settings": settings} | own | more
+
+
 def record(
-    kind: Literal["student", "teacher", "reference"], label: str, seed: int, value: float | None, **more: Any
+    kind: Literal["student", "teacher", "reference"],
+    label: str,
+    seed: int,
+    value: float | None,
+    config: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Record:
+    config = config_of(kind, label, seed) if config is None else config
     small = kind == "student"
     metrics = {}
     if value is not None:
@@ -34,23 +55,23 @@ def record(
     latency = Latency(
         median=seconds, lower_quartile=0, upper_quartile=0, runs=50, batch_size=1, threads=1, device="cpu"
     )  # fmt: skip
-    return Record(
-        kind=kind,
-        status="finished" if value is not None else "failed",
-        task="classification",
-        pair="cnn_mlp",
-        label=label,
-        seed=seed,
-        teacher_seed=0,
-        teachers="shared",
-        headline="accuracy",
-        config={},
-        config_hash="0" * 64,
-        metrics=metrics,
-        size=None if kind == "reference" or value is None else size,
-        latency=None if kind == "reference" else latency,
-        **more,
-    )
+    fields: dict[str, Any] = {
+        "kind": kind,
+        "status": "finished" if value is not None else "failed",
+        "task": "classification",
+        "pair": "cnn_mlp",
+        "label": label,
+        "seed": seed,
+        "teacher_seed": 0,
+        "teachers": "shared",
+        "headline": "accuracy",
+        "config": config,
+        "config_hash": canonical_hash(config),
+        "metrics": metrics,
+        "size": None if kind == "reference" or value is None else size,
+        "latency": None if kind == "reference" else latency,
+    }
+    return Record(**fields | more)
 
 
 def records(teacher: float = 90.0) -> list[Record]:
@@ -161,7 +182,7 @@ def test_a_mark_is_given_after_correction_for_the_number_of_methods() -> None:
 
 def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
     made = [
-        r.model_copy(update={"config": {"hyperparameters": {"weight": 0.5, "alpha": None, "mutual": True}}})
+        r.model_copy(update={"config": r.config | {"hyperparameters": {"weight": 0.5, "alpha": None, "mutual": True}}})
         if r.label == "good"
         else r
         for r in records()

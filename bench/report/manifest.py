@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from bench.errors import UserError
 from bench.report.summary import Expected
 from tasks.data.atomic import write_atomically
@@ -20,9 +22,10 @@ def expected(results: Path) -> list[Expected]:
     if not path.exists():
         return []
     try:
-        return [Expected(**cell) for cell in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of cells ({error})") from error
+        return TypeAdapter(list[Expected]).validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(f"{path}: cannot be read as a list of cells ({reason})") from error
 
 
 def expect(results: Path, cells: Iterable[Expected]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.errors import at_most
 from bench.estimate import seconds_of
 from bench.jobs import Job
 from bench.records import Record
@@ -46,6 +47,10 @@ class Live(Listener):
 
     def __exit__(self, *_: object) -> None:
         self.bars.stop()
+
+    def unreadable(self, problems: Sequence[str]) -> None:
+        for line in at_most(5, [f"{problem}; it is made again" for problem in problems]):
+            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, jobs: Sequence[Job]) -> None:
         self.start = self.last_line = time.monotonic()

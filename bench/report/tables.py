@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.errors import at_most
 from bench.records import MetricValue
 from bench.report.series import Estimate
 from bench.report.summary import Row, Summary
@@ -21,6 +22,8 @@ CAPTION = (
     "table (Holm); bold: better than every other student, outside the intervals; gap recovered: with its 95% interval, "
     "blank where Δ may be zero"
 )
+MOST_PROBLEMS = 20
+"""So many files that are left out are named beneath a table; JSON names all."""
 
 
 def headings(summary: Summary) -> dict[str, str]:
@@ -38,7 +41,7 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
     rows = []
     for row in summary.rows:
         cells = {"pair": row.pair} if several else {}
-        cells["method"] = row.label
+        cells["method"] = row.name
         cells["seeds"] = _seeds(row)
         for name, title in titles.items():
             text = _estimate(row.metrics.get(name), summary.metrics[name])
@@ -53,6 +56,11 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         cells["speedup"] = "" if row.speedup is None else f"{row.speedup:.1f}×"
         rows.append(cells)
     return pd.DataFrame(rows)
+
+
+def notes_of(summary: Summary) -> list[str]:
+    """What a reader must know of this table, and which files were left out of it."""
+    return [*summary.notes, *at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in summary.problems])]
 
 
 def _seeds(row: Row) -> str:
@@ -97,7 +105,7 @@ def markdown(summaries: Sequence[Summary]) -> str:
         frame = text_frame(summary, lambda text: f"**{text}**")
         right = ["left" if column in ("pair", "method") else "right" for column in frame.columns]
         parts.append(f"### {summary.task}\n\n{frame.to_markdown(index=False, colalign=right, disable_numparse=True)}\n")
-        parts.append("\n".join(f"- {note}" for note in (CAPTION, *summary.notes)) + "\n")
+        parts.append("\n".join(f"- {note}" for note in (CAPTION, *notes_of(summary))) + "\n")
     return "\n".join(parts)
 
 
@@ -124,7 +132,7 @@ def latex(summaries: Sequence[Summary]) -> str:
             hrules=True, column_format="l" * names + "r" * (len(frame.columns) - names),
             caption=_escape(f"{summary.task.replace('_', ' ')}: {CAPTION}"), label=f"tab:{summary.task}",
         )  # fmt: skip
-        parts.append("\n".join(f"% {note}" for note in summary.notes) + ("\n" if summary.notes else "") + table)
+        parts.append("".join(f"% {note}\n" for note in notes_of(summary)) + table)
     return "\n".join(parts)
 
 
@@ -144,7 +152,7 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
         {
             "task": summary.task,
             "pair": row.pair,
-            "method": row.label,
+            "method": row.name,
             "kind": row.kind,
             "headline": summary.headline,
             "finished": row.finished,
@@ -188,7 +196,7 @@ def as_csv(summaries: Sequence[Summary]) -> str:
 def as_json(summaries: Sequence[Summary]) -> str:
     return json.dumps(
         [
-            {"task": s.task, "headline": s.headline, "notes": s.notes, "rows": numbers([s])}
+            {"task": s.task, "headline": s.headline, "notes": s.notes, "problems": s.problems, "rows": numbers([s])}
             | {"metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in s.metrics.items()}}
             for s in summaries
         ],

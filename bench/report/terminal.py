@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.report.summary import Row, Summary
-from bench.report.tables import CAPTION, headings, text_frame
+from bench.report.tables import CAPTION, headings, notes_of, text_frame
 
 BEST = "▸ "
 """Before the name of the best student: bold does not survive a pipe."""
@@ -24,13 +24,13 @@ FIRST, LAST = ("gap recovered", "params", "speedup"), ("MACs", "latency (ms)")
 def terminal(summaries: Sequence[Summary], width: int | None) -> Group:
     """A table a task, then its notes. width: columns of the terminal; None: show everything, however wide."""
     parts: list[RenderableType] = []
-    shared = [note for note in summaries[0].notes if all(note in summary.notes for summary in summaries)]
+    shared = [note for note in notes_of(summaries[0]) if all(note in notes_of(summary) for summary in summaries)]
     for summary in summaries:
         frame = text_frame(summary, lambda text: text)
-        frame["method"] = [BEST * row.best + row.label for row in summary.rows]
+        frame["method"] = [BEST * row.best + row.name for row in summary.rows]
         columns = [column for column in frame.columns if width is None or column in fitting(summary, frame, width)]
         left_out = [column for column in frame.columns if column not in columns]
-        notes = [note for note in summary.notes if note not in shared]
+        notes = [note for note in notes_of(summary) if note not in shared]
         notes += [f"not shown: {', '.join(left_out)}; see them with --wide"] if left_out else []
         parts += [_table(summary, frame[columns], width), _notes(notes)]
     return Group(*parts, _notes([CAPTION, f"{BEST.strip()} stands before the best", *shared]))

@@ -1,0 +1,25 @@
+"""Paths of the command line that cannot be what was meant are refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import UserError
+
+
+def results_folder(text: str) -> Path:
+    """The parser of ``--out``. As a Path an empty text, of a variable that is not set, would be the current folder."""
+    if not text:
+        raise UserError("--out: is empty (give a folder, or leave it out)")
+    return Path(text)
+
+
+def regular_file(path: Path, option: str) -> Path:
+    """Where to write: what a link names. Replacing what is no regular file would take a device away, for root."""
+    try:
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            raise UserError(f"{option}: {path} is not a regular file")
+    except (OSError, RuntimeError) as error:  # a loop of links; a folder that may not be read
+        raise UserError(f"{option}: {path} cannot be written ({error})") from error
+    return target
