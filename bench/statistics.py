@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 # A sum of squares less than this part of the whole is rounding.
 ROUNDING = 1e-24
+# Mean squares that differ by less than this part are equal: rounding must not choose between two formulas.
+TIE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         square, degrees = max((b, items - 1), (e, (seeds - 1) * (items - 1)))
         return _student(mean, square / n, degrees, seeds, level)
     alone = _student(mean, a / n, seeds - 1, seeds, level)
-    if b <= e:
+    if b <= e * (1 + TIE):
         return alone
     total = a + b - e
     satterthwaite = total**2 / (a**2 / (seeds - 1) + b**2 / (items - 1) + e**2 / ((seeds - 1) * (items - 1)))

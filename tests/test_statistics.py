@@ -292,3 +292,13 @@ def test_holm_keeps_the_order_and_never_lowers(p_values: list[float]) -> None:
     assert all(p <= q <= min(1.0, len(p_values) * p) for p, q in zip(p_values, adjusted, strict=True))
     in_order = [q for _, q in sorted(zip(p_values, adjusted, strict=True))]
     assert in_order == sorted(in_order)
+
+
+def test_rounding_does_not_decide_where_the_item_component_is_exactly_zero() -> None:
+    # B = E here: more seeds than items, where the two formulas have different degrees of freedom.
+    y = np.array([[-1.0, -1.0], [0.0, 0.0], [0.0, 1.0]])
+    width = crossed_interval(y).half_width
+    for scale in (-4.0, 0.1, 1 / 3, 1e5, 7.77):
+        for shift in (0.0, 0.3, -12.1):
+            assert crossed_interval(scale * y + shift).half_width == pytest.approx(abs(scale) * width, rel=1e-6)
+            assert crossed_interval(scale * y[::-1, ::-1] + shift).half_width == pytest.approx(abs(scale) * width)
