@@ -67,10 +67,10 @@ def seconds_of(job: Job) -> float:
     teacher_step = step_seconds(job.pair, "teacher", job.cache)
     methods = [cell.method for cell in job.cells if cell.method is not None]
     steps = sum(
-        step_seconds(job.pair, "student", job.cache) + method.trains_teacher * teacher_step for method in methods
+        step_seconds(job.pair, "student", job.cache) + (method.teacher == "own") * teacher_step for method in methods
     )
-    shared = teacher_step / 3 if any(m.uses_teacher for m in methods) else 0
-    return EVALUATION_SECONDS * len(methods) + student * (steps + shared)
+    frozen = {method.teacher for method in methods} & {"trained", "untrained"}
+    return EVALUATION_SECONDS * len(methods) + student * (steps + len(frozen) * teacher_step / 3)
 
 
 def wall_seconds(costs: list[float], workers: int) -> float:

@@ -94,8 +94,8 @@ def test_an_unknown_suite_is_guessed() -> None:
 def test_the_quick_suite_is_the_whole_matrix() -> None:
     members = cells(load("quick"))
     students = [cell for cell in members if cell.kind == "student"]
-    # Seven pairs (super-resolution has two), five methods, five seeds.
-    assert len(students) == 7 * 5 * 5
+    # Seven pairs (super-resolution has two), six methods, five seeds.
+    assert len(students) == 7 * 6 * 5
     assert len({cell.hash for cell in members}) == len(members)
     assert len({cell.path for cell in members}) == len(members)
 
