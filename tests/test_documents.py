@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -18,8 +19,6 @@ from bench.suite import load
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SHORT = ["--set", "steps=3"]
-EXTERNAL = ("make", "git", "pip", "cd")
-"""Commands of a first installation, which a fresh clone is there to try."""
 
 
 def commands(path: Path) -> list[str]:
@@ -91,17 +90,17 @@ def test_the_script_of_the_suites_document_works(tmp_path: Path) -> None:
     (script,) = snippets(ROOT / "docs" / "suites.md", "python")
     result = finish([sys.executable, "-c", script], cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert re.search(r"^26/26$", result.stdout, re.MULTILINE), result.stdout
+    assert re.search(r"^14/14$", result.stdout, re.MULTILINE), result.stdout
 
 
 @pytest.mark.parametrize("path", DOCUMENTS[1:], ids=lambda path: path.name)
 def test_every_command_of_a_document_is_understood(cli: Run, path: Path, tmp_path: Path) -> None:
-    """Not run, but planned: its options, keys and values are taken."""
+    """Not run, but planned: its options, keys and values are taken. Folders of the reader's own are in capitals."""
     for command in commands(path):
         name, *arguments = shlex.split(command)[1:]
-        if name != "run" or "DIR" in command or "mine.toml" in command:
+        if name != "run" or re.search(r"=[A-Z][A-Z0-9]+\b", command) or "mine.toml" in command:
             continue
-        result = cli("plan", *arguments, cwd=tmp_path)
+        result = cli("plan", *arguments, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT / "tests" / "plugin")})
         assert result.returncode == 0, f"{command}\n{result.stderr}"
 
 
