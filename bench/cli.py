@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands.tune import tune
 from bench.errors import UserError, at_most, did_you_mean
 from bench.paths import regular_file
 from bench.stopping import CLOSED, Stopped, signals, silence
@@ -254,6 +255,9 @@ def _summaries(results: Path, split: str, tasks: list[str] | None) -> list[Summa
         if name not in (names := [s.task for s in summaries]):
             raise UserError(f"--task: {results} has no task {name!r}{did_you_mean(name, names)}")
     return [s for s in summaries if not tasks or s.task in tasks]
+
+
+app.command()(tune)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from bench.code import code_digest
 from bench.errors import UserError, did_you_mean
+from bench.records import record_path
 from bench.registry import METHODS, TASKS
 from methods.base import Method
 from tasks.base import Judge, Task, TaskSettings
@@ -115,7 +116,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cell:
-    """One record to be: a student, a teacher or a reference row. label: the row's name in tables."""
+    """One record to be: a student, a teacher or a reference row. label: the row's name in tables. trial: of tuning."""
 
     kind: Literal["student", "teacher", "reference"]
     pair: Pair
@@ -123,16 +124,12 @@ class Cell:
     seed: int
     teacher_seed: int
     method: Method | None = None
+    trial: int | None = None
 
     @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
-        folder = (
-            self.label
-            if self.kind != "reference"
-            else "reference-" + "".join(c if c.isalnum() else "-" for c in self.label).strip("-")
-        )
-        return Path("records", self.pair.task, self.pair.pair, folder, f"seed-{self.seed}.json")
+        return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -157,7 +154,8 @@ class Cell:
         return canonical_hash(self.config)
 
     def __str__(self) -> str:
-        return f"{self.pair.task}/{self.pair.pair}/{self.label}/seed {self.seed}"
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.pair.task}/{self.pair.pair}/{self.label}/{trial}seed {self.seed}"
 
 
 # -- reading ------------------------------------------------------------------------------------------------------

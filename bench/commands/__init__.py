@@ -1,0 +1,1 @@
+"""The commands of ``distillbench``, one a file: parse, call, print."""
