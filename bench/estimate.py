@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.cells import Pair
 from bench.jobs import Job
-from bench.suite import Pair
 from bench.training import initial
 from tasks.base import Role, Task
 

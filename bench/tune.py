@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import ValidationError
+
+from bench.cells import Cell, Pair
 from bench.errors import UserError
 from bench.records import MetricValue, Record, Store
 from bench.report.configurations import plain
@@ -24,7 +27,7 @@ from bench.report.series import Series, series_of
 from bench.runner import Plan
 from bench.seeds import derive
 from bench.statistics import Interval
-from bench.suite import Cell, Pair, Suite, cells
+from bench.suite import Suite
 from methods.base import Method, Search, search_space
 
 FIRST_SEED = 100
@@ -66,20 +69,28 @@ def _listed(seeds: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class Tuning:
-    """One method on one pair. default: a cell of it. trials: what is tried, the default first."""
+    """One method on one pair. trials: what is tried, the default first."""
 
-    default: Cell
-    per_seed_teacher: bool
+    pair: Pair
+    label: str
     trials: tuple[Method, ...]
+    teachers: Literal["shared", "per-seed"] = "shared"
 
     @property
     def key(self) -> tuple[str, str, str]:
-        return self.default.pair.task, self.default.pair.pair, self.default.label
+        return self.pair.task, self.pair.pair, self.label
 
     def cells(self, numbers: Iterable[int], seeds: Iterable[int]) -> list[Cell]:
-        pair, label = self.default.pair, self.default.label
         return [
-            Cell("student", pair, label, seed, seed if self.per_seed_teacher else 0, self.trials[number], number)
+            Cell(
+                "student",
+                self.pair,
+                self.label,
+                seed,
+                seed if self.teachers == "per-seed" else 0,
+                self.trials[number],
+                number,
+            )
             for seed in seeds
             for number in numbers
         ]
@@ -87,12 +98,10 @@ class Tuning:
 
 def tunings(suite: Suite, trials: int) -> list[Tuning]:
     """Every method of a suite on every pair. One without anything to search, as scratch, has its default alone."""
-    defaults: dict[tuple[Pair, str], Cell] = {}
-    for cell in cells(suite):
-        if cell.kind == "student":
-            defaults.setdefault((cell.pair, cell.label), cell)
     return [
-        Tuning(cell, suite.teachers == "per-seed", _trials(cell, trials)) for cell in defaults.values() if cell.method
+        Tuning(entry.pair, label, trials_of(entry.pair, label, method, trials), suite.teachers)
+        for entry in suite.entries
+        for label, method in entry.methods.items()
     ]
 
 
@@ -101,26 +110,22 @@ def free(method: Method) -> dict[str, Search]:
     return {name: its for name, its in search_space(type(method)).items() if name not in method.model_fields_set}
 
 
-def _trials(cell: Cell, count: int) -> tuple[Method, ...]:
+def trials_of(pair: Pair, label: str, default: Method, count: int) -> tuple[Method, ...]:
     """The default, and points of the search space that depend on the names of task, pair and method alone."""
-    default = cell.method
-    assert default is not None
     if not (space := free(default)):
         return (default,)
     found = {json.dumps(default.model_dump(mode="json")): default}
-    stream = derive("trials", cell.pair.task, cell.pair.pair, cell.label)
+    stream = derive("trials", pair.task, pair.pair, label)
     for values in islice(points(space, stream), PATIENCE * count):
         try:
             trial = type(default).model_validate(default.model_dump(exclude_unset=True) | values)
-        except ValueError as error:
-            reason = " ".join(str(error).split("\n", 2)[1:2]).strip() or error
-            raise UserError(
-                f"{cell.pair.task}/{cell.label}: a trial with {_words(values)} is refused: {reason}"
-            ) from error
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{pair.task}/{pair.pair}/{label}: {_words(values)}: {reason}") from error
         found.setdefault(json.dumps(trial.model_dump(mode="json")), trial)
         if len(found) == count:
             return tuple(found.values())
-    raise UserError(f"--trials: {cell.label} has only {len(found)} different settings to try (allowed: that many)")
+    raise UserError(f"--trials: {count}, and {label} has {len(found)} different settings to try")
 
 
 def points(space: Mapping[str, Search], stream: int) -> Iterator[dict[str, Any]]:
@@ -150,7 +155,7 @@ class Decision:
     """What one method is to have on one pair.
 
     best: the trial that was picked, None where all failed. default_value, best_value: means of the headline on the
-    held-out split, over the seeds that tell the two apart, or where the default is the best over those it was picked by.
+    held-out split, over the seeds that tell the two apart; where the default is the best, over those it was picked by.
     difference: best less default. chosen: the number of a trial. notes: what a reader must know.
     """
 
@@ -281,8 +286,8 @@ def _read(out: Path, wanted: Sequence[Cell]) -> dict[tuple[str, str, str], dict[
     found: dict[tuple[str, str, str], dict[int, dict[int, Record]]] = {}
     for cell in wanted:
         by_trial = found.setdefault((cell.pair.task, cell.pair.pair, cell.label), {})
-        record = store.find(cell.path)
-        assert record is not None
+        if (record := store.find(cell.path)) is None:
+            raise UserError(f"{out / cell.path}: is gone; tune again")
         by_trial.setdefault(cell.trial or 0, {})[cell.seed] = record
     return found
 

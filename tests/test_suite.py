@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
-from bench.suite import canonical_hash, cells, load, pairs
+from bench.records import canonical_hash
+from bench.suite import cells, load, pairs
 
 GOOD = "[tasks.classification]\n"
 WRONG = {

@@ -1,1 +1,1 @@
-"""The commands of ``distillbench``, one a file: parse, call, print."""
+"""The commands of ``distillbench``, one file each: they parse, call and print."""
