@@ -165,7 +165,8 @@ class Record(Part):
     @property
     def name(self) -> str:
         """'gan/dense_128_16/mimic/seed 0', as that of its cell."""
-        return f"{self.task}/{self.pair}/{self.label}/seed {self.seed}"
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.task}/{self.pair}/{self.label}/{trial}seed {self.seed}"
 
     def reproducible(self) -> dict[str, Any]:
         """What an equal configuration must give again on the same machine: all but timings and circumstances."""

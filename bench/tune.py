@@ -258,7 +258,7 @@ def _words(values: Mapping[str, Any]) -> str:
 # -- from a suite to decisions --------------------------------------------------------------------------------------
 
 
-def tune(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[Cell]], Plan]) -> list[Decision]:
+def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[Cell]], Plan]) -> list[Decision]:
     """Run the trials, then the best ones against the defaults; what is to be chosen, by pair and method.
 
     run: makes what is missing of some cells, into ``out``. Raises UserError.

@@ -15,7 +15,9 @@ from bench.report.configurations import plain
 from bench.report.tables import ARROWS
 from bench.tune import Budget, Decision
 
-CAPTION = "best less default on the held-out split, ± 95% interval, paired by seed and item; the default stays where it may be 0"
+CAPTION = (
+    "held-out split; best − default ± 95% interval, paired by seed and item; the default stays where the interval has 0"
+)
 NAMES = ("task", "pair", "method")
 TEXTS = ("chosen", "note")
 
