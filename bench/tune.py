@@ -265,6 +265,8 @@ def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[C
     """
     budget.check(suite)
     todo = tunings(suite, budget.trials)
+    if not any(search_space(type(tuning.trials[0])) for tuning in todo):
+        raise UserError(f"{suite.name}: methods: nothing to tune in {', '.join(suite.methods)}")
     first = [cell for tuning in todo for cell in tuning.cells(range(len(tuning.trials)), budget.seeds)]
     run(first)
     found = _read(out, first)

@@ -61,7 +61,7 @@ def tune(
         from bench.tune import Budget, as_toml, decisions
         from tasks.data.atomic import write_atomically
 
-        budget = Budget(trials, tuple(numbers([seeds])), tuple(numbers([confirm])))
+        budget = Budget(trials, tuple(numbers([seeds])), tuple(numbers([confirm], "--confirm")))
         loaded = load(suite, set_ or (), names(tasks), names(methods), device=device, tuned=False)
         folder = out if out is not None else Path("runs", f"{loaded.name}.tune")
         kept = cache if cache is not None else Path("runs", loaded.name, "cache")
