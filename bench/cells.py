@@ -38,7 +38,8 @@ class Pair:
     @cached_property
     def config(self) -> dict[str, Any]:
         cls = TASKS.get(self.task)
-        settings = self.settings.model_dump(mode="json", exclude=set(self.settings.locations))
+        settings = self.settings.model_dump(mode="json", exclude={*self.settings.locations, "steps"})
+        settings |= {role: self.settings.recipe(role).model_dump(mode="json") for role in ("teacher", "student")}
         return {
             "version": CONFIG_VERSION,
             "task": self.task,
@@ -58,9 +59,7 @@ class Pair:
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
         """Everything that decides a teacher's weights and its evaluation; not the student's network or steps."""
-        settings = dict(self.config["settings"])
-        del settings["student"], settings["steps"]
-        settings["teacher"] = self.settings.recipe("teacher").model_dump(mode="json")
+        settings = {key: value for key, value in self.config["settings"].items() if key != "student"}
         return self.config | {"settings": settings, "judge": self.judge_hash, "role": "teacher", "seed": seed}
 
     def teacher_hash(self, seed: int) -> str:
@@ -90,7 +89,7 @@ class Cell:
             return self.pair.teacher_config(self.seed)
         config = self.pair.config | {"judge": self.pair.judge_hash, "role": self.kind}
         if self.kind == "reference":
-            training = ("teacher", "student", "steps", "batch_size")
+            training = ("teacher", "student", "batch_size")
             settings = {key: value for key, value in config["settings"].items() if key not in training}
             return config | {"settings": settings, "reference": self.label}
         assert self.method is not None

@@ -114,10 +114,13 @@ def one(kind: str, name: str) -> list[Any]:
         known(shipped(), name, f"list {kind}: unknown suite" if kind == "suites" else "list: give a kind with")
         return [Text(shipped()[name])]
     if kind == "methods":
+        from methods.base import search_space
+
         METHODS.check(name)
         cls = METHODS.get(name)
-        rows = list(settings(cls))
-        return [Text(_doc(cls)), _table(rows, f"hyperparameters.{name}.")]
+        tuned = [f"{field} in {search}" for field, search in search_space(cls).items()]
+        tuning = [Text(f"distillbench tune: {'; '.join(tuned)}")] if tuned else []
+        return [Text(_doc(cls)), _table(list(settings(cls)), f"hyperparameters.{name}."), *tuning]
     TASKS.check(name)
     task = TASKS.get(name)
     if kind == "tasks":

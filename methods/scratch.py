@@ -15,7 +15,7 @@ class Scratch(Method):
 
     teacher: ClassVar[Literal["none"]] = "none"
 
-    weight: float = Field(1.0, ge=0, description="without effect: there is no distillation loss")
+    weight: float = Field(0.0, ge=0, le=0, description="there is no distillation loss")
 
     def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
         return task_loss

@@ -125,6 +125,56 @@ def test_the_library_gives_the_same_records(tiny_results: Path) -> None:
     assert frame.loc[frame["kind"] == "student", "accuracy"].notna().all()
 
 
+@pytest.mark.parametrize("kind", ["methods", "tasks", "pairs"])
+def test_every_setting_is_listed_with_its_default_and_range(cli: Run, kind: str) -> None:
+    name = {"methods": "cross_model", "tasks": "super_resolution", "pairs": "super_resolution"}[kind]
+    text = cli("list", kind, name).stdout
+    expected = {
+        "methods": ["task_weight", "> 0", "λ, on the student's own task loss"],
+        "tasks": ["tasks.super_resolution.…", "scale", "whole, ≥ 2, ≤ 4", "student.network.features"],
+        "pairs": ["fsrcnn_x3", "scale     3", "fsrcnn(features=32"],
+    }[kind]
+    for part in expected:
+        assert part in text
+
+
+def test_lists_import_no_torch_and_plans_no_more_than_they_need(tmp_path: Path) -> None:
+    """What makes them quick: timings are not for tests."""
+    code = (
+        "import sys\nfrom bench import cli\ntry:\n cli.app(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'torch._dynamo', 'sklearn', 'skimage', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    )
+    listed = finish([sys.executable, "-c", code, "list"])
+    assert listed.stdout.endswith("[]\n"), listed.stderr
+    planned = finish([sys.executable, "-c", code, "plan", "smoke", "--out", str(tmp_path)])
+    assert planned.stdout.endswith("['torch']\n"), planned.stderr
+
+
+def test_completion_knows_suites_methods_and_tasks(cli: Run) -> None:
+    def complete(words: str) -> list[str]:
+        shell = {"_DISTILLBENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        script = Path(sys.executable).with_name("distillbench")  # a shell completes a command by its name
+        return finish([str(script)], env=os.environ | shell).stdout.split()
+
+    assert complete("distillbench run qu") == ["quick"]
+    assert complete("distillbench run quick --methods temp") == ["temperature"]
+    assert complete("distillbench run quick --task v") == ["vae"]
+
+
+def test_methods_and_seeds_are_chosen_on_the_command_line(cli: Run, tmp_path: Path) -> None:
+    arguments = ("--task", "vae,gan", "--methods", "scratch", "--methods", "logistic", "--seeds", "2-4,9")
+    plan = cli("plan", "smoke", *arguments, "--out", tmp_path).stdout
+    assert "22 cells" in plan  # for each task: a teacher, 2 × 4 students, 2 references
+    assert "temperature" not in plan
+    refused(cli("plan", "smoke", "--seeds", "1,x"), "--seeds: 'x' is no seed")
+    refused(cli("plan", "smoke", "--methods", "heat"), "--methods: methods: unknown method 'heat'")
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_an_empty_results_folder_is_refused(cli: Run, command: str) -> None:
+    refused(cli(command, "smoke", "--out", ""), "--out: is empty")
+
+
 # -- bad input --------------------------------------------------------------------------------------------------
 
 

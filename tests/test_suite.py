@@ -77,7 +77,7 @@ def test_a_wrong_suite_is_refused_in_one_line(case: str, tmp_path: Path) -> None
     [
         ("tasks.classification", "must be KEY=VALUE"),
         ("tasks.classification.steps=many", "unable to parse string as an integer"),
-        ("seeds.x=1", "'seeds' is a value, not a table"),
+        ("seeds.x=1", "--set: seeds: input should be a valid tuple"),
         ("tasks.klassification.steps=1", "unknown task 'klassification'"),
     ],
 )
