@@ -13,7 +13,7 @@ import torch
 
 from bench.cells import Cell, Pair
 from bench.errors import UserError, one_line
-from bench.estimate import seconds_of, wall_seconds
+from bench.estimate import longest_first, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
@@ -188,7 +188,7 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
     if todo.unreadable:
         listener.unreadable(todo.unreadable)
     listener.planned(list(jobs.values()))
-    events = local.run(list(jobs.values()), execute, workers)
+    events = local.run(longest_first(list(jobs.values())), execute, workers)
     try:
         for event in events:
             job = jobs[event.id]

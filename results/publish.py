@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
+
+from rich.console import Console
 
 from bench.records import Record, Store
 from bench.report import tables
 from bench.report.results import summaries as summaries_of
 from bench.report.summary import Summary
+from bench.report.terminal import terminal
 from tasks.data.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +28,7 @@ README = ROOT / "README.md"
 METHODS = ROOT / "docs" / "methods.md"
 TRIALS = QUICK / "trials.md"
 """What `make tune` found."""
+WIDTH = 80
 
 
 def current() -> dict[Path, str]:
@@ -47,12 +52,16 @@ def current() -> dict[Path, str]:
 
 def _blocks(summaries: Sequence[Summary], origin: str) -> dict[str, str]:
     first, *_, last = (QUICK / "run.txt").read_text(encoding="utf-8").splitlines()
-    console = ["$ distillbench run quick", first, last, "", "$ distillbench table runs/quick --format markdown"]
-    return {
-        "origin": origin,
-        "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "tables": tables.markdown(summaries).replace("### ", "#### ").rstrip(),
-    }
+    run = ["$ distillbench run quick", first, last]
+    console = [*run, "", "$ distillbench table runs/quick", *_on_a_terminal(summaries)]
+    return {"origin": origin, "console": "\n".join(f"    {line}".rstrip() for line in console)}
+
+
+def _on_a_terminal(summaries: Sequence[Summary]) -> list[str]:
+    """The tables as a terminal of 80 columns shows them."""
+    text = StringIO()
+    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(summaries, WIDTH))
+    return text.getvalue().rstrip().splitlines()
 
 
 def _origin(records: Sequence[Record]) -> str:

@@ -1,0 +1,113 @@
+"""Every command and snippet of the documents does what it says there: long runs with three steps and one seed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run, finish
+from PIL import Image
+
+from bench.suite import load
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHORT = ["--set", "steps=3"]
+EXTERNAL = ("make", "git", "pip", "cd")
+"""Commands of a first installation, which a fresh clone is there to try."""
+
+
+def commands(path: Path) -> list[str]:
+    """Indented lines that call the program, continued lines joined, without what stands after '#'."""
+    text = re.sub(r"\\\n\s*", "", path.read_text())
+    lines = re.findall(r"^    (?:\$ )?(distillbench .*)$", text, re.MULTILINE)
+    return list(dict.fromkeys(re.sub(r"\s+#.*", "", line).strip() for line in lines))
+
+
+def snippets(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def shortened(command: str) -> list[str]:
+    """As it is typed, but that a run takes seconds: three steps, one seed, and but for the first one task."""
+    name, *arguments = shlex.split(command)[1:]
+    if name == "run":
+        arguments += SHORT
+        if not {"--seeds", "--device"} & set(arguments):
+            arguments += ["--seeds", "0"]
+        if "--task" not in arguments and "--out" in arguments:
+            arguments += ["--task", "gan"]
+    return [name, *arguments]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the documents take for granted: photographs, and the suites that they show."""
+    folder = tmp_path_factory.mktemp("reader")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 2)):
+        (folder / "photos" / part).mkdir(parents=True)
+        for i in range(count):
+            picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(folder / "photos" / part / f"{i}.png")
+    return folder
+
+
+def test_every_command_of_the_readme_works(cli: Run, place: Path) -> None:
+    (suite,) = snippets(ROOT / "README.md", "toml")
+    (place / "mine.toml").write_text(suite)
+    done = commands(ROOT / "README.md")
+    assert len(done) > 10
+    for command in done:
+        if "--install-completion" in command:
+            continue
+        result = cli(*shortened(command), cwd=place)
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        assert result.stdout.strip(), command
+    (script,) = snippets(ROOT / "README.md", "python")
+    script = script.replace('out="runs/quick"', 'out="runs/quick", overrides=["steps=3"], seeds=[0]')
+    result = finish([sys.executable, "-c", script], cwd=place)
+    assert result.returncode == 0, result.stderr
+    assert "temperature" in result.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_suite_that_a_document_shows_can_be_read(path: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(snippets(path, "toml")):
+        table = tomllib.loads(text)
+        if "tasks" not in table or "entry-points" in text:
+            continue
+        file = tmp_path / f"snippet-{number}.toml"
+        file.write_text(text)
+        assert load(file).entries
+
+
+def test_the_script_of_the_suites_document_works(tmp_path: Path) -> None:
+    (script,) = snippets(ROOT / "docs" / "suites.md", "python")
+    result = finish([sys.executable, "-c", script], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^26/26$", result.stdout, re.MULTILINE), result.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS[1:], ids=lambda path: path.name)
+def test_every_command_of_a_document_is_understood(cli: Run, path: Path, tmp_path: Path) -> None:
+    """Not run, but planned: its options, keys and values are taken."""
+    for command in commands(path):
+        name, *arguments = shlex.split(command)[1:]
+        if name != "run" or "DIR" in command or "mine.toml" in command:
+            continue
+        result = cli("plan", *arguments, cwd=tmp_path)
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+
+
+def test_the_refusal_that_the_suites_document_shows_is_what_is_said(cli: Run, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "suites.md").read_text()
+    command, message = re.findall(r"^    \$ distillbench (.*)\n    (distillbench: .*)$", text, re.MULTILINE)[0]
+    result = cli(*shlex.split(command), cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.strip() == message
