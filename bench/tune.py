@@ -43,9 +43,9 @@ class Budget:
     confirm: that it and the default have then, to tell the two apart by.
     """
 
-    trials: int = 7
-    seeds: tuple[int, ...] = (FIRST_SEED,)
-    confirm: tuple[int, ...] = tuple(range(FIRST_SEED + 1, FIRST_SEED + 5))
+    trials: int = 8
+    seeds: tuple[int, ...] = (100, 101)
+    confirm: tuple[int, ...] = (102, 103, 104, 105, 106)
 
     def check(self, suite: Suite) -> None:
         """Raise UserError where the choice could not be trusted."""

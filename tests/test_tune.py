@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,8 @@ from test_report import config_of, record
 
 from bench import runner
 from bench.cells import Cell
+from bench.commands.options import numbers
+from bench.commands.tune import tune
 from bench.errors import UserError
 from bench.executors.messages import Done
 from bench.jobs import Job
@@ -115,6 +118,11 @@ def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
 def test_a_budget_that_cannot_be_trusted_is_refused(budget: Budget, message: str) -> None:
     with pytest.raises(UserError, match=message):
         budget.check(load("smoke"))
+
+
+def test_the_commands_budget_is_the_default_one() -> None:
+    given = {name: parameter.default for name, parameter in inspect.signature(tune).parameters.items()}
+    assert Budget(given["trials"], *(tuple(numbers([given[name]])) for name in ("seeds", "confirm"))) == Budget()
 
 
 # -- what is chosen -----------------------------------------------------------------------------------------------
@@ -304,7 +312,18 @@ def test_tables_show_each_trial_with_its_items_and_no_test_figure(tmp_path: Path
 def test_the_command(cli: Run, tmp_path: Path) -> None:
     suite = tmp_path / "tiny.toml"
     suite.write_text('methods = ["scratch", "mimic"]\nsteps = 4\ntuned = "tiny.tuned.toml"\n[tasks.classification]\n')
-    options = ("--trials", 2, "--confirm", "101,102", "--out", tmp_path / "out", "--cache", tmp_path / "cache")
+    options = (
+        "--trials",
+        2,
+        "--seeds",
+        100,
+        "--confirm",
+        "101,102",
+        "--out",
+        tmp_path / "out",
+        "--cache",
+        tmp_path / "cache",
+    )
     done = cli("tune", suite, *options, "--output", tmp_path / "tiny.tuned.toml")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("tiny: 3 cells, 0 finished")

@@ -27,11 +27,13 @@ def tune(
     suite: SuiteName,
     tasks: Tasks = None,
     methods: Methods = None,
-    trials: Annotated[int, typer.Option(help="Of each method on each pair; its default is the first.")] = 7,
-    seeds: Annotated[str, typer.Option(metavar="SEEDS", help="All trials run with these; the best is picked.")] = "100",
+    trials: Annotated[int, typer.Option(help="Of each method on each pair; its default is the first.")] = 8,
+    seeds: Annotated[
+        str, typer.Option(metavar="SEEDS", help="All trials run with these; the best is picked.")
+    ] = "100,101",
     confirm: Annotated[
         str, typer.Option(metavar="SEEDS", help="The best and the default run with these: is it better?")
-    ] = "101-104",
+    ] = "102-106",
     out: Annotated[
         Path | None,
         typer.Option(
