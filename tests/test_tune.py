@@ -81,6 +81,15 @@ def test_a_trial_does_not_depend_on_who_else_is_tuned_or_how_many_there_are() ->
     assert whole[key][1:] != whole["denoising", "dncnn", "temperature"][1:]
 
 
+def test_what_a_suite_sets_anywhere_is_the_same_in_all_trials() -> None:
+    of_all, of_pair = {"temperature": {"temperature": 2.0}}, {"mimic": {"weight": 0.5}}
+    tasks = {"classification": {"pair": {"cnn_mlp": {"hyperparameters": of_pair}}}}
+    found = {t.label: t.trials for t in tunings(load(TINY | {"hyperparameters": of_all, "tasks": tasks}), 4)}
+    assert {trial.temperature for trial in found["temperature"]} == {2.0}  # type: ignore[attr-defined]
+    assert [trial.weight for trial in found["mimic"]] == [0.5]
+    assert len(found["random_teacher"]) == len(found["temperature"]) == 4
+
+
 class Flagged(Method):
     weight: float = 1.0
     flag: Annotated[bool, Choice((False, True))] = False
