@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench results clean
+.PHONY: demo test lint bench tune results clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -19,6 +19,11 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed ## timings; ratios within one run are what counts
 	$(BIN)/pytest --benchmark-enable --benchmark-only --benchmark-autosave tests/benchmarks
+
+tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
+	$(BIN)/distillbench tune quick --out runs/quick.tune --cache runs/cache --output bench/suites/quick.tuned.toml
+	cp runs/quick.tune/trials.md results/quick/trials.md
+	$(BIN)/python results/publish.py
 
 results: $(VENV)/.installed ## rebuild results/quick (records, pictures, tables) and the README's blocks; commit the code first
 	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt

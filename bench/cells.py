@@ -68,7 +68,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cell:
-    """One record to be: a student, a teacher or a reference row. label: the row's name in tables."""
+    """One record to be: a student, a teacher or a reference row. label: the row's name in tables. trial: of tuning."""
 
     kind: Literal["student", "teacher", "reference"]
     pair: Pair
@@ -76,11 +76,12 @@ class Cell:
     seed: int
     teacher_seed: int
     method: Method | None = None
+    trial: int | None = None
 
     @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
-        return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed)
+        return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -105,4 +106,5 @@ class Cell:
         return canonical_hash(self.config)
 
     def __str__(self) -> str:
-        return f"{self.pair.task}/{self.pair.pair}/{self.label}/seed {self.seed}"
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.pair.task}/{self.pair.pair}/{self.label}/{trial}seed {self.seed}"

@@ -18,6 +18,7 @@ from bench.commands.plan import plan
 from bench.commands.run import run
 from bench.commands.show import show
 from bench.commands.table import table
+from bench.commands.tune import tune
 from bench.errors import UserError
 from bench.stopping import CLOSED, Stopped, signals, silence
 
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, table, show, config):
+for command in (plan, run, tune, table, show, config):
     app.command()(command)
 
 

@@ -5,7 +5,7 @@ The constants were read off one core of a 2020s server; a run corrects them as i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -110,6 +110,19 @@ def seconds_of(job: Job) -> float:
     )
     frozen = {method.teacher for method in methods} & {"trained", "untrained"}
     return EVALUATION_SECONDS * len(methods) + student * (steps + len(frozen) * teacher_step / 3)
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Jobs by what must still come when one begins: it, and the longest chain of those that need it.
+
+    jobs: each after those it needs. A long job that begins last would leave all other workers idle.
+    """
+    ahead: dict[str, float] = {}
+    for job in reversed(jobs):
+        ahead[job.id] = ahead.get(job.id, 0.0) + seconds_of(job)
+        for need in job.needs:
+            ahead[need] = max(ahead.get(need, 0.0), ahead[job.id])
+    return sorted(jobs, key=lambda job: -ahead[job.id])
 
 
 def wall_seconds(costs: list[float], workers: int) -> float:

@@ -161,18 +161,20 @@ def _train_group(job: Job, report: Report) -> list[Record]:
     """Students of one seed: trained together, evaluated one by one."""
     task = prepared_task(job.pair, job.cache)
     teacher, _ = load_teacher(task, teacher_path(job.cache, job.pair, job.teacher_seed))
-    methods = {cell.label: cell.method for cell in job.cells if cell.method is not None}
+    methods = {str(cell): cell.method for cell in job.cells if cell.method is not None}
     before = digest(teacher)
     students = train_students(task, teacher, methods, job.cells[0].seed, report)
     if digest(teacher) != before:
         raise RuntimeError("a method changed the shared teacher")
-    return [_student(job, task, teacher, cell, students[cell.label]) for cell in job.cells]
+    return [_student(job, task, teacher, cell, students[str(cell)]) for cell in job.cells]
 
 
 def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trained) -> Record:
     if trained.failure is not None:
         return failed(job, cell, *trained.failure)
     try:
+        if cell.trial is not None:
+            return _trial(job, task, cell, trained, task.evaluate(trained.model, teacher, "held_out"))
         record = _record(
             job,
             cell,
@@ -187,6 +189,11 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
         return failed(job, cell, *describe(error))
     save_weights(weights_path(job.out, cell), task.deployed(trained.model))
     return record
+
+
+def _trial(job: Job, task: Task, cell: Cell, trained: Trained, held_out: Evaluation) -> Record:
+    """What there is to choose by; nobody ships a trial."""
+    return _record(job, cell, held_out, _training(trained), task=task, held_out=held_out.metrics)
 
 
 def _training(trained: Trained) -> Training:
@@ -262,6 +269,7 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
         "pair": cell.pair.pair,
         "label": cell.label,
         "seed": cell.seed,
+        "trial": cell.trial,
         "teacher_seed": cell.teacher_seed,
         "teachers": job.teachers,
         "headline": TASKS.get(cell.pair.task).headline,

@@ -31,12 +31,12 @@ def canonical_hash(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def record_path(kind: str, task: str, pair: str, label: str, seed: int) -> Path:
+def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
     """Where a record lies in a results folder."""
     folder = label
     if kind == "reference":
         folder = "reference-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
-    return Path("records", task, pair, folder, f"seed-{seed}.json")
+    return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
 
 
 class Part(BaseModel):
@@ -101,6 +101,7 @@ class Record(Part):
     pair: str
     label: str = Field(description="the method, 'teacher', or the name of the reference")
     seed: int
+    trial: int | None = Field(None, ge=0, description="of tuning: metrics and items are of the held-out split")
     teacher_seed: int
     teachers: Literal["shared", "per-seed"]
     headline: str
@@ -140,6 +141,8 @@ class Record(Part):
             yield f"label: {self.label!r}, in a record of a teacher"
         if self.kind == "reference" and self.seed != 0:
             yield f"seed: {self.seed}, in a record of a reference, which needs none (allowed: 0)"
+        if self.kind != "student" and self.trial is not None:
+            yield f"trial: {self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
             yield "config_hash: is not the hash of config"
         for name, values in self.items.items():
@@ -152,12 +155,18 @@ class Record(Part):
 
     @property
     def path(self) -> Path:
-        return record_path(self.kind, self.task, self.pair, self.label, self.seed)
+        return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
+
+    @property
+    def split(self) -> Literal["test", "held_out"]:
+        """What its metrics and items were measured on. A trial has not seen the test split."""
+        return "test" if self.trial is None else "held_out"
 
     @property
     def name(self) -> str:
         """'gan/dense_128_16/mimic/seed 0', as that of its cell."""
-        return f"{self.task}/{self.pair}/{self.label}/seed {self.seed}"
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.task}/{self.pair}/{self.label}/{trial}seed {self.seed}"
 
     def reproducible(self) -> dict[str, Any]:
         """What an equal configuration must give again on the same machine: all but timings and circumstances."""

@@ -13,7 +13,7 @@ import torch
 
 from bench.cells import Cell, Pair
 from bench.errors import UserError, one_line
-from bench.estimate import seconds_of, wall_seconds
+from bench.estimate import longest_first, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
@@ -65,10 +65,13 @@ class Plan:
         return [*self.missing, *self.failed]
 
 
-def plan(suite: Suite, out: Path) -> Plan:
-    """What is there and what is not. A cell is finished when its record is complete and its hash is the same."""
+def plan(suite: Suite, out: Path, wanted: Sequence[Cell] | None = None) -> Plan:
+    """What is there and what is not. A cell is finished when its record is complete and its hash is the same.
+
+    wanted: these cells in place of the suite's own.
+    """
     result, store = Plan(suite, out), Store(out)
-    for cell in cells(suite):
+    for cell in cells(suite) if wanted is None else wanted:
         try:
             record = store.find(cell.path)
             if record is not None and record.config_hash == cell.hash:
@@ -106,12 +109,13 @@ def run(
     workers: int | None = None,
     overwrite: bool = False,
     listener: Listener | None = None,
+    wanted: Sequence[Cell] | None = None,
 ) -> Plan:
     """Run what is missing. Returns the plan as it stands afterwards; failed cells are in it, with their records."""
     listener, workers, cache = listener or Listener(), workers or default_workers(suite), cache or out / "cache"
     if workers < 1:
         raise UserError(f"--workers: {workers} is out of range (allowed: 1 and more)")
-    todo = plan(suite, out)
+    todo = plan(suite, out, wanted)
     if todo.other and not overwrite:
         others = f"{len(todo.other)} of {len(todo.cells)} records are of another configuration"
         raise UserError(f"{todo.other[0][1]} ({others}; choose another folder with --out, or --overwrite)")
@@ -121,7 +125,7 @@ def run(
     prepare(suite, out, cache)
     with _one_line(out):
         _run_jobs(todo, out, cache, workers, listener)
-    return plan(suite, out)
+    return plan(suite, out, wanted)
 
 
 def prepare(suite: Suite, out: Path, cache: Path | None = None) -> None:
@@ -184,7 +188,7 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
     if todo.unreadable:
         listener.unreadable(todo.unreadable)
     listener.planned(list(jobs.values()))
-    events = local.run(list(jobs.values()), execute, workers)
+    events = local.run(longest_first(list(jobs.values())), execute, workers)
     try:
         for event in events:
             job = jobs[event.id]
@@ -260,7 +264,7 @@ def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], La
             found[cell.pair, cell.kind] = record.latency
     settle_process()
     for cell in todo.to_do:
-        if cell.kind != "reference" and (cell.pair, cell.kind) not in found:
+        if cell.kind != "reference" and cell.trial is None and (cell.pair, cell.kind) not in found:
             found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind, cache), device=cell.pair.device)
     return found
 

@@ -1,4 +1,4 @@
-"""Rebuild what is published from the records: the tables beside them and the README's blocks.
+"""Rebuild what is published from the records: the tables beside them, the README's blocks, and that of docs/methods.md.
 
     python results/publish.py [--check]
 
@@ -25,6 +25,9 @@ from tasks.data.atomic import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ROOT / "results" / "quick"
 README = ROOT / "README.md"
+METHODS = ROOT / "docs" / "methods.md"
+TRIALS = QUICK / "trials.md"
+"""What `make tune` found."""
 WIDTH = 80
 
 
@@ -35,7 +38,11 @@ def current() -> dict[Path, str]:
     readme = README.read_text(encoding="utf-8")
     for name, text in _blocks(summaries, origin).items():
         readme = replace_block(readme, name, text)
+    methods = METHODS.read_text(encoding="utf-8")
+    if TRIALS.exists():
+        methods = replace_block(methods, "trials", TRIALS.read_text(encoding="utf-8").rstrip())
     return {
+        METHODS: methods,
         QUICK / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
         QUICK / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
         QUICK / "tables.csv": tables.as_csv(summaries),
@@ -73,10 +80,10 @@ def _origin(records: Sequence[Record]) -> str:
 
 def replace_block(text: str, name: str, content: str) -> str:
     """The text with what stands between ``<!-- NAME -->`` and ``<!-- /NAME -->`` replaced."""
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise ValueError(f"{README}: needs one block <!-- {name} --> … <!-- /{name} -->")
-    return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", text)
+        raise ValueError(f"needs one block <!-- {name} --> … <!-- /{name} -->")
+    return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
 def stale() -> list[Path]:

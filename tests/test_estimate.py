@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import TASK_NAMES
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.estimate import FlopCounter
+from bench.estimate import FlopCounter, longest_first
+from bench.jobs import Job
+from bench.suite import load, pairs
 from bench.training import initial
 from tasks.base import Role, Task
 
@@ -28,3 +31,16 @@ def test_the_light_counter_agrees_with_torchs(task_of: Callable[[str], Task], na
             for part in task.parts(model):
                 task.loss(model, inputs, outputs, part)
     assert ours.flops == pytest.approx(theirs.get_total_flops(), rel=0.02)
+
+
+def test_what_the_most_work_waits_for_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    seconds = {"teacher a": 9.0, "group a": 1.0, "teacher b": 2.0, "group b": 20.0, "references": 3.0}
+    monkeypatch.setattr("bench.estimate.seconds_of", lambda job: seconds[job.id])
+
+    def job(id_: str, *needs: str) -> Job:
+        return Job(id_, "group", pair, (), "shared", Path(), Path(), needs)
+
+    jobs = [job("teacher a"), job("group a", "teacher a"), job("teacher b"), job("group b", "teacher b")]
+    found = [job.id for job in longest_first([*jobs, job("references")])]
+    assert found == ["teacher b", "group b", "teacher a", "references", "group a"]

@@ -49,7 +49,7 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
     """On a copy: the check of these tests can fail."""
     import shutil
 
-    for name in ("README.md", "bench", "tasks", "methods"):
+    for name in ("README.md", "docs", "bench", "tasks", "methods"):
         source = ROOT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
     shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))

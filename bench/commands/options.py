@@ -54,13 +54,13 @@ def names(texts: list[str] | None) -> list[str]:
     return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
 
 
-def numbers(texts: list[str] | None) -> list[int]:
+def numbers(texts: list[str] | None, option: str = "--seeds") -> list[int]:
     """Likewise of seeds, also as ranges: ['0-2', '7'] is 0, 1, 2, 7. Raises UserError."""
     found: list[int] = []
     for text in names(texts):
         first, dash, last = text.partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            raise UserError(f"--seeds: {text!r} is no seed (allowed: whole numbers and ranges, as in 0,1,2 or 0-4)")
+            raise UserError(f"{option}: {text!r} is no seed (allowed: whole numbers and ranges, as in 0,1,2 or 0-4)")
         found += range(int(first), int(last or first) + 1)
     return found
 

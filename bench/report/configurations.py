@@ -57,6 +57,8 @@ def groups(records: Sequence[Record]) -> list[Group]:
     configs: dict[tuple[Kind, str, str], dict[str, Any]] = {}
     for record in sorted(records, key=lambda r: r.seed):
         config = {key: value for key, value in record.config.items() if key != "seed"}
+        if record.trial is not None:  # measured on another split than what was not tuned with
+            config["split"] = record.split
         if record.kind == "student" and len(learners[str(config.get("teacher"))]) == 1:
             config["teacher"] = PER_SEED  # which one follows from the seed and the other fields
         key = record.kind, record.label, canonical_hash(config)

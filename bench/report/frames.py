@@ -31,7 +31,10 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
             "status": record.status,
             "reason": record.failure.reason if record.failure else None,
         }
-        row |= {name: metric.value for name, metric in record.metrics.items()}
+        if record.trial is not None:
+            row["trial"] = record.trial
+        if record.split == "test":
+            row |= {name: metric.value for name, metric in record.metrics.items()}
         row |= {f"held_out.{name}": value for name, value in record.held_out.items()}
         config = flat(record.config)
         row |= {name: config[name] for name in config if name.startswith("hyperparameters.") or name in differ}

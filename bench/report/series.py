@@ -65,13 +65,14 @@ class Series:
 
 
 def series_of(records: Mapping[int, Record], metric: str, split: Split = "test") -> Series | None:
-    """The series of a metric from {seed: record}; None where no record has it. Items are known of the test split."""
-    if split == "held_out":
-        held_out = {seed: r.held_out[metric] for seed, r in sorted(records.items()) if metric in r.held_out}
-        return Series(tuple(held_out), tuple(held_out.values())) if held_out else None
-    found = {seed: r for seed, r in sorted(records.items()) if metric in r.metrics}
+    """The series of a metric from {seed: record}; None where no record has it on this split.
+
+    Items are known of the split that a record's metrics are of: test, or that of trials, held-out.
+    """
+    found = {seed: r for seed, r in sorted(records.items()) if metric in r.metrics and r.split == split}
     if not found:
-        return None
+        held_out = {seed: r.held_out[metric] for seed, r in sorted(records.items()) if metric in r.held_out}
+        return Series(tuple(held_out), tuple(held_out.values())) if held_out and split == "held_out" else None
     seeds, values = tuple(found), tuple(r.metrics[metric].value for r in found.values())
     names = {r.item_names for r in found.values()}
     if len(names) > 1 or any(metric not in r.items for r in found.values()):

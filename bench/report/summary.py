@@ -119,6 +119,8 @@ def _task(name: str, records: Sequence[Record], expected: Sequence[Expected], sp
         rows += _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
         notes += of_pair(pair, members, split)
         remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
+    if split == "test" and any(record.split != "test" for record in records):
+        notes.append("trials are measured on the held-out split alone: --split held_out")
     items = {metric: {row.metrics[metric].items for row in rows if metric in row.metrics} for metric in ordered}
     notes = [*coverage(items), *notes, *remarks, *(m.note for m in metrics.values() if m.note), *origins(records)]
     return Summary(name, headline, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))

@@ -1,0 +1,93 @@
+"""``distillbench tune``: choose hyperparameters, with the same budget for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.options import Device, Methods, Settings, SuiteName, Tasks, Workers, console, names, numbers
+from bench.errors import UserError
+from bench.paths import regular_file, results_folder
+
+if TYPE_CHECKING:
+    from bench.cells import Cell
+    from bench.runner import Plan
+
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+
+
+def tune(
+    suite: SuiteName,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    trials: Annotated[int, typer.Option(help="Of each method on each pair; its default is the first.")] = 8,
+    seeds: Annotated[
+        str, typer.Option(metavar="SEEDS", help="All trials run with these; the best is picked.")
+    ] = "100,101",
+    confirm: Annotated[
+        str, typer.Option(metavar="SEEDS", help="The best and the default run with these: is it better?")
+    ] = "102-106",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", parser=results_folder, metavar="PATH", help="Folder of trials; default: runs/SUITE.tune."
+        ),
+    ] = None,
+    set_: Settings = None,
+    device: Device = None,
+    workers: Workers = None,
+    cache: Annotated[Path | None, typer.Option(help="Where trained teachers are kept; default: as of run.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trials of another configuration.")] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print what was found.")] = Format.terminal,
+    output: Annotated[
+        Path | None, typer.Option(help="Where to write the chosen values; default: SUITE.tuned.toml among the trials.")
+    ] = None,
+) -> None:
+    """Choose hyperparameters on the held-out split, with as many trials for every method.
+
+    A suite includes the file of chosen values by its key "tuned".
+    """
+    screen = console()
+    with screen.status(f"{suite}: reading"):
+        from bench import runner
+        from bench.report.progress import Live, headline
+        from bench.report.trials import markdown, origin, terminal
+        from bench.suite import load
+        from bench.tune import Budget, as_toml, decisions
+        from tasks.data.atomic import write_atomically
+
+        budget = Budget(trials, tuple(numbers([seeds])), tuple(numbers([confirm], "--confirm")))
+        loaded = load(suite, set_ or (), names(tasks), names(methods), device=device, tuned=False)
+        folder = out if out is not None else Path("runs", f"{loaded.name}.tune")
+        kept = cache if cache is not None else Path("runs", loaded.name, "cache")
+        target = regular_file(output or folder / f"{loaded.name}.tuned.toml", "--output")
+
+    def run(cells: Sequence[Cell]) -> Plan:
+        before = runner.plan(loaded, folder, cells)
+        if before.to_do:
+            runner.prepare(loaded, folder, kept)
+        screen.print(headline(before, workers, kept, overwrite), markup=False, soft_wrap=True)
+        with Live(screen) as live:
+            return runner.run(loaded, folder, kept, workers, overwrite, live, cells)
+
+    found = decisions(loaded, folder, budget, run)
+    table = markdown(found, budget)
+    try:
+        write_atomically(target, as_toml(found, origin(loaded.name, budget)).encode())
+        write_atomically(folder / "trials.md", table.encode())
+    except OSError as error:
+        raise UserError(f"{error.filename or target}: cannot be written ({error.strerror})") from error
+    if format_ is Format.markdown:
+        screen.print(table, markup=False, soft_wrap=True)
+    else:
+        screen.print(terminal(found, budget))
+    screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split held_out", soft_wrap=True)
+    if any(decision.best is None for decision in found):
+        raise typer.Exit(1)
