@@ -32,10 +32,11 @@ from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
+from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
-PICTURES = 4
+PICTURES, PICTURE_SIDE = 4, 192
 STYLE_SIDE = 512
 """The style is taken from the middle of its picture, up to this side in pixels."""
 CONTRAST = 8
@@ -231,13 +232,19 @@ class StyleTransfer(Task):
         return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.spread(PICTURES)]
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+        cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
-        photographs = torch.stack([centre_crop(image, side) for image in cut])
+        photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
         style = to_float(centre_crop(self.style_picture, side))[None]
-        rows = {"style": style, "photograph": photographs}
-        return rows | {name: model(photographs.to(self.device)).cpu() for name, model in models.items()}
+        rows, captions = {"style": style, "photograph": photographs}, {}
+        for name, model in models.items():
+            inputs = [self._inputs(photograph[None].to(self.device)) for photograph in photographs]
+            outputs = [self.forward(model, each) for each in inputs]
+            rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
+            losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
+            captions[name] = [f"{loss:.2f}" for loss in losses]
+        return Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")
 
 
 def gram(features: Tensor) -> Tensor:

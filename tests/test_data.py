@@ -112,7 +112,7 @@ def test_pictures_to_look_at_are_of_all_classes() -> None:
     shown = digits().test.spread(20)
     assert torch.bincount(shown.labels).tolist() == [2] * 10
     train = photographs().train
-    assert all(shown is train.images[i] for shown, i in zip(train.spread(4), (0, 2, 4, 6), strict=True))
+    assert all(shown is train.images[i] for shown, i in zip(train.spread(4).images, (0, 2, 4, 6), strict=True))
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
