@@ -21,7 +21,7 @@ from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.distributions import distances
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.classifiers import FeatureClassifier
-from tasks.networks.stylisation import VGG16
+from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,42 @@ def test_macs_are_those_of_a_convolution() -> None:
     found = size(layer, torch.zeros(1, 3, 8, 8))
     assert found.macs == 8 * 8 * 5 * 3 * 9
     assert found.parameters == 5 * 3 * 9 + 5
+
+
+def test_the_random_pyramid_sees_edges_and_colours_in_units_of_the_style(task_of: Callable[[str], Task]) -> None:
+    picture = to_float(task_of("style_transfer").style_picture)  # type: ignore[attr-defined]
+    torch.manual_seed(5)
+    network = RandomPyramid(picture)
+    torch.manual_seed(6)
+    again = RandomPyramid(picture)
+    assert torch.equal(network.filters, again.filters), "drawn from its own seed"
+    features = network(picture[None])
+    assert [maps.shape[1] for maps in features.values()] == [54] * 5
+    for maps in features.values():
+        size = maps.square().mean(dim=(0, 2, 3)).sqrt()
+        assert size.max() < 1.001
+        assert (size > 0.999).float().mean() > 0.8, "the others are nearly silent"
+    flat = network(torch.full((1, 3, 96, 96), 0.8))
+    assert all(maps[:, :48].max() < 1e-3 for maps in flat.values()), "no edges, at no border"
+    assert all(maps[:, 48:].max() > 0.1 for maps in flat.values())
+    assert {name: tuple(maps.shape[2:]) for name, maps in flat.items()} == {
+        "level1": (48, 48), "level2": (48, 48), "level3": (24, 24), "level4": (12, 12), "level5": (6, 6)
+    }  # fmt: skip
+
+
+def test_every_weight_of_a_styliser_does_something() -> None:
+    # In double precision: what a normalisation takes away again has a gradient of nothing but rounding.
+    torch.manual_seed(0)
+    model = Johnson(width=4, blocks=2).build().double()
+    (model(torch.rand(2, 3, 32, 32).double()) * torch.rand(2, 3, 32, 32)).sum().backward()
+    assert all(weight.grad is not None and weight.grad.norm() > 1e-6 for weight in model.parameters())
+
+
+def test_an_unchanged_photograph_has_all_the_content_and_none_of_the_style(task_of: Callable[[str], Task]) -> None:
+    metrics = task_of("style_transfer").reference("unchanged photograph").metrics
+    assert metrics["content"] == 0
+    assert metrics["gram_style"] > 5
+    assert metrics["objective"] > metrics["gram_style"]
 
 
 @pytest.fixture(scope="module")

@@ -114,7 +114,7 @@ def arrange(pictures: Pictures, title: str) -> Figure:
             axes.set_axis_off()
             grey = image.shape[0] == 1
             shown = image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1)
-            axes.imshow(shown, cmap="gray", vmin=0, vmax=1, aspect="auto")
+            axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
         for column, caption in enumerate(pictures.captions.get(name, ())):
             x = left + column * (wide + GAP) + wide / 2
             write(x, down + high + GAP / 2, _fitted(caption, wide, SMALL), SMALL, ha="center", va="top")
