@@ -37,6 +37,8 @@ from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 192
+LEAST_SIDE = 32
+"""Of any image, pixels: the loss network sees structure on at least three levels."""
 STYLE_SIDE = 512
 """The style is taken from the middle of its picture, up to this side in pixels."""
 CONTRAST = 8
@@ -58,8 +60,10 @@ class StyleSettings(TaskSettings):
 
     steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(2, ge=1, description="patches a step")
-    patch: int = Field(96, ge=16, multiple_of=4, description="side of a patch in training, pixels")
-    test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
+    patch: int = Field(96, ge=LEAST_SIDE, multiple_of=4, description="side of a patch in training, pixels")
+    test_side: int = Field(
+        256, ge=LEAST_SIDE, multiple_of=4, description="test photographs are cut to this side at most"
+    )
     style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
     loss_network: Path | None = Field(
         None, description="weights of torchvision's VGG-16 (.pth); default: random filters on a pyramid"
@@ -108,6 +112,9 @@ class StyleTransfer(Task):
     def style_picture(self) -> Tensor:
         """(3, h, w) uint8, sides at most 512."""
         picture = files.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
+        height, width = picture.shape[1:]
+        if min(height, width) < LEAST_SIDE:
+            raise files.DataError(f"style: {self.settings.style} is {width}×{height}, but needs sides of {LEAST_SIDE}")
         return centre_crop(picture, STYLE_SIDE, 8)
 
     def judge_recipe(self) -> Judge | None:
@@ -188,6 +195,7 @@ class StyleTransfer(Task):
         style = [
             (gram(features[layer]) - wanted).square().sum(dim=(1, 2)).mean() / wanted.square().sum()
             for layer, wanted in self._style_grams.items()
+            if layer in features  # a small image has fewer levels
         ]
         variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean() + EPSILON).sqrt()
         return {"content": torch.stack(content).sum(), "gram_style": torch.stack(style).sum(), "variation": variation}

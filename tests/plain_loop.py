@@ -427,15 +427,17 @@ class StyleCell(Cell):
         }
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """48 edge filters and 6 colour mixtures at each of 5 sizes, finest first, in units of the style's."""
+        """48 edge filters and 6 colour mixtures at up to 5 sizes, finest first, in units of the style's."""
         found, picture = [], images * 2 - 1
         bell = torch.tensor([1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16])
-        for level, unit in enumerate(self.units):
-            wide = F.pad(picture, (2, 2, 2, 2), mode="replicate")
-            maps = torch.cat([F.conv2d(wide, self.edges), F.conv2d(picture, self.colours)], dim=1).clamp_min(0) / unit
-            found.append(maps[..., ::2, ::2] if level == 0 else maps)
-            rows = F.conv2d(wide.flatten(0, 1)[:, None], bell.view(1, 1, 5, 1))
-            smooth = F.conv2d(rows, bell.view(1, 1, 1, 5)).view_as(picture)
+        for unit in self.units:
+            if min(picture.shape[2:]) < 5:
+                break
+            maps = torch.cat([F.conv2d(picture, self.edges), F.conv2d(picture[..., 2:-2, 2:-2], self.colours)], dim=1)
+            maps = maps.clamp_min(0) / unit
+            found.append(maps if found else maps[..., ::2, ::2])
+            wide = F.pad(picture, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
+            smooth = F.conv2d(F.conv2d(wide, bell.view(1, 1, 5, 1)), bell.view(1, 1, 1, 5)).view_as(picture)
             picture = smooth[..., ::2, ::2]
         return found
 
@@ -452,7 +454,7 @@ class StyleCell(Cell):
         content, style = torch.zeros(()), torch.zeros(())
         for level, energy in self.energy.items():
             content = content + F.mse_loss(maps[level - 1], wanted[level - 1]) / energy
-        for values, target in zip(maps, self.style, strict=True):
+        for values, target in zip(maps, self.style, strict=False):
             style = style + (self.gram(values) - target).pow(2).sum() / len(image) / target.pow(2).sum()
         down = (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
         across = (image[..., 1:] - image[..., :-1]).pow(2).mean()

@@ -177,7 +177,7 @@ def test_the_random_pyramid_sees_edges_and_colours_in_units_of_the_style(task_of
     assert all(maps[:, :48].max() < 1e-3 for maps in flat.values()), "no edges, at no border"
     assert all(maps[:, 48:].max() > 0.1 for maps in flat.values())
     assert {name: tuple(maps.shape[2:]) for name, maps in flat.items()} == {
-        "level1": (48, 48), "level2": (48, 48), "level3": (24, 24), "level4": (12, 12), "level5": (6, 6)
+        "level1": (46, 46), "level2": (44, 44), "level3": (20, 20), "level4": (8, 8), "level5": (2, 2)
     }  # fmt: skip
 
 

@@ -90,8 +90,8 @@ class RandomPyramid(nn.Module):
     2016 scale VGG's to a mean of one): else colours would outweigh edges.
 
     picture: the style, (3, h, w) in [0, 1].
-    forward: (batch, 3, h, w) in [0, 1] -> level1 and level2 (batch, 54, h/2, w/2), level3 (·, ·, h/4, w/4),
-    level4 (·, ·, h/8, w/8), level5 (·, ·, h/16, w/16).
+    forward: (batch, 3, h, w) in [0, 1] -> level1 and level2 (batch, 54, about h/2, w/2), level3 (·, ·, h/4, w/4),
+    level4 (·, ·, h/8, w/8), level5 (·, ·, h/16, w/16), as far as a filter fits in: where the whole of it lies inside.
     """
 
     content_layers = ("level2", "level3")
@@ -116,9 +116,10 @@ class RandomPyramid(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         features, value = {}, 2 * images - 1
         for level, filters in enumerate(self.filters, 1):
-            padded = F.pad(value, (2, 2, 2, 2), mode="replicate")
-            features[f"level{level}"] = F.conv2d(padded, filters, stride=2 if level == 1 else 1).relu()
-            value = F.conv2d(padded, self.blur, stride=2, groups=3)
+            if min(value.shape[-2:]) < filters.shape[-1]:
+                break
+            features[f"level{level}"] = F.conv2d(value, filters, stride=2 if level == 1 else 1).relu()
+            value = F.conv2d(F.pad(value, (2, 2, 2, 2), mode="reflect"), self.blur, stride=2, groups=3)
         return features
 
 
