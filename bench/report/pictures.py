@@ -23,7 +23,7 @@ from tasks.base import Task, read_only
 from tasks.data.atomic import write_atomically
 from tasks.pictures import Pictures
 
-PICTURE_PIXELS = ((4, 192), (8, 96), (10**9, 56))
+PICTURE_PIXELS = ((4, 144), (8, 96), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
 GAP = 0.07
 TITLE, TEXT, SMALL = 12, 10, 9
