@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from tasks.pictures import Pictures
 from tasks.response import Events, Response
 
 Role = Literal["teacher", "student"]
@@ -222,8 +223,8 @@ class Task(ABC):
         """One of ``references``: a row that no student made. Metrics that it does not define are left out."""
 
     @abstractmethod
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        """Rows of a picture grid, {row name: (columns, channels, height, width) in [0, 1]}, from the test split."""
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+        """A picture grid from the test split, a row for each model among others."""
 
 
 def read_only(model: nn.Module) -> nn.Module:

@@ -30,6 +30,7 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.networks.classifiers import CNN, MLP
+from tasks.pictures import Pictures
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
@@ -138,17 +139,21 @@ class Classification(Task):
         return evaluation_of(data.names, {"accuracy": _percent(nearest == data.labels)})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
         """Of each class the test images that the first model is least sure of; an error has its colours inverted."""
-        data = self.splits.test
-        first = self._logits(next(iter(models.values())), data).log_softmax(1).cpu()
-        order = first[torch.arange(len(data)), data.labels].argsort(stable=True)
+        data, first = self.splits.test, next(iter(models))
+        log_p = self._logits(models[first], data).log_softmax(1).cpu()
+        order = log_p[torch.arange(len(data)), data.labels].argsort(stable=True)
         hardest = data.subset(data.in_turn(order)[:PICTURES])
         rows = {"input": to_float(hardest.images)}
         for name, model in models.items():
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
             rows[name] = torch.where(wrong[:, None, None, None], 1 - rows["input"], rows["input"])
-        return rows
+        heads = [data.classes[label] for label in hardest.labels.tolist()]
+        note = (
+            f"heads: the true class; inverted: a wrong answer; of each class the images that {first} is least sure of"
+        )
+        return Pictures(rows, heads, note=note)
 
     @cached_property
     def _judged(self) -> WeakKeyDictionary[nn.Module, dict[Split, Tensor]]:

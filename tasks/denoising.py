@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, ClassVar, cast
 
 import torch
@@ -30,10 +31,11 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import grey, psnr, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
+from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
-PICTURES = 4
+PICTURES, PICTURE_SIDE = 4, 96
 THRESHOLDS = 7
 
 
@@ -150,11 +152,17 @@ class Denoising(Task):
         return self._quality(nl_means, split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.spread(PICTURES)])
-        inputs = self._inputs(target, torch.Generator().manual_seed(0))
-        rows = {"original": target, "noisy": inputs["noisy"].cpu().clamp(0, 1)}
-        return rows | {name: model(inputs["noisy"]).cpu().clamp(0, 1) for name, model in models.items()}
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+        shown = self.splits.test.spread(PICTURES)
+        target = torch.stack([to_float(centre_crop(image, PICTURE_SIDE)) for image in shown.images])
+        noisy = self._inputs(target, torch.Generator().manual_seed(0))["noisy"]
+        rows = {"noisy": noisy.cpu()} | {name: model(noisy).cpu() for name, model in models.items()}
+        captions = {
+            name: [f"{psnr(*pair):.2f} dB" for pair in zip(images[:, None], target[:, None], strict=True)]
+            for name, images in rows.items()
+        }
+        heads = [PurePath(name).stem for name in shown.names]
+        return Pictures({"original": target, **rows}, heads, captions, "beneath: PSNR of the part that is shown")
 
     def _quality(self, model: Any, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)

@@ -25,6 +25,7 @@ from tasks.networks.generative import (
     PatchDiscriminator,
     hinge_discriminator_loss,
 )
+from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200
@@ -166,11 +167,12 @@ class GAN(Task):
         return self._distances(gaussian.to(self.device), split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         latent = torch.randn(PICTURES, self.settings.latent, generator=rng).to(self.device)
-        rows = {"real": to_float(self.splits.test.spread(PICTURES).images)}
-        return rows | {name: model(latent).cpu() for name, model in models.items()}
+        samples = {name: model(latent).cpu() for name, model in models.items()}
+        note = "samples: one latent code a column, the same for all models; the real images are others"
+        return Pictures({"real": to_float(self.splits.test.spread(PICTURES).images), **samples}, note=note)
 
     def _distances(self, fake: Tensor, split: Split) -> Evaluation:
         real = to_float(getattr(self.splits, split).images).to(self.device)

@@ -29,13 +29,18 @@ from tasks.data import files, folders
 from tasks.data.crops import centre_crop, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from tasks.data.pixels import to_float
-from tasks.judges.loss_network import PatchClassifierJudge, VGGJudge
+from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
-from tasks.networks.stylisation import VGG16, Johnson, LossNetwork
+from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
+from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
-PICTURES = 4
+PICTURES, PICTURE_SIDE = 4, 192
+LEAST_SIDE = 32
+"""Of any image, pixels: the loss network sees structure on at least three levels."""
+STYLE_SIDE = 512
+"""The style is taken from the middle of its picture, up to this side in pixels."""
 CONTRAST = 8
 """Grey levels that a patch must span: on a flat one instance normalisation amplifies rounding into huge gradients."""
 EPSILON = 1e-8
@@ -53,18 +58,22 @@ class StyleSettings(TaskSettings):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
-    steps: int = Field(150, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(2, ge=1, description="patches a step")
-    patch: int = Field(96, ge=16, multiple_of=4, description="side of a patch in training, pixels")
-    test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
+    patch: int = Field(96, ge=LEAST_SIDE, multiple_of=4, description="side of a patch in training, pixels")
+    test_side: int = Field(
+        256, ge=LEAST_SIDE, multiple_of=4, description="test photographs are cut to this side at most"
+    )
     style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
     loss_network: Path | None = Field(
-        None, description="weights of torchvision's VGG-16 (.pth); default: a small network that is trained here"
+        None, description="weights of torchvision's VGG-16 (.pth); default: random filters on a pyramid"
     )
-    content_weight: float = Field(4.0, ge=0, description="factor on the content term")
-    style_weight: float = Field(10.0, ge=0, description="factor on the style term")
+    content_weight: float = Field(2.0, ge=0, description="factor on the content term")
+    style_weight: float = Field(3.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
-    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=800, learning_rate=3e-3, augment=True)
+    teacher: StyleRecipe = StyleRecipe(
+        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=3e-3, augment=True
+    )
     student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
 
 
@@ -101,41 +110,49 @@ class StyleTransfer(Task):
 
     @cached_property
     def style_picture(self) -> Tensor:
-        """(3, h, w) uint8, sides at most 256."""
+        """(3, h, w) uint8, sides at most 512."""
         picture = files.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
-        return centre_crop(picture, 256, 4)
+        height, width = picture.shape[1:]
+        if min(height, width) < LEAST_SIDE:
+            raise files.DataError(f"style: {self.settings.style} is {width}×{height}, but needs sides of {LEAST_SIDE}")
+        return centre_crop(picture, STYLE_SIDE, 8)
 
-    def judge_recipe(self) -> Judge:
-        if self.settings.loss_network is not None:
-            return VGGJudge(self.settings.loss_network)
-        identity = self.data_identity(self.settings)
-        return PatchClassifierJudge(identity, lambda: (*self.splits.train.images, self.style_picture))
+    def judge_recipe(self) -> Judge | None:
+        return None if self.settings.loss_network is None else VGGJudge(self.settings.loss_network)
+
+    @cached_property
+    def _loss_network(self) -> RandomPyramid | VGG16:
+        if self.settings.loss_network is None:
+            return RandomPyramid(to_float(self.style_picture)).to(self.device)
+        assert self.judge is not None
+        return cast(VGG16, self.judge)
 
     @cached_property
     def _style_grams(self) -> dict[str, Tensor]:
         with torch.no_grad():
             return {k: gram(v) for k, v in self._features(to_float(self.style_picture)[None].to(self.device)).items()}
 
-    @property
-    def _content_layer(self) -> str:
-        assert self.judge is not None
-        return cast(LossNetwork | VGG16, self.judge).content_layer
-
     @cached_property
     @torch.no_grad()
-    def _content_energy(self) -> Tensor:
-        """Mean square of the training pictures' content features: the unit of the content term.
+    def _content_energy(self) -> dict[str, Tensor]:
+        """Mean square of the training pictures' content features, layer by layer: the unit of the content term.
 
         One number for all: relative to its own energy a patch of night sky would outweigh everything.
         """
         crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.train.images]
-        maps = [self._features(crop.to(self.device))[self._content_layer] for crop in crops]
-        return torch.stack([map_.square().mean() for map_ in maps]).mean()
+        energies = [
+            {layer: maps.square().mean() for layer, maps in self._content(crop.to(self.device)).items()}
+            for crop in crops
+        ]
+        return {layer: torch.stack([e[layer] for e in energies]).mean() for layer in energies[0]}
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
-        assert self.judge is not None
-        features: dict[str, Tensor] = self.judge(images)
+        features: dict[str, Tensor] = self._loss_network(images)
         return features
+
+    def _content(self, images: Tensor) -> dict[str, Tensor]:
+        features = self._features(images)
+        return {layer: features[layer] for layer in self._loss_network.content_layers}
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
@@ -146,7 +163,7 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def _inputs(self, photographs: Tensor) -> Inputs:
-        return {"photographs": photographs, "content": self._features(photographs)[self._content_layer]}
+        return {"photographs": photographs, **self._content(photographs)}
 
     def network(self, role: Role) -> nn.Module:
         recipe: StyleRecipe = getattr(self.settings, role)
@@ -171,18 +188,17 @@ class StyleTransfer(Task):
 
     def _terms(self, inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
         """Unit-free: content errors relative to the training pictures' energy, Gram errors to the style's."""
-        features, content = outputs["features"], inputs["content"]
-        style = [
-            (gram(features[layer]) - wanted).square().sum(dim=(1, 2)) / wanted.square().sum()
-            for layer, wanted in self._style_grams.items()
+        features, image = outputs["features"], outputs["stylised"]
+        content = [
+            (features[layer] - inputs[layer]).square().mean() / energy for layer, energy in self._content_energy.items()
         ]
-        image = outputs["stylised"]
+        style = [
+            (gram(features[layer]) - wanted).square().sum(dim=(1, 2)).mean() / wanted.square().sum()
+            for layer, wanted in self._style_grams.items()
+            if layer in features  # a small image has fewer levels
+        ]
         variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean() + EPSILON).sqrt()
-        return {
-            "content": (features[self._content_layer] - content).square().mean() / self._content_energy,
-            "gram_style": torch.stack(style).sum(0).mean(),
-            "variation": variation,
-        }
+        return {"content": torch.stack(content).sum(), "gram_style": torch.stack(style).sum(), "variation": variation}
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         return {layer: Feature(values) for layer, values in outputs["features"].items()}
@@ -224,13 +240,19 @@ class StyleTransfer(Task):
         return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        cut = [to_float(centre_crop(image, 192)) for image in self.splits.test.spread(PICTURES)]
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+        cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
-        photographs = torch.stack([centre_crop(image, side) for image in cut])
+        photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
         style = to_float(centre_crop(self.style_picture, side))[None]
-        rows = {"style": style, "photograph": photographs}
-        return rows | {name: model(photographs.to(self.device)).cpu() for name, model in models.items()}
+        rows, captions = {"style": style, "photograph": photographs}, {}
+        for name, model in models.items():
+            inputs = [self._inputs(photograph[None].to(self.device)) for photograph in photographs]
+            outputs = [self.forward(model, each) for each in inputs]
+            rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
+            losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
+            captions[name] = [f"{loss:.2f}" for loss in losses]
+        return Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")
 
 
 def gram(features: Tensor) -> Tensor:

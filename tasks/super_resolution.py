@@ -29,10 +29,13 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
+from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
-PICTURES = 4
+PICTURES, PICTURE_SIDE = 4, 96
+AMPLIFIED = 5
+"""How many times too bright an error is shown."""
 THRESHOLDS = 7
 
 
@@ -143,11 +146,20 @@ class SuperResolution(Task):
         return self._quality(lambda low: upscale(low, self.settings.scale), split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-        target = torch.stack([to_float(centre_crop(image, 96)) for image in self.splits.test.spread(PICTURES)])
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+        shown = self.splits.test.spread(PICTURES).images
+        target = torch.stack([to_float(centre_crop(image, PICTURE_SIDE, self.settings.scale)) for image in shown])
         inputs = self._inputs(target)
-        rows = {"original": target, "bicubic": inputs["bicubic"]}
-        return rows | {name: model(inputs["low"].to(self.device)).cpu().clamp(0, 1) for name, model in models.items()}
+        rows = {"original": target}
+        captions = {}
+        restored = {"bicubic": inputs["bicubic"]}
+        restored |= {name: model(inputs["low"].to(self.device)).cpu() for name, model in models.items()}
+        for name, images in restored.items():
+            error = AMPLIFIED * (images.clamp(0, 1) - target).abs()
+            rows[name] = torch.cat([images.clamp(0, 1), error.clamp(0, 1)])
+            captions[name] = [f"{psnr(*pair):.2f} dB" for pair in zip(images[:, None], target[:, None], strict=True)]
+        heads = ["picture"] * len(target) + [f"error: |picture − original| × {AMPLIFIED}"] * len(target)
+        return Pictures(rows, heads, captions, "beneath: PSNR of the part that is shown")
 
     def _quality(self, model: Any, split: Split) -> Evaluation:
         """Picture by picture, the border shaved by the scale."""

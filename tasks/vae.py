@@ -33,6 +33,7 @@ from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.networks.generative import VAE as VAENetwork
 from tasks.networks.generative import VariationalAutoencoder
+from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200
@@ -176,7 +177,7 @@ class VAE(Task):
         return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
         """Reconstructions of the real images, then as many samples of the prior (pixel probabilities)."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         images = binarise(self.splits.test.spread(PICTURES // 2).images)
@@ -186,7 +187,10 @@ class VAE(Task):
             autoencoder = cast(VariationalAutoencoder, model)
             sampled = torch.sigmoid(autoencoder.decode(latent))
             rows[name] = torch.cat([autoencoder(images.to(self.device)), sampled]).cpu()
-        return rows
+        heads = ["reconstructions"] * len(images) + ["samples of the prior"] * len(latent)
+        return Pictures(
+            rows, heads, note="grey: the probability of a white pixel; a column's samples share a latent code"
+        )
 
 
 def _decode(model: VariationalAutoencoder, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Outputs:

@@ -40,7 +40,7 @@ def untrained_judge(task: Task) -> nn.Module | None:
 def task_of() -> Callable[[str], Task]:
     """A task of the smoke suite by name, made once."""
     suite = load(
-        "smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=16"]
+        "smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=32"]
     )
     made: dict[str, Task] = {}
 

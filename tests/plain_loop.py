@@ -1,6 +1,6 @@
 """The training of every cell written out a second time, in plain PyTorch, from the formulas in docs/methods.md.
 
-Nothing here comes from the harness or from a method, and of a task only its data, networks, judge and settings: what
+Nothing here comes from the harness or from a method, and of a task only its data, networks and settings: what
 two independent programs agree on is hardly wrong in the same way twice. The optimiser is the unfused one, and the
 gradients come from ``backward`` on contiguous images.
 """
@@ -408,15 +408,41 @@ class SuperResolutionCell(OrdinalCell):
 
 
 class StyleCell(Cell):
-    """Content, Gram style and total variation through the judge; its features, layer by layer."""
+    """Content, Gram style and total variation through random filters on a pyramid, whose maps are what is compared."""
+
+    content = (2, 3)
 
     def __init__(self, task: Any) -> None:
         super().__init__(task)
+        picture = task.style_picture[None].float() / 255
+        rng = torch.Generator().manual_seed(0)
+        edges = torch.randn(48, 3, 5, 5, generator=rng)
+        self.edges = F.normalize((edges - edges.flatten(1).mean(1)[:, None, None, None]).flatten(1)).view_as(edges)
+        self.colours = F.normalize(torch.randn(6, 3, generator=rng))[:, :, None, None]
+        self.units: list[Tensor] = [torch.ones(())] * 5
         with torch.no_grad():
-            self.style = {k: self.gram(v) for k, v in task.judge(task.style_picture[None].float() / 255).items()}
-            crops = [grid_crops(image, self.settings.patch, 16) for image in task.splits.train.images]
-            energies = [task.judge(crop)[task.judge.content_layer].pow(2).mean() for crop in crops]
-        self.energy = sum(energies) / len(energies)
+            sizes = [maps.pow(2).mean((0, 2, 3), keepdim=True).sqrt() for maps in self.features(picture)]
+            self.units = [torch.maximum(size, size.pow(2).mean().sqrt() / 10) for size in sizes]
+            self.style = [self.gram(maps) for maps in self.features(picture)]
+            crops = [self.features(grid_crops(image, self.settings.patch, 16)) for image in task.splits.train.images]
+        self.energy = {
+            level: sum(float(maps[level - 1].pow(2).mean()) for maps in crops) / len(crops) for level in self.content
+        }
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """48 edge filters and 6 colour mixtures at up to 5 sizes, finest first, in units of the style's."""
+        found, picture = [], images * 2 - 1
+        bell = torch.tensor([1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16])
+        for unit in self.units:
+            if min(picture.shape[2:]) < 5:
+                break
+            maps = torch.cat([F.conv2d(picture, self.edges), F.conv2d(picture[..., 2:-2, 2:-2], self.colours)], dim=1)
+            maps = maps.clamp_min(0) / unit
+            found.append(maps if found else maps[..., ::2, ::2])
+            wide = F.pad(picture, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
+            smooth = F.conv2d(F.conv2d(wide, bell.view(1, 1, 5, 1)), bell.view(1, 1, 1, 5)).view_as(picture)
+            picture = smooth[..., ::2, ::2]
+        return found
 
     @staticmethod
     def gram(maps: Tensor) -> Tensor:
@@ -424,16 +450,15 @@ class StyleCell(Cell):
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         image = model(inputs["photographs"])
-        return {"image": image, "features": self.task.judge(image)}
+        return {"image": image, "features": self.features(image)}
 
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        layer, image = self.task.judge.content_layer, outputs["image"]
-        wanted = self.task.judge(inputs["photographs"])[layer]
-        content = F.mse_loss(outputs["features"][layer], wanted) / self.energy
-        style = torch.zeros(())
-        for name, target in self.style.items():
-            error = (self.gram(outputs["features"][name]) - target).pow(2).sum() / len(image)
-            style = style + error / target.pow(2).sum()
+        image, maps, wanted = outputs["image"], outputs["features"], self.features(inputs["photographs"])
+        content, style = torch.zeros(()), torch.zeros(())
+        for level, energy in self.energy.items():
+            content = content + F.mse_loss(maps[level - 1], wanted[level - 1]) / energy
+        for values, target in zip(maps, self.style, strict=False):
+            style = style + (self.gram(values) - target).pow(2).sum() / len(image) / target.pow(2).sum()
         down = (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
         across = (image[..., 1:] - image[..., :-1]).pow(2).mean()
         s = self.settings
@@ -442,7 +467,7 @@ class StyleCell(Cell):
         return loss
 
     def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
-        return {name: Said("feature", maps) for name, maps in outputs["features"].items()}
+        return {f"level{i}": Said("feature", maps) for i, maps in enumerate(outputs["features"], 1)}
 
     def evidence(self, said: Said) -> Tensor:
         return said.values.flatten(2).mean(2)
@@ -450,9 +475,9 @@ class StyleCell(Cell):
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         indices = (list(range(len(self.task.splits.held_out))) * 16)[:256]
         photographs = self.task.shared_inputs(indices, rng, split="held_out")["photographs"].contiguous()
-        features = self.task.judge(torch.cat([teacher(photographs), photographs]))
+        features = self.features(torch.cat([teacher(photographs), photographs]))
         outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
-        return {name: Truth(Said("feature", maps), outcomes) for name, maps in features.items()}
+        return {f"level{i}": Truth(Said("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
 
 
 CELLS: Mapping[str, type[Cell]] = {

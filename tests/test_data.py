@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.suite import load, pairs
 from tasks.base import Folders
 from tasks.classification import few_labels
 from tasks.data.crops import centre_crop, crop_batch
@@ -112,7 +113,7 @@ def test_pictures_to_look_at_are_of_all_classes() -> None:
     shown = digits().test.spread(20)
     assert torch.bincount(shown.labels).tolist() == [2] * 10
     train = photographs().train
-    assert all(shown is train.images[i] for shown, i in zip(train.spread(4), (0, 2, 4, 6), strict=True))
+    assert all(shown is train.images[i] for shown, i in zip(train.spread(4).images, (0, 2, 4, 6), strict=True))
 
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
@@ -201,3 +202,11 @@ def test_shifts_move_by_at_most_an_eighth_and_fill_with_zeros() -> None:
     where = shifted.flatten(1).argmax(1)
     assert set((where // 8).tolist()) == set((where % 8).tolist()) == {3, 4, 5}
     assert shifted.sum() == 200
+
+
+def test_a_style_that_is_too_small_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "small.png"
+    Image.new("RGB", (40, 20)).save(path)
+    pair = pairs(load("smoke", [f'tasks.style_transfer.style="{path}"'], ["style_transfer"]))[0]
+    with pytest.raises(DataError, match=f"style: {path} is 40×20, but needs sides of 32"):
+        _ = pair.build().style_picture  # type: ignore[attr-defined]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from bench.cells import Cell, Pair
 from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
@@ -16,10 +21,17 @@ from bench.training import initial
 from bench.weights import load_weights
 from tasks.base import Task, read_only
 from tasks.data.atomic import write_atomically
+from tasks.pictures import Pictures
 
-CELL_INCHES = 0.9
-DPI = 110
+PICTURE_PIXELS = ((4, 144), (8, 96), (10**9, 56))
+"""How wide a picture should be, by how many columns there are at most."""
+GAP = 0.07
+TITLE, TEXT, SMALL = 12, 10, 9
+"""Sizes of letters, points."""
+DPI = 100
 MOST_BYTES = 300_000
+QUALITIES = ((256, 1.0), (128, 1.0), (64, 1.0), (64, 0.9), (64, 0.8), (48, 0.7), (32, 0.6))
+"""Colours and relative size, best first."""
 
 
 def draw_pictures(plan: Plan, cache: Path) -> list[Path]:
@@ -53,32 +65,85 @@ def _student(task: Task, weights: Path) -> nn.Module:
     return read_only(student)
 
 
-def draw(path: Path, rows: dict[str, Tensor], title: str) -> None:
-    """rows: {name: (columns, channels, height, width) in [0, 1]}."""
-    columns = max(len(images) for images in rows.values())
-    inches = CELL_INCHES * (1 if columns > 8 else 2)
-    figure = Figure(figsize=(inches * columns + 1.6, inches * len(rows) + 0.4), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=False):
-            grey = image.shape[0] == 1
-            axis.imshow(image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1), cmap="gray", vmin=0, vmax=1)
-        for axis in line:
-            axis.set_xticks([])
-            axis.set_yticks([])
-            axis.set_frame_on(False)
-        line[0].set_ylabel(name, rotation=0, ha="right", va="center")
-    figure.suptitle(title)
-    content, dpi = b"", DPI
-    while not content or (len(content) > MOST_BYTES and dpi > DPI // 2):
-        content, dpi = _png(figure, dpi), round(0.9 * dpi)
+def draw(path: Path, pictures: Pictures, title: str) -> None:
+    """Write the grid as a PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels."""
+    figure = arrange(pictures, title)
+    contents = (_png(figure, round(scale * DPI), colours) for colours, scale in QUALITIES)
+    for content in contents:
+        if len(content) <= MOST_BYTES:
+            break
     write_atomically(path, content)
 
 
-def _png(figure: Figure, dpi: int) -> bytes:
-    """With a palette of 256 colours: exact for what is grey, and a third of the size for what is not."""
+def arrange(pictures: Pictures, title: str) -> Figure:
+    """Everything at its place, in inches: pictures in a grid, names on the left, heads above, captions beneath."""
+    first = next(iter(pictures.rows.values()))
+    pixels = next(size for most, size in PICTURE_PIXELS if pictures.columns <= most)
+    enlarged = max(1, pixels // first.shape[3])  # by whole numbers: every pixel is a square
+    wide = min(pixels, enlarged * first.shape[3]) / DPI
+    high = wide * first.shape[2] / first.shape[3]
+    left = _whole(max(_width(name, TEXT) for name in pictures.rows) + 3 * GAP)
+    top = _whole((TITLE + (TEXT if pictures.heads else 0)) / 72 + (6 if pictures.heads else 3) * GAP)
+    captions = {name: _whole(SMALL / 72 + GAP) if name in pictures.captions else 0.0 for name in pictures.rows}
+    note = _whole(SMALL / 72 + 2 * GAP) if pictures.note else 0.0
+    width = left + pictures.columns * (wide + GAP)
+    width = _whole(
+        max(width, *(_width(text, size) + 2 * GAP for text, size in ((title, TITLE), (pictures.note, SMALL))))
+    )
+    height = top + sum(high + captions[name] + GAP for name in pictures.rows) + note
+    figure = Figure(figsize=(width, height), facecolor="white")
+
+    def write(x: float, down: float, text: str, size: float, **options: Any) -> None:
+        figure.text(x / width, 1 - down / height, text, size=size, **options)
+
+    write(GAP, GAP, title, TITLE, va="top", weight="bold")
+    at = 0
+    for head, group in groupby(pictures.heads):
+        count = len(list(group))
+        start, end = (left + column * (wide + GAP) for column in (at, at + count))
+        at += count
+        write((start + end - GAP) / 2, top - 2 * GAP, _fitted(head, end - start - GAP, TEXT), TEXT, ha="center")
+        line = 1 - (top - GAP) / height
+        figure.add_artist(Line2D([start / width, (end - GAP) / width], [line, line], color="0.6", linewidth=0.6))
+    down = top
+    for name, images in pictures.rows.items():
+        write(left - GAP, down + high / 2, name, TEXT, ha="right", va="center")
+        for column, image in enumerate(images):
+            x = left + column * (wide + GAP)
+            axes = figure.add_axes((x / width, 1 - (down + high) / height, wide / width, high / height))
+            axes.set_axis_off()
+            grey = image.shape[0] == 1
+            shown = image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1)
+            axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
+        for column, caption in enumerate(pictures.captions.get(name, ())):
+            x = left + column * (wide + GAP) + wide / 2
+            write(x, down + high + GAP / 2, _fitted(caption, wide, SMALL), SMALL, ha="center", va="top")
+        down += high + captions[name] + GAP
+    write(GAP, height - GAP, pictures.note, SMALL, color="0.3")
+    return figure
+
+
+def _whole(inches: float) -> float:
+    """Of pixels: between two a picture would be blurred."""
+    return math.ceil(inches * DPI) / DPI
+
+
+def _width(text: str, size: float) -> float:
+    """In inches, as the default font has it."""
+    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+
+
+def _fitted(text: str, inches: float, size: float) -> str:
+    """The text, or as much of it as there is room for."""
+    while len(text) > 1 and _width(text, size) > inches:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text
+
+
+def _png(figure: Figure, dpi: int, colours: int) -> bytes:
+    """With a palette, which takes a third of the room."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, dpi=dpi)
     with Image.open(raw) as image:
-        image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()

@@ -52,9 +52,10 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.names)
 
-    def spread(self, count: int) -> tuple[Tensor, ...]:
+    def spread(self, count: int) -> Photographs:
         """Some pictures to look at, from all over the list."""
-        return self.images[:: max(1, len(self) // count)][:count]
+        some = slice(None, None, max(1, len(self) // count))
+        return Photographs(self.names[some][:count], self.images[some][:count])
 
 
 # (package, file inside it); split by picture, and the two views of one scene (motorcycle) are one picture.

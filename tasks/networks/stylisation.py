@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import Frozen
+from tasks.response import floored
+
+LEVELS, FILTERS, COLOURS, SEED = 5, 48, 6, 0
+"""Of the random pyramid."""
 
 
 class Johnson(Frozen):
@@ -40,6 +45,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(*_convolution(width, width, 3), nn.ReLU(), *_convolution(width, width, 3))
+        # A constant goes along the skips to the next normalisation, which takes it away.
+        self.body[-1].register_parameter("bias", None)
 
     def forward(self, features: Tensor) -> Tensor:
         out: Tensor = features + self.body(features)
@@ -74,38 +81,46 @@ class Styliser(nn.Module):
         return out
 
 
-class LossNetwork(nn.Module):
-    """A small classifier of patches by the picture they came from; the image and three inner maps are the features.
+class RandomPyramid(nn.Module):
+    """Frozen random filters on a Gaussian pyramid; nothing is learned (Ustyuzhaninov et al. 2016; He et al. 2016).
 
-    forward: (batch, 3, h, w) in [0, 1] -> pixels (the same), relu1 (batch, 16, h, w), relu2 (·, 32, h/2, w/2),
-    relu3 (·, 64, h/4, w/4).
+    Each level has ``FILTERS`` filters of 5×5 pixels, zero mean and unit norm, and ``COLOURS`` mixtures of the three
+    colours, behind a ReLU. The finest level is read at every other position, for speed. The filters are drawn from a
+    seed and scaled, level by level, so that a channel's root mean square is one on the style picture (as Gatys et al.
+    2016 scale VGG's to a mean of one): else colours would outweigh edges.
 
-    Content is read off relu1: trained on a few pictures, the deeper maps tell textures apart and forget where things
-    were.
+    picture: the style, (3, h, w) in [0, 1].
+    forward: (batch, 3, h, w) in [0, 1] -> level1 and level2 (batch, 54, about h/2, w/2), level3 (·, ·, h/4, w/4),
+    level4 (·, ·, h/8, w/8), level5 (·, ·, h/16, w/16), as far as a filter fits in: where the whole of it lies inside.
     """
 
-    content_layer = "relu1"
+    content_layers = ("level2", "level3")
+    filters: Tensor
+    blur: Tensor
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, picture: Tensor) -> None:
         super().__init__()
-        widths = (16, 32, 64)
-        self.stages = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(before, after, 3, padding=1), nn.ReLU())
-            for before, after in zip((3, *widths), widths, strict=False)
-        )
-        self.pool = nn.AvgPool2d(2)
-        self.head = nn.Linear(widths[-1], classes)
+        rng = torch.Generator().manual_seed(SEED)
+        edges = torch.randn(FILTERS, 3, 5, 5, generator=rng)
+        edges = edges - edges.mean(dim=(1, 2, 3), keepdim=True)
+        colours = torch.zeros(COLOURS, 3, 5, 5)
+        colours[:, :, 2, 2] = torch.randn(COLOURS, 3, generator=rng)
+        filters = torch.cat([edges, colours])
+        filters = filters / filters.square().sum(dim=(1, 2, 3), keepdim=True).sqrt()
+        self.register_buffer("filters", filters.repeat(LEVELS, 1, 1, 1, 1))
+        bell = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        self.register_buffer("blur", (bell[:, None] * bell).repeat(3, 1, 1, 1))
+        for level, maps in enumerate(self(picture[None]).values()):
+            self.filters[level] /= floored(maps.square().mean(dim=(0, 2, 3)).sqrt()).view(-1, 1, 1, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        features, value = {"pixels": images}, 2 * images - 1
-        for i, stage in enumerate(self.stages, 1):
-            value = features[f"relu{i}"] = stage(value if i == 1 else self.pool(value))
+        features, value = {}, 2 * images - 1
+        for level, filters in enumerate(self.filters, 1):
+            if min(value.shape[-2:]) < filters.shape[-1]:
+                break
+            features[f"level{level}"] = F.conv2d(value, filters, stride=2 if level == 1 else 1).relu()
+            value = F.conv2d(F.pad(value, (2, 2, 2, 2), mode="reflect"), self.blur, stride=2, groups=3)
         return features
-
-    def classify(self, images: Tensor) -> Tensor:
-        """(batch, classes) logits."""
-        out: Tensor = self.head(self.forward(images)["relu3"].mean(dim=(2, 3)))
-        return out
 
 
 class VGG16(nn.Module):
@@ -115,7 +130,7 @@ class VGG16(nn.Module):
     relu2_2 (·, 128, h/2, w/2), relu3_3 (·, 256, h/4, w/4), relu4_3 (·, 512, h/8, w/8), as in Johnson et al. 2016.
     """
 
-    content_layer = "relu3_3"
+    content_layers = ("relu3_3",)
     mean: Tensor
     deviation: Tensor
 
