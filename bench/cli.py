@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import UserError, at_most, did_you_mean
+from bench.errors import UserError, at_most, did_you_mean, warn_in_one_line
 from bench.paths import regular_file
 from bench.stopping import CLOSED, Stopped, signals, silence
 
@@ -261,6 +261,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ± gets a question mark, not a traceback
+    warn_in_one_line()
     try:
         with signals():
             try:

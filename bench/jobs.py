@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,6 +26,7 @@ from bench.suite import Cell, Pair
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights
 from tasks.base import Evaluation, Role, Task, read_only
+from tasks.data.telling import DataWarning
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def execute(job: Job, report: Report) -> list[Record]:
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited while the run went on; run again")
     settle_process()
+    warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
     match job.kind:
         case "judge":
             return _train_judge(job)

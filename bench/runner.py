@@ -18,6 +18,7 @@ from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
+from bench.preflight import check_data
 from bench.records import Latency, OtherSchemaError, Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
@@ -118,6 +119,7 @@ def run(
     if not todo.to_do:
         return todo
     prepare(suite, out, cache)
+    _check_data(todo, cache)
     with _one_line(out):
         _run_jobs(todo, out, cache, workers, listener)
     return plan(suite, out)
@@ -160,9 +162,16 @@ def estimate(
     """About how many seconds the rest of a plan takes, and on how many workers."""
     todo = _overwriting(todo) if overwrite else todo
     workers = workers or default_workers(todo.suite)
+    _check_data(todo, cache or todo.out / "cache")
     with _one_line(todo.out):
         costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
     return wall_seconds(costs, workers), workers
+
+
+def _check_data(todo: Plan, cache: Path) -> None:
+    with _one_line(todo.out):
+        for pair in dict.fromkeys(cell.pair for cell in todo.to_do):
+            check_data(pair, cache)
 
 
 def _overwriting(todo: Plan) -> Plan:

@@ -13,7 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
+    Folders,
     Inputs,
     Metric,
     Outputs,
@@ -27,12 +29,15 @@ from tasks.base import (
 )
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
+from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.networks.classifiers import CNN, MLP
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
+FEW = 100
+"""Labels of the embedded digits that a student learns from, where a suite does not say."""
 PICTURES = 20
 
 
@@ -45,9 +50,13 @@ class ClassifierRecipe(Recipe):
 class ClassificationSettings(TaskSettings):
     """Few labels: where all are at hand, the embedded digits leave a teacher nothing to transfer."""
 
-    labels: int | None = Field(100, ge=2, description="training labels, equally many of each class; null: all")
+    labels: int | None = Field(
+        None,
+        ge=2,
+        description=f"training labels, equally many of each class; default: {FEW} of the digits, all of a folder's",
+    )
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(64, ge=1, description="images a step")
+    batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     teacher: ClassifierRecipe = ClassifierRecipe(
         network=CNN(width=32, batch_norm=True, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
     )
@@ -75,8 +84,15 @@ class Classification(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        whole = folders.labelled_splits(self.settings.data, self.cache)
-        return Splits(few_labels(whole.train, self.settings.labels), whole.held_out, whole.test)
+        whole, labels = folders.labelled_splits(self.settings.data, self.cache), self.settings.labels
+        if labels is None and self.settings.data == Folders():
+            labels = FEW
+        return Splits(few_labels(whole.train, labels), whole.held_out, whole.test)
+
+    def check(self) -> None:
+        labels, classes = self.settings.labels, len(self.splits.train.classes)
+        if labels is not None and labels < classes:
+            raise DataError(f"labels: {labels} are too few for {classes} classes (allowed: {classes} and more)")
 
     @property
     def items(self) -> int:
@@ -93,8 +109,8 @@ class Classification(Task):
 
     def network(self, role: Role) -> nn.Module:
         recipe: ClassifierRecipe = getattr(self.settings, role)
-        channels, height, width = self.splits.train.images.shape[1:]
-        return recipe.network.build((channels, height, width), len(self.splits.train.classes))
+        format_ = folders.labelled_format(self.settings.data)
+        return recipe.network.build(format_.shape, len(format_.classes))
 
     def example_input(self, batch_size: int) -> Tensor:
         return to_float(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)

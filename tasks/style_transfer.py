@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
     Inputs,
     Judge,
@@ -26,8 +27,9 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import files, folders
-from tasks.data.crops import centre_crop, crop_batch, grid_crops
+from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
+from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.loss_network import PatchClassifierJudge, VGGJudge
 from tasks.metrics.images import psnr
@@ -54,7 +56,7 @@ class StyleSettings(TaskSettings):
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
     steps: int = Field(150, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(2, ge=1, description="patches a step")
+    batch_size: int = Field(2, ge=1, le=MOST_BATCH, description="patches a step")
     patch: int = Field(96, ge=16, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(256, ge=32, multiple_of=4, description="test photographs are cut to this side at most")
     style: Path | None = Field(None, description="a picture to take the style from; default: embedded")
@@ -95,6 +97,16 @@ class StyleTransfer(Task):
     def splits(self) -> Splits[Photographs]:
         return folders.photograph_splits(self.settings.data, self.cache)
 
+    def check(self) -> None:
+        least = max(8, *(getattr(self.settings, role).network.kernel // 2 + 1 for role in ("teacher", "student")))
+        for field in ("patch", "test_side"):
+            if (side := getattr(self.settings, field)) < least:
+                raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
+        for part in (self.splits.train, self.splits.held_out):
+            check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
+        check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
+        _ = self.style_picture
+
     @property
     def items(self) -> int:
         return len(self.splits.train)
@@ -102,8 +114,8 @@ class StyleTransfer(Task):
     @cached_property
     def style_picture(self) -> Tensor:
         """(3, h, w) uint8, sides at most 256."""
-        picture = files.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
-        return centre_crop(picture, 256, 4)
+        style = self.settings.style
+        return centre_crop(files.read(style, "RGB", "style") if style else read_picture(*STYLE_PICTURE), 256, 4)
 
     def judge_recipe(self) -> Judge:
         if self.settings.loss_network is not None:

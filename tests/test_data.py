@@ -16,6 +16,7 @@ from tasks.data.crops import centre_crop, crop_batch
 from tasks.data.embedded import digits, photographs
 from tasks.data.files import DataError, digest, image_files, read, read_all
 from tasks.data.folders import labelled_splits, photograph_splits
+from tasks.data.telling import DataWarning, tell
 from tasks.judges.classifier import random_shifts
 
 
@@ -159,12 +160,14 @@ def test_decoded_images_are_kept_found_again_and_made_again_when_damaged_or_chan
     assert same()
     (kept,) = (cache / "images").iterdir()
     whole = kept.read_bytes()
-    # What is kept is what is read: a pixel changed there is seen.
-    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
-    assert not same()
-    for damaged in (whole[:-5], b"", b"not a cache file"):
+    read_all(paths[:2], "RGB", cache)
+    (other,) = set((cache / "images").iterdir()) - {kept}
+    changed = whole[:-1] + bytes([whole[-1] ^ 255])
+    for damaged in (whole[:-5], b"", b"not a cache file", changed, other.read_bytes()):
         kept.write_bytes(damaged)
-        assert same()
+        tell.cache_clear()
+        with pytest.warns(DataWarning, match=f"{kept} is damaged"):
+            assert same()
         assert kept.read_bytes() == whole
     write_image(paths[0], 7, (8, 8), "RGB")
     os.utime(paths[0], ns=(0, 0))

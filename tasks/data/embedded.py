@@ -84,6 +84,8 @@ PHOTOGRAPHS: Splits[tuple[tuple[str, str], ...]] = Splits(
 STYLE_PICTURE = ("skimage", "data/ihc.png")
 """Not in any split of the photographs."""
 
+DIGITS = tuple("0123456789")
+DIGIT_SHAPE = (1, 8, 8)
 HELD_OUT_DIGITS, TEST_DIGITS = 300, 500
 
 
@@ -112,9 +114,7 @@ def digits() -> Splits[LabelledImages]:
     bunch = load_digits()
     images = torch.from_numpy(np.round(bunch.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    everything = LabelledImages(
-        images, labels, tuple(str(digit) for digit in range(10)), tuple(f"digit-{i:04d}" for i in range(len(labels)))
-    )
+    everything = LabelledImages(images, labels, DIGITS, tuple(f"digit-{i:04d}" for i in range(len(labels))))
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     test, held_out, train = order.split([TEST_DIGITS, HELD_OUT_DIGITS, len(labels) - TEST_DIGITS - HELD_OUT_DIGITS])
     return Splits(*(everything.subset(part.sort().values) for part in (train, held_out, test)))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from PIL import Image
 
 from tasks.base import Folders, Splits
-from tasks.data.embedded import LabelledImages, Photographs, digits, photographs
-from tasks.data.files import DataError, digest, file_digest, image_files, read_all
+from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
+from tasks.data.files import DataError, digest, file_digest, header, hidden, image_files, read_all
+from tasks.data.telling import tell
 
 CARVE = 10
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
@@ -85,26 +86,47 @@ def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Pho
     return _resolve(folders, load, _carve, photographs())
 
 
-@lru_cache(maxsize=2)
-def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
-    """Class folders; grey where every training image is grey, else colour; all images of one size."""
+@dataclass(frozen=True)
+class LabelledFormat:
+    """What all images of class folders have in common. first: where it was read off; None for embedded images."""
+
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    first: Path | None = None
+
+
+def labelled_format(folders: Folders) -> LabelledFormat:
+    """Read off names and the first training image; nothing is decoded. Grey if that image is grey, else colour."""
     if folders == Folders():
-        return digits()
+        return LabelledFormat(DIGITS, DIGIT_SHAPE)
     if folders.train is None:
         raise DataError("data: held_out and test folders of class folders need data.train as well")
-    classes = (
-        tuple(sorted(entry.name for entry in folders.train.iterdir() if entry.is_dir()))
-        if folders.train.is_dir()
-        else ()
-    )
-    if len(classes) < 2 and folders.train.is_dir():
+    paths = image_files(folders.train)
+    found = {parts[0] for path in paths if len(parts := path.relative_to(folders.train).parts) > 1}
+    if empty := sorted(
+        entry.name
+        for entry in folders.train.iterdir()
+        if entry.is_dir() and not hidden(entry.name) and entry.name not in found
+    ):
+        names = ", ".join([*empty[:5], *(["…"] if len(empty) > 5 else [])])
+        count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
+        tell(f"data: {folders.train}: {count} without images skipped ({names})")
+    if len(found) < 2:
         raise DataError(
-            f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(classes)}"
+            f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(found)}"
         )
+    grey, (width, height) = header(paths[0])
+    return LabelledFormat(tuple(sorted(found)), (1 if grey else 3, height, width), paths[0])
+
+
+@lru_cache(maxsize=2)
+def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
+    """Class folders; all images of one size, and in grey or colour as the first is."""
+    if folders == Folders():
+        return digits()
+    format_ = labelled_format(folders)
+    classes, (channels, *size) = format_.classes, format_.shape
     index = {name: i for i, name in enumerate(classes)}
-    first = image_files(folders.train)[0]
-    with Image.open(first) as image:
-        mode, size = ("L" if image.mode in ("L", "1", "I;16") else "RGB"), image.size
 
     def class_of(path: Path) -> str:
         if (name := path.parent.name) not in index:
@@ -113,11 +135,11 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
 
     def load(paths: Sequence[Path]) -> LabelledImages:
         labels = torch.tensor([index[class_of(path)] for path in paths])
-        images = read_all(paths, mode, cache)
+        images = read_all(paths, "L" if channels == 1 else "RGB", cache)
         for path, image in zip(paths, images, strict=True):
-            if image.shape[:0:-1] != size:
+            if list(image.shape[1:]) != size:
                 raise DataError(
-                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {first} is {size[0]}×{size[1]}; "
+                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {format_.first} is {size[1]}×{size[0]}; "
                     "class folders need images of one size"
                 )
         names = tuple(f"{path.parent.name}/{path.name}" for path in paths)

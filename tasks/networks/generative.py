@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from tasks.base import Frozen
-from tasks.networks.classifiers import Shape
+from tasks.networks.classifiers import Hidden, Shape
 
 LOG_VARIANCE_RANGE = (-8.0, 4.0)
+LEAST_SIDE = 8
+"""Of images that the discriminator cuts into patches."""
+MOST_LATENT, MOST_SAMPLES = 4096, 100_000
+"""Latent codes are drawn all at once: 1.6 GB of them at most."""
 
 
 class Adversaries(nn.Module):
@@ -56,7 +60,7 @@ class DenseGenerator(Frozen):
     """Fully connected layers with ReLU, to [0, 1]."""
 
     name: Literal["dense"] = "dense"
-    hidden: tuple[int, ...] = Field((128,), description="units of each hidden layer")
+    hidden: Hidden = Field((128,), description="units of each hidden layer; none: a linear generator")
 
     def build(self, shape: Shape, latent: int) -> nn.Module:
         sizes = (latent, *self.hidden)
@@ -102,7 +106,7 @@ class VAE(Frozen):
     """Encoder and decoder of fully connected layers; Bernoulli pixels, diagonal Gaussian posterior."""
 
     name: Literal["vae"] = "vae"
-    hidden: tuple[int, ...] = Field((256, 256), description="units of the encoder's hidden layers; the decoder mirrors")
+    hidden: Hidden = Field((256, 256), description="units of the encoder's hidden layers; the decoder mirrors")
 
     def build(self, shape: Shape, latent: int) -> nn.Module:
         return VariationalAutoencoder(shape, latent, self.hidden)
@@ -114,9 +118,9 @@ class VariationalAutoencoder(nn.Module):
     def __init__(self, shape: Shape, latent: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         pixels = shape[0] * shape[1] * shape[2]
-        self.encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden), nn.Linear(hidden[-1], 2 * latent))
-        back = hidden[::-1]
-        self.decoder = nn.Sequential(*_dense(latent, *back), nn.Linear(back[-1], pixels), nn.Unflatten(1, shape))
+        there, back = (pixels, *hidden), (latent, *hidden[::-1])
+        self.encoder = nn.Sequential(nn.Flatten(), *_dense(*there), nn.Linear(there[-1], 2 * latent))
+        self.decoder = nn.Sequential(*_dense(*back), nn.Linear(back[-1], pixels), nn.Unflatten(1, shape))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
