@@ -1,18 +1,74 @@
-"""What would fail only after a teacher is trained, found before: sizes that no machine holds, data that do not fit."""
+"""Networks that no machine can hold, found when a suite is read: they are built without memory and counted."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, NoReturn
+
+import torch
 
 from bench.errors import UserError
-from bench.estimate import probe_task
-from bench.suite import Pair
+from tasks.base import Role
 from tasks.data.files import DataError
 
+if TYPE_CHECKING:
+    from bench.suite import Pair
 
-def check_data(pair: Pair, cache: Path) -> None:
-    """Raise UserError where the data cannot be read, or do not fit the settings. Decodes them all."""
+TRAINED = 4
+"""Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
+ROLES: tuple[Role, ...] = ("teacher", "student")
+
+
+class _UnreadError(Exception):
+    """A network whose size hangs on the data."""
+
+
+class _Unread:
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _UnreadError(name)
+
+
+def check_networks(pair: Pair, source: str) -> None:
+    """Raise UserError for a teacher or student that this machine cannot train. Reads no data but a header."""
+    for role in ROLES:
+        try:
+            parts = training_bytes(pair, role)
+        except DataError as error:
+            raise UserError(f"{source}: tasks.{pair.task}.{error}") from error
+        for part, size in parts.items():
+            if size > memory():
+                amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
+                raise UserError(
+                    f"{source}: tasks.{pair.task}.{role}: its {part} takes {amount} to train (weights, gradients and "
+                    f"Adam's moments), this machine has {memory() / 2**30:,.0f} GB"
+                )
+
+
+@lru_cache(maxsize=256)
+def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
+    """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
+    task = pair.build()
+    task.__dict__["splits"] = _Unread()  # nothing is read, least of all onto the meta device
     try:
-        probe_task(pair, cache).check()
-    except DataError as error:
-        raise UserError(f"tasks.{pair.task}.{error}") from error
+        with torch.device("meta"):
+            parts = task.parts(task.network(role))
+    except DataError:
+        raise
+    except Exception as error:  # a plugin's network may need more than a shape; where it is wrong, a run will say so
+        return {"network": math.inf} if "overflow" in str(error).lower() else {}
+    names = {"model": "network"}
+    return {
+        names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
+        for name, part in parts.items()
+    }
+
+
+@lru_cache(maxsize=1)
+def memory() -> float:
+    """Bytes of this machine; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf

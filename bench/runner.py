@@ -12,13 +12,12 @@ from typing import Any, Literal
 import torch
 
 from bench.errors import UserError, one_line
-from bench.estimate import seconds_of, wall_seconds
+from bench.estimate import probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
-from bench.preflight import check_data
 from bench.records import Latency, OtherSchemaError, Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
@@ -169,9 +168,18 @@ def estimate(
 
 
 def _check_data(todo: Plan, cache: Path) -> None:
-    with _one_line(todo.out):
-        for pair in dict.fromkeys(cell.pair for cell in todo.to_do):
+    """Decode the data, and fail now where they do not fit the settings."""
+    for pair in dict.fromkeys(cell.pair for cell in todo.to_do):
+        with _one_line(todo.out):
             check_data(pair, cache)
+
+
+def check_data(pair: Pair, cache: Path) -> None:
+    """Raise UserError where the data of a pair cannot be read, or do not fit its settings."""
+    try:
+        probe_task(pair, cache).check()
+    except DataError as error:
+        raise UserError(f"tasks.{pair.task}.{error}") from error
 
 
 def _overwriting(todo: Plan) -> Plan:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from bench.code import code_digest
 from bench.errors import UserError, did_you_mean
+from bench.preflight import check_networks
 from bench.registry import METHODS, TASKS
 from methods.base import Method
 from tasks.base import Judge, Task, TaskSettings
@@ -24,8 +25,8 @@ from tasks.data.files import DataError
 
 CONFIG_VERSION = 1
 M = TypeVar("M", bound=BaseModel)
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-"""Names become file names: nothing that could leave the results folder."""
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]
+"""Names become file names: nothing that could leave the results folder, nothing that a file system has no room for."""
 
 
 class TaskTable(BaseModel):
@@ -296,6 +297,7 @@ def pairs(suite: Suite, source: str = "suite") -> list[Pair]:
             except DataError as error:
                 raise UserError(f"{source}: tasks.{name}.{error}") from error
             found.append(Pair(name, pair, settings, suite.device))
+            check_networks(found[-1], source)
     return found
 
 

@@ -180,7 +180,10 @@ class Task(ABC):
 
     @abstractmethod
     def network(self, role: Role) -> nn.Module:
-        """A new network on the CPU, its weights drawn from torch's global generator."""
+        """A new network on the CPU, its weights drawn from torch's global generator.
+
+        Where it needs no more of the data than their format, its size is checked before any are read.
+        """
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
         """What is optimised, each by its own loss: first what is distilled and deployed, then its adversaries."""

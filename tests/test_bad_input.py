@@ -14,7 +14,8 @@ from test_cli import refused
 from test_data import write_image
 
 from bench.errors import UserError
-from bench.preflight import check_data
+from bench.preflight import ROLES, training_bytes
+from bench.runner import check_data
 from bench.suite import load, pairs
 from tasks.base import Folders
 from tasks.data.files import DataError, digest, image_files, read, read_all
@@ -227,3 +228,79 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
         made.check()
         rows = made.pictures({"student": made.network("student").eval()})
         assert len({row.shape[-2:] for row in rows.values()} - {rows.get("style", rows["student"]).shape[-2:]}) <= 1
+
+
+# -- sizes of networks --------------------------------------------------------------------------------------------
+
+SIZES = {
+    "classification": {
+        "student.network.hidden=[-5]": "student.network.hidden.0: input should be greater than or equal to 1, not '-5'",
+        "student.network.hidden=[10000000000]": "student: its network takes about 11,176 GB to train",
+        f"student.network.hidden=[1{'0' * 30}]": "student: its network takes more bytes than can be counted to train",
+        "teacher.network.width=100000000": "teacher: its network takes about",
+        "teacher.network.depth=100000000": "teacher.network.depth: input should be less than or equal to 100",
+        "teacher.betas=[1, 2]": "teacher.betas.0: input should be less than 1, not '1'",
+        "batch_size=1000000000000": "batch_size: input should be less than or equal to 65536",
+    },
+    "gan": {
+        "latent=1000000000": "latent: input should be less than or equal to 4096",
+        "samples=1000000000": "samples: input should be less than or equal to 100000",
+        "discriminator_width=100000000": "teacher: its discriminator takes about",
+    },
+    "vae": {
+        "latent=1000000000": "latent: input should be less than or equal to 4096",
+        "teacher.network.hidden=[256, 0]": "teacher.network.hidden.1: input should be greater than or equal to 1",
+    },
+    "super_resolution": {"student.network.features=100000000": "student: its network takes about"},
+    "denoising": {
+        "sigma=1e308": "sigma: input should be less than or equal to 255, not '1e+308'",
+        "student.network.depth=100000000": "student.network.depth: input should be less than or equal to 1000",
+    },
+    "style_transfer": {
+        "student.network.kernel=4": "student.network.kernel: input should be odd, not '4'",
+        "teacher.network.width=100000000": "teacher: its network takes about",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("task", "setting", "expected"), [(task, *case) for task, cases in SIZES.items() for case in cases.items()]
+)
+def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, setting: str, expected: str) -> None:
+    with pytest.raises(UserError) as error:
+        load("quick", [f"tasks.{task}.{setting}"])
+    assert str(error.value).startswith(f"suite quick: tasks.{task}.{expected}")
+
+
+def test_a_name_that_no_file_system_takes_is_refused() -> None:
+    with pytest.raises(UserError, match=r"pairs\.0: string should have at most 100 characters"):
+        load("quick", [f'tasks.classification.pairs=["{"x" * 300}"]'])
+
+
+def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
+    setting = "tasks.gan.student.network.hidden=[10000000000]"
+    done = cli("run", "quick", "--set", setting, "--out", tmp_path / "out")
+    refused(done, "suite quick: tasks.gan.student: its generator takes about")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", ["classification", "gan", "vae"])
+def test_without_hidden_layers_a_network_is_linear(task: str) -> None:
+    (pair,) = pairs(load("smoke", [f"tasks.{task}.student.network.hidden=[]"], [task]))
+    made = pair.build()
+    student = made.network("student")
+    inputs = made.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
+    assert torch.isfinite(made.loss(student, inputs, made.forward(student, inputs), next(iter(made.parts(student)))))
+    weights = [p for p in made.deployed(student).parameters() if p.dim() == 2]
+    assert len(weights) == (2 if task == "vae" else 1)
+
+
+def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("data were read")
+
+    for name in ("digits", "photographs"):
+        monkeypatch.setattr(f"tasks.data.folders.{name}", read)
+    for pair in pairs(load("quick")):
+        for role in ROLES:
+            assert training_bytes.__wrapped__(pair, role)

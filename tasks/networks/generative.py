@@ -85,12 +85,12 @@ class PatchDiscriminator(nn.Module):
         self.strides = [side // 8 for side in sides]
         self.sides = [side - 2 * stride for side, stride in zip(sides, self.strides, strict=True)]
         self.body = nn.Sequential(
-            spectral_norm(nn.Linear(channels * self.sides[0] * self.sides[1], width)),
+            _normalised(nn.Linear(channels * self.sides[0] * self.sides[1], width)),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Linear(width, width)),
+            _normalised(nn.Linear(width, width)),
             nn.LeakyReLU(0.2),
         )
-        self.head = spectral_norm(nn.Linear(width, 1))
+        self.head = _normalised(nn.Linear(width, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         # The same map as a convolution with this stride, but on flat patches: nearly twice as fast at these sizes.
@@ -100,6 +100,11 @@ class PatchDiscriminator(nn.Module):
         patches = patches.permute(0, 2, 3, 1, 4, 5).flatten(3)
         features = self.body(patches)
         return features.permute(0, 3, 1, 2), self.head(features).permute(0, 3, 1, 2)
+
+
+def _normalised(layer: nn.Linear) -> nn.Module:
+    """Spectral norm; on the meta device, where sizes are counted, there is nothing to normalise, slowly."""
+    return layer if layer.weight.is_meta else spectral_norm(layer)
 
 
 class VAE(Frozen):
