@@ -1,6 +1,6 @@
 """distillbench: a benchmark of knowledge distillation.
 
->>> from bench import run, load_records
+>>> from distillbench import run, load_records
 >>> frame = run("quick", out="runs/quick")  # one row a cell
 >>> frame = load_records("runs/quick")
 
@@ -9,35 +9,60 @@ Nothing heavy is imported before it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import FailedCellsError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_records", "run"]
+__all__ = ["FailedCellsError", "load_records", "run"]
 
 
 def run(
-    suite: str,
+    suite: str | Path | Mapping[str, Any],
     out: str | Path | None = None,
     overrides: Sequence[str] = (),
+    *,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    device: str | None = None,
     workers: int | None = None,
+    cache: str | Path | None = None,
     overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    failures: Literal["raise", "return"] = "raise",
 ) -> pd.DataFrame:
-    """Run what is missing of a suite (a shipped name or a file) and return its records, one row a cell.
+    """Run what is missing of a suite and return its records, one row a cell, as ``load_records`` does.
 
-    overrides: as for ``--set``, e.g. ``["steps=100"]``. Raises bench.errors.UserError for what cannot be used.
-    Workers are spawned: in a script, call this under ``if __name__ == "__main__":``.
+    suite: a shipped name, a file, or a table as a file has it, e.g. ``{"seeds": [0, 1], "tasks": {"gan": {}}}``.
+    out: the results folder; default: runs/NAME. overrides: as for ``--set``, e.g. ``["steps=100"]``. tasks, methods,
+    seeds, device: these in place of the suite's. cache: where trained teachers are kept. progress: called with the
+    number of cells that are done and of all that were to do. failures: "return" gives failed cells as rows, with
+    their reason, in place of raising.
+
+    Raises FailedCellsError where cells failed (the others are kept), bench.errors.UserError for what cannot be used.
     """
     from bench import runner
+    from bench.records import Store
+    from bench.report.frames import frame
+    from bench.report.progress import Counter
     from bench.suite import load
 
-    loaded = load(suite, overrides)
+    if failures not in ("raise", "return"):
+        raise ValueError(f"failures: {failures!r} (allowed: 'raise', 'return')")
+    loaded = load(suite, overrides, tasks, methods, seeds, device)
     folder = Path(out) if out is not None else Path("runs", loaded.name)
-    runner.run(loaded, folder, workers=workers, overwrite=overwrite)
-    return load_records(folder)
+    listener = None if progress is None else Counter(progress)
+    done = runner.run(loaded, folder, Path(cache) if cache is not None else None, workers, overwrite, listener)
+    records = [record for cell in done.cells if (record := Store(folder).find(cell.path)) is not None]
+    failed = {r.name: r.failure.reason for r in records if r.failure is not None}
+    if failed and failures == "raise":
+        raise FailedCellsError(failed, len(records))
+    return frame(records)
 
 
 def load_records(results: str | Path) -> pd.DataFrame:

@@ -19,7 +19,7 @@ def code_digest(cls: type[Any]) -> str:
     """SHA-256 of the source that decides what a task or a method computes: an edit makes its finished cells stale.
 
     That is the module of the class and the training loop, with all that these import, in turn, of this project and of
-    the class's own package. Comments, docstrings, layout and the descriptions of fields do not count.
+    the class's own package. Comments, docstrings, layout, descriptions and search spaces of fields do not count.
     """
     packages = {"bench", "tasks", "methods", cls.__module__.partition(".")[0]}
     waiting, found = [cls.__module__, TRAINING], dict[str, str]()
@@ -68,8 +68,14 @@ def _canonical(node: Any) -> str:
     return f"{type(node).__name__}({','.join(fields)})"
 
 
+SEARCH_SPACES = ("LogUniform", "Choice")
+"""Marks in a field's annotation that say what tuning may choose from: no figure depends on them."""
+
+
 def _says_nothing(node: Any) -> bool:
-    """Docstrings, also those of variables, and descriptions of fields."""
+    """Docstrings, also those of variables, and descriptions and search spaces of fields."""
     if isinstance(node, ast.keyword):
         return node.arg == "description"
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in SEARCH_SPACES
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,6 +13,15 @@ from tasks.data.telling import DataWarning
 
 class UserError(Exception):
     """A mistake in what was asked for. The message names the file, the field and what is allowed."""
+
+
+class FailedCellsError(Exception):
+    """Some cells came to nothing. failures: why, by cell. The others are finished, and in the results folder."""
+
+    def __init__(self, failures: Mapping[str, str], cells: int) -> None:
+        cell, reason = next(iter(failures.items()))
+        super().__init__(f"{len(failures)} of {cells} cells failed, first {cell}: {reason}")
+        self.failures = dict(failures)
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:

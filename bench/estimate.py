@@ -5,15 +5,17 @@ The constants were read off one core of a 2020s server; a run corrects them as i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.overrides import TorchFunctionMode
 
+from bench.cells import Pair
 from bench.jobs import Job
-from bench.suite import Pair
 from bench.training import initial
 from tasks.base import Role, Task
 
@@ -25,6 +27,43 @@ EVALUATION_SECONDS = 1.0
 START_SECONDS = 15.0
 PROBE = 2
 """Images whose compute is counted, for all of a batch."""
+
+
+class FlopCounter(TorchFunctionMode):
+    """Of matrix products and convolutions, as torch's own counter, whose import takes longer than a whole estimate."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in _SUMMED_OVER:
+            self.flops += 2 * _SUMMED_OVER[func](result, *args[:2])
+        return result
+
+
+def _product(result: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> int:
+    return result.numel() * left.shape[-1]
+
+
+def _convolution(result: torch.Tensor, image: torch.Tensor, weight: torch.Tensor) -> int:
+    return result.numel() * weight[0].numel()
+
+
+def _transposed(result: torch.Tensor, image: torch.Tensor, weight: torch.Tensor) -> int:
+    return image.numel() * weight[0].numel()
+
+
+_SUMMED_OVER: dict[Any, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], int]] = {
+    torch.nn.functional.linear: _product,
+    torch.matmul: _product,
+    torch.Tensor.matmul: _product,
+    torch.Tensor.__matmul__: _product,
+    torch.bmm: _product,
+    torch.conv2d: _convolution,
+    torch.conv_transpose2d: _transposed,
+}
 
 
 @lru_cache(maxsize=8)
@@ -42,7 +81,7 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     task = probe_task(pair, cache)
     model = initial(task, role, 0)
     count = min(task.items, PROBE)
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounter()
     with torch.no_grad():
         inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
         for part in task.parts(model):  # once uncounted: what is computed once and kept is no part of a step
@@ -51,7 +90,7 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
             outputs = task.forward(model, inputs)
             for part in task.parts(model):
                 task.loss(model, inputs, outputs, part)
-    flops = counter.get_total_flops() * task.settings.batch_size / count
+    flops = counter.flops * task.settings.batch_size / count
     return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * len(task.parts(model))
 
 
@@ -67,10 +106,10 @@ def seconds_of(job: Job) -> float:
     teacher_step = step_seconds(job.pair, "teacher", job.cache)
     methods = [cell.method for cell in job.cells if cell.method is not None]
     steps = sum(
-        step_seconds(job.pair, "student", job.cache) + method.trains_teacher * teacher_step for method in methods
+        step_seconds(job.pair, "student", job.cache) + (method.teacher == "own") * teacher_step for method in methods
     )
-    shared = teacher_step / 3 if any(m.uses_teacher for m in methods) else 0
-    return EVALUATION_SECONDS * len(methods) + student * (steps + shared)
+    frozen = {method.teacher for method in methods} & {"trained", "untrained"}
+    return EVALUATION_SECONDS * len(methods) + student * (steps + len(frozen) * teacher_step / 3)
 
 
 def wall_seconds(costs: list[float], workers: int) -> float:

@@ -17,12 +17,12 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
 from bench.records import Failure, Latency, MetricValue, Record, Training
 from bench.registry import TASKS
-from bench.suite import Cell, Pair
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights
 from tasks.base import Evaluation, Role, Task, read_only

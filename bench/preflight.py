@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,7 +15,7 @@ from tasks.base import Role
 from tasks.data.files import DataError
 
 if TYPE_CHECKING:
-    from bench.suite import Pair
+    from bench.cells import Pair
 
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
@@ -30,18 +31,21 @@ class _Unread:
         raise _UnreadError(name)
 
 
-def check_networks(pair: Pair, source: str) -> None:
-    """Raise UserError for a teacher or student that this machine cannot train. Reads no data but a header."""
+def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
+    """Raise UserError for a teacher or student that this machine cannot train. Reads no data but a header.
+
+    place: how a setting is named in messages, with its file.
+    """
     for role in ROLES:
         try:
             parts = training_bytes(pair, role)
         except DataError as error:
-            raise UserError(f"{source}: tasks.{pair.task}.{error}") from error
+            raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
         for part, size in parts.items():
             if size > memory():
                 amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
                 raise UserError(
-                    f"{source}: tasks.{pair.task}.{role}: its {part} takes {amount} to train (weights, gradients and "
+                    f"{place([role])}: its {part} takes {amount} to train (weights, gradients and "
                     f"Adam's moments), this machine has {memory() / 2**30:,.0f} GB"
                 )
 

@@ -154,6 +154,11 @@ class Record(Part):
     def path(self) -> Path:
         return record_path(self.kind, self.task, self.pair, self.label, self.seed)
 
+    @property
+    def name(self) -> str:
+        """'gan/dense_128_16/mimic/seed 0', as that of its cell."""
+        return f"{self.task}/{self.pair}/{self.label}/seed {self.seed}"
+
     def reproducible(self) -> dict[str, Any]:
         """What an equal configuration must give again on the same machine: all but timings and circumstances."""
         record = self.model_dump(mode="json", exclude={"latency", "environment", "revision", "created"})

@@ -5,10 +5,12 @@ Names are known without importing anything; a class is imported when it is asked
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
@@ -49,13 +51,31 @@ class Registry(Generic[T]):
 
     def first_line(self, name: str) -> str:
         """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""
-        try:
-            line = (self.get(name).__doc__ or "").strip().partition("\n")[0]
-        except UserError as error:
-            line = f"cannot be used: {error}"
+        line = self._first_line_of_source(name)
+        if line is None:
+            try:
+                line = (self.get(name).__doc__ or "").strip().partition("\n")[0]
+            except UserError as error:
+                line = f"cannot be used: {error}"
         if name in self.built_in and name in self.registered:
             return f"{line} (built in; hides {self.registered[name].value}, which is registered under the same name)"
         return line
+
+    def _first_line_of_source(self, name: str) -> str | None:
+        """Without importing the module, which would import torch; None where it cannot be read off the source."""
+        if name in self.built_in:
+            module, class_ = f"{self.package}.{name}", name.replace("_", "")
+        else:
+            module, class_ = self.registered[name].module, self.registered[name].attr
+        try:
+            spec = find_spec(module)
+            tree = ast.parse(Path(spec.origin).read_bytes()) if spec and spec.origin else ast.Module([], [])
+        except (ImportError, ValueError, OSError, SyntaxError):
+            return None
+        for node in tree.body:
+            if isinstance(node, ast.ClassDef) and node.bases and node.name.lower() == class_.lower():
+                return (ast.get_docstring(node) or "").partition("\n")[0] or None
+        return None
 
     def get(self, name: str) -> type[T]:
         """The class of this name. Built-ins come first: another package cannot replace one."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from bench.cells import Cell, Pair
 from bench.errors import UserError, one_line
 from bench.estimate import probe_task, seconds_of, wall_seconds
 from bench.executors import local
@@ -23,7 +24,7 @@ from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
 from bench.report.manifest import expect
 from bench.report.summary import Expected
-from bench.suite import Cell, Pair, Suite, cells
+from bench.suite import Suite, cells
 from bench.training import describe
 from tasks.base import Role
 from tasks.data.files import DataError

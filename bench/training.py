@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,8 @@ class Trained:
 class Learner:
     """A model in training, with the method that says what it minimises.
 
-    teacher: the frozen teacher, which may have to judge the model's output. partner: a teacher that the method trains.
+    teacher: the frozen teacher that it looks at, which may have to judge the model's output. partner: a teacher that
+    the method trains.
     """
 
     task: Task
@@ -87,7 +88,7 @@ class Learner:
             )
 
     def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> None:
-        """One optimiser step of every part. frozen: the shared teacher's responses."""
+        """One optimiser step of every part. frozen: its frozen teacher's responses."""
         outputs = self.task.forward(self.model, inputs)
         self._train_adversaries(self.model, inputs, outputs, step / steps)
         distillation = torch.zeros((), device=self.task.device)
@@ -179,10 +180,12 @@ def train(
     learners: Sequence[Learner],
     recipe: Recipe,
     seed: int,
-    teacher: nn.Module | None = None,
     report: Report | None = None,
 ) -> None:
-    """Train all learners in lockstep. One that fails drops out with its reason; the others go on unchanged."""
+    """Train all learners in lockstep. One that fails drops out with its reason; the others go on unchanged.
+
+    A frozen teacher sees each batch once, for all learners that look at it.
+    """
     steps, batch_size = recipe.steps or task.settings.steps, task.settings.batch_size
     rng = torch.Generator().manual_seed(derive("batches", seed))
     batches = index_batches(task.items, batch_size, rng)
@@ -195,16 +198,15 @@ def train(
         if not active:
             break
         inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
-        frozen: Responses | None = None
-        if teacher is not None and any(x.distil is not None and x.partner is None for x in active):
-            with torch.no_grad():
-                frozen = task.responses(task.forward(teacher, inputs), inputs, teacher)
+        looked_at = {id(x.teacher): x.teacher for x in active if x.distil is not None and x.partner is None}
+        with torch.no_grad():
+            frozen = {key: task.responses(task.forward(t, inputs), inputs, t) for key, t in looked_at.items()}
         for learner in active:
             start = time.perf_counter()
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
                 _seed(task.device, derive("step", seed, step))
-                learner.step(inputs, frozen, step, steps)
+                learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
             except Exception as error:  # whatever a method does, the other cells go on
                 learner.failure = describe(error)
             learner.seconds += time.perf_counter() - start
@@ -239,27 +241,29 @@ def train_teacher(task: Task, seed: int, report: Report | None = None) -> Traine
 def train_students(
     task: Task, teacher: nn.Module, methods: Mapping[str, Method], seed: int, report: Report | None = None
 ) -> dict[str, Trained]:
-    """One student a method, from equal weights, on equal batches. ``teacher`` is frozen and never changes."""
+    """One student a method, from equal weights, on equal batches. ``teacher`` is the trained one; it never changes."""
     recipe = task.settings.recipe("student")
     learners: dict[str, Learner] = {}
-    events = cache(lambda: held_out_events(task, teacher, seed))
+    untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
+    events = cache(lambda which: held_out_events(task, which, seed))
     for name, method in methods.items():
+        its = teacher if method.teacher == "trained" else untrained
         learner = Learner(
             task,
             initial(task, "student", seed),
             recipe,
             method,
-            partner=initial(task, "teacher", seed) if method.trains_teacher else None,
-            partner_recipe=task.settings.recipe("teacher") if method.trains_teacher else None,
-            teacher=teacher,
+            partner=initial(task, "teacher", seed) if method.teacher == "own" else None,
+            partner_recipe=task.settings.recipe("teacher") if method.teacher == "own" else None,
+            teacher=its,
         )
-        if method.uses_teacher:
+        if method.teacher != "none":
             try:
-                learner.distil = method.prepare(events)
+                learner.distil = method.prepare(partial(events, its))
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner
-    train(task, list(learners.values()), recipe, seed, teacher, report)
+    train(task, list(learners.values()), recipe, seed, report)
     steps = recipe.steps or 0
     return {name: learner.result(steps, task.settings.batch_size) for name, learner in learners.items()}
 

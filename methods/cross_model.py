@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from methods.base import Method, total
+from methods.base import LogUniform, Method, total
 from tasks.response import Responses
 
 
@@ -19,9 +19,11 @@ class CrossModel(Method):
     ``mutual`` does the student feed back, γ·KL(sg p_s ‖ p_t) in the teacher's loss (Zhang et al. 2018, eq. 5).
     """
 
-    trains_teacher: ClassVar[bool] = True
+    teacher: ClassVar[Literal["own"]] = "own"
 
-    weight: float = Field(1.0, gt=0, description="γ, on KL(sg p_t ‖ p_s); must not be zero (Zhang et al. 2018: 1)")
+    weight: Annotated[float, LogUniform(0.003, 10)] = Field(
+        1.0, gt=0, description="γ, on KL(sg p_t ‖ p_s); must not be zero (Zhang et al. 2018: 1)"
+    )
     task_weight: float = Field(1.0, gt=0, description="λ, on the student's own task loss (Zhang et al. 2018: 1)")
     mutual: bool = Field(False, description="whether the teacher learns from the student too")
 

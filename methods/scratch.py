@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from methods.base import Method
@@ -12,7 +13,9 @@ from methods.base import Method
 class Scratch(Method):
     """Control: the student alone, on the task's own objective. Differences in tables are taken to this row."""
 
-    uses_teacher: ClassVar[bool] = False
+    teacher: ClassVar[Literal["none"]] = "none"
+
+    weight: float = Field(0.0, ge=0, le=0, description="there is no distillation loss")
 
     def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
         return task_loss

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from methods.base import Method, total
+from methods.base import LogUniform, Method, total
 from tasks.response import Responses
 
 
@@ -19,7 +19,9 @@ class Temperature(Method):
     takes the place of ``weight``: the two together are refused.
     """
 
-    temperature: float = Field(4.0, ge=1, description="T, dimensionless (Hinton et al. 2015 use 1 to 20)")
+    temperature: Annotated[float, LogUniform(1, 16)] = Field(
+        4.0, ge=1, description="T, dimensionless (Hinton et al. 2015 use 1 to 20)"
+    )
     alpha: float | None = Field(None, ge=0, le=1, description="weight of the distillation term in the classic form")
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from bench.suite import load, pairs
 from tasks.base import Task, read_only
 
 TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
-METHOD_NAMES = ("temperature", "logistic", "cross_model")
+METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")
 
 
 @pytest.fixture(autouse=True)

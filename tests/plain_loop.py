@@ -70,7 +70,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Plan:
-    """A method by name, with its hyperparameters; ``weight`` is a cross-model's γ, ``task_weight`` its λ."""
+    """A method by name, with its hyperparameters; ``weight`` is a cross-model's γ, ``task_weight`` its λ.
+
+    random_teacher is temperature, from a teacher that was never trained.
+    """
 
     method: str = "scratch"
     weight: float = 1.0
@@ -540,6 +543,8 @@ def train(
     indices = batches(task.items, cell.settings.batch_size, rng)
     learner = Trainee(cell, role, seed, **adam)
     partner = Trainee(cell, "teacher", seed, **adam) if plan.method == "cross_model" else None
+    if plan.method == "random_teacher":
+        teacher = initial(task, "teacher", seed).eval().requires_grad_(False)
     if plan.method == "logistic" and readouts is None:
         assert teacher is not None
         readouts = fit_readouts(cell, teacher, seed, plan.l2)
@@ -593,7 +598,7 @@ def divergence(
         elif readouts is not None:
             total = total + readout_loss(readouts[name], cell.evidence(t), cell.evidence(s))
         else:
-            total = total + tempered_kl(t, s, plan.temperature if plan.method == "temperature" else 1.0)
+            total = total + tempered_kl(t, s, 1.0 if plan.method == "cross_model" else plan.temperature)
     return total
 
 

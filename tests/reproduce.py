@@ -19,7 +19,7 @@ from torch import nn
 
 from tasks.classification import Classification
 
-METHODS = ("scratch", "mimic", "temperature", "logistic", "cross_model")
+METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
 
 
 def refusal(record: dict[str, Any]) -> str | None:

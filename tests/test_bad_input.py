@@ -269,18 +269,18 @@ SIZES = {
 def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, setting: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
         load("quick", [f"tasks.{task}.{setting}"])
-    assert str(error.value).startswith(f"suite quick: tasks.{task}.{expected}")
+    assert f": tasks.{task}.{expected}" in str(error.value)
 
 
 def test_a_name_that_no_file_system_takes_is_refused() -> None:
-    with pytest.raises(UserError, match=r"pairs\.0: string should have at most 100 characters"):
+    with pytest.raises(UserError, match=r"pairs\.0: string should have at most 64 characters"):
         load("quick", [f'tasks.classification.pairs=["{"x" * 300}"]'])
 
 
 def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
     setting = "tasks.gan.student.network.hidden=[10000000000]"
     done = cli("run", "quick", "--set", setting, "--out", tmp_path / "out")
-    refused(done, "suite quick: tasks.gan.student: its generator takes about")
+    refused(done, "tasks.gan.student: its generator takes about")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,9 +1,10 @@
-"""The properties of each of the 18 cells: three methods on six tasks."""
+"""The properties of each cell: every method that distils, on six tasks."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import pytest
 import torch
@@ -12,10 +13,13 @@ from torch import Tensor, nn
 
 from bench.registry import METHODS
 from bench.training import held_out_events, index_batches, initial, train_students
-from methods.base import Method
+from bench.weights import digest
+from methods.base import Distillation, Method
 from methods.cross_model import CrossModel
+from methods.random_teacher import RandomTeacher
 from methods.temperature import Temperature
-from tasks.base import Inputs, Task, read_only
+from tasks.base import Inputs, Outputs, Task, read_only
+from tasks.response import Events
 
 TaskOf = Callable[[str], Task]
 
@@ -99,6 +103,58 @@ def test_only_a_method_that_trains_a_teacher_has_one_of_its_own(task: Task) -> N
     assert partner is not None
     start = initial(task, "teacher", 5).state_dict()
     assert any(not torch.equal(value, start[key]) for key, value in partner.state_dict().items())
+
+
+def test_a_random_teacher_is_temperature_from_an_untrained_one(task: Task) -> None:
+    trained, other = (read_only(initial(task, "teacher", seed)) for seed in (0, 1))
+    untrained = read_only(initial(task, "teacher", 5))
+    expected = train_students(task, untrained, {"t": Temperature(temperature=2.0)}, seed=5)["t"]
+    control = RandomTeacher(temperature=2.0)
+    for teacher in (trained, other):
+        group = train_students(task, teacher, {"r": control, "t": Temperature(temperature=2.0)}, seed=5)
+        assert digest(group["r"].model) == digest(expected.model)
+        assert digest(group["t"].model) != digest(expected.model)
+
+
+def test_each_frozen_teacher_sees_a_batch_once(task_of: TaskOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of("classification")
+    teacher = read_only(initial(task, "teacher", 0))
+    seen: list[nn.Module] = []
+
+    def forward(model: nn.Module, inputs: Inputs) -> Outputs:
+        seen.append(model)
+        return original(model, inputs)
+
+    original = task.forward
+    monkeypatch.setattr(task, "forward", forward)
+    every = {f"{name} {i}": METHODS.get(name)() for name in METHODS.names() for i in (0, 1)}
+    train_students(task, teacher, every, seed=5)
+    steps = task.settings.recipe("student").steps
+    counts = Counter(map(id, seen))
+    # The students, the two teachers that train, the shared one and the untrained one: each once a step.
+    assert len(counts) == len(every) + 2 + 2
+    assert set(counts.values()) == {steps}
+    assert counts[id(teacher)] == steps
+    seen.clear()
+    train_students(task, teacher, {"r": RandomTeacher(), "c": CrossModel()}, seed=5)
+    assert teacher not in seen
+
+
+@pytest.mark.parametrize("which", ["untrained", "own"])
+def test_what_is_fitted_is_fitted_to_the_teacher_that_is_looked_at(task_of: TaskOf, which: str) -> None:
+    task = task_of("classification")
+    fitted: list[Tensor] = []
+
+    class Fitting(Temperature):
+        def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
+            fitted.append(events()["logits"].response.values)
+            return self.distillation_loss
+
+    other = type("Other", (Fitting,), {"teacher": which})
+    trained, untrained = (read_only(initial(task, "teacher", seed)) for seed in (0, 5))
+    train_students(task, trained, {"t": Fitting(), "o": other()}, seed=5)
+    for values, teacher in zip(fitted, (trained, untrained), strict=True):
+        assert torch.equal(values, held_out_events(task, teacher, 5)["logits"].response.values)
 
 
 def test_without_feedback_the_own_teacher_does_not_see_its_student(task_of: TaskOf) -> None:

@@ -66,6 +66,8 @@ def test_the_digest_follows_what_a_method_imports_in_turn(package: Path) -> None
         ('def f():\n    """Doc."""\n    return 1', "def f(): return 1", True),
         ('X = 1\n"""What it is."""', 'X = 1\n"""Something else."""', True),
         ("class A:\n    b: int = Field(1, description='x')", "class A:\n    b: int = Field(1, description='y')", True),
+        ("b: Annotated[float, LogUniform(1, 2)] = 1", "b: Annotated[float, LogUniform(1, 3)] = 1", True),
+        ("b: Annotated[int, Choice((1, 2))] = 1", "b: Annotated[int, Choice((1, 2))] = 2", False),
         ("class A:\n    b: int = Field(1, ge=0)", "class A:\n    b: int = Field(2, ge=0)", False),
         ("x = 1", "x = 2", False),
         ("x = None", "x = 0", False),

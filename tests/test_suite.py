@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
-from bench.suite import canonical_hash, cells, load, pairs
+from bench.records import canonical_hash
+from bench.suite import cells, load, pairs
 
 GOOD = "[tasks.classification]\n"
 WRONG = {
@@ -76,7 +77,7 @@ def test_a_wrong_suite_is_refused_in_one_line(case: str, tmp_path: Path) -> None
     [
         ("tasks.classification", "must be KEY=VALUE"),
         ("tasks.classification.steps=many", "unable to parse string as an integer"),
-        ("seeds.x=1", "'seeds' is a value, not a table"),
+        ("seeds.x=1", "--set: seeds: input should be a valid tuple"),
         ("tasks.klassification.steps=1", "unknown task 'klassification'"),
     ],
 )
@@ -93,8 +94,8 @@ def test_an_unknown_suite_is_guessed() -> None:
 def test_the_quick_suite_is_the_whole_matrix() -> None:
     members = cells(load("quick"))
     students = [cell for cell in members if cell.kind == "student"]
-    # Seven pairs (super-resolution has two), five methods, five seeds.
-    assert len(students) == 7 * 5 * 5
+    # Seven pairs (super-resolution has two), six methods, five seeds.
+    assert len(students) == 7 * 6 * 5
     assert len({cell.hash for cell in members}) == len(members)
     assert len({cell.path for cell in members}) == len(members)
 

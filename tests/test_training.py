@@ -24,7 +24,7 @@ TaskOf = Callable[[str], Task]
 def test_alone_and_in_a_group_are_equal_to_the_bit(task_of: TaskOf, name: str) -> None:
     task = task_of(name)
     teacher = read_only(initial(task, "teacher", 0))
-    methods = {m: METHODS.get(m)() for m in ("scratch", "mimic", "temperature", "logistic", "cross_model")}
+    methods = {m: METHODS.get(m)() for m in METHODS.names()}
     group = train_students(task, teacher, methods, seed=3)
     for method in methods:
         alone = train_students(task, teacher, {method: methods[method]}, seed=3)[method]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from bench.records import Record, canonical_hash
 
 BASELINE = "scratch"
-FIRST = ("teacher", BASELINE, "mimic")
+FIRST = ("teacher", BASELINE, "mimic", "random_teacher")
 Kind = Literal["student", "teacher", "reference"]
 OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
 """What a student's configuration need not share with that of the scratch row that it is compared with."""

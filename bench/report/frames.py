@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bench.records import Record
+from bench.report.configurations import differing, flat
 
 
-def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row a record: what it is, its test metrics, its held-out metrics (``held_out.NAME``), cost, size, latency."""
+def frame(records: Sequence[Record]) -> pd.DataFrame:
+    """One row a record.
+
+    What it is (task, pair, kind, label, seed, teachers, teacher_seed, status, reason), its test metrics, its held-out
+    metrics (``held_out.NAME``), its hyperparameters (``hyperparameters.NAME``), each setting in which records of one
+    task differ (``settings.NAME``), training (train_seconds, steps, final_loss, final_distillation), size and latency.
+    """
+    differ = {field for task in {r.task for r in records} for field in _differing(task, records)}
     rows = []
     for record in records:
         row: dict[str, object] = {
@@ -19,16 +26,31 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
             "kind": record.kind,
             "label": record.label,
             "seed": record.seed,
+            "teachers": record.teachers,
+            "teacher_seed": record.teacher_seed if record.kind == "student" else None,
             "status": record.status,
             "reason": record.failure.reason if record.failure else None,
         }
         row |= {name: metric.value for name, metric in record.metrics.items()}
         row |= {f"held_out.{name}": value for name, value in record.held_out.items()}
+        config = flat(record.config)
+        row |= {name: config[name] for name in config if name.startswith("hyperparameters.") or name in differ}
         if record.training:
-            row |= {"train_seconds": record.training.seconds, "steps": record.training.steps}
+            row |= {
+                "train_seconds": record.training.seconds,
+                "steps": record.training.steps,
+                "final_loss": record.training.final_loss,
+                "final_distillation": record.training.final_distillation,
+            }
         if record.size:
             row |= {"parameters": record.size.parameters, "macs": record.size.macs, "bytes": record.size.bytes}
         if record.latency:
             row |= {"latency": record.latency.median}
-        rows.append(row | {"config_hash": record.config_hash})
+        rows.append(row | {"config_hash": record.config_hash, "revision": record.revision})
     return pd.DataFrame(rows)
+
+
+def _differing(task: str, records: Sequence[Record]) -> list[str]:
+    """Settings that are not the same in all students of a task: what a sweep has swept."""
+    configs = [record.config for record in records if record.task == task and record.kind == "student"]
+    return [field for field in differing(configs) if field.startswith("settings.")] if configs else []

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.cells import Cell, Pair
 from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
 from bench.runner import Plan
-from bench.suite import Cell, Pair
 from bench.training import initial
 from bench.weights import load_weights
 from tasks.base import Task, read_only

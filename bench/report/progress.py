@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,7 +13,7 @@ from bench.errors import at_most
 from bench.estimate import seconds_of
 from bench.jobs import Job
 from bench.records import Record
-from bench.runner import Listener
+from bench.runner import Listener, Plan, estimate
 from bench.stopping import check_reader
 
 LINE_EVERY = 30
@@ -76,7 +77,7 @@ class Live(Listener):
         for record in records:
             if record.failure is not None:
                 self.console.print(
-                    f"failed: {record.task}/{record.pair}/{record.label}/seed {record.seed}: {record.failure.reason}",
+                    f"failed: {record.name}: {record.failure.reason}",
                     markup=False,
                     highlight=False,
                 )
@@ -102,6 +103,36 @@ class Live(Listener):
             return ""
         seconds = elapsed * (sum(self.cost.values()) - done) / done
         return f"about {format_seconds(seconds)} left"
+
+
+class Counter(Listener):
+    """Tells a function how many cells are done, of how many."""
+
+    def __init__(self, tell: Callable[[int, int], None]) -> None:
+        self.tell, self.cells, self.expected = tell, 0, 0
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        self.expected = sum(len(job.cells) for job in jobs)
+        self.tell(0, self.expected)
+
+    def done(self, job: Job, records: Sequence[Record]) -> None:
+        self.cells += len(records)
+        self.tell(self.cells, self.expected)
+
+
+def headline(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
+    """'quick: 192 cells, 0 finished, about 8 min on 2 workers'."""
+    text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
+    if todo.failed:
+        text += f", {len(todo.failed)} failed before"
+    if todo.unreadable:
+        text += f", {len(todo.unreadable)} unreadable"
+    if todo.other:
+        text += f", {len(todo.other)} of another configuration"
+    if not todo.to_do and not todo.other:
+        return f"{text}: nothing to do"
+    seconds, count = estimate(todo, workers, cache, overwrite)
+    return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -38,8 +38,8 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
         task.settings.recipe("student"),
         chosen,
         teacher=teacher,
-        distil=chosen.prepare(lambda: held_out_events(task, teacher, 0)) if chosen.uses_teacher else None,
-        partner=initial(task, "teacher", 0) if chosen.trains_teacher else None,
+        distil=chosen.prepare(lambda: held_out_events(task, teacher, 0)) if chosen.teacher != "none" else None,
+        partner=initial(task, "teacher", 0) if chosen.teacher == "own" else None,
         partner_recipe=task.settings.recipe("teacher"),
     )
     rng = torch.Generator().manual_seed(0)

@@ -1,0 +1,1 @@
+"""The commands of ``distillbench``, one file each: they parse, call and print."""

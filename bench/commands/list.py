@@ -1,0 +1,43 @@
+"""``distillbench list``: what there is, and what can be set."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from textwrap import wrap
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import console
+
+
+class Kind(StrEnum):
+    everything = "all"
+    tasks = "tasks"
+    methods = "methods"
+    pairs = "pairs"
+    suites = "suites"
+
+
+def list_(
+    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="tasks, methods, pairs, suites or all.")] = "all",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = "",
+) -> None:
+    """What there is: tasks, methods, pairs of networks and suites; with NAME, what can be set, and to what."""
+    from bench import describe
+    from bench.suite_file import known
+
+    known([k.value for k in Kind], kind, "list: unknown kind")
+    output = console()
+    if name:
+        for block in describe.one(kind, name):
+            output.print(block)
+        return
+    for each in ("tasks", "methods", "suites") if kind == "all" else (kind,):
+        output.print(f"[bold]{each}[/bold]")
+        lines = describe.everything(each)
+        indent = max(16, *map(len, lines)) + 4
+        for entry, line in lines.items():
+            start = f"  {entry}".ljust(indent)
+            text = wrap(line, max(output.width, indent + 20), initial_indent=start, subsequent_indent=" " * indent)
+            output.print("\n".join(text), markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,68 @@
+"""``distillbench run``: make what is missing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import (
+    Device,
+    Methods,
+    Out,
+    Seeds,
+    Settings,
+    SuiteName,
+    Tasks,
+    Workers,
+    console,
+    names,
+    numbers,
+)
+from bench.errors import UserError
+
+
+def run(
+    suite: SuiteName,
+    tasks: Tasks = None,
+    methods: Methods = None,
+    seeds: Seeds = None,
+    out: Out = None,
+    set_: Settings = None,
+    device: Device = None,
+    workers: Workers = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where trained teachers are kept; default: in the results.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace records of another configuration.")] = False,
+) -> None:
+    """Run what is missing of a suite; what is finished is not run again."""
+    start = time.monotonic()
+    output = console()
+    with output.status(f"{suite}: reading"):
+        from bench import runner
+        from bench.report.pictures import draw_pictures
+        from bench.report.progress import Live, format_seconds, headline
+        from bench.suite import load
+
+        loaded = load(suite, set_ or (), names(tasks), names(methods), numbers(seeds), device)
+        folder = out if out is not None else Path("runs", loaded.name)
+        before = runner.plan(loaded, folder)
+        if before.to_do:
+            runner.prepare(loaded, folder, cache)
+        line = headline(before, workers, cache, overwrite)
+    output.print(line, markup=False, soft_wrap=True)
+    with Live(output) as live:
+        after = runner.run(loaded, folder, cache, workers, overwrite, live)
+    if before.to_do or before.other:
+        try:
+            draw_pictures(after, cache or folder / "cache")
+        except OSError as error:
+            raise UserError(f"{folder}: pictures cannot be written: {error.strerror or error}") from error
+        took = format_seconds(time.monotonic() - start)
+        counts = f"{len(after.finished)} finished, {len(after.failed)} failed"
+        output.print(f"{counts} after {took}; distillbench table {folder}", markup=False, soft_wrap=True)
+    if after.failed:
+        raise typer.Exit(1)

@@ -1,0 +1,28 @@
+"""``distillbench show``: one record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import console
+
+
+def show(
+    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record file (.json).")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with its per-item results.")] = False,
+) -> None:
+    """One record in full; for the eye, its per-item results left out."""
+    from rich.pretty import Pretty
+
+    from bench.records import Store
+
+    found = Store(record.parent).read(record)
+    if as_json:
+        print(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        return
+    content = found.model_dump(mode="json", exclude={"items", "item_names"}, exclude_none=True)
+    console().print(Pretty(content, expand_all=True))

@@ -1,0 +1,220 @@
+"""Which value of a setting wins, and which have no effect.
+
+Defaults < what a pair changes < tuned values < the suite < ``--set``; in each of these places the more specific wins:
+all tasks < one task < one of its pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import at_most
+from bench.suite_file import Hyperparameters, Layer
+from bench.validation import Place
+
+Path = tuple[str, ...]
+NONE = "none"
+"""No value, in a file: TOML has none."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value, and where it was said. source: '' for a default. key: as written there, 'tasks.gan.steps'."""
+
+    value: Any
+    source: str
+    key: str
+
+
+Settings = Mapping[Path, Setting]
+Matrix = Mapping[tuple[str, str], Mapping[str, Settings]]
+"""By task and pair: the settings of the task under '', and the hyperparameters of each method under its name."""
+
+
+def of_pair(
+    defaults: Mapping[str, Any], changes: Mapping[str, Any], task: str, pair: str, layers: Sequence[Layer]
+) -> Settings:
+    """A task's settings with one pair. changes: what the pair that ships sets."""
+    found: dict[Path, Setting] = {}
+    _merge(found, _leaves(defaults, "", ""))
+    _merge(found, _leaves(changes, "", ""))
+    for layer in layers:
+        table, its = layer.table, layer.table.tasks.get(task)
+        if table.steps is not None:
+            everywhere = Setting(None, layer.source, "steps")
+            _merge(
+                found,
+                [
+                    (("steps",), Setting(table.steps, layer.source, "steps")),
+                    (("teacher", "steps"), everywhere),
+                    (("student", "steps"), everywhere),
+                ],
+            )
+        if its is not None:
+            _merge(found, _leaves(its.settings, layer.source, f"tasks.{task}."))
+            if pair in its.pair:
+                _merge(found, _leaves(its.pair[pair].settings, layer.source, f"tasks.{task}.pair.{pair}."))
+    return found
+
+
+def of_method(task: str, pair: str, method: str, layers: Sequence[Layer]) -> Settings:
+    """A method's hyperparameters on one pair: those that are set."""
+    found: dict[Path, Setting] = {}
+    for layer in layers:
+        for prefix, tables in _hyperparameters(layer, task, pair):
+            _merge(found, _leaves(tables.get(method, {}), layer.source, f"{prefix}hyperparameters.{method}."))
+    return found
+
+
+def _hyperparameters(layer: Layer, task: str, pair: str) -> Iterator[tuple[str, Hyperparameters]]:
+    yield "", layer.table.hyperparameters
+    if (its := layer.table.tasks.get(task)) is not None:
+        yield f"tasks.{task}.", its.hyperparameters
+        if pair in its.pair:
+            yield f"tasks.{task}.pair.{pair}.", its.pair[pair].hyperparameters
+
+
+def _leaves(table: Mapping[str, Any], source: str, prefix: str) -> list[tuple[Path, Setting]]:
+    """Every value, at its path; a network's name before its sizes."""
+    found: list[tuple[Path, Setting]] = []
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value:
+            found += [((key, *path), setting) for path, setting in _leaves(value, source, f"{prefix}{key}.")]
+        else:
+            found.append(((key,), Setting(None if value == NONE else value, source, f"{prefix}{key}")))
+    return sorted(found, key=lambda leaf: leaf[0][-1] != "name")
+
+
+def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -> None:
+    for path, setting in leaves:
+        holder = path[:-1]
+        renamed = path[-1] == "name" and path in found and found[path].value != setting.value
+        for other in list(found):
+            inside = other[: len(path)] == path or path[: len(other)] == other
+            if inside or (renamed and other[: len(holder)] == holder):  # another network has sizes of its own
+                del found[other]
+        found[path] = setting
+
+
+def nested(settings: Settings) -> dict[str, Any]:
+    """As tables in tables."""
+    result: dict[str, Any] = {}
+    for path, setting in settings.items():
+        holder = result
+        for part in path[:-1]:
+            holder = holder.setdefault(part, {})
+        holder[path[-1]] = setting.value
+    return result
+
+
+def place(settings: Settings, otherwise: str) -> Place:
+    """Names a field as it was written by who set it; where nobody did, it is one of ``otherwise``."""
+
+    def name(path: Sequence[str]) -> str:
+        best = max(settings, key=lambda known: (_common(known, path), settings[known].source != ""), default=None)
+        if best is None or not settings[best].source or (path and not _common(best, path)):
+            return ".".join([otherwise, *path])
+        setting, common = settings[best], _common(best, path)
+        parts = setting.key.split(".")
+        parts = parts[: len(parts) - (len(best) - common)]
+        return f"{setting.source}: {'.'.join([*parts, *path[common:]])}"
+
+    return name
+
+
+def _common(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many parts two paths share at their start."""
+    count = 0
+    for a, b in zip(one, other, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+# -- settings without effect --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A setting that a layer has. task, pair, method: what it is for; None: all of them; method '': the task itself."""
+
+    key: str
+    path: Path
+    task: str | None
+    pair: str | None
+    method: str
+
+
+def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> str | None:
+    """The first setting of a layer that changes nothing in the matrix, and why, in a line."""
+    winners = {(s.source, s.key) for its in matrix.values() for settings in its.values() for s in settings.values()}
+    for written in _written(layer):
+        reason = None
+        if (layer.source, written.key) not in winners:
+            reason = _reason(written, matrix, methods)
+        elif written.path == ("steps",) and not written.method and not _counts(layer.source, written.key, matrix):
+            reason = "teacher.steps and student.steps are set, and these are for one that sets none"
+        if reason is not None:
+            return f"{layer.source}: {written.key}: has no effect: {reason}"
+    return None
+
+
+def _written(layer: Layer) -> Iterator[_Written]:
+    def hyperparameters(tables: Hyperparameters, prefix: str, task: str | None, pair: str | None) -> Iterator[_Written]:
+        for method, table in tables.items():
+            for path, setting in _leaves(table, layer.source, f"{prefix}hyperparameters.{method}."):
+                yield _Written(setting.key, path, task, pair, method)
+
+    def settings(table: Mapping[str, Any], prefix: str, task: str, pair: str | None) -> Iterator[_Written]:
+        for path, setting in _leaves(table, layer.source, prefix):
+            yield _Written(setting.key, path, task, pair, "")
+
+    if layer.table.steps is not None:
+        yield _Written("steps", ("steps",), None, None, "")
+    yield from hyperparameters(layer.table.hyperparameters, "", None, None)
+    for task, its in layer.table.tasks.items():
+        yield from settings(its.settings, f"tasks.{task}.", task, None)
+        yield from hyperparameters(its.hyperparameters, f"tasks.{task}.", task, None)
+        for pair, table in its.pair.items():
+            prefix = f"tasks.{task}.pair.{pair}."
+            yield from settings(table.settings, prefix, task, pair)
+            yield from hyperparameters(table.hyperparameters, prefix, task, pair)
+
+
+def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
+    if written.method and written.method not in methods:
+        return f"method {written.method!r} is not run (methods: {', '.join(methods)})"
+    tasks = list(dict.fromkeys(task for task, _ in matrix))
+    if written.task is not None and written.task not in tasks:
+        return f"task {written.task!r} is not run (tasks: {', '.join(tasks)})"
+    pairs = [pair for task, pair in matrix if task == written.task]
+    if written.pair is not None and written.pair not in pairs:
+        return f"pair {written.pair!r} is not run (pairs: {', '.join(pairs)})"
+    winners = [
+        f"{setting.source}: {setting.key}"
+        for (task, pair), its in matrix.items()
+        if written.task in (None, task) and written.pair in (None, pair)
+        for path, setting in its.get(written.method, {}).items()
+        if _common(path, written.path) == min(len(path), len(written.path))
+    ]
+    if not winners:
+        return "its network is replaced by another"
+    return f"{' and '.join(at_most(2, list(dict.fromkeys(winners))))} take its place"
+
+
+def _counts(source: str, key: str, matrix: Matrix) -> bool:
+    """Whether a number of steps reaches a network: each of the two may have its own."""
+    for its in matrix.values():
+        settings = its[""]
+        if any(
+            (s.source, s.key) == (source, key) and path != ("steps",) for path, s in settings.items()
+        ):  # of a suite's steps also that it takes away the networks' own
+            return True
+        its_own = [settings.get((role, "steps")) for role in ("teacher", "student")]
+        mine = (settings[("steps",)].source, settings[("steps",)].key) == (source, key)
+        if mine and any(own is None or own.value is None for own in its_own):
+            return True
+    return False

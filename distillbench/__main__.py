@@ -1,0 +1,5 @@
+"""``python -m distillbench``."""
+
+from bench.cli import main
+
+main()
