@@ -269,7 +269,7 @@ SIZES = {
 def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, setting: str, expected: str) -> None:
     with pytest.raises(UserError) as error:
         load("quick", [f"tasks.{task}.{setting}"])
-    assert f": tasks.{task}.{expected}" in str(error.value)
+    assert f"tasks.{task}.{expected}" in str(error.value)
 
 
 def test_a_name_that_no_file_system_takes_is_refused() -> None:
