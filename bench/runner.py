@@ -202,7 +202,7 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
     expect(out, _expected(todo))
     latencies = _latencies(todo, out, cache.resolve())
     jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
-    if unusable := [*todo.unreadable, *_damaged(todo, cache)]:
+    if unusable := [*todo.unreadable, *damaged(todo, cache)]:
         listener.unreadable(unusable)
     listener.planned(list(jobs.values()))
     events = local.run(list(jobs.values()), execute, workers)
@@ -275,7 +275,7 @@ def _expected(todo: Plan) -> list[Expected]:
     return [Expected(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in todo.cells]
 
 
-def _damaged(todo: Plan, cache: Path) -> list[str]:
+def damaged(todo: Plan, cache: Path) -> list[str]:
     """Why cached judges and teachers that the rest of a plan needs cannot be used, one line each."""
     files = {judge_path(cache, cell.pair) for cell in todo.to_do if cell.pair.judge_hash is not None}
     files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "reference"}

@@ -11,6 +11,10 @@ from conftest import Run, reproducible
 from test_data import write_image
 from torch import nn
 
+from bench.jobs import judge_path, teacher_path
+from bench.runner import _jobs as jobs_of
+from bench.runner import damaged, plan
+from bench.suite import load, pairs
 from bench.weights import DamagedError, damage, digest, load_weights, save_weights, usable
 
 PICTURE = Path("pictures/classification--cnn_mlp.png")
@@ -37,7 +41,9 @@ def test_whole_weights_come_back_with_their_metadata(tmp_path: Path) -> None:
 
 
 def flipped(content: bytes, at: int) -> bytes:
-    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    changed = bytearray(content)
+    changed[at] ^= 1
+    return bytes(changed)
 
 
 DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
@@ -79,23 +85,41 @@ def test_whole_weights_of_something_else_are_damage(tmp_path: Path) -> None:
 # -- teachers and judges --------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_teacher_and_judge_are_told_and_made_again(cli: Run, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    settings = ["steps=2", "seeds=[0]", 'methods=["scratch"]', "tasks.vae.samples=100"]
-    command = ("run", "smoke", "--tasks", "vae", *(x for s in settings for x in ("--set", s)), "--out", out)
-    assert cli(*command).returncode == 0
+def test_a_damaged_teacher_is_told_and_made_again(cli: Run, tiny_suite: Path, out: Path) -> None:
     wanted = reproducible(out)
-    (judge,), (teacher,) = ((out / "cache" / name).iterdir() for name in ("judges", "teachers"))
-    whole = {path: path.read_bytes() for path in (judge, teacher)}
-    judge.write_bytes(whole[judge][:-7])
-    shutil.copy(judge, teacher)
-    (out / "records/vae/mlp_256_16/scratch/seed-0.json").unlink()
-    done = cli(*command)
+    (teacher,) = (out / "cache" / "teachers").iterdir()
+    weights = teacher.read_bytes()[-64:]
+    teacher.write_bytes(teacher.read_bytes()[:-7])
+    (out / "records/classification/cnn_mlp/mimic/seed-0.json").unlink()
+    done = cli("run", tiny_suite, "--out", out)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = [line for line in done.stdout.splitlines() if "it is made again" in line]
-    assert [line.partition(": cannot be read as weights")[0] for line in told] == [str(judge), str(teacher)]
-    assert {path: path.read_bytes()[-64:] for path in whole} == {path: whole[path][-64:] for path in whole}
+    (told,) = [line for line in done.stdout.splitlines() if "it is made again" in line]
+    assert told.startswith(f"{teacher}: cannot be read as weights (")
+    assert teacher.read_bytes()[-64:] == weights
     assert reproducible(out) == wanted
+
+
+def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
+    """Judges and teachers, whatever their weights are: the files that stand for them here hold others."""
+    suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
+    todo = plan(suite, tmp_path)
+    (pair,) = pairs(suite)
+    judge, teacher = judge_path(tmp_path, pair), teacher_path(tmp_path, pair, 0)
+    todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
+
+    def kinds() -> list[str]:
+        return [job.kind for job in jobs_of(todo, tmp_path, tmp_path)]
+
+    assert (kinds(), damaged(todo, tmp_path)) == (["judge", "teacher", "group"], [])
+    for path in (judge, teacher):
+        save_weights(path, nn.Linear(3, 2), path.stem)
+    assert (kinds(), damaged(todo, tmp_path)) == (["group"], [])
+    judge.write_bytes(flipped(judge.read_bytes(), -1))
+    assert kinds() == ["judge", "group"]
+    shutil.copy(judge, teacher)
+    assert kinds() == ["judge", "teacher", "group"]
+    reason = "its content is not what its checksum says"
+    assert damaged(todo, tmp_path) == [f"{judge}: {reason}", f"{teacher}: {reason}"]
 
 
 # -- images ---------------------------------------------------------------------------------------------------------
@@ -104,17 +128,15 @@ def test_a_damaged_teacher_and_judge_are_told_and_made_again(cli: Run, tmp_path:
 def test_damaged_decoded_images_are_told_once_and_made_again(cli: Run, tmp_path: Path) -> None:
     for i in range(40):
         write_image(tmp_path / "in" / "ab"[i % 2] / f"{i:02d}.png", i)
-    settings = [f"tasks.classification.data.train={tmp_path / 'in'}", "steps=2", "seeds=[0]"]
-    command = ("--tasks", "classification", *(x for s in settings for x in ("--set", s)), "--out", tmp_path / "out")
-    scratch = ("--set", 'methods=["scratch"]')
-    assert cli("run", "smoke", *command, *scratch).returncode == 0
-    kept = sorted((tmp_path / "out" / "cache" / "images").iterdir())
+    (tmp_path / "cache").mkdir()
+    data = f"tasks.classification.data.train={tmp_path / 'in'}"
+    command = ("plan", "smoke", "--tasks", "classification", "--set", data, "--out", tmp_path)
+    assert cli(*command).stderr == ""
+    kept = sorted((tmp_path / "cache" / "images").iterdir())
     whole = [path.read_bytes() for path in kept]
+    assert len(whole) == 3
     kept[0].write_bytes(flipped(whole[0], -1))
-    (tmp_path / "out/records/classification/cnn_mlp/scratch/seed-0.json").unlink()
-    done = cli("run", "smoke", *command, *scratch)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == (
+    assert cli(*command).stderr == (
         f"distillbench: data: {kept[0]} is damaged (its content is not what its checksum says); "
         "the images are decoded again\n"
     )

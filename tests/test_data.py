@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.jobs import judge_path, prepared_task
+from bench.runner import _jobs as jobs_of
+from bench.runner import plan
+from bench.suite import load
+from bench.weights import save_weights
 from tasks.base import Folders
 from tasks.classification import few_labels
 from tasks.data.crops import centre_crop, crop_batch
@@ -204,3 +210,24 @@ def test_shifts_move_by_at_most_an_eighth_and_fill_with_zeros() -> None:
     where = shifted.flatten(1).argmax(1)
     assert set((where // 8).tolist()) == set((where % 8).tolist()) == {3, 4, 5}
     assert shifted.sum() == 200
+
+
+def test_a_worker_does_not_hash_the_users_files_again(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load("smoke", [f"tasks.gan.data.train={class_folders}"], ["gan"])
+    jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
+    pair = jobs[0].pair
+    assert pair.judge is not None
+    save_weights(judge_path(tmp_path, pair), pair.judge.build(), str(pair.judge_hash))
+    sent = pickle.loads(pickle.dumps(jobs))
+
+    def hashed(*_: object) -> None:
+        raise AssertionError("the files were hashed again")
+
+    monkeypatch.setattr("tasks.data.folders.digest", hashed)
+    for job in sent:
+        assert prepared_task(job.pair, tmp_path).judge is not None
+        assert all(cell.hash for cell in job.cells)
+    with pytest.raises(AssertionError, match="hashed again"):
+        pair.build().judge_recipe().config  # noqa: B018
