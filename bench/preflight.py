@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,15 +20,6 @@ if TYPE_CHECKING:
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
 ROLES: tuple[Role, ...] = ("teacher", "student")
-
-
-class _UnreadError(Exception):
-    """A network whose size hangs on the data."""
-
-
-class _Unread:
-    def __getattr__(self, name: str) -> NoReturn:
-        raise _UnreadError(name)
 
 
 def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
@@ -54,13 +45,11 @@ def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
 def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
     """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
     task = pair.build()
-    task.__dict__["splits"] = _Unread()  # nothing is read, least of all onto the meta device
+    task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
     try:
         with torch.device("meta"):
             parts = task.parts(task.network(role))
-    except DataError:
-        raise
-    except Exception as error:  # a plugin's network may need more than a shape; where it is wrong, a run will say so
+    except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
         return {"network": math.inf} if "overflow" in str(error).lower() else {}
     names = {"model": "network"}
     return {

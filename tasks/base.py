@@ -49,7 +49,7 @@ class Recipe(Frozen):
     steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
     weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW)")
-    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="Adam's decay rates of the moments")
+    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="Adam's decay rates of the moments, each in [0, 1)")
     augment: bool = Field(False, description="random shifts or flips in training")
 
 
@@ -158,6 +158,10 @@ class Task(ABC):
     def splits(self) -> Splits[Any]:
         """The data, loaded on first use."""
 
+    def outline(self) -> Any:
+        """The splits without their items, as far as ``network`` looks at them; None where only reading tells."""
+        return None
+
     def check(self) -> None:
         """Raise DataError where the data do not fit the settings; called once, before anything is trained.
 
@@ -182,7 +186,7 @@ class Task(ABC):
     def network(self, role: Role) -> nn.Module:
         """A new network on the CPU, its weights drawn from torch's global generator.
 
-        Where it needs no more of the data than their format, its size is checked before any are read.
+        Its size is checked before any data are read, with ``outline`` in the place of the splits.
         """
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:

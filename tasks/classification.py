@@ -89,6 +89,9 @@ class Classification(Task):
             labels = FEW
         return Splits(few_labels(whole.train, labels), whole.held_out, whole.test)
 
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
+
     def check(self) -> None:
         labels, classes = self.settings.labels, len(self.splits.train.classes)
         if labels is not None and labels < classes:
@@ -109,8 +112,8 @@ class Classification(Task):
 
     def network(self, role: Role) -> nn.Module:
         recipe: ClassifierRecipe = getattr(self.settings, role)
-        format_ = folders.labelled_format(self.settings.data)
-        return recipe.network.build(format_.shape, len(format_.classes))
+        channels, height, width = self.splits.train.images.shape[1:]
+        return recipe.network.build((channels, height, width), len(self.splits.train.classes))
 
     def example_input(self, batch_size: int) -> Tensor:
         return to_float(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)

@@ -108,15 +108,17 @@ class GAN(Task):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return folders.labelled_format(self.settings.data).shape
+        channels, height, width = self.splits.train.images.shape[1:]
+        return channels, height, width
+
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
 
     def check(self) -> None:
-        format_, (_, height, width) = folders.labelled_format(self.settings.data), self.shape
+        _, height, width = self.shape
         if min(height, width) < LEAST_SIDE:
-            raise DataError(
-                f"data: {format_.first} is {width}×{height}; the discriminator needs sides of at least {LEAST_SIDE}"
-            )
-        super().check()
+            is_ = f"{self.splits.train.names[0]} is {width}×{height}"
+            raise DataError(f"data: {is_}; the discriminator needs sides of at least {LEAST_SIDE}")
 
     def judge_recipe(self) -> Judge:
         return ClassifierJudge(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)

@@ -87,6 +87,9 @@ class VAE(Task):
     def splits(self) -> Splits[LabelledImages]:
         return folders.labelled_splits(self.settings.data, self.cache)
 
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
+
     def _identity(self) -> Any:
         return folders.identity(self.settings.data, "digits")
 
@@ -106,7 +109,8 @@ class VAE(Task):
 
     def network(self, role: Role) -> nn.Module:
         recipe: VAERecipe = getattr(self.settings, role)
-        return recipe.network.build(folders.labelled_format(self.settings.data).shape, self.settings.latent)
+        channels, height, width = self.splits.train.images.shape[1:]
+        return recipe.network.build((channels, height, width), self.settings.latent)
 
     def example_input(self, batch_size: int) -> Tensor:
         return binarise(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,37 +85,34 @@ def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Pho
     return _resolve(folders, load, _carve, photographs())
 
 
-@dataclass(frozen=True)
-class LabelledFormat:
-    """What all images of class folders have in common. first: where it was read off; None for embedded images."""
-
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    first: Path | None = None
-
-
-def labelled_format(folders: Folders) -> LabelledFormat:
-    """Read off names and the first training image; nothing is decoded. Grey if that image is grey, else colour."""
-    if folders == Folders():
-        return LabelledFormat(DIGITS, DIGIT_SHAPE)
-    if folders.train is None:
-        raise DataError("data: held_out and test folders of class folders need data.train as well")
-    paths = image_files(folders.train)
-    found = {parts[0] for path in paths if len(parts := path.relative_to(folders.train).parts) > 1}
-    if empty := sorted(
-        entry.name
-        for entry in folders.train.iterdir()
-        if entry.is_dir() and not hidden(entry.name) and entry.name not in found
-    ):
+def _format(folder: Path) -> tuple[Path, tuple[str, ...], tuple[int, int, int]]:
+    """Of class folders: the first image, the classes, the images' (channels, height, width). Nothing is decoded."""
+    paths = image_files(folder)
+    classes = sorted({parts[0] for path in paths if len(parts := path.relative_to(folder).parts) > 1})
+    seen = (entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name))
+    if empty := sorted(set(seen) - set(classes)):
         names = ", ".join([*empty[:5], *(["…"] if len(empty) > 5 else [])])
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
-        tell(f"data: {folders.train}: {count} without images skipped ({names})")
-    if len(found) < 2:
-        raise DataError(
-            f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(found)}"
-        )
+        tell(f"data: {folder}: {count} without images skipped ({names})")
+    if len(classes) < 2:
+        raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
     grey, (width, height) = header(paths[0])
-    return LabelledFormat(tuple(sorted(found)), (1 if grey else 3, height, width), paths[0])
+    return paths[0], tuple(classes), (1 if grey else 3, height, width)
+
+
+def _train_folder(folders: Folders) -> Path:
+    if folders.train is None:
+        raise DataError("data: held_out and test folders of class folders need data.train as well")
+    return folders.train
+
+
+def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
+    """``labelled_splits`` without any items: their classes, and the shape of their images."""
+    classes, shape = DIGITS, DIGIT_SHAPE
+    if folders != Folders():
+        _, classes, shape = _format(_train_folder(folders))
+    none = LabelledImages(torch.empty((0, *shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64), classes, ())
+    return Splits(none, none, none)
 
 
 @lru_cache(maxsize=2)
@@ -124,8 +120,7 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
     """Class folders; all images of one size, and in grey or colour as the first is."""
     if folders == Folders():
         return digits()
-    format_ = labelled_format(folders)
-    classes, (channels, *size) = format_.classes, format_.shape
+    first, classes, (channels, *size) = _format(_train_folder(folders))
     index = {name: i for i, name in enumerate(classes)}
 
     def class_of(path: Path) -> str:
@@ -139,7 +134,7 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
         for path, image in zip(paths, images, strict=True):
             if list(image.shape[1:]) != size:
                 raise DataError(
-                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {format_.first} is {size[1]}×{size[0]}; "
+                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {first} is {size[1]}×{size[0]}; "
                     "class folders need images of one size"
                 )
         names = tuple(f"{path.parent.name}/{path.name}" for path in paths)

@@ -27,7 +27,9 @@ class Johnson(Frozen):
     name: Literal["johnson"] = "johnson"
     width: int = Field(12, ge=1, description="channels at full resolution, doubled at each halving")
     blocks: int = Field(3, ge=0, le=1000, description="residual blocks at a quarter of the resolution")
-    kernel: Annotated[int, AfterValidator(_odd)] = Field(5, ge=1, description="size of the first and last convolution")
+    kernel: Annotated[int, AfterValidator(_odd)] = Field(
+        5, ge=1, description="odd size of the first and last convolution"
+    )
 
     def build(self) -> nn.Module:
         return Styliser(self.width, self.blocks, self.kernel)
