@@ -19,7 +19,7 @@ from bench.commands.run import run
 from bench.commands.show import show
 from bench.commands.table import table
 from bench.commands.tune import tune
-from bench.errors import UserError
+from bench.errors import UserError, warn_in_one_line
 from bench.stopping import CLOSED, Stopped, signals, silence
 
 app = typer.Typer(
@@ -56,6 +56,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ± gets a question mark, not a traceback
+    warn_in_one_line()
     try:
         with signals():
             try:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
+
+from tasks.data.telling import DataWarning
 
 
 class UserError(Exception):
@@ -36,3 +41,16 @@ def at_most(count: int, lines: Sequence[str]) -> list[str]:
     """The first few lines, and how many more there are."""
     more = len(lines) - count
     return [*lines[:count], f"and {more} more"] if more > 0 else list(lines)
+
+
+def warn_in_one_line() -> None:
+    """Warnings about the user's data are lines of the command, like its errors; others stay as they are."""
+    usual = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *more: Any, **options: Any) -> None:
+        if issubclass(category, DataWarning):
+            print(f"distillbench: {one_line(str(message))}", file=sys.stderr)
+        else:
+            usual(message, category, *more, **options)
+
+    warnings.showwarning = show

@@ -67,7 +67,7 @@ _SUMMED_OVER: dict[Any, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], int
 
 
 @lru_cache(maxsize=8)
-def _task(pair: Pair, cache: Path) -> Task:
+def probe_task(pair: Pair, cache: Path) -> Task:
     """The task on the CPU with an untrained judge: compute does not depend on weights."""
     task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
     if (recipe := task.judge_recipe()) is not None:
@@ -78,7 +78,7 @@ def _task(pair: Pair, cache: Path) -> Task:
 @lru_cache(maxsize=64)
 def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     """One training step of one network: forward once, backward twice as much. Writes nothing into a new cache."""
-    task = _task(pair, cache)
+    task = probe_task(pair, cache)
     model = initial(task, role, 0)
     count = min(task.items, PROBE)
     counter = FlopCounter()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,8 +24,9 @@ from bench.measure.size import size
 from bench.records import Failure, Latency, MetricValue, Record, Training
 from bench.registry import TASKS
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
-from bench.weights import digest, load_weights, save_weights
+from bench.weights import digest, load_weights, save_weights, usable
 from tasks.base import Evaluation, Role, Task, read_only
+from tasks.data.telling import DataWarning
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def weights_path(out: Path, cell: Cell) -> Path:
 
 
 def judge_path(cache: Path, pair: Pair) -> Path:
+    """Where a judge's weights lie; the name is the hash of what decides them, as it is of a teacher's."""
     return cache / "judges" / f"{pair.judge_hash}.safetensors"
 
 
@@ -68,6 +71,7 @@ def execute(job: Job, report: Report) -> list[Record]:
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited while the run went on; run again")
     settle_process()
+    warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
     match job.kind:
         case "judge":
             return _train_judge(job)
@@ -85,7 +89,7 @@ def prepared_task(pair: Pair, cache: Path) -> Task:
     task = pair.build(cache)
     if (recipe := task.judge_recipe()) is not None:
         judge = recipe.build()
-        load_weights(judge_path(cache, pair), judge)
+        load_weights(path := judge_path(cache, pair), judge, path.stem)
         task.judge = read_only(judge).to(task.device)
     return task
 
@@ -93,15 +97,16 @@ def prepared_task(pair: Pair, cache: Path) -> Task:
 def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
     """A cached teacher, frozen, with what its training cost."""
     teacher = initial(task, "teacher", 0)
-    metadata = load_weights(path, teacher)
+    metadata = load_weights(path, teacher, path.stem)
     return read_only(teacher), metadata
 
 
 def _train_judge(job: Job) -> list[Record]:
-    if not (path := judge_path(job.cache, job.pair)).exists():
+    path = judge_path(job.cache, job.pair)
+    if not usable(path, path.stem):
         recipe = job.pair.build(job.cache).judge_recipe()
         assert recipe is not None
-        save_weights(path, recipe.train())
+        save_weights(path, recipe.train(), path.stem)
     return []
 
 
@@ -109,13 +114,13 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
     """Train the teacher unless it is cached; evaluate it, and check it on held-out data against the baseline."""
     task = prepared_task(job.pair, job.cache)
     path = teacher_path(job.cache, job.pair, job.teacher_seed)
-    if path.exists():
+    if usable(path, path.stem):
         teacher, metadata = load_teacher(task, path)
         training = Training.model_validate_json(metadata["training"])
     else:
         trained = train_teacher(task, job.teacher_seed, report)
         teacher, training = trained.model, _training(trained)
-        save_weights(path, teacher, {"training": training.model_dump_json()})
+        save_weights(path, teacher, path.stem, {"training": training.model_dump_json()})
     if not job.cells:
         return []
     (cell,) = job.cells
@@ -187,7 +192,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
         )
     except Exception as error:  # an evaluation that fails is a failed cell
         return failed(job, cell, *describe(error))
-    save_weights(weights_path(job.out, cell), task.deployed(trained.model))
+    save_weights(weights_path(job.out, cell), task.deployed(trained.model), cell.hash)
     return record
 
 

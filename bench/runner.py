@@ -13,7 +13,7 @@ import torch
 
 from bench.cells import Cell, Pair
 from bench.errors import UserError, one_line
-from bench.estimate import longest_first, seconds_of, wall_seconds
+from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
@@ -22,10 +22,11 @@ from bench.measure.latency import latency
 from bench.records import Latency, OtherSchemaError, Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
-from bench.report.manifest import expect
+from bench.report.manifest import expect, heal
 from bench.report.summary import Expected
 from bench.suite import Suite, cells
 from bench.training import describe
+from bench.weights import damage, usable
 from tasks.base import Role
 from tasks.data.files import DataError
 
@@ -120,9 +121,13 @@ def run(
         others = f"{len(todo.other)} of {len(todo.cells)} records are of another configuration"
         raise UserError(f"{todo.other[0][1]} ({others}; choose another folder with --out, or --overwrite)")
     todo = _overwriting(todo) if overwrite else todo
+    with _one_line(out):
+        if (problem := heal(out, _expected(todo))) is not None:
+            listener.unreadable([one_line(problem)])
     if not todo.to_do:
         return todo
     prepare(suite, out, cache)
+    _check_data(todo, cache)
     with _one_line(out):
         _run_jobs(todo, out, cache, workers, listener)
     return plan(suite, out, wanted)
@@ -165,9 +170,25 @@ def estimate(
     """About how many seconds the rest of a plan takes, and on how many workers."""
     todo = _overwriting(todo) if overwrite else todo
     workers = workers or default_workers(todo.suite)
+    _check_data(todo, cache or todo.out / "cache")
     with _one_line(todo.out):
         costs = [seconds_of(job) for job in _jobs(todo, todo.out, cache or todo.out / "cache")]
     return wall_seconds(costs, workers), workers
+
+
+def _check_data(todo: Plan, cache: Path) -> None:
+    """Decode the data, and fail now where they do not fit the settings."""
+    for pair in dict.fromkeys(cell.pair for cell in todo.to_do):
+        with _one_line(todo.out):
+            check_data(pair, cache)
+
+
+def check_data(pair: Pair, cache: Path) -> None:
+    """Raise UserError where the data of a pair cannot be read, or do not fit its settings."""
+    try:
+        probe_task(pair, cache).check()
+    except DataError as error:
+        raise UserError(f"tasks.{pair.task}.{error}") from error
 
 
 def _overwriting(todo: Plan) -> Plan:
@@ -182,11 +203,11 @@ def default_workers(suite: Suite) -> int:
 
 def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listener) -> None:
     store = Store(out)
-    expect(out, [Expected(c.pair.task, c.pair.pair, c.kind, c.label, c.seed) for c in todo.cells])
+    expect(out, _expected(todo))
     latencies = _latencies(todo, out, cache.resolve())
     jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
-    if todo.unreadable:
-        listener.unreadable(todo.unreadable)
+    if unusable := [*todo.unreadable, *damaged(todo, cache)]:
+        listener.unreadable(unusable)
     listener.planned(list(jobs.values()))
     events = local.run(longest_first(list(jobs.values())), execute, workers)
     try:
@@ -229,7 +250,7 @@ def _jobs(
     for pair, members in by_pair.items():
         name = f"{pair.task}/{pair.pair}"
         needs: tuple[str, ...] = ()
-        if pair.judge_hash is not None and not judge_path(cache, pair).exists():
+        if pair.judge_hash is not None and not usable(judge_path(cache, pair), pair.judge_hash):
             needs = (add(f"judge {pair.judge_hash[:8]}", "judge", pair, cells=()),)
         if references := tuple(cell for cell in members if cell.kind == "reference"):
             add(f"references {name}", "reference", pair, cells=references, needs=needs)
@@ -237,7 +258,7 @@ def _jobs(
             mine = tuple(cell for cell in members if cell.kind == "teacher" and cell.seed == seed)
             key = pair.teacher_hash(seed)
             before = needs
-            if mine or not teacher_path(cache, pair, seed).exists():
+            if mine or not usable(teacher_path(cache, pair, seed), key):
                 before = (*needs, *((trained[key],) if key in trained else ()))
                 latency_ = known.get((pair, "teacher"))
                 id_ = f"teacher {name} seed {seed}"
@@ -252,6 +273,17 @@ def _jobs(
                 cells_ = tuple(group)
                 add(id_, "group", pair, cells=cells_, needs=before, latency=latency_, teacher_seed=seed)
     return list(jobs.values())
+
+
+def _expected(todo: Plan) -> list[Expected]:
+    return [Expected(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in todo.cells]
+
+
+def damaged(todo: Plan, cache: Path) -> list[str]:
+    """Why cached judges and teachers that the rest of a plan needs cannot be used, one line each."""
+    files = {judge_path(cache, cell.pair) for cell in todo.to_do if cell.pair.judge_hash is not None}
+    files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "reference"}
+    return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 
 def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:

@@ -11,6 +11,7 @@ from bench import precedence
 from bench.cells import Cell, Pair
 from bench.errors import UserError
 from bench.precedence import Matrix
+from bench.preflight import check_networks
 from bench.registry import METHODS, TASKS
 from bench.suite_file import Layer, SuiteTable, assigned, checked, known, read, read_tuned
 from bench.validation import validate
@@ -132,6 +133,7 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
         cls.data_identity(resolved.settings)
     except DataError as error:
         raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
+    check_networks(resolved, place)
     return Entry(
         resolved,
         {

@@ -91,7 +91,16 @@ def stale() -> list[Path]:
     return [path for path, text in current().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
 
 
+def problems() -> list[str]:
+    """What in the folder of records cannot be used, one line each: nothing is published without it unsaid."""
+    found = dict.fromkeys(Store(QUICK).scan().problems.values())
+    return list(found | dict.fromkeys(problem for summary in summaries_of(QUICK) for problem in summary.problems))
+
+
 def main() -> None:
+    if bad := problems():
+        print(*bad, sep="\n", file=sys.stderr)
+        sys.exit(1)
     paths = stale()
     texts = current()
     for path in paths:

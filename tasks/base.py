@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +25,9 @@ Role = Literal["teacher", "student"]
 Split = Literal["train", "held_out", "test"]
 Inputs = Mapping[str, Tensor]
 Outputs = Mapping[str, Any]
+Rate = Annotated[float, Field(ge=0, lt=1)]
 T = TypeVar("T")
+MOST_BATCH = 2**16
 
 
 class Frozen(BaseModel):
@@ -48,7 +50,7 @@ class Recipe(Frozen):
     steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
     learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
     weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW)")
-    betas: tuple[float, float] = Field((0.9, 0.999), description="Adam's decay rates of the moments")
+    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="Adam's decay rates of the moments, each in [0, 1)")
     augment: bool = Field(False, description="random shifts or flips in training")
 
 
@@ -57,7 +59,7 @@ class TaskSettings(Frozen):
 
     data: Folders = Folders()
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(32, ge=1, description="images a step")
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
 
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: the digest of what is there identifies a run, not where it lies."""
@@ -157,6 +159,17 @@ class Task(ABC):
     def splits(self) -> Splits[Any]:
         """The data, loaded on first use."""
 
+    def outline(self) -> Any:
+        """The splits without their items, as far as ``network`` looks at them; None where only reading tells."""
+        return None
+
+    def check(self) -> None:
+        """Raise DataError where the data do not fit the settings; called once, before anything is trained.
+
+        The message begins with the setting, and names the picture where there is one.
+        """
+        _ = self.splits
+
     @property
     @abstractmethod
     def items(self) -> int:
@@ -172,7 +185,10 @@ class Task(ABC):
 
     @abstractmethod
     def network(self, role: Role) -> nn.Module:
-        """A new network on the CPU, its weights drawn from torch's global generator."""
+        """A new network on the CPU, its weights drawn from torch's global generator.
+
+        Its size is checked before any data are read, with ``outline`` in the place of the splits.
+        """
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
         """What is optimised, each by its own loss: first what is distilled and deployed, then its adversaries."""

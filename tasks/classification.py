@@ -13,7 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
+    Folders,
     Inputs,
     Metric,
     Outputs,
@@ -27,6 +29,7 @@ from tasks.base import (
 )
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
+from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.networks.classifiers import CNN, MLP
@@ -34,6 +37,8 @@ from tasks.pictures import Pictures
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
+FEW = 100
+"""Labels of the embedded digits that a student learns from, where a suite does not say."""
 PICTURES = 20
 
 
@@ -46,9 +51,13 @@ class ClassifierRecipe(Recipe):
 class ClassificationSettings(TaskSettings):
     """Few labels: where all are at hand, the embedded digits leave a teacher nothing to transfer."""
 
-    labels: int | None = Field(100, ge=2, description="training labels, equally many of each class; null: all")
+    labels: int | None = Field(
+        None,
+        ge=2,
+        description=f"training labels, equally many of each class; default: {FEW} of the digits, all of a folder's",
+    )
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(64, ge=1, description="images a step")
+    batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     teacher: ClassifierRecipe = ClassifierRecipe(
         network=CNN(width=32, batch_norm=True, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
     )
@@ -76,8 +85,18 @@ class Classification(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        whole = folders.labelled_splits(self.settings.data, self.cache)
-        return Splits(few_labels(whole.train, self.settings.labels), whole.held_out, whole.test)
+        whole, labels = folders.labelled_splits(self.settings.data, self.cache), self.settings.labels
+        if labels is None and self.settings.data == Folders():
+            labels = FEW
+        return Splits(few_labels(whole.train, labels), whole.held_out, whole.test)
+
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
+
+    def check(self) -> None:
+        labels, classes = self.settings.labels, len(self.splits.train.classes)
+        if labels is not None and labels < classes:
+            raise DataError(f"labels: {labels} are too few for {classes} classes (allowed: {classes} and more)")
 
     @property
     def items(self) -> int:

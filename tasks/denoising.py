@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
     Inputs,
     Metric,
@@ -26,10 +27,10 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import folders
-from tasks.data.crops import centre_crop, crop_batch, grid_crops
+from tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.images import grey, psnr, ssim
+from tasks.metrics.images import SSIM_WINDOW, grey, psnr, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
 from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
@@ -49,8 +50,8 @@ class DenoisingSettings(TaskSettings):
     """Additive noise, neither clipped nor rounded, as in the literature; the test noise is fixed by the file's name."""
 
     steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(8, ge=1, description="patches a step")
-    sigma: float = Field(25, gt=0, description="standard deviation of the noise, in grey levels of 255")
+    batch_size: int = Field(8, ge=1, le=MOST_BATCH, description="patches a step")
+    sigma: float = Field(25, gt=0, le=255, description="standard deviation of the noise, in grey levels of 255")
     patch: int = Field(32, ge=8, description="side of a patch in training, pixels")
     teacher: DenoisingRecipe = DenoisingRecipe(
         network=DnCNN(depth=6, width=16), steps=2500, learning_rate=3e-3, augment=True
@@ -82,6 +83,12 @@ class Denoising(Task):
             return Photographs(photographs.names, tuple(greys))
 
         return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+
+    def check(self) -> None:
+        for part in (self.splits.train, self.splits.held_out):
+            check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
+        for part in (self.splits.held_out, self.splits.test):
+            check_sides(part, SSIM_WINDOW, "SSIM needs")
 
     @property
     def items(self) -> int:
@@ -154,7 +161,7 @@ class Denoising(Task):
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
         shown = self.splits.test.spread(PICTURES)
-        target = torch.stack([to_float(centre_crop(image, PICTURE_SIDE)) for image in shown.images])
+        target = to_float(common_crops(shown.images, PICTURE_SIDE))
         noisy = self._inputs(target, torch.Generator().manual_seed(0))["noisy"]
         rows = {"noisy": noisy.cpu()} | {name: model(noisy).cpu() for name, model in models.items()}
         captions = {

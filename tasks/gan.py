@@ -12,13 +12,30 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    MOST_BATCH,
+    Evaluation,
+    Inputs,
+    Judge,
+    Metric,
+    Outputs,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+)
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
+from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.networks.generative import (
+    LEAST_SIDE,
+    MOST_LATENT,
+    MOST_SAMPLES,
     Adversaries,
     ConvolutionalGenerator,
     DenseGenerator,
@@ -49,9 +66,9 @@ class GANSettings(TaskSettings):
     locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
 
     steps: int = Field(600, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(32, ge=1, description="images a step")
-    latent: int = Field(16, ge=1, description="dimensions of the latent code u ~ N(0, I)")
-    samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
+    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
+    latent: int = Field(16, ge=1, le=MOST_LATENT, description="dimensions of the latent code u ~ N(0, I)")
+    samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
     inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
     discriminator_width: int = Field(64, ge=1, description="channels of the discriminator")
     discriminator_rate: float = Field(2.0, gt=0, description="its learning rate, in units of the generator's")
@@ -83,6 +100,9 @@ class GAN(Task):
     def splits(self) -> Splits[LabelledImages]:
         return folders.labelled_splits(self.settings.data, self.cache)
 
+    def _identity(self) -> Any:
+        return folders.identity(self.settings.data, "digits")
+
     @property
     def items(self) -> int:
         return len(self.splits.train)
@@ -92,9 +112,17 @@ class GAN(Task):
         channels, height, width = self.splits.train.images.shape[1:]
         return channels, height, width
 
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
+
+    def check(self) -> None:
+        _, height, width = self.shape
+        if min(height, width) < LEAST_SIDE:
+            is_ = f"{self.splits.train.names[0]} is {width}×{height}"
+            raise DataError(f"data: {is_}; the discriminator needs sides of at least {LEAST_SIDE}")
+
     def judge_recipe(self) -> Judge:
-        identity = folders.identity(self.settings.data, "digits")
-        return ClassifierJudge(identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
+        return ClassifierJudge(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"

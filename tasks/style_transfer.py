@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
     Inputs,
     Judge,
@@ -26,8 +27,9 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import files, folders
-from tasks.data.crops import centre_crop, crop_batch, grid_crops
+from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
+from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
@@ -59,7 +61,7 @@ class StyleSettings(TaskSettings):
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
     steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(2, ge=1, description="patches a step")
+    batch_size: int = Field(2, ge=1, le=MOST_BATCH, description="patches a step")
     patch: int = Field(96, ge=LEAST_SIDE, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(
         256, ge=LEAST_SIDE, multiple_of=4, description="test photographs are cut to this side at most"
@@ -104,6 +106,16 @@ class StyleTransfer(Task):
     def splits(self) -> Splits[Photographs]:
         return folders.photograph_splits(self.settings.data, self.cache)
 
+    def check(self) -> None:
+        least = max(8, *(getattr(self.settings, role).network.kernel // 2 + 1 for role in ("teacher", "student")))
+        for field in ("patch", "test_side"):
+            if (side := getattr(self.settings, field)) < least:
+                raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
+        for part in (self.splits.train, self.splits.held_out):
+            check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
+        check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
+        _ = self.style_picture
+
     @property
     def items(self) -> int:
         return len(self.splits.train)
@@ -111,10 +123,11 @@ class StyleTransfer(Task):
     @cached_property
     def style_picture(self) -> Tensor:
         """(3, h, w) uint8, sides at most 512."""
-        picture = files.read(self.settings.style, "RGB") if self.settings.style else read_picture(*STYLE_PICTURE)
+        path = self.settings.style
+        picture = files.read(path, "RGB", "style") if path else read_picture(*STYLE_PICTURE)
         height, width = picture.shape[1:]
         if min(height, width) < LEAST_SIDE:
-            raise files.DataError(f"style: {self.settings.style} is {width}×{height}, but needs sides of {LEAST_SIDE}")
+            raise files.DataError(f"style: {path} is {width}×{height}, but needs sides of {LEAST_SIDE}")
         return centre_crop(picture, STYLE_SIDE, 8)
 
     def judge_recipe(self) -> Judge | None:

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
     Inputs,
     Metric,
@@ -24,10 +25,10 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import folders
-from tasks.data.crops import centre_crop, crop_batch, grid_crops
+from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
+from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
 from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
@@ -49,7 +50,7 @@ class SuperResolutionSettings(TaskSettings):
     """Inputs are made from the originals by MATLAB's antialiased bicubic kernel, rounded to 8 bits."""
 
     steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(8, ge=1, description="patches a step")
+    batch_size: int = Field(8, ge=1, le=MOST_BATCH, description="patches a step")
     scale: int = Field(2, ge=2, le=4, description="factor in each direction")
     patch: int = Field(16, ge=4, description="side of an input patch in training, pixels")
     teacher: SuperResolutionRecipe = SuperResolutionRecipe(
@@ -85,6 +86,13 @@ class SuperResolution(Task):
             return Photographs(photographs.names, tuple(lumas))
 
         return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+
+    def check(self) -> None:
+        scale = self.settings.scale
+        check_sides(self.splits.train, self._side, f"patch = {self.settings.patch} at ×{scale} needs")
+        check_sides(self.splits.held_out, self._side, f"patch = {self.settings.patch} at ×{scale} needs")
+        for part in (self.splits.held_out, self.splits.test):
+            check_sides(part, SSIM_WINDOW + 2 * scale, f"SSIM, the border shaved by {scale}, needs")
 
     @cached_property
     def variance(self) -> float:
@@ -148,7 +156,7 @@ class SuperResolution(Task):
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
         shown = self.splits.test.spread(PICTURES).images
-        target = torch.stack([to_float(centre_crop(image, PICTURE_SIDE, self.settings.scale)) for image in shown])
+        target = to_float(common_crops(shown, PICTURE_SIDE, self.settings.scale))
         inputs = self._inputs(target)
         rows = {"original": target}
         captions = {}

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
+    MOST_BATCH,
     Evaluation,
     Inputs,
     Judge,
@@ -31,8 +32,8 @@ from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
+from tasks.networks.generative import MOST_LATENT, MOST_SAMPLES, VariationalAutoencoder
 from tasks.networks.generative import VAE as VAENetwork
-from tasks.networks.generative import VariationalAutoencoder
 from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
@@ -53,10 +54,10 @@ class VAESettings(TaskSettings):
     locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
 
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(64, ge=1, description="images a step")
-    latent: int = Field(8, ge=1, description="dimensions of the latent code, the same for teacher and student")
-    importance_samples: int = Field(50, ge=1, description="K of the IWAE bound (Burda et al. 2016)")
-    samples: int = Field(5000, ge=100, description="generated images that FID and KID are computed on")
+    batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
+    latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")
+    importance_samples: int = Field(50, ge=1, le=5000, description="K of the IWAE bound (Burda et al. 2016)")
+    samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
     inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
@@ -87,13 +88,18 @@ class VAE(Task):
     def splits(self) -> Splits[LabelledImages]:
         return folders.labelled_splits(self.settings.data, self.cache)
 
+    def outline(self) -> Splits[LabelledImages]:
+        return folders.labelled_outline(self.settings.data)
+
+    def _identity(self) -> Any:
+        return folders.identity(self.settings.data, "digits")
+
     @property
     def items(self) -> int:
         return len(self.splits.train)
 
     def judge_recipe(self) -> Judge:
-        identity = folders.identity(self.settings.data, "digits")
-        return ClassifierJudge(identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
+        return ClassifierJudge(self._identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"

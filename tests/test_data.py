@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.jobs import judge_path, prepared_task
+from bench.runner import _jobs as jobs_of
+from bench.runner import plan
 from bench.suite import load, pairs
+from bench.weights import save_weights
 from tasks.base import Folders
 from tasks.classification import few_labels
 from tasks.data.crops import centre_crop, crop_batch
 from tasks.data.embedded import digits, photographs
 from tasks.data.files import DataError, digest, image_files, read, read_all
 from tasks.data.folders import labelled_splits, photograph_splits
+from tasks.data.telling import DataWarning, tell
 from tasks.judges.classifier import random_shifts
 
 
@@ -160,12 +166,14 @@ def test_decoded_images_are_kept_found_again_and_made_again_when_damaged_or_chan
     assert same()
     (kept,) = (cache / "images").iterdir()
     whole = kept.read_bytes()
-    # What is kept is what is read: a pixel changed there is seen.
-    kept.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
-    assert not same()
-    for damaged in (whole[:-5], b"", b"not a cache file"):
+    read_all(paths[:2], "RGB", cache)
+    (other,) = set((cache / "images").iterdir()) - {kept}
+    changed = whole[:-1] + bytes([whole[-1] ^ 255])
+    for damaged in (whole[:-5], b"", b"not a cache file", changed, other.read_bytes()):
         kept.write_bytes(damaged)
-        assert same()
+        tell.cache_clear()
+        with pytest.warns(DataWarning, match=f"{kept} is damaged"):
+            assert same()
         assert kept.read_bytes() == whole
     write_image(paths[0], 7, (8, 8), "RGB")
     os.utime(paths[0], ns=(0, 0))
@@ -210,3 +218,24 @@ def test_a_style_that_is_too_small_is_named(tmp_path: Path) -> None:
     pair = pairs(load("smoke", [f'tasks.style_transfer.style="{path}"'], ["style_transfer"]))[0]
     with pytest.raises(DataError, match=f"style: {path} is 40×20, but needs sides of 32"):
         _ = pair.build().style_picture  # type: ignore[attr-defined]
+
+
+def test_a_worker_does_not_hash_the_users_files_again(
+    class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite = load("smoke", [f"tasks.gan.data.train={class_folders}"], ["gan"])
+    jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
+    pair = jobs[0].pair
+    assert pair.judge is not None
+    save_weights(judge_path(tmp_path, pair), pair.judge.build(), str(pair.judge_hash))
+    sent = pickle.loads(pickle.dumps(jobs))
+
+    def hashed(*_: object) -> None:
+        raise AssertionError("the files were hashed again")
+
+    monkeypatch.setattr("tasks.data.folders.digest", hashed)
+    for job in sent:
+        assert prepared_task(job.pair, tmp_path).judge is not None
+        assert all(cell.hash for cell in job.cells)
+    with pytest.raises(AssertionError, match="hashed again"):
+        pair.build().judge_recipe().config  # noqa: B018

@@ -26,7 +26,7 @@ from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
 
 @pytest.fixture(scope="module")
 def judge() -> FeatureClassifier:
-    recipe = ClassifierJudge("digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
+    recipe = ClassifierJudge(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
     trained = recipe.train().eval()
     assert isinstance(trained, FeatureClassifier)
     return trained

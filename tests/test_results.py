@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -57,9 +58,28 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
         path, stale = tmp_path / "README.md", ["README.md"]
         path.write_text(path.read_text().replace("| nearest centroid |", "| nearest centre |", 1))
     else:
-        path = tmp_path / "results/quick/records/classification/cnn_mlp/reference-nearest-centroid/seed-0.json"
-        path.write_text(path.read_text().replace('"value": 85.4', '"value": 86.4').replace("[100.0,", "[0.0,"))
+        path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
+        record = json.loads(path.read_text())
+        record["metrics"]["ece"]["value"] += 1
+        path.write_text(json.dumps(record))
         stale = ["README.md", "tables.csv", "tables.md", "tables.tex"]
     done = finish([sys.executable, "results/publish.py", "--check"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1, done.stderr
     assert sorted(line.split(":")[0].rpartition("/")[2] for line in done.stdout.splitlines()) == stale
+
+
+def test_a_record_that_cannot_be_used_is_named_and_nothing_is_published(tmp_path: Path) -> None:
+    import shutil
+
+    for name in ("README.md", "bench", "tasks", "methods"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
+    path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
+    path.write_text(path.read_text()[:-20])
+    before = (tmp_path / "README.md").read_bytes()
+    done = finish([sys.executable, "results/publish.py"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"{path}: cannot be read as a record (")
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "README.md").read_bytes() == before

@@ -21,7 +21,7 @@ from bench.commands.options import (
     names,
     numbers,
 )
-from bench.errors import UserError
+from bench.errors import UserError, at_most
 
 
 def run(
@@ -43,7 +43,7 @@ def run(
     output = console()
     with output.status(f"{suite}: reading"):
         from bench import runner
-        from bench.report.pictures import draw_pictures
+        from bench.report.drawings import undrawn
         from bench.report.progress import Live, format_seconds, headline
         from bench.suite import load
 
@@ -56,11 +56,16 @@ def run(
     output.print(line, markup=False, soft_wrap=True)
     with Live(output) as live:
         after = runner.run(loaded, folder, cache, workers, overwrite, live)
-    if before.to_do or before.other:
+    if undrawn(after):
+        from bench.report.pictures import draw_pictures
+
         try:
-            draw_pictures(after, cache or folder / "cache")
+            problems = draw_pictures(after, cache or folder / "cache")
         except OSError as error:
             raise UserError(f"{folder}: pictures cannot be written: {error.strerror or error}") from error
+        for problem in at_most(5, problems):
+            output.print(problem, markup=False, soft_wrap=True)
+    if before.to_do or before.other:
         took = format_seconds(time.monotonic() - start)
         counts = f"{len(after.finished)} finished, {len(after.failed)} failed"
         output.print(f"{counts} after {took}; distillbench table {folder}", markup=False, soft_wrap=True)

@@ -33,4 +33,18 @@ def expect(results: Path, cells: Iterable[Expected]) -> None:
     known = dict.fromkeys(expected(results))
     merged = known | dict.fromkeys(cells)
     if merged.keys() != known.keys():
-        write_atomically(results / NAME, (json.dumps([asdict(cell) for cell in merged], indent=0) + "\n").encode())
+        _write(results, merged)
+
+
+def heal(results: Path, cells: Iterable[Expected]) -> str | None:
+    """Begin a list anew that cannot be read; returns why it cannot."""
+    try:
+        expected(results)
+    except UserError as error:
+        _write(results, cells)
+        return str(error)
+    return None
+
+
+def _write(results: Path, cells: Iterable[Expected]) -> None:
+    write_atomically(results / NAME, (json.dumps([asdict(cell) for cell in cells], indent=0) + "\n").encode())

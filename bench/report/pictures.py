@@ -14,8 +14,10 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from torch import nn
 
-from bench.cells import Cell, Pair
+from bench.cells import Cell
+from bench.errors import one_line
 from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
+from bench.report.drawings import obstacle, undrawn
 from bench.runner import Plan
 from bench.training import initial
 from bench.weights import load_weights
@@ -34,34 +36,25 @@ QUALITIES = ((256, 1.0), (128, 1.0), (64, 1.0), (64, 0.9), (64, 0.8), (48, 0.7),
 """Colours and relative size, best first."""
 
 
-def draw_pictures(plan: Plan, cache: Path) -> list[Path]:
-    """A PNG a task and pair, of the first seed, where all its students are finished. Returns what was written."""
+def draw_pictures(plan: Plan, cache: Path) -> list[str]:
+    """A PNG a task and pair that lacks one. Returns why some cannot be drawn, one line each."""
     settle_process()
-    written = []
-    seed = plan.suite.seeds[0]
-    groups: dict[Pair, list[Cell]] = {}
-    for cell in plan.finished:
-        if cell.kind == "student" and cell.seed == seed:
-            groups.setdefault(cell.pair, []).append(cell)
-    for pair, cells in groups.items():
-        path = plan.out / "pictures" / f"{pair.task}--{pair.pair}.png"
-        teacher_file = teacher_path(cache, pair, cells[0].teacher_seed)
-        weights = [weights_path(plan.out, cell) for cell in cells]
-        if not all(file.exists() for file in (teacher_file, *weights)):
+    problems = []
+    for drawing in undrawn(plan):
+        if (problem := obstacle(drawing, plan.out, cache)) is not None:
+            problems.append(one_line(f"{drawing.path}: not drawn: {problem}"))
             continue
-        if path.exists() and path.stat().st_mtime >= max(file.stat().st_mtime for file in weights):
-            continue
+        pair, cells = drawing.pair, drawing.cells
         task = prepared_task(pair, cache)
-        models: dict[str, nn.Module] = {"teacher": load_teacher(task, teacher_file)[0]}
-        models |= {cell.label: _student(task, file) for cell, file in zip(cells, weights, strict=True)}
-        draw(path, task.pictures(models), f"{pair.task}, {pair.pair}, seed {seed}")
-        written.append(path)
-    return written
+        models = {"teacher": load_teacher(task, teacher_path(cache, pair, cells[0].teacher_seed))[0]}
+        models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
+        draw(drawing.path, task.pictures(models), f"{pair.task}, {pair.pair}, seed {drawing.seed}")
+    return problems
 
 
-def _student(task: Task, weights: Path) -> nn.Module:
+def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
     student = initial(task, "student", 0)
-    load_weights(weights, task.deployed(student))
+    load_weights(weights_path(out, cell), task.deployed(student), cell.hash)
     return read_only(student)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from tasks.data.embedded import Photographs
 from tasks.data.files import DataError
 
 TRIES = 100
@@ -58,8 +59,27 @@ def grid_crops(image: Tensor, side: int, count: int) -> Tensor:
     return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners[::step][:count]]).float() / 255
 
 
+def check_sides(pictures: Photographs, least: int, reason: str) -> None:
+    """Raise DataError, naming the picture, where one has a side below ``least``."""
+    for name, image in zip(pictures.names, pictures.images, strict=True):
+        height, width = image.shape[-2:]
+        if min(height, width) < least:
+            raise DataError(f"data: {name} is {width}×{height}; {reason} sides of at least {least}")
+
+
+def common_crops(images: Sequence[Tensor], most: int, multiple: int = 1) -> Tensor:
+    """The middles of pictures, sides at most ``most`` and multiples, as all have them: (n, channels, h, w) uint8."""
+    cut = [centre_crop(image, most, multiple) for image in images]
+    height, width = (min(image.shape[axis] for image in cut) for axis in (-2, -1))
+    return torch.stack([_middle(image, height, width) for image in cut])
+
+
 def centre_crop(image: Tensor, most: int | None, multiple: int = 1) -> Tensor:
     """The middle of a picture (channels, h, w): sides at most ``most`` and multiples of ``multiple``."""
     height, width = (min(side, most or side) // multiple * multiple for side in image.shape[-2:])
+    return _middle(image, height, width)
+
+
+def _middle(image: Tensor, height: int, width: int) -> Tensor:
     top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
     return image[:, top : top + height, left : left + width]

@@ -86,6 +86,8 @@ PHOTOGRAPHS: Splits[tuple[tuple[str, str], ...]] = Splits(
 STYLE_PICTURE = ("skimage", "data/ihc.png")
 """Not in any split of the photographs."""
 
+DIGITS = tuple("0123456789")
+DIGIT_SHAPE = (1, 8, 8)
 HELD_OUT_DIGITS, TEST_DIGITS = 300, 500
 
 
@@ -118,11 +120,9 @@ def photographs() -> Splits[Photographs]:
 def digits() -> Splits[LabelledImages]:
     """scikit-learn's digits, 8×8 scans with 17 grey levels: 997 + 300 + 500, drawn once with a fixed seed."""
     table = np.loadtxt(_installed("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")  # 64 grey levels, the digit
-    images = torch.from_numpy(np.round(table[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, 1, 8, 8)
+    images = torch.from_numpy(np.round(table[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, *DIGIT_SHAPE)
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
-    everything = LabelledImages(
-        images, labels, tuple(str(digit) for digit in range(10)), tuple(f"digit-{i:04d}" for i in range(len(labels)))
-    )
+    everything = LabelledImages(images, labels, DIGITS, tuple(f"digit-{i:04d}" for i in range(len(labels))))
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
     test, held_out, train = order.split([TEST_DIGITS, HELD_OUT_DIGITS, len(labels) - TEST_DIGITS - HELD_OUT_DIGITS])
     return Splits(*(everything.subset(part.sort().values) for part in (train, held_out, test)))

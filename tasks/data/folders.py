@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from PIL import Image
 
 from tasks.base import Folders, Splits
-from tasks.data.embedded import LabelledImages, Photographs, digits, photographs
-from tasks.data.files import DataError, digest, file_digest, image_files, read_all
+from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
+from tasks.data.files import DataError, digest, file_digest, header, hidden, image_files, read_all
+from tasks.data.telling import tell
 
 CARVE = 10
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
@@ -85,26 +85,43 @@ def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Pho
     return _resolve(folders, load, _carve, photographs())
 
 
-@lru_cache(maxsize=2)
-def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
-    """Class folders; grey where every training image is grey, else colour; all images of one size."""
-    if folders == Folders():
-        return digits()
+def _format(folder: Path) -> tuple[Path, tuple[str, ...], tuple[int, int, int]]:
+    """Of class folders: the first image, the classes, the images' (channels, height, width). Nothing is decoded."""
+    paths = image_files(folder)
+    classes = sorted({parts[0] for path in paths if len(parts := path.relative_to(folder).parts) > 1})
+    seen = (entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name))
+    if empty := sorted(set(seen) - set(classes)):
+        names = ", ".join([*empty[:5], *(["…"] if len(empty) > 5 else [])])
+        count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
+        tell(f"data: {folder}: {count} without images skipped ({names})")
+    if len(classes) < 2:
+        raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
+    grey, (width, height) = header(paths[0])
+    return paths[0], tuple(classes), (1 if grey else 3, height, width)
+
+
+def _train_folder(folders: Folders) -> Path:
     if folders.train is None:
         raise DataError("data: held_out and test folders of class folders need data.train as well")
-    classes = (
-        tuple(sorted(entry.name for entry in folders.train.iterdir() if entry.is_dir()))
-        if folders.train.is_dir()
-        else ()
-    )
-    if len(classes) < 2 and folders.train.is_dir():
-        raise DataError(
-            f"data: {folders.train} needs at least two class folders (folder/class/image), found {len(classes)}"
-        )
+    return folders.train
+
+
+def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
+    """``labelled_splits`` without any items: their classes, and the shape of their images."""
+    classes, shape = DIGITS, DIGIT_SHAPE
+    if folders != Folders():
+        _, classes, shape = _format(_train_folder(folders))
+    none = LabelledImages(torch.empty((0, *shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64), classes, ())
+    return Splits(none, none, none)
+
+
+@lru_cache(maxsize=2)
+def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
+    """Class folders; all images of one size, and in grey or colour as the first is."""
+    if folders == Folders():
+        return digits()
+    first, classes, (channels, *size) = _format(_train_folder(folders))
     index = {name: i for i, name in enumerate(classes)}
-    first = image_files(folders.train)[0]
-    with Image.open(first) as image:
-        mode, size = ("L" if image.mode in ("L", "1", "I;16") else "RGB"), image.size
 
     def class_of(path: Path) -> str:
         if (name := path.parent.name) not in index:
@@ -113,11 +130,11 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
 
     def load(paths: Sequence[Path]) -> LabelledImages:
         labels = torch.tensor([index[class_of(path)] for path in paths])
-        images = read_all(paths, mode, cache)
+        images = read_all(paths, "L" if channels == 1 else "RGB", cache)
         for path, image in zip(paths, images, strict=True):
-            if image.shape[:0:-1] != size:
+            if list(image.shape[1:]) != size:
                 raise DataError(
-                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {first} is {size[0]}×{size[1]}; "
+                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {first} is {size[1]}×{size[0]}; "
                     "class folders need images of one size"
                 )
         names = tuple(f"{path.parent.name}/{path.name}" for path in paths)

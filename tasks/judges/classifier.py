@@ -22,7 +22,8 @@ class ClassifierJudge(Judge):
     """Trained on the training split's labels with random shifts. Its accuracy is held by a test."""
 
     name: ClassVar[str] = "classifier"
-    data: Any
+    data: Callable[[], Any]
+    """What identifies the data; called where the config is wanted: files are read for it."""
     preprocessing: str
     images: Callable[[], LabelledImages]
     preprocess: Callable[[Tensor], Tensor]
@@ -30,7 +31,7 @@ class ClassifierJudge(Judge):
     @property
     def config(self) -> dict[str, Any]:
         recipe = {"steps": STEPS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "seed": SEED}
-        return {"judge": self.name, "data": self.data, "preprocessing": self.preprocessing, **recipe}
+        return {"judge": self.name, "data": self.data(), "preprocessing": self.preprocessing, **recipe}
 
     def build(self) -> FeatureClassifier:
         data = self.images()

@@ -9,6 +9,8 @@ from torch import Tensor
 # ITU-R BT.601 as MATLAB's rgb2ycbcr computes it: Y in [16, 235] of 255.
 LUMA_WEIGHTS = (65.481, 128.553, 24.966)
 LUMA_OFFSET = 16.0
+SSIM_WINDOW = 11
+"""Side of the window; so large must a picture be."""
 
 
 def to_8_bits(images: Tensor) -> Tensor:

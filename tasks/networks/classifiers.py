@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -13,6 +13,8 @@ from tasks.base import Frozen
 
 Shape = tuple[int, int, int]
 """(channels, height, width)."""
+Hidden = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=100)]
+"""Units of hidden layers; how many fit is a matter of memory."""
 
 
 class CNN(Frozen):
@@ -20,8 +22,7 @@ class CNN(Frozen):
 
     name: Literal["cnn"] = "cnn"
     width: int = Field(32, ge=1, description="channels of the first stage, doubled at each stage")
-
-    depth: int = Field(1, ge=1, description="convolutions a stage")
+    depth: int = Field(1, ge=1, le=100, description="convolutions a stage")
     batch_norm: bool = Field(False, description="batch normalisation after each convolution")
     dropout: float = Field(0.0, ge=0, lt=1, description="before the last layer")
 
@@ -48,7 +49,7 @@ class MLP(Frozen):
     """Fully connected layers with ReLU."""
 
     name: Literal["mlp"] = "mlp"
-    hidden: tuple[int, ...] = Field((128,), description="units of each hidden layer")
+    hidden: Hidden = Field((128,), description="units of each hidden layer; none: a linear classifier")
 
     def build(self, shape: Shape, classes: int) -> nn.Module:
         sizes = (shape[0] * shape[1] * shape[2], *self.hidden)

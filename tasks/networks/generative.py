@@ -12,9 +12,13 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from tasks.base import Frozen
-from tasks.networks.classifiers import Shape
+from tasks.networks.classifiers import Hidden, Shape
 
 LOG_VARIANCE_RANGE = (-8.0, 4.0)
+LEAST_SIDE = 8
+"""Of images that the discriminator cuts into patches."""
+MOST_LATENT, MOST_SAMPLES = 4096, 100_000
+"""Latent codes are drawn all at once: 1.6 GB of them at most."""
 
 
 class Adversaries(nn.Module):
@@ -56,7 +60,7 @@ class DenseGenerator(Frozen):
     """Fully connected layers with ReLU, to [0, 1]."""
 
     name: Literal["dense"] = "dense"
-    hidden: tuple[int, ...] = Field((128,), description="units of each hidden layer")
+    hidden: Hidden = Field((128,), description="units of each hidden layer; none: a linear generator")
 
     def build(self, shape: Shape, latent: int) -> nn.Module:
         sizes = (latent, *self.hidden)
@@ -81,12 +85,12 @@ class PatchDiscriminator(nn.Module):
         self.strides = [side // 8 for side in sides]
         self.sides = [side - 2 * stride for side, stride in zip(sides, self.strides, strict=True)]
         self.body = nn.Sequential(
-            spectral_norm(nn.Linear(channels * self.sides[0] * self.sides[1], width)),
+            _normalised(nn.Linear(channels * self.sides[0] * self.sides[1], width)),
             nn.LeakyReLU(0.2),
-            spectral_norm(nn.Linear(width, width)),
+            _normalised(nn.Linear(width, width)),
             nn.LeakyReLU(0.2),
         )
-        self.head = spectral_norm(nn.Linear(width, 1))
+        self.head = _normalised(nn.Linear(width, 1))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         # The same map as a convolution with this stride, but on flat patches: nearly twice as fast at these sizes.
@@ -98,11 +102,16 @@ class PatchDiscriminator(nn.Module):
         return features.permute(0, 3, 1, 2), self.head(features).permute(0, 3, 1, 2)
 
 
+def _normalised(layer: nn.Linear) -> nn.Module:
+    """Spectral norm; on the meta device, where sizes are counted, there is nothing to normalise, slowly."""
+    return layer if layer.weight.is_meta else spectral_norm(layer)
+
+
 class VAE(Frozen):
     """Encoder and decoder of fully connected layers; Bernoulli pixels, diagonal Gaussian posterior."""
 
     name: Literal["vae"] = "vae"
-    hidden: tuple[int, ...] = Field((256, 256), description="units of the encoder's hidden layers; the decoder mirrors")
+    hidden: Hidden = Field((256, 256), description="units of the encoder's hidden layers; the decoder mirrors")
 
     def build(self, shape: Shape, latent: int) -> nn.Module:
         return VariationalAutoencoder(shape, latent, self.hidden)
@@ -114,9 +123,9 @@ class VariationalAutoencoder(nn.Module):
     def __init__(self, shape: Shape, latent: int, hidden: tuple[int, ...]) -> None:
         super().__init__()
         pixels = shape[0] * shape[1] * shape[2]
-        self.encoder = nn.Sequential(nn.Flatten(), *_dense(pixels, *hidden), nn.Linear(hidden[-1], 2 * latent))
-        back = hidden[::-1]
-        self.decoder = nn.Sequential(*_dense(latent, *back), nn.Linear(back[-1], pixels), nn.Unflatten(1, shape))
+        there, back = (pixels, *hidden), (latent, *hidden[::-1])
+        self.encoder = nn.Sequential(nn.Flatten(), *_dense(*there), nn.Linear(there[-1], 2 * latent))
+        self.decoder = nn.Sequential(*_dense(*back), nn.Linear(back[-1], pixels), nn.Unflatten(1, shape))
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_variance = self.encoder(images).chunk(2, dim=1)

@@ -21,7 +21,7 @@ class FSRCNN(Frozen):
     name: Literal["fsrcnn"] = "fsrcnn"
     features: int = Field(48, ge=1, description="d, channels of feature extraction and deconvolution")
     shrunk: int = Field(12, ge=1, description="s, channels of the mapping layers")
-    mappings: int = Field(3, ge=0, description="m, number of 3×3 mapping layers")
+    mappings: int = Field(3, ge=0, le=1000, description="m, number of 3×3 mapping layers")
 
     def build(self, scale: int) -> nn.Module:
         return SuperResolver(self.features, self.shrunk, self.mappings, scale)
@@ -61,7 +61,7 @@ class DnCNN(Frozen):
     """Zhang et al. 2017, without batch normalisation: convolutions that predict the noise."""
 
     name: Literal["dncnn"] = "dncnn"
-    depth: int = Field(7, ge=2, description="3×3 convolutions")
+    depth: int = Field(7, ge=2, le=1000, description="3×3 convolutions")
     width: int = Field(24, ge=1, description="channels between them")
 
     def build(self) -> nn.Module:

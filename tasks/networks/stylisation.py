@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from tasks.base import Frozen
@@ -14,6 +15,12 @@ from tasks.response import floored
 
 LEVELS, FILTERS, COLOURS, SEED = 5, 48, 6, 0
 """Of the random pyramid."""
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise PydanticCustomError("odd", "input should be odd")
+    return size
 
 
 class Johnson(Frozen):
@@ -24,8 +31,10 @@ class Johnson(Frozen):
 
     name: Literal["johnson"] = "johnson"
     width: int = Field(12, ge=1, description="channels at full resolution, doubled at each halving")
-    blocks: int = Field(3, ge=0, description="residual blocks at a quarter of the resolution")
-    kernel: int = Field(5, ge=1, description="size of the first and last convolution")
+    blocks: int = Field(3, ge=0, le=1000, description="residual blocks at a quarter of the resolution")
+    kernel: Annotated[int, AfterValidator(_odd)] = Field(
+        5, ge=1, description="odd size of the first and last convolution"
+    )
 
     def build(self) -> nn.Module:
         return Styliser(self.width, self.blocks, self.kernel)
@@ -54,7 +63,7 @@ class ResidualBlock(nn.Module):
 
 
 class Styliser(nn.Module):
-    """(batch, 3, h, w) in [0, 1] -> the same; h and w multiples of 4."""
+    """(batch, 3, h, w) in [0, 1] -> the same; h and w multiples of 4, at least 8 and more than half the kernel."""
 
     def __init__(self, width: int, blocks: int, kernel: int) -> None:
         super().__init__()

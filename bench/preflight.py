@@ -1,0 +1,67 @@
+"""Networks that no machine can hold, found when a suite is read: they are built without memory and counted."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from bench.errors import UserError
+from tasks.base import Role
+from tasks.data.files import DataError
+
+if TYPE_CHECKING:
+    from bench.cells import Pair
+
+TRAINED = 4
+"""Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
+ROLES: tuple[Role, ...] = ("teacher", "student")
+
+
+def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
+    """Raise UserError for a teacher or student that this machine cannot train. Reads no data but a header.
+
+    place: how a setting is named in messages, with its file.
+    """
+    for role in ROLES:
+        try:
+            parts = training_bytes(pair, role)
+        except DataError as error:
+            raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
+        for part, size in parts.items():
+            if size > memory():
+                amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
+                raise UserError(
+                    f"{place([role])}: its {part} takes {amount} to train (weights, gradients and "
+                    f"Adam's moments), this machine has {memory() / 2**30:,.0f} GB"
+                )
+
+
+@lru_cache(maxsize=256)
+def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
+    """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
+    task = pair.build()
+    task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
+    try:
+        with torch.device("meta"):
+            parts = task.parts(task.network(role))
+    except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
+        return {"network": math.inf} if "overflow" in str(error).lower() else {}
+    names = {"model": "network"}
+    return {
+        names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
+        for name, part in parts.items()
+    }
+
+
+@lru_cache(maxsize=1)
+def memory() -> float:
+    """Bytes of this machine; infinite where it does not say."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
