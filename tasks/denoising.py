@@ -17,6 +17,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -31,7 +32,6 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import grey, psnr, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16

@@ -12,7 +12,20 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Evaluation, Inputs, Judge, Metric, Outputs, Recipe, Role, Split, Splits, Task, TaskSettings
+from tasks.base import (
+    Evaluation,
+    Inputs,
+    Judge,
+    Metric,
+    Outputs,
+    Pictures,
+    Recipe,
+    Role,
+    Split,
+    Splits,
+    Task,
+    TaskSettings,
+)
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.data.pixels import to_float
@@ -25,7 +38,6 @@ from tasks.networks.generative import (
     PatchDiscriminator,
     hinge_discriminator_loss,
 )
-from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200

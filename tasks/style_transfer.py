@@ -17,6 +17,7 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -32,7 +33,6 @@ from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16

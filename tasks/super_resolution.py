@@ -15,6 +15,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -29,7 +30,6 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16

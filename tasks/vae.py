@@ -19,6 +19,7 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -33,7 +34,6 @@ from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.networks.generative import VAE as VAENetwork
 from tasks.networks.generative import VariationalAutoencoder
-from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200

@@ -19,9 +19,8 @@ from bench.runner import Plan
 from bench.suite import Cell, Pair
 from bench.training import initial
 from bench.weights import load_weights
-from tasks.base import Task, read_only
+from tasks.base import Pictures, Task, read_only
 from tasks.data.atomic import write_atomically
-from tasks.pictures import Pictures
 
 PICTURE_PIXELS = ((4, 144), (8, 96), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
