@@ -29,7 +29,7 @@ TITLE, TEXT, SMALL = 12, 10, 9
 """Sizes of letters, points."""
 DPI = 100
 MOST_BYTES = 300_000
-QUALITIES = ((256, 1.0), (128, 1.0), (64, 1.0), (64, 0.9), (64, 0.8), (48, 0.7), (32, 0.6))
+QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7), (32, 0.6))
 """Colours and relative size, best first."""
 
 
@@ -144,5 +144,7 @@ def _png(figure: Figure, dpi: int, colours: int) -> bytes:
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, dpi=dpi)
     with Image.open(raw) as image:
-        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True
+        )
     return small.getvalue()
