@@ -191,8 +191,8 @@ SMALL = [
         "style_transfer",
         "train",
         (40, 40),
-        ["patch=16", "student.network.kernel=41"],
-        "patch: 16 is too small for the networks' kernels (allowed: 21 and more)",
+        ["patch=32", "student.network.kernel=81"],
+        "patch: 32 is too small for the networks' kernels (allowed: 41 and more)",
     ),
 ]
 
@@ -226,7 +226,7 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
     for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
         made = pair.build()
         made.check()
-        rows = made.pictures({"student": made.network("student").eval()})
+        rows = made.pictures({"student": made.network("student").eval()}).rows
         assert len({row.shape[-2:] for row in rows.values()} - {rows.get("style", rows["student"]).shape[-2:]}) <= 1
 
 
