@@ -67,14 +67,15 @@ def _difference(decision: Decision) -> str:
 def seeds_note(budget: Budget) -> str:
     """Which seeds did what."""
     by, with_ = (", ".join(map(str, seeds)) for seeds in (budget.seeds, budget.confirm))
-    return f"picked by seed {by}; compared with the default, where another trial was best, with seeds {with_}"
+    return f"picked by seeds {by}; compared with the default, where another trial was best, with seeds {with_}"
 
 
 def origin(suite: str, budget: Budget) -> str:
     """How a file of chosen values came to be."""
     seeds = ", ".join(map(str, (*budget.seeds, *budget.confirm)))
+    commit, dash, changed = revision().partition("-")
     return (
-        f"Written by `distillbench tune {suite} --trials {budget.trials}` at revision {revision()}, seeds {seeds}: "
+        f"Written by `distillbench tune {suite} --trials {budget.trials}` at revision {commit[:12]}{dash}{changed}, seeds {seeds}: "
         "not by hand."
     )
 
@@ -92,7 +93,7 @@ def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
         shown = [column for column in whole.columns if column not in ("task", "pair", "metric", "trials")]
         for column in shown:
             text = column in (*NAMES, *TEXTS)
-            table.add_column(column, justify="left" if text else "right", no_wrap=column not in TEXTS)
+            table.add_column(column, justify="left" if text else "right", no_wrap=column not in TEXTS, overflow="fold")
         for _, row in rows.iterrows():
             table.add_row(*(row[column] for column in shown))
         parts.append(table)
