@@ -74,10 +74,8 @@ def origin(suite: str, budget: Budget) -> str:
     """How a file of chosen values came to be."""
     seeds = ", ".join(map(str, (*budget.seeds, *budget.confirm)))
     commit, dash, changed = revision().partition("-")
-    return (
-        f"Written by `distillbench tune {suite} --trials {budget.trials}` at revision {commit[:12]}{dash}{changed}, seeds {seeds}: "
-        "not by hand."
-    )
+    command, code = f"distillbench tune {suite} --trials {budget.trials}", f"{commit[:12]}{dash}{changed}"
+    return f"Written by `{command}` at revision {code}, seeds {seeds}: not by hand."
 
 
 def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
