@@ -143,7 +143,8 @@ class Runs:
 
 def as_method(plan: Plan) -> Any:
     cls = METHODS.get(plan.method)
-    return cls(**{key: value for key, value in vars(plan).items() if key in cls.model_fields})
+    values = {key: value for key, value in vars(plan).items() if key in cls.model_fields}
+    return cls(**({} if plan.method == "scratch" else values))
 
 
 @contextmanager
