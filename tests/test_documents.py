@@ -41,6 +41,8 @@ def shortened(command: str) -> list[str]:
             arguments += ["--seeds", "0"]
         if "--task" not in arguments and "--out" in arguments:
             arguments += ["--task", "gan"]
+    if name == "tune":
+        arguments += [*SHORT, "--task", "classification", "--trials", "2", "--seeds", "100", "--confirm", "101,102"]
     return [name, *arguments]
 
 

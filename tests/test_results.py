@@ -56,7 +56,7 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
     if change == "a figure of the README":
         path, stale = tmp_path / "README.md", ["README.md"]
-        path.write_text(path.read_text().replace("| nearest centroid |", "| nearest centre |", 1))
+        path.write_text(path.read_text().replace("    nearest centroid ", "    nearest centre   ", 1))
     else:
         path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
         record = json.loads(path.read_text())

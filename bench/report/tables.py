@@ -190,7 +190,8 @@ def _finite(value: float) -> float | None:
 
 
 def as_csv(summaries: Sequence[Summary]) -> str:
-    return pd.DataFrame(numbers(summaries)).to_csv(index=False)
+    # Ten digits: the last ones of a bootstrap depend on the threads that a library sums with.
+    return pd.DataFrame(numbers(summaries)).to_csv(index=False, float_format="%.10g")
 
 
 def as_json(summaries: Sequence[Summary]) -> str:
