@@ -72,7 +72,7 @@ class StyleSettings(TaskSettings):
     style_weight: float = Field(3.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(5.0, ge=0, description="factor on total variation")
     teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=12, blocks=2), steps=1200, learning_rate=1e-3, augment=True
+        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=1e-3, augment=True
     )
     student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
 
