@@ -46,7 +46,7 @@ STYLE_SIDE = 512
 CONTRAST = 8
 """Grey levels that a patch must span: on a flat one instance normalisation amplifies rounding into huge gradients."""
 EPSILON = 1e-8
-"""Under the root of the variation: a flat image has a gradient too."""
+"""Under each root: what has no error, and a flat image, have a gradient too."""
 
 
 class StyleRecipe(Recipe):
@@ -70,11 +70,11 @@ class StyleSettings(TaskSettings):
     loss_network: Path | None = Field(
         None, description="weights of torchvision's VGG-16 (.pth); default: random filters on a pyramid"
     )
-    content_weight: float = Field(3.0, ge=0, description="factor on the content term")
+    content_weight: float = Field(5.0, ge=0, description="factor on the content term")
     style_weight: float = Field(3.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(5.0, ge=0, description="factor on total variation")
     teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=12, blocks=2), steps=1200, learning_rate=1e-3, augment=True
+        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=1e-3, augment=True
     )
     student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
 
@@ -200,13 +200,17 @@ class StyleTransfer(Task):
         )
 
     def _terms(self, inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
-        """Unit-free: content errors relative to the training pictures' energy, Gram errors to the style's."""
+        """Unit-free: relative errors, of content by the training pictures', of Gram matrices by the style's size.
+
+        Not their squares, which one photograph of great contrast would rule.
+        """
         features, image = outputs["features"], outputs["stylised"]
         content = [
-            (features[layer] - inputs[layer]).square().mean() / energy for layer, energy in self._content_energy.items()
+            ((features[layer] - inputs[layer]).square().mean(dim=(1, 2, 3)) / energy + EPSILON).sqrt().mean()
+            for layer, energy in self._content_energy.items()
         ]
         style = [
-            (gram(features[layer]) - wanted).square().sum(dim=(1, 2)).mean() / wanted.square().sum()
+            ((gram(features[layer]) - wanted).square().sum(dim=(1, 2)) / wanted.square().sum() + EPSILON).sqrt().mean()
             for layer, wanted in self._style_grams.items()
             if layer in features  # a small image has fewer levels
         ]

@@ -456,9 +456,11 @@ class StyleCell(Cell):
         image, maps, wanted = outputs["image"], outputs["features"], self.features(inputs["photographs"])
         content, style = torch.zeros(()), torch.zeros(())
         for level, energy in self.energy.items():
-            content = content + F.mse_loss(maps[level - 1], wanted[level - 1]) / energy
+            error = (maps[level - 1] - wanted[level - 1]).flatten(1).pow(2).mean(1) / energy
+            content = content + (error + 1e-8).sqrt().mean()
         for values, target in zip(maps, self.style, strict=False):
-            style = style + (self.gram(values) - target).pow(2).sum() / len(image) / target.pow(2).sum()
+            error = (self.gram(values) - target).flatten(1).pow(2).sum(1) / target.pow(2).sum()
+            style = style + (error + 1e-8).sqrt().mean()
         down = (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
         across = (image[..., 1:] - image[..., :-1]).pow(2).mean()
         s = self.settings

@@ -191,7 +191,7 @@ def test_every_weight_of_a_styliser_does_something() -> None:
 
 def test_an_unchanged_photograph_has_all_the_content_and_none_of_the_style(task_of: Callable[[str], Task]) -> None:
     metrics = task_of("style_transfer").reference("unchanged photograph").metrics
-    assert metrics["content"] == 0
+    assert metrics["content"] < 1e-3
     assert metrics["gram_style"] > 5
     assert metrics["objective"] > metrics["gram_style"]
 
