@@ -204,7 +204,7 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
         return _series(results.get(number, {}), seeds)
 
     def decided(chosen: int, *why: str, **more: Any) -> Decision:
-        edges = [f"{name} {plain(value)}: at the edge of {its}" for name, value, its in _at_edge(tuning, chosen)]
+        edges = [f"{name}: at the edge of {its}" for name, its in _at_edge(tuning, chosen)]
         return Decision(tuning, headline, metric, best, chosen, notes=(*why, *edges, *notes), **more)
 
     if best is None:
@@ -227,13 +227,13 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     sign = 1 if metric.direction == "higher" else -1
     if interval.excludes_zero and sign * interval.mean > 0:
         return decided(best, difference=interval, **means)
-    why = "worse with other seeds" if interval.excludes_zero else "not distinguishable"
+    why = "worse with other seeds" if interval.excludes_zero else "may be no better"
     return decided(0, f"{named}: {why}", difference=interval, **means)
 
 
-def _at_edge(tuning: Tuning, number: int) -> Iterator[tuple[str, Any, Search]]:
+def _at_edge(tuning: Tuning, number: int) -> Iterator[tuple[str, Search]]:
     space = free(tuning.trials[0])
-    return ((name, value, space[name]) for name, value in _values(tuning, number).items() if space[name].at_edge(value))
+    return ((name, space[name]) for name, value in _values(tuning, number).items() if space[name].at_edge(value))
 
 
 def _series(by_seed: Mapping[int, Record], seeds: Sequence[int]) -> Series | None:

@@ -19,6 +19,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -33,7 +34,6 @@ from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.networks.classifiers import CNN, MLP
-from tasks.pictures import Pictures
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
@@ -169,9 +169,7 @@ class Classification(Task):
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
             rows[name] = torch.where(wrong[:, None, None, None], 1 - rows["input"], rows["input"])
         heads = [data.classes[label] for label in hardest.labels.tolist()]
-        note = (
-            f"heads: the true class; inverted: a wrong answer; of each class the images that {first} is least sure of"
-        )
+        note = f"heads: the true class; inverted: a wrong answer; of each class what the {first} is least sure of"
         return Pictures(rows, heads, note=note)
 
     @cached_property

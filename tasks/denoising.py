@@ -18,6 +18,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -32,7 +33,6 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import SSIM_WINDOW, grey, psnr, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16

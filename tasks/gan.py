@@ -19,6 +19,7 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -42,7 +43,6 @@ from tasks.networks.generative import (
     PatchDiscriminator,
     hinge_discriminator_loss,
 )
-from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200

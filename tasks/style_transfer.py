@@ -18,6 +18,7 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -34,7 +35,6 @@ from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
@@ -70,11 +70,11 @@ class StyleSettings(TaskSettings):
     loss_network: Path | None = Field(
         None, description="weights of torchvision's VGG-16 (.pth); default: random filters on a pyramid"
     )
-    content_weight: float = Field(2.0, ge=0, description="factor on the content term")
+    content_weight: float = Field(3.0, ge=0, description="factor on the content term")
     style_weight: float = Field(3.0, ge=0, description="factor on the style term")
-    variation_weight: float = Field(1.0, ge=0, description="factor on total variation")
+    variation_weight: float = Field(5.0, ge=0, description="factor on total variation")
     teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=3e-3, augment=True
+        network=Johnson(width=12, blocks=2), steps=1200, learning_rate=1e-3, augment=True
     )
     student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
 

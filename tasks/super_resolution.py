@@ -16,6 +16,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -30,7 +31,6 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
-from tasks.pictures import Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16

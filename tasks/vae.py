@@ -20,6 +20,7 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
+    Pictures,
     Recipe,
     Role,
     Split,
@@ -34,7 +35,6 @@ from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.networks.generative import MOST_LATENT, MOST_SAMPLES, VariationalAutoencoder
 from tasks.networks.generative import VAE as VAENetwork
-from tasks.pictures import Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200

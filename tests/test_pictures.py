@@ -13,9 +13,8 @@ from PIL import Image
 
 from bench.report.pictures import MOST_BYTES, arrange, draw
 from bench.training import initial
-from tasks.base import Task, read_only
+from tasks.base import Pictures, Task, read_only
 from tasks.metrics.images import psnr
-from tasks.pictures import Pictures
 from tasks.super_resolution import AMPLIFIED
 
 TaskOf = Callable[[str], Task]

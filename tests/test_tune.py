@@ -184,7 +184,7 @@ def test_where_lower_is_better_the_lower_is_chosen() -> None:
 def test_what_is_not_distinguishable_from_the_default_stays_the_default() -> None:
     found = decided({0: [80.0, 80.0, 80.0, 80.0, 80.0], 1: around(83.0, 80.1), 2: [70.0]})
     assert (found.best, found.chosen, found.values) == (1, 0, {})
-    assert found.notes == ("weight 0.1: not distinguishable",)
+    assert found.notes == ("weight 0.1: may be no better",)
 
 
 def test_what_was_picked_by_luck_and_is_worse_is_not_chosen() -> None:
@@ -196,7 +196,7 @@ def test_what_was_picked_by_luck_and_is_worse_is_not_chosen() -> None:
 def test_a_choice_at_the_edge_of_its_range_is_said_to_be() -> None:
     found = decided({0: [80.0, 80.0, 80.0, 80.0, 80.0], 1: [70.0], 2: around(83.0, 82.0)})
     assert found.chosen == 2
-    assert found.notes == ("weight 9: at the edge of 0.003 to 10",)
+    assert found.notes == ("weight: at the edge of 0.003 to 10",)
 
 
 def test_a_trial_that_failed_has_lost() -> None:

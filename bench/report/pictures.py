@@ -21,9 +21,8 @@ from bench.report.drawings import obstacle, undrawn
 from bench.runner import Plan
 from bench.training import initial
 from bench.weights import load_weights
-from tasks.base import Task, read_only
+from tasks.base import Pictures, Task, read_only
 from tasks.data.atomic import write_atomically
-from tasks.pictures import Pictures
 
 PICTURE_PIXELS = ((4, 144), (8, 96), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
@@ -32,7 +31,7 @@ TITLE, TEXT, SMALL = 12, 10, 9
 """Sizes of letters, points."""
 DPI = 100
 MOST_BYTES = 300_000
-QUALITIES = ((256, 1.0), (128, 1.0), (64, 1.0), (64, 0.9), (64, 0.8), (48, 0.7), (32, 0.6))
+QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7), (32, 0.6))
 """Colours and relative size, best first."""
 
 
@@ -138,5 +137,7 @@ def _png(figure: Figure, dpi: int, colours: int) -> bytes:
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, dpi=dpi)
     with Image.open(raw) as image:
-        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(colours, Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True
+        )
     return small.getvalue()

@@ -35,7 +35,7 @@ def _row(decision: Decision) -> dict[str, str]:
         "pair": pair,
         "method": label,
         "trials": str(len(decision.tuning.trials)),
-        "headline": _headline(decision),
+        "metric": _headline(decision),
         "default": _number(decision, decision.default_value),
         "best": _number(decision, decision.best_value),
         "best − default": _difference(decision),
@@ -67,16 +67,15 @@ def _difference(decision: Decision) -> str:
 def seeds_note(budget: Budget) -> str:
     """Which seeds did what."""
     by, with_ = (", ".join(map(str, seeds)) for seeds in (budget.seeds, budget.confirm))
-    return f"picked by seed {by}; compared with the default, where another trial was best, with seeds {with_}"
+    return f"picked by seeds {by}; compared with the default, where another trial was best, with seeds {with_}"
 
 
 def origin(suite: str, budget: Budget) -> str:
     """How a file of chosen values came to be."""
     seeds = ", ".join(map(str, (*budget.seeds, *budget.confirm)))
-    return (
-        f"Written by `distillbench tune {suite} --trials {budget.trials}` at revision {revision()}, seeds {seeds}: "
-        "not by hand."
-    )
+    commit, dash, changed = revision().partition("-")
+    command, code = f"distillbench tune {suite} --trials {budget.trials}", f"{commit[:12]}{dash}{changed}"
+    return f"Written by `{command}` at revision {code}, seeds {seeds}: not by hand."
 
 
 def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
@@ -86,13 +85,13 @@ def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
     for (task, pair), rows in whole.groupby(["task", "pair"], sort=False):
         first = rows.iloc[0]
         table = Table(
-            title=f"{task}/{pair}: {first['headline']}, held out, {first['trials']} trials a method",
+            title=f"{task}/{pair}: {first['metric']}, held out, {first['trials']} trials a method",
             title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
         )  # fmt: skip
-        shown = [column for column in whole.columns if column not in ("task", "pair", "headline", "trials")]
+        shown = [column for column in whole.columns if column not in ("task", "pair", "metric", "trials")]
         for column in shown:
             text = column in (*NAMES, *TEXTS)
-            table.add_column(column, justify="left" if text else "right", no_wrap=column not in TEXTS)
+            table.add_column(column, justify="left" if text else "right", no_wrap=column not in TEXTS, overflow="fold")
         for _, row in rows.iterrows():
             table.add_row(*(row[column] for column in shown))
         parts.append(table)
@@ -102,6 +101,6 @@ def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
 def markdown(decisions: Sequence[Decision], budget: Budget) -> str:
     """One table, and what it means."""
     whole = frame(decisions)
-    align = ["left" if column in (*NAMES, "headline", *TEXTS) else "right" for column in whole.columns]
+    align = ["left" if column in (*NAMES, "metric", *TEXTS) else "right" for column in whole.columns]
     table = whole.to_markdown(index=False, colalign=align, disable_numparse=True)
     return f"{table}\n\n- {CAPTION}\n- {seeds_note(budget)}\n"
