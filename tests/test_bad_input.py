@@ -273,6 +273,23 @@ def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, sett
     assert f"tasks.{task}.{expected}" in str(error.value)
 
 
+@pytest.mark.parametrize("suite", ["quick", "smoke"])
+@pytest.mark.parametrize(
+    ("setting", "memory", "where"),
+    [
+        ("student.network.hidden=[10000000000]", 1e9, "--set: tasks.vae.student"),
+        ("student.learning_rate=0.5", 1e4, "tasks.vae.teacher"),
+    ],
+)
+def test_who_set_a_size_is_named(
+    suite: str, setting: str, memory: float, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.preflight.memory", lambda: memory)
+    with pytest.raises(UserError) as error:
+        load(suite, [f"tasks.vae.{setting}"], ["vae"])
+    assert str(error.value).startswith(f"{where}: its network takes about")
+
+
 def test_a_name_that_no_file_system_takes_is_refused() -> None:
     with pytest.raises(UserError, match=r"pairs\.0: string should have at most 64 characters"):
         load("quick", [f'tasks.classification.pairs=["{"x" * 300}"]'])
