@@ -32,11 +32,14 @@ def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
             parts = training_bytes(pair, role)
         except DataError as error:
             raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
+        where = place([role, "network"]).removesuffix(".network")
+        if role not in where.split("."):  # nothing sets the network itself
+            where = f"tasks.{pair.task}.{role}"
         for part, size in parts.items():
             if size > memory():
                 amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
                 raise UserError(
-                    f"{place([role])}: its {part} takes {amount} to train (weights, gradients and "
+                    f"{where}: its {part} takes {amount} to train (weights, gradients and "
                     f"Adam's moments), this machine has {memory() / 2**30:,.0f} GB"
                 )
 

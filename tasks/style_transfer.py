@@ -107,7 +107,8 @@ class StyleTransfer(Task):
         return folders.photograph_splits(self.settings.data, self.cache)
 
     def check(self) -> None:
-        least = max(8, *(getattr(self.settings, role).network.kernel // 2 + 1 for role in ("teacher", "student")))
+        kernels = [getattr(self.settings, role).network.kernel for role in ("teacher", "student")]
+        least = max(LEAST_SIDE, *(kernel // 2 + 1 for kernel in kernels))
         for field in ("patch", "test_side"):
             if (side := getattr(self.settings, field)) < least:
                 raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, untrained_judge
 from PIL import Image
 from test_cli import refused
 from test_data import write_image
@@ -186,13 +186,13 @@ SMALL = [
     ("denoising", "train", (40, 20), ["patch=32"], "data: small.png is 40×20; patch = 32 needs sides of at least 32"),
     ("denoising", "test", (40, 10), ["patch=8"], "data: small.png is 40×10; SSIM needs sides of at least 11"),
     ("style_transfer", "train", (40, 20), ["patch=32"], "data: small.png is 40×20; patch = 32 needs sides of at least"),
-    ("style_transfer", "test", (40, 6), ["patch=32"], "data: small.png is 40×6; the networks need sides of at least 8"),
+    ("style_transfer", "test", (40, 20), ["patch=32"], "data: small.png is 40×20; the networks need sides of at least"),
     (
         "style_transfer",
         "train",
         (40, 40),
-        ["patch=32", "student.network.kernel=81"],
-        "patch: 32 is too small for the networks' kernels (allowed: 41 and more)",
+        ["patch=32", "student.network.kernel=71"],
+        "patch: 32 is too small for the networks' kernels (allowed: 36 and more)",
     ),
 ]
 
@@ -226,8 +226,9 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
     for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
         made = pair.build()
         made.check()
+        made.judge = untrained_judge(made)
         rows = made.pictures({"student": made.network("student").eval()}).rows
-        assert len({row.shape[-2:] for row in rows.values()} - {rows.get("style", rows["student"]).shape[-2:]}) <= 1
+        assert len({rows[name].shape[-2:] for name in rows if name != "style"}) == 1
 
 
 # -- sizes of networks --------------------------------------------------------------------------------------------
@@ -270,6 +271,23 @@ def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, sett
     with pytest.raises(UserError) as error:
         load("quick", [f"tasks.{task}.{setting}"])
     assert f"tasks.{task}.{expected}" in str(error.value)
+
+
+@pytest.mark.parametrize("suite", ["quick", "smoke"])
+@pytest.mark.parametrize(
+    ("setting", "memory", "where"),
+    [
+        ("student.network.hidden=[10000000000]", 1e9, "--set: tasks.vae.student"),
+        ("student.learning_rate=0.5", 1e4, "tasks.vae.teacher"),
+    ],
+)
+def test_who_set_a_size_is_named(
+    suite: str, setting: str, memory: float, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.preflight.memory", lambda: memory)
+    with pytest.raises(UserError) as error:
+        load(suite, [f"tasks.vae.{setting}"], ["vae"])
+    assert str(error.value).startswith(f"{where}: its network takes about")
 
 
 def test_a_name_that_no_file_system_takes_is_refused() -> None:

@@ -31,7 +31,7 @@ SINGLE_PRECISION_STEPS = 3
 TOLERANCE = 1e-9
 """On every weight and buffer, in double precision; a mistake moves them by a learning rate, a million times as far."""
 PLANS = {
-    "scratch": Plan(),
+    "scratch": Plan(weight=0.0),
     "mimic": Plan("mimic", weight=0.5),
     "temperature": Plan("temperature", weight=0.5, temperature=3.0),
     "temperature_alpha": Plan("temperature", temperature=2.0, alpha=0.4),
