@@ -201,7 +201,7 @@ def test_methods_and_seeds_of_the_command_line_take_the_place_of_the_suites() ->
     [
         ("quick", []),
         ("smoke", []),
-        ("quick", ["tasks.classification.labels=none", "tasks.classification.student.network.name=cnn"]),
+        ("quick", ["tasks.classification.teacher.steps=none", "tasks.classification.student.network.name=cnn"]),
         (
             "quick",
             ["hyperparameters.temperature.weight=1", "hyperparameters.temperature.alpha=0.5", "tasks.vae.steps=9"],
@@ -229,5 +229,6 @@ def test_config_prints_the_resolved_suite(cli: Run) -> None:
 
 
 def test_no_value_can_be_said_in_a_file(tmp_path: Path) -> None:
-    (pair,) = pairs(load(suite(tmp_path, '[tasks.classification]\nlabels = "none"\n')))
-    assert pair.settings.model_dump()["labels"] is None
+    (pair,) = pairs(load(suite(tmp_path, '[tasks.classification]\nteacher = { steps = "none" }\n')))
+    assert pair.settings.model_dump()["teacher"]["steps"] is None
+    assert pair.settings.recipe("teacher").steps == pair.settings.steps == 500
