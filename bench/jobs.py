@@ -8,7 +8,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -64,6 +65,21 @@ def settle_process() -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """The same in the process of a user, which gets its own settings back."""
+    threads, flushed = torch.get_num_threads(), bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    settle_process()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(flushed)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 def execute(job: Job, report: Report) -> list[Record]:

@@ -6,9 +6,10 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from bench.errors import UserError
 from tasks.base import Role
@@ -44,13 +45,23 @@ def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
                 )
 
 
+class _Undrawn(TorchFunctionMode):
+    """Initial weights are not drawn: there is no memory for them, and torch would import its compiler to see that."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in ("normal_", "uniform_"):
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
 @lru_cache(maxsize=256)
 def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
     """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
     task = pair.build()
     task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             parts = task.parts(task.network(role))
     except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
         return {"network": math.inf} if "overflow" in str(error).lower() else {}

@@ -16,7 +16,7 @@ from bench.errors import UserError, one_line
 from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
-from bench.jobs import Job, execute, failed, judge_path, settle_process, teacher_path, untrained
+from bench.jobs import Job, execute, failed, judge_path, settled, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
 from bench.records import Latency, OtherSchemaError, Record, Store
@@ -286,6 +286,7 @@ def damaged(todo: Plan, cache: Path) -> list[str]:
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 
+@settled()
 def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:
     """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
     found: dict[tuple[Pair, Role], Latency] = {}
@@ -294,7 +295,6 @@ def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], La
         record = store.find(cell.path)
         if cell.kind != "reference" and record and record.latency and record.environment == environment():
             found[cell.pair, cell.kind] = record.latency
-    settle_process()
     for cell in todo.to_do:
         if cell.kind != "reference" and cell.trial is None and (cell.pair, cell.kind) not in found:
             found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind, cache), device=cell.pair.device)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Run, finish
 
 import distillbench
@@ -48,6 +49,18 @@ def test_a_suite_as_a_table_is_run_with_progress_and_a_cache_of_its_own(out: Pat
     assert students["final_loss"].notna().all()
     assert (students.loc[students["label"] == "temperature", "final_distillation"] > 0).all()
     assert not [column for column in frame if column.startswith("settings.")], "all settings are the same"
+
+
+def test_the_users_process_keeps_its_own_settings_of_torch(out: Path) -> None:
+    def settings() -> tuple[object, ...]:
+        tiny = (torch.full((1,), 1e-40) * 1.0).item()
+        return torch.get_num_threads(), tiny, torch.are_deterministic_algorithms_enabled()
+
+    torch.set_num_threads(2)
+    before = settings()
+    distillbench.run(TINY, out / "settings", seeds=[0], methods=["scratch"], cache=out / "cache")
+    assert settings() == before
+    assert before[1] > 0
 
 
 def test_settings_that_differ_are_columns(out: Path) -> None:

@@ -16,7 +16,7 @@ from torch import nn
 
 from bench.cells import Cell
 from bench.errors import one_line
-from bench.jobs import load_teacher, prepared_task, settle_process, teacher_path, weights_path
+from bench.jobs import load_teacher, prepared_task, settled, teacher_path, weights_path
 from bench.report.drawings import obstacle, undrawn
 from bench.runner import Plan
 from bench.training import initial
@@ -35,9 +35,9 @@ QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7
 """Colours and relative size, best first."""
 
 
+@settled()
 def draw_pictures(plan: Plan, cache: Path) -> list[str]:
     """A PNG a task and pair that lacks one. Returns why some cannot be drawn, one line each."""
-    settle_process()
     problems = []
     for drawing in undrawn(plan):
         if (problem := obstacle(drawing, plan.out, cache)) is not None:
