@@ -91,7 +91,7 @@ class Comparison:
         """Why something stands empty in these rows."""
         found = [f"no Δ for {row.name}: {reason}" for row in self.series if (reason := self._why_not(row))]
         if not self.alike:
-            found.append("none is bold: the students are of several configurations")
+            found.append("none is marked as the best: the students are of several configurations")
         found += [
             f"no gap to recover: the teacher does not beat {way.scratch.name} outside the interval"
             for way in self.ways
