@@ -232,3 +232,26 @@ def test_no_value_can_be_said_in_a_file(tmp_path: Path) -> None:
     (pair,) = pairs(load(suite(tmp_path, '[tasks.classification]\nteacher = { steps = "none" }\n')))
     assert pair.settings.model_dump()["teacher"]["steps"] is None
     assert pair.settings.recipe("teacher").steps == pair.settings.steps == 500
+
+
+@pytest.mark.parametrize("suite_name", ["quick", "smoke"])
+def test_what_the_command_line_sets_is_what_runs(cli: Run, suite_name: str) -> None:
+    sets = ("--set", "hyperparameters.temperature.temperature=8", "--set", "tasks.gan.steps=200")
+    done = cli("config", suite_name, *sets)
+    assert done.returncode == 0, done.stderr
+    tasks = tomllib.loads(done.stdout)["tasks"]
+    tables = [pair["hyperparameters"] for task in tasks.values() for pair in task["pair"].values()]
+    assert len(tables) == 7
+    assert {table["temperature"]["temperature"] for table in tables} == {8.0}
+    assert tasks["gan"]["pair"]["dense_128_16"]["steps"] == 200
+    assert "steps" not in tasks["gan"]["pair"]["dense_128_16"]["student"], "it takes the task's"
+
+
+def test_what_has_no_effect_is_refused_by_the_command_in_one_line(cli: Run, tmp_path: Path) -> None:
+    for command in ("run", "plan", "config"):
+        arguments = ["smoke", "--task", "vae", "--set", "tasks.gan.steps=200"]
+        done = cli(command, *arguments, *([] if command == "config" else ["--out", tmp_path / "out"]))
+        assert done.returncode == 2
+        expected = "distillbench: --set: tasks.gan.steps: has no effect: task 'gan' is not run (tasks: vae)\n"
+        assert done.stderr == expected
+    assert not (tmp_path / "out").exists()
