@@ -69,7 +69,10 @@ def settle_process() -> None:
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """The same in the process of a user, which gets its own settings back."""
+    """The same in the process of a user, which gets its own settings back.
+
+    On a busy machine the threads of one small network wait for each other ten times as long as one thread takes.
+    """
     threads, flushed = torch.get_num_threads(), bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -103,6 +103,7 @@ def _check_metrics(path: Path, cell: Cell, record: Record) -> None:
                 raise UserError(f"{path}: metrics.{name}.{field_}: {found!r}, and the task's is {wanted!r}")
 
 
+@settled()
 def run(
     suite: Suite,
     out: Path,
@@ -164,6 +165,7 @@ def _one_line(out: Path) -> Iterator[None]:
         ) from error
 
 
+@settled()
 def estimate(
     todo: Plan, workers: int | None = None, cache: Path | None = None, overwrite: bool = False
 ) -> tuple[float, int]:
@@ -286,7 +288,6 @@ def damaged(todo: Plan, cache: Path) -> list[str]:
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 
-@settled()
 def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:
     """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
     found: dict[tuple[Pair, Role], Latency] = {}
