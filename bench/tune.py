@@ -192,7 +192,10 @@ def pick(tuning: Tuning, results: Results, seeds: Sequence[int]) -> int | None:
 
 
 def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
-    """The best trial, where it is better than the default beyond the interval of the paired difference."""
+    """The best trial, where it is better than the default beyond the interval of the paired difference over seeds.
+
+    The choice is for these held-out items: an interval over two photographs as well would never tell anything.
+    """
     best = pick(tuning, results, budget.seeds)
     records = [r for by_seed in results.values() for r in by_seed.values()]
     headline = records[0].headline if records else ""
@@ -223,7 +226,7 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     difference = mine.minus(its)
     assert difference is not None
     assert metric is not None
-    interval = difference.estimate().interval
+    interval = difference.estimate().seeds
     sign = 1 if metric.direction == "higher" else -1
     if interval.excludes_zero and sign * interval.mean > 0:
         return decided(best, difference=interval, **means)

@@ -142,9 +142,15 @@ Direction = Literal["higher", "lower"]
 
 
 def decided(
-    values: Mapping[int, Sequence[float | None]], direction: Direction = "higher", label: str = "mimic"
+    values: Mapping[int, Sequence[float | None]],
+    direction: Direction = "higher",
+    label: str = "mimic",
+    spread: Mapping[int, float] | None = None,
 ) -> Decision:
-    """values: {trial: the headline with seeds 100, 101, ...}; None is a failure. Weights 1, 0.1 and 9."""
+    """values: {trial: the headline with seeds 100, 101, ...}; None is a failure. Weights 1, 0.1 and 9.
+
+    spread: how far each of two items is from the headline, by trial; None: there are no items.
+    """
     (pair,) = pairs(load("smoke", tasks=["classification"]))
     tuning = Tuning(pair, label, (Mimic(), Mimic(weight=0.1), Mimic(weight=9.0)))
 
@@ -153,7 +159,10 @@ def decided(
         if value is None:
             return record("student", "mimic", seed, None, config, trial=trial, failure=Failure(reason="boom"))
         metrics = {"accuracy": MetricValue(value=value, direction=direction, unit="%")}
-        return record("student", "mimic", seed, value, config, trial=trial, metrics=metrics)
+        items: dict[str, Any] = {}
+        if spread is not None:
+            items = {"item_names": ("a", "b"), "items": {"accuracy": (value - spread[trial], value + spread[trial])}}
+        return record("student", "mimic", seed, value, config, trial=trial, metrics=metrics, **items)
 
     results = {
         trial: {100 + i: one(trial, 100 + i, value) for i, value in enumerate(row)} for trial, row in values.items()
@@ -172,6 +181,15 @@ def test_a_clear_winner_is_chosen() -> None:
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(2.0)
     assert found.notes == ()
+
+
+def test_seeds_decide_where_two_photographs_differ_and_all_seeds_agree() -> None:
+    """An interval over two photographs as well would leave every default, however harmful."""
+    values = {0: [80.0, 80.0, 80.0, 80.0, 80.0], 1: around(83.0, 82.0), 2: [70.0]}
+    found = decided(values, spread={0: 5.0, 1: 6.5, 2: 5.0})
+    assert found.chosen == 1
+    assert found.difference is not None
+    assert found.difference.half_width < 1
 
 
 def test_where_lower_is_better_the_lower_is_chosen() -> None:

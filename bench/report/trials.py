@@ -16,7 +16,7 @@ from bench.report.tables import ARROWS
 from bench.tune import Budget, Decision
 
 CAPTION = (
-    "held-out split; best − default ± 95% interval, paired by seed and item; the default stays where the interval has 0"
+    "held-out split; best − default ± 95% interval, over seeds, paired; the default stays where the interval has 0"
 )
 NAMES = ("task", "pair", "method")
 TEXTS = ("chosen", "note")
