@@ -165,6 +165,13 @@ def test_the_gap_has_an_interval_and_is_blank_where_the_difference_may_be_zero()
     assert "57% [" in text
 
 
+def test_a_loss_recovers_no_gap() -> None:
+    made = records() + [record("student", "worse", i, v - 5 + i / 10) for i, v in enumerate(STUDENTS["scratch"])]
+    assert rows(made)["worse"]["gap_recovered"] < 0
+    (line,) = (line for line in markdown(summarise(made)).splitlines() if line.startswith("| worse"))
+    assert "%" not in line
+
+
 def test_a_mark_is_given_after_correction_for_the_number_of_methods() -> None:
     """One difference among many that alone would be called significant is not."""
     scratch = [80.0, 82.0, 81.0, 80.5, 81.5]

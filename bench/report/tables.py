@@ -20,7 +20,7 @@ MARK = "*"
 CAPTION = (
     "mean ± 95% interval; Δ scratch is paired by seed and test item; *: it is not zero, at 5% over all methods of this "
     "table (Holm); bold: better than every other student, outside the intervals; gap recovered: with its 95% interval, "
-    "blank where Δ may be zero"
+    "blank where Δ may be zero or is a loss"
 )
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
@@ -82,7 +82,7 @@ def _estimate(estimate: Estimate | None, metric: MetricValue, signed: bool = Fal
 
 
 def _gap(row: Row) -> str:
-    if row.gap is not None:
+    if row.gap is not None and row.gap.value > 0:  # a loss recovers nothing: Δ says how much it is
         value, low, high = (round(100 * part) for part in (row.gap.value, row.gap.low, row.gap.high))
         return f"{value}% [{low}, {high}]"
     return ABSENT if row.kind == "student" and row.difference is not None and not row.gap_defined else ""
