@@ -68,21 +68,32 @@ def settle_process() -> None:
 
 
 @contextmanager
-def settled() -> Iterator[None]:
-    """The same in the process of a user, which gets its own settings back.
+def one_thread() -> Iterator[None]:
+    """In the process of a user, which gets its threads back.
 
     On a busy machine the threads of one small network wait for each other ten times as long as one thread takes.
     """
-    threads, flushed = torch.get_num_threads(), bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    settle_process()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushed)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """The process of a user settled for a while; it gets its own settings back. Imports torch's compiler."""
+    flushed = bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    with one_thread():
+        settle_process()
+        try:
+            yield
+        finally:
+            torch.set_flush_denormal(flushed)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
 
 
 def execute(job: Job, report: Report) -> list[Record]:

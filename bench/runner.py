@@ -16,7 +16,7 @@ from bench.errors import UserError, one_line
 from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
-from bench.jobs import Job, execute, failed, judge_path, settled, teacher_path, untrained
+from bench.jobs import Job, execute, failed, judge_path, one_thread, settled, teacher_path, untrained
 from bench.measure.environment import environment
 from bench.measure.latency import latency
 from bench.records import Latency, OtherSchemaError, Record, Store
@@ -103,7 +103,7 @@ def _check_metrics(path: Path, cell: Cell, record: Record) -> None:
                 raise UserError(f"{path}: metrics.{name}.{field_}: {found!r}, and the task's is {wanted!r}")
 
 
-@settled()
+@one_thread()
 def run(
     suite: Suite,
     out: Path,
@@ -165,7 +165,7 @@ def _one_line(out: Path) -> Iterator[None]:
         ) from error
 
 
-@settled()
+@one_thread()
 def estimate(
     todo: Plan, workers: int | None = None, cache: Path | None = None, overwrite: bool = False
 ) -> tuple[float, int]:
@@ -288,6 +288,7 @@ def damaged(todo: Plan, cache: Path) -> list[str]:
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 
+@settled()
 def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:
     """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
     found: dict[tuple[Pair, Role], Latency] = {}
