@@ -16,6 +16,7 @@ from bench.commands.config import config
 from bench.commands.list import list_
 from bench.commands.plan import plan
 from bench.commands.run import run
+from bench.commands.selftest import selftest
 from bench.commands.show import show
 from bench.commands.table import table
 from bench.commands.tune import tune
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, show, config):
+for command in (plan, run, tune, table, show, config, selftest):
     app.command()(command)
 
 

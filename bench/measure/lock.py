@@ -1,0 +1,74 @@
+"""One process at a time may time on a machine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.errors import UserError, one_line
+
+FOLDER = Path("/tmp")
+"""Not ``TMPDIR``'s: every user of the machine must find the same file."""
+NAME = "distillbench.lock"
+LONGEST = 200
+
+
+@contextmanager
+def alone_on_the_machine(path: Path | None = None) -> Iterator[None]:
+    """Hold the machine's lock, or raise UserError that names who holds it.
+
+    The lock is the kernel's (flock): it is free when its holder has ended, however that was. What the file says of its
+    holder is only read while it is held. The file stays: to remove it would let two processes each hold "the" lock.
+    """
+    if path is None:
+        path = (FOLDER if FOLDER.is_dir() else Path(tempfile.gettempdir())) / NAME
+    descriptor = _open(path)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = one_line(os.pread(descriptor, LONGEST, 0).decode(errors="replace")).strip()
+            holder = said or "another process"
+            raise UserError(f"the machine is in use, timing would disturb or be disturbed: {holder}") from None
+        program, *arguments = sys.argv
+        _write(descriptor, f"process {os.getpid()}: {' '.join([Path(program).name, *arguments])}")
+        try:
+            yield
+        finally:
+            _write(descriptor, "")
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also of copies that a fork has left in other processes
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Readable is enough to lock. O_CREAT is refused in a shared folder for a file that is another user's."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | flags, 0o666)
+            with suppress(OSError):
+                os.fchmod(descriptor, 0o666)  # whatever the umask, for the next user
+        except FileExistsError:
+            try:
+                descriptor = os.open(path, os.O_RDWR | flags)
+            except PermissionError:
+                descriptor = os.open(path, os.O_RDONLY | flags)
+    except OSError as error:
+        raise UserError(f"{path}: the machine's lock cannot be opened ({error.strerror})") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UserError(f"{path}: the machine's lock is not a regular file")
+    return descriptor
+
+
+def _write(descriptor: int, text: str) -> None:
+    with suppress(OSError):  # opened to read alone: another user's file
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(errors="replace")[:LONGEST], 0)
