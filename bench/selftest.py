@@ -16,14 +16,15 @@ from random import Random
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
-from bench.gate import MARGIN, Verdict, verdict
 from bench.measure.timing import Clock, Interleaved, Subject, interleave
-from bench.statistics import Ratio
+from bench.statistics import Ratio, Verdict, ratio_verdict
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SLOWDOWN = 0.05
+MARGIN = 0.01
+"""A change of speed that nobody cares about."""
 OFF = 0.005
 """How far the slowdown may be from ``SLOWDOWN`` and still be called it."""
 MOST_FALSE, LEAST_FOUND = 0.01, 0.95
@@ -136,12 +137,16 @@ class Findings:
         return f"inconclusive: whether this machine sees {what}, with {pairs}: {why}"
 
 
+def rule_of_the_gate(ratio: Ratio) -> Verdict:
+    return ratio_verdict(ratio, 1.0, MARGIN)
+
+
 def selftest(
     plain: Callable[[], Subject],
     slowed: Callable[[], Subject],
     plan: Plan,
     *,
-    rule: Callable[[Ratio], Verdict] = verdict,
+    rule: Callable[[Ratio], Verdict] = rule_of_the_gate,
     clock: Clock = time.perf_counter,
     seed: int = 0,
 ) -> Findings:

@@ -17,8 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.measure.intervals import paired_ratio
-from bench.statistics import Ratio
+from bench.statistics import Ratio, paired_ratio
 
 LEAST_SAMPLE = 50 * 20e-6
 """Seconds: calls are repeated until a sample takes as long, so that neither the clock nor the loop is what is seen."""
@@ -140,7 +139,8 @@ def interleave(
                 narrow = all(half_width(ratio) <= width for ratio in ratios.values())
                 if narrow or capped:
                     break
-                next_look = math.ceil(1.1 * pairs)
+                wanted = max(map(half_width, ratios.values())) / width
+                next_look = math.ceil(pairs * min(max(0.8 * wanted**2, 1.1), 2.0))  # a width goes with 1 / √pairs
     samples = {name: Samples(tuple(taken[name]), loops[name]) for name in names}
     return Interleaved(samples, ratios, pairs, "width" if narrow else "cap", level)
 
