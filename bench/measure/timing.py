@@ -203,7 +203,6 @@ def undisturbed(threads: int) -> Iterator[None]:
 
     before, collecting = torch.get_num_threads(), gc.isenabled()
     torch.set_num_threads(threads)
-    gc.collect()
     gc.disable()
     try:
         yield
