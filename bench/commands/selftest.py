@@ -21,7 +21,6 @@ def selftest(
         from bench.measure.environment import environment
         from bench.measure.load import look
         from bench.measure.lock import alone_on_the_machine
-        from bench.measure.timing import undisturbed
         from bench.selftest import FULL, QUICK, network, subjects
         from bench.selftest import selftest as measure
 
@@ -32,8 +31,7 @@ def selftest(
         screen.print(f"{about['cpu']}, {about['cores']} cores, 1 thread; at most {plan.seconds / 60 + 0.5:.0f} minutes")
         for note in before.notes():
             screen.print(note)
-        with undisturbed(1):  # no progress while it runs: a moving bar is work, on the machine that is measured
-            found = measure(*subjects(*network()), plan)
+        found = measure(*subjects(*network()), plan)  # no progress meanwhile: a moving bar is work, too
         for note in before.notes(after=look()):
             if note not in before.notes():
                 screen.print(note)
