@@ -17,7 +17,7 @@ from bench.records import Record
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
 from bench.training import initial
-from bench.validation import validate
+from bench.validation import place_in, validate
 from bench.weights import DamagedError, digest, load_weights, usable
 from tasks.base import Role, Task, read_only
 from tasks.data.files import DataError
@@ -51,8 +51,10 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
         raise UserError(
             f"--set {extra[0]}: says not where data lie (allowed: {', '.join(sorted(cls.Settings.locations))})"
         )
-    settings = validate(cls.Settings, {**config["settings"], **(locations or {})}, lambda path: ".".join(path))
-    pair = Pair(record.task, record.pair, settings, config["device"])
+    its_settings = config.get("settings")
+    table = {**(its_settings if isinstance(its_settings, Mapping) else {}), **(locations or {})}
+    settings = validate(cls.Settings, table, place_in("config.settings"))
+    pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
     except DataError as error:

@@ -114,7 +114,8 @@ def _folder(out: Path, file: str) -> Iterator[Path]:
         there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
         mine = {file} | (set(BESIDE) if file in there else set())
         if strangers := [name for name in there if name not in mine and (name in BESIDE or name.endswith(".onnx"))]:
-            raise UserError(f"--out: {out} holds another {strangers[0]} (choose another folder)")
+            first = min(strangers, key=lambda name: not name.endswith(".onnx"))
+            raise UserError(f"--out: {out} holds another {first} (choose another folder)")
         base = out if out.is_dir() else out.parent
         base.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=base, prefix=f".{out.name}.") as temporary:
