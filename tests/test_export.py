@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,16 @@ import torch
 from conftest import TASK_NAMES, Run, finish
 from torch import Tensor, nn
 
-from bench.deployed import inputs_of, load, pair_of
+from bench.deployed import inputs_of, load, pair_of, weights_of
 from bench.errors import UserError
 from bench.measure.export import ABSOLUTE, Exported, export, session
-from bench.records import Store, canonical_hash
+from bench.records import Record, Store, canonical_hash
 from bench.report.card import licences
 from bench.report.results import summaries
+from bench.suite import cells
+from bench.suite import load as load_suite
 from bench.training import initial
+from bench.weights import digest, save_weights
 from tasks.base import Role, Task, read_only
 from tasks.data.embedded import PHOTOGRAPHS
 from tasks.data.licences import DIGITS, LICENCES
@@ -36,30 +40,41 @@ PLACE = Path("records/classification/cnn_mlp")
 # -- every task's networks ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def exported_of(task_of: TaskOf) -> Callable[[str, Role], tuple[Task, nn.Module, Exported]]:
-    made: dict[tuple[str, Role], tuple[Task, nn.Module, Exported]] = {}
+ExportedOf = Callable[[str, Role], tuple[Task, nn.Module, Exported]]
 
+
+@pytest.fixture(scope="module")
+def exported_of(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> ExportedOf:
+    """(task, role) -> the task, the network that its user ships, and what came of the record of it."""
+    results = tmp_path_factory.mktemp("untrained")
+
+    @cache
     def get(name: str, role: Role) -> tuple[Task, nn.Module, Exported]:
-        if (name, role) not in made:
-            task = task_of(name)
-            model = read_only(initial(task, role, 0))
-            for number, weight in enumerate(model.parameters()):  # equal ones, of zeros, would be kept once
-                weight += 0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
-            deployed = task.deployed(model)
-            made[name, role] = (
-                task, deployed, export(deployed, task.example_input(1), inputs_of(task, model), {"made": "here"})
-            )  # fmt: skip
-        return made[name, role]
+        task, cell = task_of(name), next(c for c in cells(load_suite("smoke", tasks=[name])) if c.kind == role)
+        model = read_only(initial(task, role, 0))
+        for number, weight in enumerate(model.parameters()):  # equal ones, of zeros, would be kept once
+            weight += 0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))
+        own = task.deployed(model)
+        record = Record(
+            kind=role, status="finished", task=name, pair=cell.pair.pair, label=cell.label, seed=0, teacher_seed=0,
+            teachers="shared", headline=task.headline, config=cell.config, config_hash=cell.hash,
+            weights_sha256=digest(model),
+        )  # fmt: skip
+        path = results / record.path
+        kept = model if role == "teacher" else own
+        save_weights(weights_of(path, record, results / "cache"), kept, cell.hash)
+        its = load(path, record)
+        return task, own, export(its.model, its.task.example_input(1), its.inputs)
 
     return get
 
 
 @pytest.mark.parametrize("role", ["student", "teacher"])
 @pytest.mark.parametrize("name", TASK_NAMES)
-def test_every_network_agrees_with_eager_on_real_test_inputs(exported_of, name: str, role: Role) -> None:  # type: ignore[no-untyped-def]
+def test_every_network_agrees_with_eager_on_real_test_inputs(exported_of: ExportedOf, name: str, role: Role) -> None:
     task, model, exported = exported_of(name, role)
     assert exported.failure is None
+    assert exported.parity is not None
     assert exported.parity.items >= 12
     assert 0 <= exported.parity.absolute < 1e-4
     sides = (40, 52) if exported.input_shape[-1] == "width" else task.example_input(1).shape[2:]
@@ -69,7 +84,7 @@ def test_every_network_agrees_with_eager_on_real_test_inputs(exported_of, name: 
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
-def test_only_the_student_is_in_the_file(exported_of, name: str) -> None:  # type: ignore[no-untyped-def]
+def test_only_the_student_is_in_the_file(exported_of: ExportedOf, name: str) -> None:
     """Its weights, each of them once, and a few constants of the operators."""
     _, model, exported = exported_of(name, "student")
     proto = onnx.load_from_string(exported.content)
