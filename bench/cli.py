@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.config import config
+from bench.commands.export import export
 from bench.commands.list import list_
 from bench.commands.plan import plan
 from bench.commands.run import run
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, show, config, selftest):
+for command in (plan, run, tune, table, show, export, config, selftest):
     app.command()(command)
 
 

@@ -405,6 +405,7 @@ def test_a_backend_that_cannot_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert prepare("compile", nn.Linear(4, 4), example) == NotAvailable("no C++ compiler")
+    monkeypatch.delitem(sys.modules, "bench.measure.export")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert prepare("onnxruntime", nn.Linear(4, 4), example) == NotAvailable("onnxruntime is not installed")
     with pytest.raises(UserError, match="did you mean 'eager'"):

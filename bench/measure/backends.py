@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
-import warnings
 from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError, did_you_mean, one_line
+
+LONGEST = 200
+"""Characters of a reason."""
 
 
 @dataclass(frozen=True)
@@ -66,36 +66,21 @@ def compiler() -> str | None:
 
 def _onnxruntime(model: nn.Module, example: Tensor, threads: int) -> Prepared | NotAvailable:
     try:
-        import onnxruntime
-    except ImportError:
-        return NotAvailable("onnxruntime is not installed")
+        from bench.measure.export import INPUT, export, session
+    except ImportError as error:
+        return NotAvailable(f"{error.name} is not installed")
     if example.device.type != "cpu":
         return NotAvailable("only on the CPU")
-    try:
-        exported = _export(model, example)
-    except Exception as error:  # so does its exporter
-        return NotAvailable(f"cannot be exported ({_first_line(error)})")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: example.numpy()}
-    return lambda: session.run(None, feed)
-
-
-def _export(model: nn.Module, example: Tensor) -> bytes:
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(model, (example,), dynamo=True, verbose=False)
-    if program is None:
-        raise RuntimeError("torch gave no program")
-    return bytes(program.model_proto.SerializeToString())
+    exported = export(model, example[:1], [example])
+    if exported.failure is not None:
+        return NotAvailable(f"cannot be exported ({one_line(exported.failure)[:LONGEST]})")
+    its, feed = session(exported.content, threads), {INPUT: example.numpy()}
+    return lambda: its.run(None, feed)
 
 
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
-    return one_line(f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__)[:200]
+    return one_line(f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__)[:LONGEST]
 
 
 BACKENDS: dict[str, Callable[[nn.Module, Tensor, int], Prepared | NotAvailable]] = {
