@@ -35,7 +35,7 @@ LEVEL = 0.95
 class Plan:
     """unchanged, slowed: how many comparisons. most_pairs: of each. seconds: for all, after which none begins.
 
-    truth_seconds: at most, for the size of the slowdown.
+    truth_seconds: at most, for the size of the slowdown: one long run.
     """
 
     unchanged: int
@@ -157,11 +157,10 @@ def selftest(
     truth = interleave(
         {"plain": plain(), "slowed": slowed()},
         seed=seed,
-        least_pairs=100,
-        most_pairs=2000,
+        least_pairs=300,
+        most_pairs=10_000,
         most_seconds=plan.truth_seconds,
         width=0.002,
-        least_sample=10e-3,
         clock=clock,
     )
     verdicts: dict[bool, Counter[Verdict]] = {False: Counter(), True: Counter()}

@@ -104,14 +104,13 @@ def interleave(
     most_seconds: float = 60.0,
     width: float = WIDTH,
     level: float = 0.99,
-    least_sample: float = LEAST_SAMPLE,
     clock: Clock = time.perf_counter,
 ) -> Interleaved:
     """Time two or more subjects in turns until the interval of every ratio to the first is within ± ``width``.
 
     It stops by that width, never by what the ratio is: a look at the result decides nothing. The caps, on pairs and on
-    seconds, count from ``least_pairs`` on. threads: of torch, while this runs. least_sample: seconds
-    that a sample takes at least. clock: in seconds; a GPU has its own.
+    seconds, count from ``least_pairs`` on. threads: of torch, while this runs. clock: in seconds; a
+    GPU has its own.
 
     Raises ValueError for fewer than two subjects, or caps that leave no pairs.
     """
@@ -125,7 +124,7 @@ def interleave(
     with undisturbed(threads):
         start = clock()
         timers = {name: timer(subject, clock) for name, subject in subjects.items()}
-        loops = {name: enough_loops(timers[name], least_sample) for name in names}
+        loops = {name: enough_loops(timers[name]) for name in names}
         next_look = least_pairs
         for pairs, order in enumerate(balanced_orders(names, rng), start=1):
             for name in order:
@@ -158,11 +157,11 @@ def balanced_orders(names: Sequence[str], rng: Random) -> Iterator[list[str]]:
         yield from rng.sample(block, len(block))
 
 
-def enough_loops(time_of: Callable[[int], float], seconds: float = LEAST_SAMPLE) -> int:
-    """Calls that take so many seconds also in the quickest of three trials. time_of: seconds of so many calls."""
+def enough_loops(time_of: Callable[[int], float]) -> int:
+    """Calls that take ``LEAST_SAMPLE`` also in the quickest of three trials. time_of: seconds of so many calls."""
     loops = 1
-    while (quickest := min(time_of(loops) for _ in range(3))) < seconds:
-        needed = 1.1 * loops * seconds / max(quickest, 1e-9)
+    while (quickest := min(time_of(loops) for _ in range(3))) < LEAST_SAMPLE:
+        needed = 1.1 * loops * LEAST_SAMPLE / max(quickest, 1e-9)
         loops = math.ceil(min(max(needed, loops + 1), 100 * loops))
     return loops
 
