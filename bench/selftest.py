@@ -45,7 +45,7 @@ class Plan:
     truth_seconds: float
 
 
-QUICK = Plan(unchanged=300, slowed=100, most_pairs=100, seconds=80, truth_seconds=12)
+QUICK = Plan(unchanged=300, slowed=100, most_pairs=300, seconds=80, truth_seconds=12)
 FULL = Plan(unchanged=1000, slowed=300, most_pairs=1000, seconds=900, truth_seconds=60)
 
 
