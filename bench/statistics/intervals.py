@@ -1,4 +1,4 @@
-"""Intervals over seeds and test items, as pure functions. docs/statistics.md says what they cover, by simulation."""
+"""Intervals over seeds and test items: means, differences, and ratios of means."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio of two means and the ends of its interval, which need not be equally far from it."""
+    """A ratio and the ends of its interval, which need not be equally far from it; NaN where there is none."""
 
     value: float
     low: float
@@ -56,7 +56,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     shifted = [v - values[0] for v in values]
     mean = math.fsum(shifted) / n
     square = math.fsum((v - mean) ** 2 for v in shifted) / (n - 1)
-    return _student(values[0] + mean, square / n, n - 1, n, level)
+    return student(values[0] + mean, square / n, n - 1, n, level)
 
 
 def paired_difference(values: Sequence[float], baseline: Sequence[float], level: float = 0.95) -> Interval:
@@ -86,13 +86,13 @@ def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     n = seeds * items
     if a == 0:
         square, degrees = max((b, items - 1), (e, (seeds - 1) * (items - 1)))
-        return _student(mean, square / n, degrees, seeds, level)
-    alone = _student(mean, a / n, seeds - 1, seeds, level)
+        return student(mean, square / n, degrees, seeds, level)
+    alone = student(mean, a / n, seeds - 1, seeds, level)
     if b <= e * (1 + TIE):
         return alone
     total = a + b - e
     satterthwaite = total**2 / (a**2 / (seeds - 1) + b**2 / (items - 1) + e**2 / ((seeds - 1) * (items - 1)))
-    both = _student(mean, total / n, max(satterthwaite, min(seeds, items) - 1), seeds, level)
+    both = student(mean, total / n, max(satterthwaite, min(seeds, items) - 1), seeds, level)
     wider = max(both, alone, key=lambda interval: interval.half_width)
     return replace(wider, p=max(both.p, alone.p))
 
@@ -174,7 +174,7 @@ def _mean_squares(y: NDArray[np.float64]) -> tuple[float, float, float, float]:
     return origin + mean, a / (seeds - 1), b / (items - 1), e / ((seeds - 1) * (items - 1))
 
 
-def _student(mean: float, variance: float, degrees: float, n: int, level: float) -> Interval:
+def student(mean: float, variance: float, degrees: float, n: int, level: float) -> Interval:
     """The t interval of a mean whose variance was estimated with these degrees of freedom."""
     from scipy.special import stdtr, stdtrit
 

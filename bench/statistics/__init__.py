@@ -1,0 +1,38 @@
+"""Statistics as pure functions: arrays in, frozen values out. docs/statistics.md says how often they hold."""
+
+from bench.statistics.intervals import (
+    Interval,
+    Ratio,
+    crossed_interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    ratio_interval,
+)
+from bench.statistics.items import PairedTest, mcnemar, wilcoxon
+from bench.statistics.power import detectable_difference
+from bench.statistics.ratios import family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
+from bench.statistics.verdicts import Verdict, difference_verdict, ratio_margin, ratio_verdict
+
+__all__ = [
+    "Interval",
+    "PairedTest",
+    "Ratio",
+    "Verdict",
+    "crossed_interval",
+    "detectable_difference",
+    "difference_verdict",
+    "family_ratio",
+    "geometric_mean",
+    "holm",
+    "least_pairs",
+    "mcnemar",
+    "mean_interval",
+    "paired_difference",
+    "paired_ratio",
+    "ratio_interval",
+    "ratio_margin",
+    "ratio_verdict",
+    "unpaired_ratio",
+    "wilcoxon",
+]
