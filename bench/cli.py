@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.config import config
+from bench.commands.export import export
 from bench.commands.list import list_
 from bench.commands.plan import plan
 from bench.commands.run import run
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, show, config):
+for command in (plan, run, tune, table, show, export, config):
     app.command()(command)
 
 

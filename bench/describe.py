@@ -89,11 +89,11 @@ def _range(field: FieldInfo) -> str:
 
 def _networks(task: str, pair: str) -> str:
     resolved = _resolved(task, pair)
-    return " → ".join(_network(getattr(resolved, role)) for role in ("teacher", "student"))
+    return " → ".join(network(getattr(resolved, role)) for role in ("teacher", "student"))
 
 
-def _network(recipe: Any) -> str:
-    """'cnn(width=32, batch_norm=true)'."""
+def network(recipe: Any) -> str:
+    """'cnn(width=32, batch_norm=true)', of a recipe."""
     sizes = {k: v for k, v in recipe.network.model_dump().items() if k != "name"}
     name = getattr(recipe.network, "name", type(recipe.network).__name__.lower())
     return f"{name}({', '.join(f'{key}={plain(value)}' for key, value in sizes.items())})"

@@ -44,10 +44,10 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         cells["method"] = row.name
         cells["seeds"] = _seeds(row)
         for name, title in titles.items():
-            text = _estimate(row.metrics.get(name), summary.metrics[name])
+            text = estimate_text(row.metrics.get(name), summary.metrics[name])
             cells[title] = bold(text) if row.best and name == summary.headline else text
         headline = summary.metrics.get(summary.headline)
-        difference = _estimate(row.difference, headline, signed=True) if row.difference and headline else ""
+        difference = estimate_text(row.difference, headline, signed=True) if row.difference and headline else ""
         cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
         cells["gap recovered"] = _gap(row)
         cells["params"] = _count(row.parameters)
@@ -73,7 +73,7 @@ def _seeds(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _estimate(estimate: Estimate | None, metric: MetricValue, signed: bool = False) -> str:
+def estimate_text(estimate: Estimate | None, metric: MetricValue, signed: bool = False) -> str:
     if estimate is None:
         return ABSENT
     interval = estimate.interval

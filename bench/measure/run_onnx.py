@@ -1,0 +1,90 @@
+"""Run the exported model beside this file, with numpy and onnxruntime alone.
+
+python run.py [INPUT] [OUTPUT.npy]
+
+INPUT: an array (.npy) as the network takes it; or an image: .ppm, .pgm, a .npy of bytes (h, w) or (h, w, 3), or, where
+Pillow is installed, any that it reads. Default: input.npy, a test input. OUTPUT.npy: where to write what comes out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+GREY = (0.299, 0.587, 0.114)
+LUMA = (65.481, 128.553, 24.966)
+
+
+def read(path: Path) -> Any:
+    """Floats as the network takes them, or bytes (h, w, 3) of an image."""
+    if path.suffix == ".npy":
+        array = np.load(path)
+        return array if array.dtype != np.uint8 else colours(array)
+    content = path.read_bytes()
+    if header := re.match(rb"(P[56])\s+(\d+)\s+(\d+)\s+255\s", content):
+        width, height, channels = int(header[2]), int(header[3]), 3 if header[1] == b"P6" else 1
+        pixels = np.frombuffer(content, np.uint8, width * height * channels, header.end())
+        return colours(pixels.reshape(height, width, channels))
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def colours(image: Any) -> Any:
+    """(h, w), (h, w, 1) or (h, w, 3) -> (h, w, 3)."""
+    return np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
+
+
+def prepare(image: Any, how: str, shape: list[Any], multiple: int) -> Any:
+    """Bytes (h, w, 3) -> a batch of one, as the network was trained on."""
+    height, width = (side // multiple * multiple for side in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    pixels = image[top : top + height, left : left + width].astype(np.float64)
+    colour = bool((pixels != pixels[..., :1]).any())
+    if how == "rgb" or (how in ("pixels", "binary") and shape[1] == 3):
+        channels = pixels.transpose(2, 0, 1)
+    elif how == "luma" and colour:
+        channels = np.round(pixels @ np.array(LUMA) / 255 + 16)[None]
+    else:
+        channels = np.round(pixels @ np.array(GREY))[None]
+    channels = channels >= 128 if how == "binary" else channels / 255
+    batch = channels[None].astype(np.float32)
+    for side, wanted in zip(batch.shape, shape, strict=True):
+        if isinstance(wanted, int) and side != wanted:
+            sys.exit(f"the network takes {shape}, the image makes {list(batch.shape)}")
+    return batch
+
+
+def main() -> None:
+    here = Path(__file__).resolve().parent
+    (model,) = here.glob("*.onnx")
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    about = session.get_modelmeta().custom_metadata_map
+    taken = session.get_inputs()[0]
+    given = read(Path(sys.argv[1]) if len(sys.argv) > 1 else here / "input.npy")
+    if given.dtype == np.uint8:
+        if about["prepare"] == "array":
+            sys.exit(f"the network takes no image but an array of {taken.shape}")
+        given = prepare(given, about["prepare"], taken.shape, int(about["multiple"]))
+    output = session.run(None, {taken.name: given.astype(np.float32)})[0]
+    print(f"input  {given.shape}, {given.min():.4f} to {given.max():.4f}")
+    print(f"output {output.shape}, {output.min():.4f} to {output.max():.4f}, mean {output.mean():.4f}")
+    if classes := json.loads(about["classes"]):
+        likely = np.exp(output - output.max(axis=1, keepdims=True))
+        likely /= likely.sum(axis=1, keepdims=True)
+        for number, row in enumerate(likely):
+            best = row.argsort()[::-1][:3]
+            print(f"item {number}: " + ", ".join(f"{classes[i]} ({100 * row[i]:.1f}%)" for i in best))
+    if len(sys.argv) > 2:
+        np.save(sys.argv[2], output)
+
+
+if __name__ == "__main__":
+    main()

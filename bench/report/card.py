@@ -1,0 +1,213 @@
+"""The model card of an exported network: what it is, how it was made, how good it is, and what goes in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.cells import Pair
+from bench.describe import network
+from bench.describe import plain as setting
+from bench.measure.export import TOLERANCE, Exported
+from bench.records import MetricValue, Record
+from bench.registry import METHODS, TASKS
+from bench.report.configurations import Group, flat, groups, plain
+from bench.report.series import series_of
+from bench.report.tables import ARROWS, estimate_text
+from tasks.data.embedded import PHOTOGRAPHS, STYLE_PICTURE
+from tasks.data.licences import DIGITS, LICENCES
+from tasks.networks.interfaces import INTERFACES, OTHER, Interface
+
+
+def interface_of(task: str) -> Interface:
+    return INTERFACES.get(task, OTHER)
+
+
+def card(record: Record, pair: Pair, exported: Exported, file: str, beside: Sequence[Record]) -> str:
+    """GitHub Markdown. file: the ONNX file's name. beside: the records of the same results folder."""
+    parts = {
+        f"# {record.name}": _what(record, pair),
+        "## Run it": _usage(record, file),
+        "## Input and output": _ends(record, exported),
+        "## Training": _training(record, pair, beside),
+        "## Quality": _quality(record, beside),
+        "## The ONNX file": _file(record, exported, file),
+        "## Data and licence": "\n".join(f"- {line}" for line in licences(record.config["data"])),
+        "## Origin": _origin(record),
+    }
+    return "\n\n".join(f"{head}\n\n{text}" for head, text in parts.items()) + "\n"
+
+
+def _what(record: Record, pair: Pair) -> str:
+    made = "trained on the task alone, as a teacher" if record.kind == "teacher" else f"trained by `{record.label}`"
+    about = [
+        f"A {record.kind} network, `{_network(pair, record.kind)}`, {made}, exported to ONNX by distillbench.",
+        f"Task `{record.task}`: {TASKS.first_line(record.task)}",
+    ]
+    if record.kind == "student":
+        about.append(f"Method `{record.label}`: {METHODS.first_line(record.label)}")
+    return "\n\n".join(about)
+
+
+def _network(pair: Pair, role: str) -> str:
+    return network(getattr(pair.settings, role))
+
+
+def _usage(record: Record, file: str) -> str:
+    takes = interface_of(record.task).prepare != "array"
+    return (
+        f"`run.py` runs `{file}` with numpy and onnxruntime alone:\n\n"
+        "    python run.py                       # on input.npy, a test input\n"
+        + ("    python run.py picture.png           # on an image (.png and its like want Pillow)\n" if takes else "")
+        + "    python run.py input.npy output.npy  # on an array, and keep what comes out"
+    )
+
+
+def _ends(record: Record, exported: Exported) -> str:
+    ends = interface_of(record.task)
+    multiple = f" (sides: multiples of {ends.multiple})" if ends.multiple > 1 else ""
+    rows = [
+        ("input", exported.input_shape, exported.input_range, ends.takes),
+        ("output", exported.output_shape, exported.output_range, ends.gives),
+    ]
+    lines = ["|  | shape | type | on test inputs | what |", "| --- | --- | --- | --- | --- |"]
+    for name, shape, (low, high), what in rows:
+        of = f"({', '.join(map(str, shape))})" + (multiple if name == "input" else "")
+        lines.append(f"| {name} | {of} | float32 | {low:.4g} to {high:.4g} | {what} |")
+    return "\n".join(lines)
+
+
+def _training(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
+    recipe = getattr(pair.settings, record.kind)
+    lines = []
+    if record.kind == "student":
+        hyperparameters = flat(record.config["hyperparameters"])
+        values = ", ".join(f"{name} {setting(value)}" for name, value in hyperparameters.items() if name)
+        lines += [
+            f"method: `{record.label}`" + (f" ({values})" if values else ""),
+            f"teacher: {_teacher(record, pair, beside)}",
+        ]
+    settings = recipe.model_dump(mode="json", exclude={"network"})
+    lines.append(
+        "recipe: " + ", ".join(f"{name.replace('_', ' ')} {setting(value)}" for name, value in settings.items())
+    )
+    others = {k: v for k, v in record.config["settings"].items() if k not in ("teacher", "student")}
+    if others:
+        lines.append("task: " + ", ".join(f"{name.replace('_', ' ')} {setting(v)}" for name, v in flat(others).items()))
+    lines.append(f"seed: {record.seed}")
+    if record.training is not None:
+        lines.append(f"{record.training.steps} steps in {record.training.seconds:.1f} s")
+    lines += [f"warning: {warning}" for warning in record.warnings]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _teacher(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
+    """Which one the method looks at, and how good it is where its record is at hand."""
+    its = f"`{_network(pair, 'teacher')}`"
+    match METHODS.get(record.label).teacher:
+        case "none":
+            return "none"
+        case "untrained":
+            return f"{its}, untrained"
+        case "own":
+            return f"{its}, trained beside the student"
+        case "trained":
+            found = next((r for r in beside if r.config_hash == record.config["teacher"]), None)
+            metric = found.metrics.get(record.headline) if found else None
+            return f"{its}, seed {record.teacher_seed}" + (
+                f", {record.headline.replace('_', ' ')} {_value(metric)}" if metric else ""
+            )
+
+
+def _quality(record: Record, beside: Sequence[Record]) -> str:
+    """Each metric of this network, and of its row of the table."""
+    group = _row(record, beside)
+    lines = [
+        f"| metric | this network | mean ± 95% interval over {len(group.finished)} seeds, and test items where known |",
+        "| --- | --- | --- |",
+    ]
+    ordered = {name: record.metrics[name] for name in (record.headline, *record.metrics) if name in record.metrics}
+    for name, metric in ordered.items():
+        series = series_of(group.finished, name)
+        over = estimate_text(series.estimate() if series else None, metric)
+        lines.append(f"| {name.replace('_', ' ')} {ARROWS[metric.direction]} | {_value(metric)} | {over} |")
+    notes = [metric.note for metric in record.metrics.values() if metric.note]
+    notes.append("measured on the test split by the network as it was trained, not by the ONNX file")
+    return "\n".join([*lines, "", *(f"- {note}" for note in dict.fromkeys(notes))])
+
+
+def _row(record: Record, beside: Sequence[Record]) -> Group:
+    same = [r for r in beside if (r.task, r.pair) == (record.task, record.pair)]
+    found = groups(same if any(r.config_hash == record.config_hash for r in same) else [record])
+    return next(group for group in found if any(r.config_hash == record.config_hash for r in group.records))
+
+
+def _value(metric: MetricValue) -> str:
+    return f"{metric.value:.{metric.decimals}f}" + (f" {metric.unit}" if metric.unit else "")
+
+
+def _file(record: Record, exported: Exported, file: str) -> str:
+    size, parity = record.size, exported.parity
+    assert parity is not None
+    operators = ", ".join(f"{count} {name}" for name, count in (exported.operators or {}).items())
+    lines = [f"`{file}`: {len(exported.content):,} bytes, opset {exported.opset}", f"operators: {operators}"]
+    if size is not None:
+        lines.append(f"{size.parameters:,} parameters, {size.macs:,} multiply-accumulates for {size.input_shape}")
+    lines.append(
+        f"against PyTorch on {parity.items} test inputs: the largest difference is {parity.absolute:.1e}, "
+        f"{parity.relative:.1e} of the largest output (allowed: {TOLERANCE})"
+    )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def licences(data: Any) -> list[str]:
+    """Whose the data are that a configuration names."""
+    if isinstance(data, Mapping) and "images" in data:
+        return [*licences(data["images"]), f"judged by Inception v3 (digest {plain(data['inception'])})"]
+    if isinstance(data, Mapping) and "photographs" in data:
+        embedded = data["style"] == "/".join(STYLE_PICTURE)
+        style = f"{_stem(STYLE_PICTURE[1])}: {LICENCES[_stem(STYLE_PICTURE[1])]}" if embedded else _own(data["style"])
+        network_ = [f"loss network: VGG-16 (digest {plain(data['loss_network'])})"] if data["loss_network"] else []
+        return [*licences(data["photographs"]), f"style: {style}", *network_]
+    if data == "digits":
+        return [f"all splits: {DIGITS}"]
+    if data == "photographs":
+        return [line for split in ("train", "held_out", "test") for line in _pictures(split)]
+    if not isinstance(data, Mapping):
+        return [f"data: {plain(data)}; its licence is not known here"]
+    found: list[str] = []
+    for split, its in data.items():
+        if its == "photographs":
+            found += _pictures(split)
+        elif its == "digits":
+            found.append(f"{split}: {DIGITS}")
+        elif its == "carved":
+            found.append(f"{split}: a tenth of train")
+        else:
+            found.append(f"{split}: {_own(its)}")
+    return found
+
+
+def _pictures(split: str) -> list[str]:
+    return [f"{split}: {_stem(path)}: {LICENCES[_stem(path)]}" for _, path in getattr(PHOTOGRAPHS, split)]
+
+
+def _stem(path: str) -> str:
+    return path.rsplit("/", 1)[-1].partition(".")[0]
+
+
+def _own(digest: object) -> str:
+    return f"files of the user's (digest {plain(digest)}); their licence is not known here"
+
+
+def _origin(record: Record) -> str:
+    environment = {key: value for key, value in record.environment.items() if key != "libraries"}
+    libraries = record.environment.get("libraries", {})
+    lines = [
+        f"trained at revision {record.revision or 'unknown'}, {record.created:%Y-%m-%d}",
+        f"configuration {record.config_hash}",
+        f"weights {record.weights_sha256} (SHA-256)",
+        ", ".join(f"{key} {value}" for key, value in environment.items()),
+        ", ".join(f"{name} {version}" for name, version in libraries.items()),
+    ]
+    return "\n".join(f"- {line}" for line in lines if line)
