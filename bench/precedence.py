@@ -80,7 +80,7 @@ def _leaves(table: Mapping[str, Any], source: str, prefix: str) -> list[tuple[Pa
     """Every value, at its path; a network's name before its sizes."""
     found: list[tuple[Path, Setting]] = []
     for key, value in table.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):  # an empty table says nothing
             found += [((key, *path), setting) for path, setting in _leaves(value, source, f"{prefix}{key}.")]
         else:
             found.append(((key,), Setting(None if value == NONE else value, source, f"{prefix}{key}")))

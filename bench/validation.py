@@ -13,6 +13,8 @@ from bench.errors import UserError, did_you_mean
 M = TypeVar("M", bound=BaseModel)
 Place = Callable[[Sequence[str]], str]
 """Names a field for the reader: ('student', 'steps') -> 'mine.toml: tasks.gan.student.steps'."""
+TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
+"""What pydantic says of something that is no table, in words of Python."""
 
 
 def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
@@ -40,7 +42,7 @@ def _explain(error: ValidationError, model: type[BaseModel], place: Place) -> st
         return f"{place([*path, 'name'])}: unknown network {context['tag']!r} (allowed: {context['expected_tags']})"
     if first["type"] == "missing":
         return f"{place(path)}: missing"
-    message = first["msg"].removeprefix("Value error, ")
+    message = "input should be a table" if first["type"] in TABLES else first["msg"].removeprefix("Value error, ")
     given = "" if first["type"] == "value_error" else f", not {str(first['input'])[:60]!r}"
     return f"{place(path)}: {message[0].lower()}{message[1:]}{given}"
 

@@ -64,6 +64,7 @@ def exported_of(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> Ex
         kept = model if role == "teacher" else own
         save_weights(weights_of(path, record, results / "cache"), kept, cell.hash)
         its = load(path, record)
+        assert digest(its.model) == digest(own)
         return task, own, export(its.model, its.task.example_input(1), its.inputs)
 
     return get

@@ -172,6 +172,11 @@ def test_a_setting_of_the_command_line_without_effect_is_refused(arguments: dict
     assert expected in str(error.value)
 
 
+def test_an_empty_table_says_nothing() -> None:
+    for table in ({"student": {}}, {"teacher": {"network": {}}}, {"hyperparameters": {"mimic": {}}}, {"data": {}}):
+        assert pairs(load({"tasks": {"gan": table}})) == pairs(load({"tasks": {"gan": {}}}))
+
+
 def test_what_equals_the_default_is_no_mistake() -> None:
     load({"tasks": {"gan": {"steps": 600}}, "hyperparameters": {"mimic": {"weight": 1.0}}})
 

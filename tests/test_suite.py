@@ -77,6 +77,9 @@ def test_a_wrong_suite_is_refused_in_one_line(case: str, tmp_path: Path) -> None
     [
         ("tasks.classification", "must be KEY=VALUE"),
         ("tasks.classification.steps=many", "unable to parse string as an integer"),
+        ("tasks.gan=1", "--set: tasks.gan: input should be a table, not '1'"),
+        ("tasks.gan.student=1", "--set: tasks.gan.student: input should be a table, not '1'"),
+        ("hyperparameters.mimic=1", "--set: hyperparameters.mimic: input should be a table, not '1'"),
         ("seeds.x=1", "--set: seeds: input should be a valid tuple"),
         ("tasks.klassification.steps=1", "unknown task 'klassification'"),
     ],

@@ -131,7 +131,7 @@ def test_a_budget_that_cannot_be_trusted_is_refused(budget: Budget, message: str
 
 def test_the_commands_budget_is_the_default_one() -> None:
     given = {name: parameter.default for name, parameter in inspect.signature(tune).parameters.items()}
-    assert Budget(given["trials"], *(tuple(numbers([given[name]])) for name in ("seeds", "confirm"))) == Budget()
+    assert Budget(given["trials"], *(tuple(numbers(name, [given[name]])) for name in ("seeds", "confirm"))) == Budget()
 
 
 # -- what is chosen -----------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bench.commands.options import Device, Methods, Seeds, Settings, SuiteName, Tasks, names, numbers
+from bench.commands.options import Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
 
 
 def config(
@@ -18,10 +18,10 @@ def config(
     """The resolved suite as TOML, defaults and all: a file that runs the same."""
     import tomli_w
 
-    from bench.suite import as_table, load
+    from bench.suite import as_table
 
-    loaded = load(suite, set_ or (), names(tasks), names(methods), numbers(seeds), device)
-    text = tomli_w.dumps(as_table(loaded))
+    chosen = loaded(suite, tasks, methods, seeds, set_, device)
+    text = tomli_w.dumps(as_table(chosen))
     print(re.sub(r"\[\n((?: {4}[^\[\]\n]+,\n)+)\]", _in_a_line, text), end="")
 
 

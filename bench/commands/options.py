@@ -15,8 +15,13 @@ from bench.stopping import CLOSED, Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.suite import Suite
+
 if TYPE_CHECKING:
     pass
+
+
+MOST_SEEDS = 10_000
 
 
 class Format(StrEnum):
@@ -49,20 +54,52 @@ def _of(kind: str) -> Any:
     return complete
 
 
-def names(texts: list[str] | None) -> list[str]:
-    """Of an option that may be repeated, and takes several at once: ['gan,vae', 'denoising']."""
-    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+def names(option: str, texts: list[str] | None) -> list[str]:
+    """Of an option that may be repeated, and takes several at once: ['gan,vae', 'denoising'].
+
+    Raises UserError where it is given and names nothing, as by a variable that is not set: that is not all of them.
+    """
+    found = [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+    if texts and not found:
+        raise UserError(f"{option}: is empty (give a name, or leave it out)")
+    return found
 
 
-def numbers(texts: list[str] | None, option: str = "--seeds") -> list[int]:
+def numbers(option: str, texts: list[str] | None) -> list[int]:
     """Likewise of seeds, also as ranges: ['0-2', '7'] is 0, 1, 2, 7. Raises UserError."""
     found: list[int] = []
-    for text in names(texts):
+    for text in names(option, texts):
         first, dash, last = text.partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
             raise UserError(f"{option}: {text!r} is no seed (allowed: whole numbers and ranges, as in 0,1,2 or 0-4)")
-        found += range(int(first), int(last or first) + 1)
+        seeds = range(int(first), int(last or first) + 1)
+        if not 0 < len(seeds) <= MOST_SEEDS:
+            raise UserError(f"{option}: {text!r} is {len(seeds)} seeds (allowed: 1 to {MOST_SEEDS})")
+        found += seeds
     return found
+
+
+def loaded(
+    suite: str,
+    tasks: list[str] | None,
+    methods: list[str] | None,
+    seeds: list[str] | None,
+    set_: list[str] | None,
+    device: str | None,
+    tuned: bool = True,
+) -> Suite:
+    """The suite that a command is given, with what its options say. Raises UserError."""
+    from bench.suite import load
+
+    return load(
+        suite,
+        set_ or (),
+        names("--tasks", tasks),
+        names("--methods", methods),
+        numbers("--seeds", seeds),
+        device,
+        tuned,
+    )
 
 
 def console() -> Console:

@@ -15,8 +15,7 @@ from bench.commands.options import (
     Tasks,
     Workers,
     console,
-    names,
-    numbers,
+    loaded,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +37,11 @@ def plan(
     """Which cells a suite has and which are already there; runs nothing."""
     from bench import runner
     from bench.report.progress import headline
-    from bench.suite import load
 
-    loaded = load(suite, set_ or (), names(tasks), names(methods), numbers(seeds), device)
-    todo = runner.plan(loaded, out if out is not None else Path("runs", loaded.name))
+    chosen = loaded(suite, tasks, methods, seeds, set_, device)
+    todo = runner.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
-    output.print(f"{loaded.name}: {loaded.description}", markup=False)
+    output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(_table(todo))
     output.print(headline(todo, workers), markup=False, soft_wrap=True)
 

@@ -18,8 +18,7 @@ from bench.commands.options import (
     Tasks,
     Workers,
     console,
-    names,
-    numbers,
+    loaded,
 )
 from bench.errors import UserError, at_most
 
@@ -45,17 +44,16 @@ def run(
         from bench import runner
         from bench.report.drawings import undrawn
         from bench.report.progress import Live, format_seconds, headline
-        from bench.suite import load
 
-        loaded = load(suite, set_ or (), names(tasks), names(methods), numbers(seeds), device)
-        folder = out if out is not None else Path("runs", loaded.name)
-        before = runner.plan(loaded, folder)
+        chosen = loaded(suite, tasks, methods, seeds, set_, device)
+        folder = out if out is not None else Path("runs", chosen.name)
+        before = runner.plan(chosen, folder)
         if before.to_do:
-            runner.prepare(loaded, folder, cache)
+            runner.prepare(chosen, folder, cache)
         line = headline(before, workers, cache, overwrite)
     output.print(line, markup=False, soft_wrap=True)
     with Live(output) as live:
-        after = runner.run(loaded, folder, cache, workers, overwrite, live)
+        after = runner.run(chosen, folder, cache, workers, overwrite, live)
     if undrawn(after):
         from bench.report.pictures import draw_pictures
 

@@ -31,7 +31,7 @@ def table(
     from tasks.data.atomic import write_atomically
 
     target = regular_file(output, "--output") if output is not None else None
-    summaries = _summaries(results, split.value, names(tasks))
+    summaries = _summaries(results, split.value, names("--tasks", tasks))
     if format_ is Format.terminal:
         if target is not None:
             raise UserError("--output: needs --format (allowed: markdown, latex, csv, json)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Device, Methods, Settings, SuiteName, Tasks, Workers, console, names, numbers
+from bench.commands.options import Device, Methods, Settings, SuiteName, Tasks, Workers, console, loaded, numbers
 from bench.errors import UserError
 from bench.paths import regular_file, results_folder
 
@@ -59,28 +59,27 @@ def tune(
         from bench import runner
         from bench.report.progress import Live, headline
         from bench.report.trials import markdown, origin, terminal
-        from bench.suite import load
         from bench.tune import Budget, as_toml, decisions
         from tasks.data.atomic import write_atomically
 
-        budget = Budget(trials, tuple(numbers([seeds])), tuple(numbers([confirm], "--confirm")))
-        loaded = load(suite, set_ or (), names(tasks), names(methods), device=device, tuned=False)
-        folder = out if out is not None else Path("runs", f"{loaded.name}.tune")
-        kept = cache if cache is not None else Path("runs", loaded.name, "cache")
-        target = regular_file(output or folder / f"{loaded.name}.tuned.toml", "--output")
+        budget = Budget(trials, tuple(numbers("--seeds", [seeds])), tuple(numbers("--confirm", [confirm])))
+        chosen = loaded(suite, tasks, methods, None, set_, device, tuned=False)
+        folder = out if out is not None else Path("runs", f"{chosen.name}.tune")
+        kept = cache if cache is not None else Path("runs", chosen.name, "cache")
+        target = regular_file(output or folder / f"{chosen.name}.tuned.toml", "--output")
 
     def run(cells: Sequence[Cell]) -> Plan:
-        before = runner.plan(loaded, folder, cells)
+        before = runner.plan(chosen, folder, cells)
         if before.to_do:
-            runner.prepare(loaded, folder, kept)
+            runner.prepare(chosen, folder, kept)
         screen.print(headline(before, workers, kept, overwrite), markup=False, soft_wrap=True)
         with Live(screen) as live:
-            return runner.run(loaded, folder, kept, workers, overwrite, live, cells)
+            return runner.run(chosen, folder, kept, workers, overwrite, live, cells)
 
-    found = decisions(loaded, folder, budget, run)
+    found = decisions(chosen, folder, budget, run)
     table = markdown(found, budget)
     try:
-        write_atomically(target, as_toml(found, origin(loaded.name, budget)).encode())
+        write_atomically(target, as_toml(found, origin(chosen.name, budget)).encode())
         write_atomically(folder / "trials.md", table.encode())
     except OSError as error:
         raise UserError(f"{error.filename or target}: cannot be written ({error.strerror})") from error
