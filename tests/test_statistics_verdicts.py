@@ -28,11 +28,13 @@ MIRROR: dict[Verdict, Verdict] = {"improved": "regressed", "regressed": "improve
         (1.005, 1.02, "inconclusive"),
         (0.9, 1.1, "inconclusive"),
         (1.002, 1.008, "pass"),  # slower for certain, but not by what matters
+        (-0.1, 1.005, "pass"),  # Fieller's interval may reach below 0
+        (-0.1, 1.02, "inconclusive"),
         (math.nan, math.nan, "inconclusive"),
     ],
 )
 def test_a_ratio_by_hand(low: float, high: float, expected: Verdict) -> None:
-    value = 1.0 if math.isnan(low) else math.sqrt(low * high)
+    value = math.sqrt(low * high) if low > 0 else 1.0
     assert ratio_verdict(Ratio(value, low, high), 100.0, relative=0.01) == expected
 
 
@@ -41,6 +43,9 @@ def test_two_microseconds_more_are_no_regression_where_ten_are_tolerated() -> No
     assert ratio_verdict(slower, 10e-6, 0.01) == "regressed"
     assert ratio_verdict(slower, 10e-6, 0.01, absolute=10e-6) == "pass"
     assert ratio_verdict(slower, 1e-3, 0.01, absolute=10e-6) == "regressed"
+    halved = Ratio(0.5, 0.49, 0.51)
+    assert ratio_verdict(halved, 20e-6, 0.01, absolute=9e-6) == "improved"
+    assert ratio_verdict(halved, 20e-6, 0.01, absolute=11e-6) == "pass"
     faster = Ratio(1 / 1.2, 1 / 1.25, 1 / 1.15)
     assert ratio_verdict(faster, 12e-6, 0.01) == "improved"
     assert ratio_verdict(faster, 12e-6, 0.01, absolute=10e-6) == "pass"
