@@ -41,21 +41,7 @@ def of_pair(
     _merge(found, _leaves(defaults, "", ""))
     _merge(found, _leaves(changes, "", ""))
     for layer in layers:
-        table, its = layer.table, layer.table.tasks.get(task)
-        if table.steps is not None:
-            everywhere = Setting(None, layer.source, "steps")
-            _merge(
-                found,
-                [
-                    (("steps",), Setting(table.steps, layer.source, "steps")),
-                    (("teacher", "steps"), everywhere),
-                    (("student", "steps"), everywhere),
-                ],
-            )
-        if its is not None:
-            _merge(found, _leaves(its.settings, layer.source, f"tasks.{task}."))
-            if pair in its.pair:
-                _merge(found, _leaves(its.pair[pair].settings, layer.source, f"tasks.{task}.pair.{pair}."))
+        _merge(found, [(w.path, w.setting) for w in _written(layer) if not w.method and w.reaches(task, pair)])
     return found
 
 
@@ -63,17 +49,52 @@ def of_method(task: str, pair: str, method: str, layers: Sequence[Layer]) -> Set
     """A method's hyperparameters on one pair: those that are set."""
     found: dict[Path, Setting] = {}
     for layer in layers:
-        for prefix, tables in _hyperparameters(layer, task, pair):
-            _merge(found, _leaves(tables.get(method, {}), layer.source, f"{prefix}hyperparameters.{method}."))
+        _merge(found, [(w.path, w.setting) for w in _written(layer) if w.method == method and w.reaches(task, pair)])
     return found
 
 
-def _hyperparameters(layer: Layer, task: str, pair: str) -> Iterator[tuple[str, Hyperparameters]]:
-    yield "", layer.table.hyperparameters
-    if (its := layer.table.tasks.get(task)) is not None:
-        yield f"tasks.{task}.", its.hyperparameters
-        if pair in its.pair:
-            yield f"tasks.{task}.pair.{pair}.", its.pair[pair].hyperparameters
+@dataclass(frozen=True)
+class _Written:
+    """A setting that a layer has. task, pair, method: what it is for; None: all of them; method '': the task itself."""
+
+    path: Path
+    setting: Setting
+    task: str | None
+    pair: str | None
+    method: str
+
+    def reaches(self, task: str, pair: str) -> bool:
+        return self.task in (None, task) and self.pair in (None, pair)
+
+
+def _written(layer: Layer) -> Iterator[_Written]:
+    """What a layer says, the more specific after the more general."""
+
+    def of(
+        table: Mapping[str, Any], prefix: str, task: str | None, pair: str | None, method: str
+    ) -> Iterator[_Written]:
+        for path, setting in _leaves(table, layer.source, prefix):
+            yield _Written(path, setting, task, pair, method)
+
+    def hyperparameters(tables: Hyperparameters, prefix: str, task: str | None, pair: str | None) -> Iterator[_Written]:
+        for method, table in tables.items():
+            yield from of(table, f"{prefix}hyperparameters.{method}.", task, pair, method)
+
+    if layer.table.steps is not None:
+        for path, value in {
+            ("steps",): layer.table.steps,
+            ("teacher", "steps"): None,
+            ("student", "steps"): None,
+        }.items():
+            yield _Written(path, Setting(value, layer.source, "steps"), None, None, "")
+    yield from hyperparameters(layer.table.hyperparameters, "", None, None)
+    for task, its in layer.table.tasks.items():
+        yield from of(its.settings, f"tasks.{task}.", task, None, "")
+        yield from hyperparameters(its.hyperparameters, f"tasks.{task}.", task, None)
+        for pair, table in its.pair.items():
+            prefix = f"tasks.{task}.pair.{pair}."
+            yield from of(table.settings, prefix, task, pair, "")
+            yield from hyperparameters(table.hyperparameters, prefix, task, pair)
 
 
 def _leaves(table: Mapping[str, Any], source: str, prefix: str) -> list[tuple[Path, Setting]]:
@@ -137,51 +158,19 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 # -- settings without effect --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Written:
-    """A setting that a layer has. task, pair, method: what it is for; None: all of them; method '': the task itself."""
-
-    key: str
-    path: Path
-    task: str | None
-    pair: str | None
-    method: str
-
-
 def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> str | None:
     """The first setting of a layer that changes nothing in the matrix, and why, in a line."""
     winners = {(s.source, s.key) for its in matrix.values() for settings in its.values() for s in settings.values()}
     for written in _written(layer):
         reason = None
-        if (layer.source, written.key) not in winners:
+        key = written.setting.key
+        if (layer.source, key) not in winners:
             reason = _reason(written, matrix, methods)
-        elif written.path == ("steps",) and not written.method and not _counts(layer.source, written.key, matrix):
+        elif written.path == ("steps",) and not written.method and not _counts(layer.source, key, matrix):
             reason = "teacher.steps and student.steps are set, and these are for one that sets none"
         if reason is not None:
-            return f"{layer.source}: {written.key}: has no effect: {reason}"
+            return f"{layer.source}: {key}: has no effect: {reason}"
     return None
-
-
-def _written(layer: Layer) -> Iterator[_Written]:
-    def hyperparameters(tables: Hyperparameters, prefix: str, task: str | None, pair: str | None) -> Iterator[_Written]:
-        for method, table in tables.items():
-            for path, setting in _leaves(table, layer.source, f"{prefix}hyperparameters.{method}."):
-                yield _Written(setting.key, path, task, pair, method)
-
-    def settings(table: Mapping[str, Any], prefix: str, task: str, pair: str | None) -> Iterator[_Written]:
-        for path, setting in _leaves(table, layer.source, prefix):
-            yield _Written(setting.key, path, task, pair, "")
-
-    if layer.table.steps is not None:
-        yield _Written("steps", ("steps",), None, None, "")
-    yield from hyperparameters(layer.table.hyperparameters, "", None, None)
-    for task, its in layer.table.tasks.items():
-        yield from settings(its.settings, f"tasks.{task}.", task, None)
-        yield from hyperparameters(its.hyperparameters, f"tasks.{task}.", task, None)
-        for pair, table in its.pair.items():
-            prefix = f"tasks.{task}.pair.{pair}."
-            yield from settings(table.settings, prefix, task, pair)
-            yield from hyperparameters(table.hyperparameters, prefix, task, pair)
 
 
 def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
@@ -196,7 +185,7 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
     winners = [
         f"{setting.source}: {setting.key}"
         for (task, pair), its in matrix.items()
-        if written.task in (None, task) and written.pair in (None, pair)
+        if written.reaches(task, pair)
         for path, setting in its.get(written.method, {}).items()
         if _common(path, written.path) == min(len(path), len(written.path))
     ]
