@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import math
 import random
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+import tomli_w
 from pydantic import ValidationError
 
 from bench.cells import Cell, Pair
@@ -302,14 +302,10 @@ def _read(out: Path, wanted: Sequence[Cell]) -> dict[tuple[str, str, str], dict[
 
 def as_toml(decisions: Sequence[Decision], origin: str) -> str:
     """The chosen values, for a suite's ``tuned``. Defaults that stay are left out."""
-    lines = [f"# {origin}"]
+    tasks: dict[str, Any] = {}
     for decision in decisions:
         if values := decision.values:
-            task, pair, label = map(_key, decision.tuning.key)
-            lines += ["", f"[tasks.{task}.pair.{pair}.hyperparameters.{label}]"]
-            lines += [f"{_key(name)} = {json.dumps(value)}" for name, value in values.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+            task, pair, label = decision.tuning.key
+            its = tasks.setdefault(task, {"pair": {}})["pair"].setdefault(pair, {"hyperparameters": {}})
+            its["hyperparameters"][label] = values
+    return f"# {origin}\n\n{tomli_w.dumps({'tasks': tasks})}" if tasks else f"# {origin}\n"

@@ -28,10 +28,12 @@ MOST_PROBLEMS = 20
 
 def headings(summary: Summary) -> dict[str, str]:
     """{metric: column heading with direction and unit}."""
-    return {
-        name: f"{name.replace('_', ' ')} {ARROWS[m.direction]}" + (f" ({m.unit})" if m.unit else "")
-        for name, m in summary.metrics.items()
-    }
+    return {name: heading(name, metric) for name, metric in summary.metrics.items()}
+
+
+def heading(name: str, metric: MetricValue) -> str:
+    """'accuracy ↑ (%)'."""
+    return f"{name.replace('_', ' ')} {ARROWS[metric.direction]}" + (f" ({metric.unit})" if metric.unit else "")
 
 
 def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:

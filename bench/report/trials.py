@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.measure.environment import revision
 from bench.report.configurations import plain
-from bench.report.tables import ARROWS
+from bench.report.tables import heading
 from bench.tune import Budget, Decision
 
 CAPTION = (
@@ -45,10 +45,9 @@ def _row(decision: Decision) -> dict[str, str]:
 
 
 def _headline(decision: Decision) -> str:
-    """'accuracy ↑ (%)'."""
-    name, metric = decision.headline.replace("_", " "), decision.metric
+    """'accuracy ↑ (%)'; without direction and unit where no trial says them."""
     return (
-        name if metric is None else f"{name} {ARROWS[metric.direction]}" + (f" ({metric.unit})" if metric.unit else "")
+        decision.headline.replace("_", " ") if decision.metric is None else heading(decision.headline, decision.metric)
     )
 
 
