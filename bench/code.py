@@ -25,7 +25,7 @@ def code_digest(cls: type[Any]) -> str:
     waiting, found = [cls.__module__, TRAINING], dict[str, str]()
     while waiting:
         module = waiting.pop()
-        if module in found or module.partition(".")[0] not in packages or (path := _source(module)) is None:
+        if module in found or module.partition(".")[0] not in packages or (path := source_file(module)) is None:
             continue
         tree = ast.parse(path.read_bytes())
         found[module] = hashlib.sha256(_canonical(tree).encode()).hexdigest()
@@ -34,7 +34,7 @@ def code_digest(cls: type[Any]) -> str:
     return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in sorted(found.items())).encode()).hexdigest()
 
 
-def _source(module: str) -> Path | None:
+def source_file(module: str) -> Path | None:
     """The file of a module; None for a name that is none (``from module import name``)."""
     try:
         spec = find_spec(module)

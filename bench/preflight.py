@@ -13,7 +13,6 @@ from torch.overrides import TorchFunctionMode
 
 from bench.errors import UserError
 from tasks.base import Role
-from tasks.data.files import DataError
 
 if TYPE_CHECKING:
     from bench.cells import Pair
@@ -24,19 +23,15 @@ ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
 def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
-    """Raise UserError for a teacher or student that this machine cannot train. Reads no data but a header.
+    """Raise UserError for a teacher or student that this machine cannot train, DataError for data that cannot be read.
 
-    place: how a setting is named in messages, with its file.
+    Reads no data but a header. place: how a setting is named in messages, with its file.
     """
     for role in ROLES:
-        try:
-            parts = training_bytes(pair, role)
-        except DataError as error:
-            raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
         where = place([role, "network"]).removesuffix(".network")
         if role not in where.split("."):  # nothing sets the network itself
             where = f"tasks.{pair.task}.{role}"
-        for part, size in parts.items():
+        for part, size in training_bytes(pair, role).items():
             if size > memory():
                 amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
                 raise UserError(

@@ -10,11 +10,11 @@ import importlib
 import inspect
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
-from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
+from bench.code import source_file
 from bench.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ class Registry(Generic[T]):
         else:
             module, class_ = self.registered[name].module, self.registered[name].attr
         try:
-            spec = find_spec(module)
-            tree = ast.parse(Path(spec.origin).read_bytes()) if spec and spec.origin else ast.Module([], [])
+            path = source_file(module)
+            tree = ast.parse(path.read_bytes()) if path else ast.Module([], [])
         except (ImportError, ValueError, OSError, SyntaxError):
             return None
         for node in tree.body:

@@ -131,9 +131,9 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
     resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), device)
     try:
         cls.data_identity(resolved.settings)
+        check_networks(resolved, place)
     except DataError as error:
         raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
-    check_networks(resolved, place)
     return Entry(
         resolved,
         {

@@ -17,10 +17,6 @@ if TYPE_CHECKING:
 
     from bench.suite import Suite
 
-if TYPE_CHECKING:
-    pass
-
-
 MOST_SEEDS = 10_000
 
 
