@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.code import code_digest
-from bench.records import canonical_hash, record_path
+from bench.documents import canonical_hash
+from bench.records import record_path
 from bench.registry import TASKS
 
 if TYPE_CHECKING:

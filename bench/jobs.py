@@ -22,7 +22,7 @@ from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
-from bench.records import Failure, Latency, MetricValue, Record, Training
+from bench.records import Failure, MetricValue, Record, Training
 from bench.registry import TASKS
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights, usable
@@ -32,7 +32,7 @@ from tasks.data.telling import DataWarning
 
 @dataclass(frozen=True)
 class Job:
-    """kind: what to do. cells: whose records come of it. needs: jobs that come before. latency: of the architecture."""
+    """kind: what to do. cells: whose records come of it. needs: jobs that come before."""
 
     id: str
     kind: Literal["judge", "teacher", "reference", "group"]
@@ -42,7 +42,6 @@ class Job:
     out: Path
     cache: Path
     needs: tuple[str, ...] = ()
-    latency: Latency | None = None
     teacher_seed: int = field(default=0)
 
 
@@ -267,7 +266,6 @@ def _record(
         **_items(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
-        latency=job.latency,
         weights_sha256=digest(model) if model is not None else None,
         own_teacher=dict(own_teacher) if own_teacher else None,
         warnings=warnings,
@@ -292,9 +290,7 @@ def deployed_size(task: Task, model: nn.Module) -> Any:
 
 def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:
     """The record of a cell that came to nothing, and why."""
-    return Record(
-        **_identity(job, cell), status="failed", failure=Failure(reason=reason, traceback=traceback), latency=None
-    )
+    return Record(**_identity(job, cell), status="failed", failure=Failure(reason=reason, traceback=traceback))
 
 
 def _identity(job: Job, cell: Cell) -> dict[str, Any]:
@@ -316,6 +312,6 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
 
 
 def untrained(pair: Pair, role: Role, cache: Path) -> tuple[nn.Module, torch.Tensor]:
-    """What a role deploys, with untrained weights, and an example input: all that a latency depends on."""
+    """What a role deploys, with untrained weights, and an example input: all that a time depends on."""
     task = pair.build(cache)
     return task.deployed(initial(task, role, 0)), task.example_input(1)

@@ -5,8 +5,6 @@ A record must agree with itself and lie where it belongs: what does not is named
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -15,20 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from bench import documents
+from bench.documents import Part, canonical_hash
 from bench.errors import UserError, one_line
-from tasks.data.atomic import write_atomically
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
-
-
-def canonical_hash(value: Any) -> str:
-    """SHA-256 of the canonical JSON: sorted keys, no spaces, no NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
@@ -37,10 +30,6 @@ def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: i
     if kind == "reference":
         folder = "reference-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
     return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MetricValue(Part):
@@ -72,18 +61,6 @@ class Size(Part):
     input_shape: tuple[int, ...]
 
 
-class Latency(Part):
-    """Seconds of one forward pass at batch size 1, measured once an architecture while nothing trained."""
-
-    median: float
-    lower_quartile: float
-    upper_quartile: float
-    runs: int
-    batch_size: int
-    threads: int
-    device: str
-
-
 class Failure(Part):
     """reason: one line."""
 
@@ -94,7 +71,7 @@ class Failure(Part):
 class Record(Part):
     """Everything about one cell: what it was, what came of it, where and by what it was made."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     kind: Literal["student", "teacher", "reference"]
     status: Literal["finished", "failed"]
     task: str
@@ -113,7 +90,6 @@ class Record(Part):
     items: dict[str, tuple[float, ...]] = Field({}, description="per metric, one value an item, seven digits each")
     training: Training | None = None
     size: Size | None = None
-    latency: Latency | None = None
     weights_sha256: str | None = None
     own_teacher: dict[str, float] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
@@ -170,14 +146,10 @@ class Record(Part):
 
     def reproducible(self) -> dict[str, Any]:
         """What an equal configuration must give again on the same machine: all but timings and circumstances."""
-        record = self.model_dump(mode="json", exclude={"latency", "environment", "revision", "created"})
+        record = self.model_dump(mode="json", exclude={"environment", "revision", "created"})
         if record["training"]:
             del record["training"]["seconds"], record["training"]["images_per_second"]
         return record
-
-
-class OtherSchemaError(UserError):
-    """A record of another schema version: not readable here, and perhaps valuable."""
 
 
 @dataclass(frozen=True)
@@ -196,25 +168,7 @@ class Store:
 
     def read(self, path: Path) -> Record:
         """One record; ``path`` as it is. Raises UserError for what is no record, or contradicts itself."""
-        if path.exists() and not path.is_file():
-            raise UserError(f"{path}: cannot be read as a record (not a regular file)")
-        try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: cannot be read as a record ({error})") from error
-        if not isinstance(content, dict) or "schema_version" not in content:
-            raise UserError(f"{path}: not a distillbench record (no field schema_version)")
-        version = content["schema_version"]
-        if version != SCHEMA_VERSION:
-            reason = f"{version} is not one that this program reads (allowed: {SCHEMA_VERSION})"
-            raise (OtherSchemaError if isinstance(version, int) else UserError)(f"{path}: schema_version: {reason}")
-        try:
-            return Record.model_validate(content)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"{part}." for part in first["loc"])[:-1]
-            reason = first["msg"].removeprefix("Value error, ")
-            raise UserError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from error
+        return documents.read(path, Record, SCHEMA_VERSION, "record")
 
     def find(self, path: Path) -> Record | None:
         """The record at a path inside the folder, or None."""
@@ -251,7 +205,7 @@ class Store:
         return iter(found.records)
 
     def write(self, path: Path, record: Record) -> None:
-        write_atomically(self.root / path, (_text(record.model_dump(mode="json")) + "\n").encode())
+        documents.write(self.root / path, record)
 
 
 def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
@@ -274,12 +228,3 @@ def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
         for field, value in readings(record).items()
         if value != usual[record.task, field]
     }
-
-
-def _text(value: Any, indent: str = "") -> str:
-    """JSON with a line a field and a line a list, so that a difference can be read."""
-    if not isinstance(value, dict) or not value:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    inner = indent + " "
-    lines = (f"{inner}{json.dumps(key, ensure_ascii=False)}: {_text(entry, inner)}" for key, entry in value.items())
-    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"

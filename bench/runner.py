@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +12,13 @@ from typing import Any, Literal
 import torch
 
 from bench.cells import Cell, Pair
+from bench.documents import OtherSchemaError
 from bench.errors import UserError, one_line
 from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
-from bench.jobs import Job, execute, failed, judge_path, one_thread, settled, teacher_path, untrained
-from bench.measure.environment import environment
-from bench.measure.latency import latency
-from bench.records import Latency, OtherSchemaError, Record, Store
+from bench.jobs import Job, execute, failed, judge_path, one_thread, teacher_path
+from bench.records import Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
 from bench.report.manifest import expect, heal
@@ -27,7 +26,6 @@ from bench.report.summary import Expected
 from bench.suite import Suite, cells
 from bench.training import describe
 from bench.weights import damage, usable
-from tasks.base import Role
 from tasks.data.files import DataError
 
 
@@ -206,8 +204,7 @@ def default_workers(suite: Suite) -> int:
 def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listener) -> None:
     store = Store(out)
     expect(out, _expected(todo))
-    latencies = _latencies(todo, out, cache.resolve())
-    jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve(), latencies)}
+    jobs = {job.id: job for job in _jobs(todo, out.resolve(), cache.resolve())}
     if unusable := [*todo.unreadable, *damaged(todo, cache)]:
         listener.unreadable(unusable)
     listener.planned(list(jobs.values()))
@@ -233,11 +230,8 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
         events.close()  # type: ignore[attr-defined]
 
 
-def _jobs(
-    todo: Plan, out: Path, cache: Path, latencies: Mapping[tuple[Pair, Role], Latency] | None = None
-) -> list[Job]:
+def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
     """Judges, then teachers and references, then groups of students: one a (task, pair, seed)."""
-    known = latencies or {}
     jobs: dict[str, Job] = {}
     trained: dict[str, str] = {}  # teacher's hash -> the job that trains it: equal teachers are trained once
     by_pair: dict[Pair, list[Cell]] = {}
@@ -262,18 +256,16 @@ def _jobs(
             before = needs
             if mine or not usable(teacher_path(cache, pair, seed), key):
                 before = (*needs, *((trained[key],) if key in trained else ()))
-                latency_ = known.get((pair, "teacher"))
                 id_ = f"teacher {name} seed {seed}"
-                before = (add(id_, "teacher", pair, cells=mine, needs=before, latency=latency_, teacher_seed=seed),)
+                before = (add(id_, "teacher", pair, cells=mine, needs=before, teacher_seed=seed),)
                 trained.setdefault(key, id_)
             students: dict[int, list[Cell]] = {}
             for cell in members:
                 if cell.kind == "student" and cell.teacher_seed == seed:
                     students.setdefault(cell.seed, []).append(cell)
             for student_seed, group in students.items():
-                id_, latency_ = f"students {name} seed {student_seed}", known.get((pair, "student"))
-                cells_ = tuple(group)
-                add(id_, "group", pair, cells=cells_, needs=before, latency=latency_, teacher_seed=seed)
+                id_ = f"students {name} seed {student_seed}"
+                add(id_, "group", pair, cells=tuple(group), needs=before, teacher_seed=seed)
     return list(jobs.values())
 
 
@@ -286,21 +278,6 @@ def damaged(todo: Plan, cache: Path) -> list[str]:
     files = {judge_path(cache, cell.pair) for cell in todo.to_do if cell.pair.judge_hash is not None}
     files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "reference"}
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
-
-
-@settled()
-def _latencies(todo: Plan, out: Path, cache: Path) -> dict[tuple[Pair, Role], Latency]:
-    """One latency an architecture: as this machine measured it before, or measured now, while nothing trains."""
-    found: dict[tuple[Pair, Role], Latency] = {}
-    store = Store(out)
-    for cell in todo.finished:
-        record = store.find(cell.path)
-        if cell.kind != "reference" and record and record.latency and record.environment == environment():
-            found[cell.pair, cell.kind] = record.latency
-    for cell in todo.to_do:
-        if cell.kind != "reference" and cell.trial is None and (cell.pair, cell.kind) not in found:
-            found[cell.pair, cell.kind] = latency(*untrained(cell.pair, cell.kind, cache), device=cell.pair.device)
-    return found
 
 
 def _difference(cell: Cell, record: Record) -> str:

@@ -42,10 +42,7 @@ def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> N
         assert student.metrics[name].value == pytest.approx(sum(items) / 500)
     path = tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json"
     assert len(path.read_text().splitlines()) < 150
-    assert student.latency is not None
     assert student.environment["libraries"]["torch"] == version("torch")
-    latencies = {r.latency.median for r in records if r.kind == "student" and r.latency}
-    assert len(latencies) == 1, "students of one architecture have one latency"
     assert (tiny_results / "pictures/classification--cnn_mlp.png").stat().st_size > 1000
 
 

@@ -18,9 +18,10 @@ from conftest import TASK_NAMES, Run, finish
 from torch import Tensor, nn
 
 from bench.deployed import inputs_of, load, pair_of, weights_of
+from bench.documents import canonical_hash
 from bench.errors import UserError
 from bench.measure.export import ABSOLUTE, Exported, export, session
-from bench.records import Record, Store, canonical_hash
+from bench.records import Record, Store
 from bench.report.card import licences
 from bench.report.results import summaries
 from bench.suite import cells

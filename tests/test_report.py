@@ -8,9 +8,12 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from bench.records import Failure, Latency, MetricValue, Record, Size, canonical_hash
+from bench.architecture import architecture_of
+from bench.documents import canonical_hash
+from bench.records import Failure, MetricValue, Record, Size
 from bench.report.summary import Expected, summarise
 from bench.report.tables import latex, markdown, numbers
+from bench.timings import Condition, Launch, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
 STUDENTS = {
@@ -24,7 +27,13 @@ def config_of(
     kind: str, label: str, seed: int, rate: float = 0.01, teacher_seed: int = 0, **more: Any
 ) -> dict[str, Any]:
     """What decides a record. rate: the student's learning rate, which is no setting of a teacher."""
-    config: dict[str, Any] = {"task": "classification", "role": kind, "code": "c" * 64, "settings": {"steps": 100}}
+    config: dict[str, Any] = {
+        "task": "classification",
+        "role": kind,
+        "code": "c" * 64,
+        "device": "cpu",
+        "settings": {"steps": 100},
+    }
     if kind == "reference":
         return config | {"reference": label} | more
     if kind == "teacher":
@@ -50,11 +59,8 @@ def record(
         metrics["accuracy"] = MetricValue(value=value, direction="higher", unit="%")
         if kind != "reference":
             metrics["nll"] = MetricValue(value=1 - value / 100, direction="lower", unit="nats", decimals=3)
-    parameters, macs, seconds = (9610, 9472, 2e-5) if small else (75_434, 1_503_232, 2e-4)
+    parameters, macs = (9610, 9472) if small else (75_434, 1_503_232)
     size = Size(parameters=parameters, macs=macs, bytes=4, input_shape=(1, 1, 8, 8))
-    latency = Latency(
-        median=seconds, lower_quartile=0, upper_quartile=0, runs=50, batch_size=1, threads=1, device="cpu"
-    )  # fmt: skip
     fields: dict[str, Any] = {
         "kind": kind,
         "status": "finished" if value is not None else "failed",
@@ -69,7 +75,6 @@ def record(
         "config_hash": canonical_hash(config),
         "metrics": metrics,
         "size": None if kind == "reference" or value is None else size,
-        "latency": None if kind == "reference" else latency,
     }
     return Record(**fields | more)
 
@@ -81,12 +86,30 @@ def records(teacher: float = 90.0) -> list[Record]:
     return made
 
 
+def timing(made: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: Any) -> Timing:
+    """The student takes so many seconds, and its teacher; in three launches, each 1% off another way."""
+    of = {record.kind: architecture_of(record) for record in made if record.size}
+    launches = [
+        Launch(
+            seconds={"teacher": (slow,) * 10, "student": (quick * factor,) * 10},
+            loops={"teacher": 5, "student": 50},
+            stopped_by="width",
+        )
+        for factor in (0.99, 1.0, 1 / 0.99)
+    ]
+    fields: dict[str, Any] = {
+        "task": "classification", "pair": "cnn_mlp", "condition": Condition(), "input_shape": (1, 1, 8, 8),
+        "launches": launches, "teacher": of.get("teacher"), "student": of.get("student"),
+    }  # fmt: skip
+    return Timing(**fields | more)
+
+
 EXPECTED = [Expected("classification", "cnn_mlp", "student", "broken", seed) for seed in range(3)]
 
 
 @pytest.mark.parametrize(("name", "write"), [("table.md", markdown), ("table.tex", latex)])
 def test_the_golden_table(name: str, write: Any) -> None:
-    assert write(summarise(records(), EXPECTED)) == (GOLDEN / name).read_text()
+    assert write(summarise(records(), EXPECTED, timings=[timing(records())])) == (GOLDEN / name).read_text()
 
 
 def rows(made: list[Record]) -> dict[str, dict[str, Any]]:
@@ -206,6 +229,36 @@ def test_lower_is_better_where_the_metric_says_so() -> None:
     assert rows(made)["good"]["gap_recovered"] == pytest.approx((86.1 - 81.0) / (90.0 - 81.0))
 
 
-def test_speedup_is_the_teachers_latency_over_the_students() -> None:
-    assert rows(records())["good"]["speedup"] == pytest.approx(10)
-    assert rows(records())["nearest centroid"]["speedup"] is None
+def test_a_speedup_is_that_of_the_pairs_with_its_interval_over_launches() -> None:
+    (found,) = summarise(records(), timings=[timing(records())])
+    by_name = {row.name: row for row in found.rows}
+    speedup = by_name["good"].speedup
+    assert speedup is not None
+    assert speedup.value == pytest.approx(10)
+    assert speedup.low < 9.9 < 10.1 < speedup.high
+    assert (by_name["good"].latency, by_name["teacher"].latency) == pytest.approx((2e-5, 2e-4))
+    assert by_name["nearest centroid"].speedup is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"student": "0" * 64},
+        {"condition": Condition(batch_size=64)},
+        {"condition": Condition(backend="onnxruntime")},
+        {"condition": Condition(threads=2)},
+        {"condition": Condition(device="cuda")},
+        {"launches": (), "unavailable": "no"},
+    ],
+    ids=lambda other: "-".join(map(str, other)),
+)
+def test_the_time_of_something_else_is_not_in_the_table(other: dict[str, Any]) -> None:
+    (found,) = summarise(records(), timings=[timing(records(), **other)])
+    assert {row.latency for row in found.rows if row.kind == "student"} == {None}
+
+
+def test_a_student_beside_another_teacher_has_a_latency_and_no_speedup() -> None:
+    (found,) = summarise(records(), timings=[timing(records(), teacher="0" * 64)])
+    by_name = {row.name: row for row in found.rows}
+    assert (by_name["good"].latency, by_name["good"].speedup) == (pytest.approx(2e-5), None)
+    assert by_name["teacher"].latency is None

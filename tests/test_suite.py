@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.documents import canonical_hash
 from bench.errors import UserError
-from bench.records import canonical_hash
 from bench.suite import cells, load, pairs
 
 GOOD = "[tasks.classification]\n"

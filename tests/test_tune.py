@@ -308,7 +308,6 @@ def test_trials_of_a_seed_train_in_one_group_and_none_sees_the_test_split(
         assert trial.split == "held_out"
         assert trial.held_out == {name: metric.value for name, metric in trial.metrics.items()}
         assert len(trial.items["accuracy"]) == len(trial.item_names) > 1
-        assert trial.latency is None
 
 
 def test_what_is_finished_is_not_run_again_and_more_trials_keep_the_earlier(tmp_path: Path, jobs: list[Job]) -> None:

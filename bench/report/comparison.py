@@ -1,14 +1,17 @@
-"""What a row may be compared with: scratch and the teacher of its own configuration, times of its own machine."""
+"""What a row may be compared with: scratch and the teacher of its own configuration; and the times of its networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import median
 
-from bench.records import Record, canonical_hash
+from bench.architecture import architecture_of
+from bench.documents import canonical_hash
+from bench.records import Record
 from bench.report.configurations import BASELINE, Group, differing, named
 from bench.report.series import Series, Split, beats_all, series_of
+from bench.statistics import Ratio
+from bench.timings import Condition, Timing
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,19 @@ class Way:
 
 @dataclass(frozen=True)
 class Times:
-    """latency: seconds. speedup: the teacher's over it. apart: both are None, for they are not of one machine."""
+    """latency: seconds of one input, eagerly, one thread. speedup: over the teacher, in turns with it."""
 
     latency: float | None = None
-    speedup: float | None = None
-    apart: bool = False
+    speedup: Ratio | None = None
 
 
 class Comparison:
     """The rows of one pair on the headline metric. sign: 1 where higher is better, else −1."""
 
-    def __init__(self, rows: Sequence[Group], headline: str, split: Split, sign: int) -> None:
-        self.rows, self.sign = rows, sign
+    def __init__(
+        self, rows: Sequence[Group], headline: str, split: Split, sign: int, timings: Sequence[Timing] = ()
+    ) -> None:
+        self.rows, self.sign, self.timings = rows, sign, timings
         self.series = {row: s for row in rows if (s := series_of(row.finished, headline, split))}
         self.students = [row for row in self.series if row.kind == "student"]
         self.teachers = {r.config_hash: r for row in rows if row.kind == "teacher" for r in row.finished.values()}
@@ -77,15 +81,18 @@ class Comparison:
         return self.alike and row in self.students and beats_all(row.name, series, self.sign)
 
     def times(self, row: Group) -> Times:
-        if row.kind == "reference":
-            return Times()
-        mine = _timed([row])
-        its = mine if row.kind == "teacher" else [r for r in self._teachers(row).values() if r.latency]
-        beside = its or _timed(other for other in self.rows if other.kind == row.kind)
-        if any(record.environment != mine[0].environment for record in (*mine, *beside) if mine):
-            return Times(apart=True)
-        latency, teacher = _latency(mine), _latency(its)
-        return Times(latency, teacher / latency if teacher and latency else None)
+        """Of the row's architecture, as it was timed on its own device."""
+        mine, device = _architectures(row.finished.values()), row.config.get("device")
+        teachers = _architectures(self._teachers(row).values()) if row.kind == "student" else set()
+        for timing in self.timings:
+            if timing.unavailable or timing.condition != Condition(device=str(device)):
+                continue
+            if row.kind == "teacher" and timing.teacher in mine and (times := timing.times("teacher")):
+                return Times(times.value, Ratio(1.0, 1.0, 1.0))
+            if row.kind == "student" and timing.student in mine and (times := timing.times("student")):
+                beside = not teachers or timing.teacher in teachers
+                return Times(times.value, timing.speedup() if beside else None)
+        return Times()
 
     def remarks(self) -> list[str]:
         """Why something stands empty in these rows."""
@@ -97,8 +104,6 @@ class Comparison:
             for way in self.ways
             if way.lead and not way.worth
         ]
-        if apart := [row.name for row in self.rows if self.times(row).apart]:
-            found.append(f"no latency of {', '.join(apart)}: not timed on one machine with the teacher")
         return found
 
     def _why_not(self, row: Group) -> str:
@@ -113,10 +118,5 @@ class Comparison:
         return f"no scratch row has the same {named(fields)}"
 
 
-def _timed(rows: Iterable[Group]) -> list[Record]:
-    return [record for row in rows for record in row.finished.values() if record.latency]
-
-
-def _latency(records: Iterable[Record]) -> float | None:
-    values = [record.latency.median for record in records if record.latency]
-    return median(values) if values else None
+def _architectures(records: Iterable[Record]) -> set[str | None]:
+    return {architecture_of(record) for record in records} - {None}

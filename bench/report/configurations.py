@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from bench.records import Record, canonical_hash
+from bench.documents import canonical_hash
+from bench.records import Record
 
 BASELINE = "scratch"
 FIRST = ("teacher", BASELINE, "mimic", "random_teacher")

@@ -15,7 +15,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
 
     What it is (task, pair, kind, label, seed, teachers, teacher_seed, status, reason), its test metrics, its held-out
     metrics (``held_out.NAME``), its hyperparameters (``hyperparameters.NAME``), each setting in which records of one
-    task differ (``settings.NAME``), training (train_seconds, steps, final_loss, final_distillation), size and latency.
+    task differ (``settings.NAME``), training (train_seconds, steps, final_loss, final_distillation), and size.
     """
     differ = {field for task in {r.task for r in records} for field in _differing(task, records)}
     rows = []
@@ -47,8 +47,6 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
             }
         if record.size:
             row |= {"parameters": record.size.parameters, "macs": record.size.macs, "bytes": record.size.bytes}
-        if record.latency:
-            row |= {"latency": record.latency.median}
         rows.append(row | {"config_hash": record.config_hash, "revision": record.revision})
     return pd.DataFrame(rows)
 

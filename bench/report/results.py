@@ -9,6 +9,7 @@ from bench.records import Store
 from bench.report.manifest import NAME, expected
 from bench.report.series import Split
 from bench.report.summary import Summary, summarise
+from bench.timings import scan as timings_of
 
 
 def summaries(results: Path, split: Split = "test") -> list[Summary]:
@@ -22,4 +23,5 @@ def summaries(results: Path, split: Split = "test") -> list[Summary]:
         wanted = expected(results)
     except UserError as error:  # a table is not wrong without it: it cannot say what is missing
         wanted, problems[Path(NAME)] = [], str(error)
-    return summarise(found.records, wanted, split, problems)
+    timings = timings_of(results)
+    return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.found)

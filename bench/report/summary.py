@@ -13,6 +13,8 @@ from bench.report.configurations import Group, Kind, groups, order
 from bench.report.notes import coverage, of_pair, origins
 from bench.report.series import Estimate, Split, series_of
 from bench.statistics import Ratio, holm
+from bench.timings import FOLDER as TIMINGS
+from bench.timings import Timing
 
 LEVEL = 0.05
 """The family-wise error of the differences that are marked."""
@@ -37,8 +39,8 @@ class Row:
     metric, paired by seed and test item. p: of that difference, adjusted for all methods of the table (Holm 1979); None
     for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or that way, may
     be zero. gap_defined: whether that way is longer than its interval. best: better than every other student, each time
-    outside the interval of the paired difference. latency: seconds. speedup: the teacher's latency over this; both None
-    where the two were not timed on one machine.
+    outside the interval of the paired difference. latency: seconds of one input. speedup: over the teacher,
+    in turns with it. Both are of eager PyTorch on one thread, and None where that was not timed.
     """
 
     pair: str
@@ -56,7 +58,7 @@ class Row:
     parameters: int | None = None
     macs: int | None = None
     latency: float | None = None
-    speedup: float | None = None
+    speedup: Ratio | None = None
 
     @property
     def significant(self) -> bool:
@@ -80,6 +82,7 @@ def summarise(
     expected: Iterable[Expected] = (),
     split: Split = "test",
     problems: Mapping[Path, str] | None = None,
+    timings: Sequence[Timing] = (),
 ) -> list[Summary]:
     """A summary a task, by name. ``split`` says where the metrics were measured; held-out is for choosing."""
     by_task: dict[str, list[Record]] = {}
@@ -89,21 +92,23 @@ def summarise(
     for cell in expected:
         wanted.setdefault(cell.task, []).append(cell)
     names = sorted(by_task.keys() | wanted.keys())
-    folders = {Path("records", name) for name in names}
+    folders = {Path(kind, name) for kind in ("records", TIMINGS) for name in names}
     found = []
     for name in names:
         # What lies in no task's folder stands beneath every table.
         mine = [
             problem
             for path, problem in (problems or {}).items()
-            if Path("records", name) in path.parents or folders.isdisjoint(path.parents)
+            if path.parts[1:2] == (name,) or folders.isdisjoint(path.parents)
         ]
-        summary = _task(name, by_task.get(name, []), wanted.get(name, []), split)
+        summary = _task(name, by_task.get(name, []), wanted.get(name, []), split, timings)
         found.append(replace(summary, problems=tuple(mine)))
     return found
 
 
-def _task(name: str, records: Sequence[Record], expected: Sequence[Expected], split: Split) -> Summary:
+def _task(
+    name: str, records: Sequence[Record], expected: Sequence[Expected], split: Split, timings: Sequence[Timing]
+) -> Summary:
     metrics: dict[str, MetricValue] = {}
     for record in sorted(records, key=lambda r: r.kind != "student"):
         metrics |= {k: v for k, v in record.metrics.items() if k not in metrics}
@@ -115,7 +120,7 @@ def _task(name: str, records: Sequence[Record], expected: Sequence[Expected], sp
     remarks: list[str] = []
     for pair in sorted({r.pair for r in records} | {e.pair for e in expected}):
         members = groups([r for r in records if r.pair == pair])
-        comparison = Comparison(members, headline, split, sign)
+        comparison = Comparison(members, headline, split, sign, timings)
         rows += _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
         notes += of_pair(pair, members, split)
         remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]

@@ -55,7 +55,7 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         cells["params"] = _count(row.parameters)
         cells["MACs"] = _count(row.macs)
         cells["latency (ms)"] = "" if row.latency is None else f"{1000 * row.latency:.3g}"
-        cells["speedup"] = "" if row.speedup is None else f"{row.speedup:.1f}×"
+        cells["speedup"] = "" if row.speedup is None else f"{row.speedup.value:.1f}×"
         rows.append(cells)
     return pd.DataFrame(rows)
 
@@ -170,7 +170,9 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "parameters": row.parameters,
             "macs": row.macs,
             "latency_seconds": row.latency,
-            "speedup": row.speedup,
+            "speedup": row.speedup.value if row.speedup else None,
+            "speedup_low": _finite(row.speedup.low) if row.speedup else None,
+            "speedup_high": _finite(row.speedup.high) if row.speedup else None,
         }
         for summary in summaries
         for row in summary.rows

@@ -1,0 +1,79 @@
+"""What came of a student's export to ONNX, in full precision and quantised, and the folder that keeps it.
+
+It lies beside the record of a results folder, ``exports/TASK/PAIR/METHOD/seed-N.json``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from bench import documents
+from bench.documents import Filed, Part, Scan
+from bench.records import Record
+
+SCHEMA_VERSION = 1
+FOLDER = "exports"
+Form = Literal["float32", "int8-dynamic", "int8-static"]
+FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
+
+
+class Difference(Part):
+    """How far ONNX Runtime is from eager on ``items`` test inputs. relative: to the largest output of a batch."""
+
+    items: int
+    absolute: float
+    relative: float
+
+
+class Artefact(Part):
+    """One ONNX file. failure: why it cannot be used, in a line.
+
+    metrics, items: as a record's, on the test split, of what it puts out; for a quantised one, and those metrics alone
+    that look at what is deployed.
+    """
+
+    bytes: int = 0
+    opset: int = 0
+    operators: dict[str, int] = {}
+    difference: Difference | None = None
+    metrics: dict[str, float] = {}
+    items: dict[str, tuple[float, ...]] = {}
+    failure: str | None = None
+
+
+class Export(Filed):
+    """Of one record's network. config_hash, weights_sha256: of the record, whose network it was made from."""
+
+    schema_version: Literal[1] = 1
+    task: str
+    pair: str
+    label: str
+    seed: int
+    config_hash: str
+    weights_sha256: str
+    artefacts: dict[Form, Artefact]
+    environment: dict[str, Any] = {}
+    revision: str = ""
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def path(self) -> Path:
+        return Path(FOLDER, self.task, self.pair, self.label, f"seed-{self.seed}.json")
+
+    def is_of(self, record: Record) -> bool:
+        """Whether it was made from this record's network."""
+        return (self.config_hash, self.weights_sha256) == (record.config_hash, record.weights_sha256)
+
+
+def scan(results: Path) -> Scan[Export]:
+    """Every export of a results folder."""
+    return documents.scan(results, FOLDER, Export, SCHEMA_VERSION, "export")
+
+
+def write(results: Path, export: Export) -> None:
+    """Whole, or not at all."""
+    documents.write(results / export.path, export)

@@ -1,0 +1,1 @@
+"""The gate: what changed between two sets of measurements, and whether it may."""
