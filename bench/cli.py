@@ -20,6 +20,7 @@ from bench.commands.run import run
 from bench.commands.selftest import selftest
 from bench.commands.show import show
 from bench.commands.table import table
+from bench.commands.time import time
 from bench.commands.tune import tune
 from bench.errors import UserError, warn_in_one_line
 from bench.stopping import CLOSED, Stopped, signals, silence
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, show, export, config, selftest):
+for command in (plan, run, tune, table, time, show, export, config, selftest):
     app.command()(command)
 
 

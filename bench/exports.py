@@ -63,11 +63,20 @@ class Export(Filed):
 
     @property
     def path(self) -> Path:
-        return Path(FOLDER, self.task, self.pair, self.label, f"seed-{self.seed}.json")
+        return _path(self.task, self.pair, self.label, self.seed)
 
     def is_of(self, record: Record) -> bool:
         """Whether it was made from this record's network."""
         return (self.config_hash, self.weights_sha256) == (record.config_hash, record.weights_sha256)
+
+
+def path_of(record: Record) -> Path:
+    """Where the export of a student's record lies in a results folder."""
+    return _path(record.task, record.pair, record.label, record.seed)
+
+
+def _path(task: str, pair: str, label: str, seed: int) -> Path:
+    return Path(FOLDER, task, pair, label, f"seed-{seed}.json")
 
 
 def scan(results: Path) -> Scan[Export]:

@@ -10,12 +10,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image")
+from bench.measure.load import governor as governor_of
+
+LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image", "onnxruntime")
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Machine, system and library versions. Nothing that names a user, a host or a folder."""
+    """Machine, system, library versions. Nothing that names a user, a host or a folder, or that changes by itself."""
     import torch
 
     found: dict[str, Any] = {
@@ -26,6 +28,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in LIBRARIES},
     }
+    if (governor := governor_of()) is not None:
+        found["governor"] = governor
     if torch.cuda.is_available():
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = torch.version.cuda

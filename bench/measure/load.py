@@ -55,8 +55,13 @@ def look(root: Path = Path("/"), seconds: float = 0.5, sleep: Callable[[float], 
         busy=None if before is None or after is None else max(0.0, after - before) / seconds,
         average=_average(root),
         throttled=_throttled(root),
-        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        governor=governor(root),
     )
+
+
+def governor(root: Path = Path("/")) -> str | None:
+    """Of the CPU's frequency."""
+    return _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def _busy_seconds(root: Path) -> float | None:

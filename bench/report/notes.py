@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.records import MetricValue, Record
 from bench.report.configurations import BASELINE, PER_SEED, Group, flat, plain
-from bench.report.series import Split
+from bench.report.series import Estimate, Split
+from bench.statistics import detectable_difference
 
 
 def coverage(items: Mapping[str, set[int]]) -> list[str]:
@@ -20,6 +21,18 @@ def coverage(items: Mapping[str, set[int]]) -> list[str]:
     if alone:
         notes.append(f"± covers other seeds alone (there are no per-item results): {_words(alone)}")
     return notes
+
+
+def detectable(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
+    """How large a difference to scratch had to be to be seen. differences: of the methods of one pair."""
+    found = [detectable_difference(difference.interval) for difference in differences]
+    found = sorted(size for size in found if math.isfinite(size) and size > 0)
+    if not found or metric is None:
+        return []
+    seeds = max(difference.interval.n for difference in differences)
+    least, most = (_value(size, metric) for size in (found[0], found[-1]))
+    span = least if least == most else f"{least} to {most}, method by method,"
+    return [f"{pair}: with {seeds} seeds a true Δ of {span} would be seen 4 times in 5; less, more rarely"]
 
 
 def _words(names: Iterable[str]) -> str:

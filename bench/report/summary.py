@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.records import MetricValue, Record
 from bench.report.comparison import Comparison
 from bench.report.configurations import Group, Kind, groups, order
-from bench.report.notes import coverage, of_pair, origins
+from bench.report.notes import coverage, detectable, of_pair, origins
 from bench.report.series import Estimate, Split, series_of
 from bench.statistics import Ratio, holm
 from bench.timings import FOLDER as TIMINGS
@@ -118,16 +118,29 @@ def _task(
     rows: list[Row] = []
     notes: list[str] = []
     remarks: list[str] = []
+    seen: list[str] = []
     for pair in sorted({r.pair for r in records} | {e.pair for e in expected}):
         members = groups([r for r in records if r.pair == pair])
         comparison = Comparison(members, headline, split, sign, timings)
-        rows += _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
+        mine = _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
+        rows += mine
+        differences = [row.difference for row in mine if row.kind == "student" and row.difference]
+        seen += detectable(pair, differences, metrics.get(headline))
         notes += of_pair(pair, members, split)
         remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
+    if any(row.parameters is not None for row in rows) and all(row.latency is None for row in rows):
+        notes.append("no latency and no speedup: not timed yet (distillbench time)")
     if split == "test" and any(record.split != "test" for record in records):
         notes.append("trials are measured on the held-out split alone: --split held_out")
     items = {metric: {row.metrics[metric].items for row in rows if metric in row.metrics} for metric in ordered}
-    notes = [*coverage(items), *notes, *remarks, *(m.note for m in metrics.values() if m.note), *origins(records)]
+    notes = [
+        *coverage(items),
+        *seen,
+        *notes,
+        *remarks,
+        *(m.note for m in metrics.values() if m.note),
+        *origins(records),
+    ]
     return Summary(name, headline, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
 
 

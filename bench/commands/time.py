@@ -1,0 +1,167 @@
+"""``distillbench time``: how fast teachers and students are, on each backend."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.options import Device, Out, Settings, Tasks, console, loaded, names, numbers
+from bench.errors import UserError, at_most, did_you_mean
+from bench.paths import regular_file
+
+if TYPE_CHECKING:
+    from bench.cells import Pair
+    from bench.report.speeds import Speeds
+
+BACKENDS = ("eager", "compile", "onnxruntime")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
+
+
+class Format(StrEnum):
+    terminal = "terminal"
+    markdown = "markdown"
+    csv = "csv"
+    json = "json"
+
+
+def time(
+    what: Annotated[
+        str,
+        typer.Argument(metavar="SUITE|RESULTS", help="A suite, or a results folder: its students are quantised, too."),
+    ],
+    tasks: Tasks = None,
+    backends: Annotated[
+        list[str] | None, typer.Option("--backends", "--backend", metavar="NAMES", help=f"Of {', '.join(BACKENDS)}.")
+    ] = None,
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(PRECISIONS)}."),
+    ] = None,
+    batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes.")] = "1,64",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
+    launches: Annotated[int, typer.Option(min=1, help="Processes that each time is taken in.")] = 3,
+    out: Out = None,
+    set_: Settings = None,
+    device: Device = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where teachers and exports are kept; default: in the results.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was timed elsewhere.")] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.terminal,
+    output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+    wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
+) -> None:
+    """Latency, throughput, memory and speedup of teachers and students, alone on this machine; what is there is kept.
+
+    Of a results folder whose students are finished, each is exported to ONNX and quantised, and its quality measured.
+    """
+    ways, exact = _chosen("--backends", backends, BACKENDS), _chosen("--precisions", precisions, PRECISIONS)
+    sizes = numbers("--batch", [batches])
+    if min(sizes) < 1:
+        raise UserError("--batch: 0 is out of range (allowed: 1 and more)")
+    target = regular_file(output, "--output") if output is not None else None
+    if target is not None and format_ is Format.terminal:
+        raise UserError("--output: needs --format (allowed: markdown, csv, json)")
+    screen = console()
+    with screen.status(f"{what}: reading"):
+        from bench import timer
+        from bench.exports import FORMS
+        from bench.jobs import one_thread
+        from bench.measure.lock import alone_on_the_machine
+        from bench.records import Store
+        from bench.suite_file import assigned
+
+        folder, pairs, problems = _pairs(what, tasks, out, set_, device)
+        kept = cache or folder / "cache"
+        records = Store(folder).scan().records if (folder / "records").is_dir() else []
+        mine = {(pair.task, pair.pair) for pair in pairs}
+        under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
+        quantised = {condition.precision for condition in under} - {"float32"}
+        forms = [form for form in FORMS if form == "float32" or form in quantised] if quantised & {*FORMS} else []
+        with one_thread():
+            todo = timer.plan(timer.targets(pairs, kept), under, launches, folder)
+        if todo.other and not overwrite:
+            raise UserError(
+                f"{todo.other[0]} ({len(todo.other)} of its like; --overwrite, or another folder with --out)"
+            )
+        students = timer.convertible([r for r in records if (r.task, r.pair) in mine], forms, folder) if forms else []
+    if students or todo.missing:
+        with alone_on_the_machine():
+            say = lambda line: screen.print(line, markup=False, soft_wrap=True)  # noqa: E731
+            if students:
+                say(f"{len(students)} students to export and quantise")
+                locations = assigned(set_ or []) if Path(what).is_dir() else {}
+                problems += timer.convert(students, forms, folder, kept, locations, say)
+            if todo.missing:
+                say(f"{todo.conditions} conditions to time, {launches} launches each; {todo.finished} are there")
+                problems += timer.measure(todo, launches, folder, kept, say)
+    _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
+    for line in at_most(20, problems):
+        print(f"distillbench: {line}", file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)
+
+
+def _chosen(option: str, texts: list[str] | None, allowed: tuple[str, ...]) -> list[str]:
+    found = names(option, texts)
+    for name in found:
+        if name not in allowed:
+            raise UserError(f"{option}: unknown name {name!r}{did_you_mean(name, allowed)}")
+    return [name for name in allowed if name in found] if found else list(allowed)
+
+
+def _pairs(
+    what: str, tasks: list[str] | None, out: Path | None, set_: list[str] | None, device: str | None
+) -> tuple[Path, list[Pair], list[str]]:
+    """The results folder, the pairs to time, and why some cannot be. Raises UserError where there are none."""
+    from dataclasses import replace
+
+    from bench import runner
+    from bench.records import Store
+    from bench.suite import pairs as pairs_of_suite
+    from bench.suite_file import assigned
+    from bench.timer import pairs_of
+
+    if not (Path(what) / "records").is_dir():
+        if Path(what).is_dir():
+            raise UserError(f"{what}: holds no records")
+        suite = loaded(what, tasks, None, None, set_, device)
+        folder = out if out is not None else Path("runs", suite.name)
+        runner.prepare(suite, folder)
+        return folder, pairs_of_suite(suite), []
+    if out is not None:
+        raise UserError("--out: a results folder keeps its own timings (leave it out)")
+    found, problems = pairs_of(Store(Path(what)).scan().records, assigned(set_ or []))
+    wanted = names("--tasks", tasks)
+    for name in wanted:
+        if name not in (there := [pair.task for pair in found]):
+            raise UserError(f"--tasks: {what} has no task {name!r}{did_you_mean(name, there)}")
+    found = [replace(pair, device=device or pair.device) for pair in found if not wanted or pair.task in wanted]
+    if not found:
+        raise UserError(problems[0] if problems else f"{what}: holds no finished student")
+    return Path(what), found, problems
+
+
+def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
+    from bench import exports, timings
+    from bench.records import Store
+    from bench.report import speeds
+    from tasks.data.atomic import write_atomically
+
+    found = [timing for timing in timings.scan(folder).found if (timing.task, timing.pair) in mine]
+    records = Store(folder).scan().records if (folder / "records").is_dir() else []
+    tables: list[Speeds] = speeds.speeds(found, records, exports.scan(folder).found)
+    if not tables:
+        return
+    if format_ is Format.terminal:
+        console().print(speeds.terminal(tables, width), soft_wrap=width is None)
+        return
+    text = speeds.FORMATS[format_.value](tables)
+    if target is None:
+        print(text, end="")
+    else:
+        write_atomically(target, text.encode())

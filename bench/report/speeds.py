@@ -1,0 +1,352 @@
+"""Timings as tables: how fast teachers and students are, each way that they were run, and what quantisation costs."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Group, RenderableType
+
+from bench.exports import Export
+from bench.records import MetricValue, Record
+from bench.report import layout
+from bench.report.series import Estimate, Series
+from bench.report.tables import ABSENT, ARROWS
+from bench.statistics import Ratio
+from bench.timings import Condition, Timing
+
+CAPTION = (
+    "95% intervals over launches (processes); × teacher: how many times as fast as the teacher run the same way; "
+    "× eager: as the student itself in eager float32; each was timed in turns with it"
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """seconds: of one call with the whole batch. over_teacher, over_eager: how many times as fast. memory: bytes."""
+
+    seconds: Ratio
+    p90: float | None
+    p99: float | None
+    over_teacher: Ratio | None
+    over_eager: Ratio | None
+    memory: int | None
+    energy: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One network run in one way. quality: by how much a metric changes, for a quantised student.
+
+    notes: why something is not there.
+    """
+
+    task: str
+    pair: str
+    network: str
+    way: str
+    batches: Mapping[int, Batch]
+    quality: Estimate | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """One task. measure, metric: what the change of quality is measured in; None where nothing says."""
+
+    task: str
+    lines: tuple[Line, ...]
+    batch_sizes: tuple[int, ...]
+    measure: str = ""
+    metric: MetricValue | None = None
+    notes: tuple[str, ...] = ()
+
+
+def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: Iterable[Export] = ()) -> list[Speeds]:
+    """A table a task, by name. records, exports: of the students, for what quantisation costs."""
+    timings, records, exports = list(timings), list(records), list(exports)
+    found = []
+    for task in sorted({timing.task for timing in timings}):
+        mine = [timing for timing in timings if timing.task == task]
+        its = [record for record in records if record.task == task and record.kind == "student"]
+        made = [export for export in exports if export.task == task]
+        measure = _measure(its, made)
+        metric = next((record.metrics[measure] for record in its if measure in record.metrics), None)
+        sizes = tuple(sorted({timing.condition.batch_size for timing in mine}))
+        lines: list[Line] = []
+        for pair in sorted({timing.pair for timing in mine}):
+            of_pair = [timing for timing in mine if timing.pair == pair]
+            lines += _lines(
+                task, pair, of_pair, [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
+            )
+        found.append(Speeds(task, tuple(lines), sizes, measure, metric, _notes(mine, lines)))
+    return found
+
+
+def _measure(records: Sequence[Record], exports: Sequence[Export]) -> str:
+    """The headline metric, or the first that looks at what is deployed; of a VAE it is not the ELBO."""
+    names = list(dict.fromkeys(name for record in records for name in (record.headline, *record.metrics)))
+    known = {name for export in exports for artefact in export.artefacts.values() for name in artefact.metrics}
+    return next((name for name in names if name in known), names[0] if names else "")
+
+
+def _lines(
+    task: str,
+    pair: str,
+    measure: str,
+    timings: Sequence[Timing],
+    records: Sequence[Record],
+    exports: Sequence[Export],
+) -> list[Line]:
+    ways: dict[tuple[str, int, str], list[Timing]] = {}
+    for timing in sorted(timings, key=lambda t: _order(t.condition)):
+        condition = timing.condition
+        ways.setdefault((condition.way, condition.threads, condition.device), []).append(timing)
+    lines = []
+    for network in ("teacher", "student"):
+        for (way, threads, device), mine in ways.items():
+            name = way + (f", {threads} threads" if threads > 1 else "") + (f", {device}" if device != "cpu" else "")
+            notes = list(dict.fromkeys(f"{name}: n/a, {t.unavailable}" for t in mine if t.unavailable is not None))
+            quality = None
+            if network == "student" and "int8" in way:
+                quality, why = _quality(way.split()[-1], measure, records, exports)
+                notes += [f"{pair}: {name}: no change of quality, {why}"] if why else []
+            batches = {t.condition.batch_size: _batch(t, network) for t in mine if t.unavailable is None}
+            lines.append(Line(task, pair, network, name, batches, quality, tuple(notes)))
+    return lines
+
+
+def _order(condition: Condition) -> tuple[str, int, bool, str, int]:
+    return condition.device, condition.threads, condition.backend != "eager", condition.way, condition.batch_size
+
+
+def _batch(timing: Timing, network: str) -> Batch:
+    subject: Any = network
+    seconds = timing.times(subject)
+    assert seconds is not None
+    student = network == "student"
+    return Batch(
+        seconds,
+        timing.percentile(subject, 90),
+        timing.percentile(subject, 99),
+        timing.speedup("teacher") if student else None,
+        timing.speedup("eager") if student else None,
+        timing.memory.get(subject),
+        timing.energy.get(subject),
+    )
+
+
+def _quality(
+    form: str, measure: str, records: Sequence[Record], exports: Sequence[Export]
+) -> tuple[Estimate | None, str]:
+    """The metric of the quantised students less that of the same in float32, and why there is none.
+
+    A seed's value is the mean over all methods: their students start alike and are not independent.
+    """
+    known = {(record.label, record.seed): record for record in records if record.status == "finished"}
+    values: dict[int, list[Any]] = {}
+    reasons: list[str] = []
+    names: set[tuple[str, ...]] = set()
+    for export in exports:
+        record, artefact = known.get((export.label, export.seed)), export.artefacts.get(form)  # type: ignore[call-overload]
+        if record is None or artefact is None or not export.is_of(record):
+            continue
+        if measure not in artefact.metrics or measure not in record.metrics:
+            reasons.append(artefact.failure or artefact.unmeasured or f"{measure} was not measured")
+            continue
+        if measure in artefact.items and measure in record.items:
+            names.add(record.item_names)
+            difference = np.subtract(artefact.items[measure], record.items[measure])
+        else:
+            names.add(())
+            difference = np.array([artefact.metrics[measure] - record.metrics[measure].value])
+        values.setdefault(record.seed, []).append(difference)
+    if not values:
+        return None, reasons[0] if reasons else "no student was exported so"
+    if len(names) != 1:
+        return None, "the students were not evaluated on the same items"
+    seeds = tuple(sorted(values))
+    matrix = np.array([np.mean(values[seed], axis=0) for seed in seeds])
+    items = next(iter(names))
+    means = tuple(float(row.mean()) for row in matrix)
+    return Series(seeds, means, items, matrix if items else None).estimate(), ""
+
+
+def _notes(timings: Sequence[Timing], lines: Sequence[Line]) -> tuple[str, ...]:
+    notes = [note for line in lines for note in line.notes]
+    timed = [timing for timing in timings if timing.launches]
+    if timed:
+        launches = sorted({len(timing.launches) for timing in timed})
+        pairs = min(len(launch.seconds["student"]) for timing in timed for launch in timing.launches)
+        count = f"{launches[0]}" if len(launches) == 1 else f"{launches[0]} to {launches[-1]}"
+        notes.append(f"{count} launch{'es' * (count != '1')} of at least {pairs} pairs")
+    machines = dict.fromkeys(
+        f"{t.environment.get('gpu') or t.environment.get('cpu', 'unknown')}, {t.condition.threads} thread"
+        + "s" * (t.condition.threads > 1)
+        for t in timings
+    )
+    notes.append(f"timed on {'; '.join(machines)}")
+    said: dict[str, dict[str, None]] = {}
+    for note in (note for timing in timings for note in timing.notes):
+        said.setdefault(note.partition(":")[0], {})[note] = None
+    for kind in said.values():
+        first, *more = kind
+        notes.append(f"while it was timed: {first}" + (f", and {len(more)} times more" if more else ""))
+    return tuple(dict.fromkeys(notes))
+
+
+def text_frame(table: Speeds) -> pd.DataFrame:
+    """Every cell as a reader sees it; columns of which nothing is known are left out."""
+    several = len({line.pair for line in table.lines}) > 1
+    rows = []
+    for line in table.lines:
+        cells = {"pair": line.pair} if several else {}
+        cells |= {"network": line.network, "backend": line.way}
+        for size in table.batch_sizes:
+            batch = line.batches.get(size)
+            at = "" if size == 1 else f", batch {size}"
+            if size == 1:
+                cells["latency (ms)"] = _milliseconds(batch.seconds) if batch else ABSENT
+                cells["p90 (ms)"] = f"{1000 * batch.p90:.3g}" if batch and batch.p90 else ""
+                cells["p99 (ms)"] = f"{1000 * batch.p99:.3g}" if batch and batch.p99 else ""
+            else:
+                cells[f"items/s{at}"] = _rate(size, batch.seconds) if batch else ABSENT
+            cells[f"× teacher{at}"] = _times(batch.over_teacher if batch else None)
+            cells[f"× eager{at}"] = _times(batch.over_eager if batch else None)
+            cells[f"memory (MB){at}"] = f"{batch.memory / 1e6:.0f}" if batch and batch.memory is not None else ""
+            cells[f"energy (mJ/item){at}"] = f"{1000 * batch.energy:.3g}" if batch and batch.energy else ""
+        cells[_change(table)] = _difference(line.quality, table.metric)
+        rows.append(cells)
+    frame = pd.DataFrame(rows).fillna("")
+    return frame[[column for column in frame.columns if (frame[column] != "").any()]]
+
+
+def _change(table: Speeds) -> str:
+    if table.metric is None:
+        return "Δ quality"
+    unit = f" ({table.metric.unit})" if table.metric.unit else ""
+    return f"Δ {table.measure.replace('_', ' ')} {ARROWS[table.metric.direction]}{unit}"
+
+
+def _milliseconds(seconds: Ratio) -> str:
+    """'0.295 ± 1.2%': the half-width relative to the value."""
+    if math.isnan(seconds.low):
+        return f"{1000 * seconds.value:.3g}"
+    return f"{1000 * seconds.value:.3g} ± {_percent(seconds)}"
+
+
+def _rate(size: int, seconds: Ratio) -> str:
+    rate = size / seconds.value
+    text = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.3g}"
+    return text if math.isnan(seconds.low) else f"{text} ± {_percent(seconds)}"
+
+
+def _percent(ratio: Ratio) -> str:
+    percent = 50 * (ratio.high - ratio.low) / ratio.value
+    return f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
+
+
+def _times(ratio: Ratio | None) -> str:
+    """'2.48 [2.46, 2.50]'."""
+    if ratio is None:
+        return ""
+    digits = 2 if ratio.value < 10 else 1 if ratio.value < 100 else 0
+    value = f"{ratio.value:.{digits}f}"
+    return value if math.isnan(ratio.low) else f"{value} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
+
+
+def _difference(estimate: Estimate | None, metric: MetricValue | None) -> str:
+    if estimate is None or metric is None:
+        return ""
+    interval, digits = estimate.interval, metric.decimals + 1
+    mean = f"{interval.mean:+.{digits}f}"
+    return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{digits}f}"
+
+
+def terminal(tables: Sequence[Speeds], width: int | None) -> Group:
+    """A table a task, then its notes. width: columns of the terminal; None: show everything, however wide."""
+    parts: list[RenderableType] = []
+    shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
+    for table in tables:
+        frame = text_frame(table)
+        importance = _by_importance(frame)
+        chosen = importance if width is None else layout.fitting(frame, importance, width)
+        columns = [column for column in frame.columns if column in chosen]
+        left_out = [column for column in frame.columns if column not in columns]
+        notes = [note for note in table.notes if note not in shared]
+        notes += [f"not shown: {', '.join(left_out)}; see them with --wide"] if left_out else []
+        lines = table.lines
+        ends = [
+            i
+            for i, line in enumerate(lines)
+            if i + 1 == len(lines) or (lines[i + 1].pair, lines[i + 1].network) != (line.pair, line.network)
+        ]
+        parts += [layout.table(table.task, frame[columns], width, (), ends), layout.notes(notes)]
+    return Group(*parts, layout.notes([CAPTION, *shared]))
+
+
+def _by_importance(frame: pd.DataFrame) -> list[str]:
+    first = ["pair", "network", "backend", "latency (ms)", "× teacher"]
+    delta = [column for column in frame.columns if column.startswith("Δ")]
+    rates = [column for column in frame.columns if column.startswith("items/s")]
+    order = [*first, *delta, *rates, "× eager", "memory (MB)", *frame.columns]
+    return list(dict.fromkeys(column for column in order if column in frame.columns))
+
+
+def markdown(tables: Sequence[Speeds]) -> str:
+    """GitHub Markdown, a section a task."""
+    parts = []
+    for table in tables:
+        frame = text_frame(table)
+        align = ["left" if column in layout.NAMES else "right" for column in frame.columns]
+        parts.append(f"### {table.task}\n\n{frame.to_markdown(index=False, colalign=align, disable_numparse=True)}\n")
+        parts.append("\n".join(f"- {note}" for note in (CAPTION, *table.notes)) + "\n")
+    return "\n".join(parts)
+
+
+def numbers(tables: Sequence[Speeds]) -> list[dict[str, Any]]:
+    """One flat row a network, way and batch size, as numbers; what is not there is None."""
+
+    def ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
+        values = (ratio.value, ratio.low, ratio.high) if ratio else (math.nan,) * 3
+        keys = (name, f"{name}_low", f"{name}_high")
+        return {key: value if math.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
+
+    return [
+        {
+            "task": line.task,
+            "pair": line.pair,
+            "network": line.network,
+            "backend": line.way,
+            "batch_size": size,
+            **ends("seconds", batch.seconds),
+            "p90_seconds": batch.p90,
+            "p99_seconds": batch.p99,
+            **ends("speedup_over_teacher", batch.over_teacher),
+            **ends("speedup_over_eager", batch.over_eager),
+            "memory_bytes": batch.memory,
+            "energy_joules_per_item": batch.energy,
+            "quality": table.measure,
+            "quality_change": line.quality.interval.mean if line.quality else None,
+        }
+        for table in tables
+        for line in table.lines
+        for size, batch in line.batches.items()
+    ]
+
+
+def as_csv(tables: Sequence[Speeds]) -> str:
+    return pd.DataFrame(numbers(tables)).to_csv(index=False, float_format="%.6g")
+
+
+def as_json(tables: Sequence[Speeds]) -> str:
+    found = [{"task": table.task, "notes": table.notes, "rows": numbers([table])} for table in tables]
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+
+
+FORMATS = {"markdown": markdown, "csv": as_csv, "json": as_json}
