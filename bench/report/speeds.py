@@ -80,10 +80,9 @@ def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: I
         sizes = tuple(sorted({timing.condition.batch_size for timing in mine}))
         lines: list[Line] = []
         for pair in sorted({timing.pair for timing in mine}):
-            of_pair = [timing for timing in mine if timing.pair == pair]
-            lines += _lines(
-                task, pair, of_pair, [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
-            )
+            timed = [t for t in mine if t.pair == pair]
+            students, converted = [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
+            lines += _lines(task, pair, measure, timed, students, converted)
         found.append(Speeds(task, tuple(lines), sizes, measure, metric, _notes(mine, lines)))
     return found
 
