@@ -32,7 +32,7 @@ def compare(
         list[str] | None, typer.Option(metavar="MARGIN", help="1% of the baseline, or psnr=0.1 in its unit.")
     ] = None,
     speed_margin: Annotated[str, typer.Option(metavar="PERCENT", help="Slower by up to this is tolerated.")] = "1%",
-    least_seconds: Annotated[float, typer.Option(min=0, help="As are so many seconds a call.")] = 2e-6,
+    least_seconds: Annotated[float, typer.Option(help="As are so many seconds a call.")] = 2e-6,
     metrics: Annotated[
         list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the headlines.")
     ] = None,
@@ -71,7 +71,7 @@ def _margins(quality: list[str], speed: str, seconds: float) -> Margins:
             of[name] = _number("--quality-margin", text, value)
         else:
             relative = _percent("--quality-margin", text, "1% or psnr=0.1")
-    if not math.isfinite(seconds):
+    if not 0 <= seconds < math.inf:
         raise UserError(f"--least-seconds: {seconds} is not a time (allowed: seconds from 0, as in 2e-6)")
     return Margins(relative, of, _percent("--speed-margin", speed, "1%"), seconds)
 

@@ -249,12 +249,12 @@ def _exports(baseline: Path, candidate: Path, tasks: Sequence[str]) -> Iterable[
         names = sorted(old.operators.keys() | new.operators.keys())
         moves = [f"{new.operators.get(n, 0) - old.operators.get(n, 0):+d} {n}" for n in names]
         changes = ", ".join(move for move in moves if not move.startswith("+0 "))
-        operators = [sum(side.operators.values()) for side in (old, new)]
-        if changes and operators[0] == operators[1]:
-            reason = f"{operators[0]} as before, but others: {changes}"
-            yield Finding(cell, "ONNX operators", "inconclusive", reason, *operators)
+        before, after = sum(old.operators.values()), sum(new.operators.values())
+        if changes and before == after:
+            reason = f"{before} as before, but others: {changes}"
+            yield Finding(cell, "ONNX operators", "inconclusive", reason, before, after)
         else:
-            yield exact(cell, "ONNX operators", *operators, changes)
+            yield exact(cell, "ONNX operators", before, after, changes)
         yield exact(cell, "ONNX bytes", old.bytes, new.bytes)
 
 
@@ -277,7 +277,7 @@ def _time(old: Timing, new: Timing | None, margins: Margins) -> Iterable[Finding
         return
     if old.fingerprint != new.fingerprint:
         mine, its = flat(old.environment), flat(new.environment)
-        name = next(n for n in sorted(mine.keys() | its.keys()) if mine.get(n) != its.get(n))
+        name = next((n for n in sorted(mine.keys() | its.keys()) if n and mine.get(n) != its.get(n)), "")
         reason = f"environment.{name}: {mine.get(name)!r}, and {its.get(name)!r} in the candidate"
         yield Finding(cell, f"speedup, {way}", "incomparable", reason)
         return
