@@ -156,3 +156,29 @@ def test_changes_under_noise_are_found_both_ways(tmp_path: Path) -> None:
 def test_a_comparator_that_never_alarms_is_caught(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         check(lambda *_: "pass", tmp_path)
+
+
+def launches(root: Path, seconds: Sequence[float], python: str = "3.11.9") -> Path:
+    root.mkdir()
+    for i, median in enumerate(seconds):
+        one = {"fullname": "t.py::test_step", "stats": {"median": median}}
+        machine = {"python_version": python, "cpu": {"brand_raw": "a", "hz_actual": i}}
+        (root / f"{i}.json").write_text(json.dumps({"machine_info": machine, "benchmarks": [one]}))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("seconds", "python", "code", "said"),
+    [
+        ([1.0, 1.001, 1.002], "3.11.9", 0, "pass: 1 pass"),
+        ([1.2, 1.201, 1.202], "3.11.9", 1, "regressed"),
+        ([1.0], "3.11.9", 4, "1 launch on a side, 3 are needed"),
+        ([1.0, 1.001, 1.002], "3.12.0", 3, "machine_info.python_version"),
+        ([1.0, float("nan")], "3.11.9", 2, "stats.median: nan"),
+    ],
+)
+def test_benchmarks(cli: Run, tmp_path: Path, seconds: list[float], python: str, code: int, said: str) -> None:
+    one, other = launches(tmp_path / "a", [1.0, 1.001, 1.002]), launches(tmp_path / "b", seconds, python)
+    done = cli("compare", one, other)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr

@@ -26,7 +26,9 @@ class GateFormat(StrEnum):
 
 
 def compare(
-    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="A results folder.")],
+    baseline: Annotated[
+        Path, typer.Argument(metavar="BASELINE", help="A results folder, or JSON of pytest-benchmark.")
+    ],
     candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Another one.")],
     quality_margin: Annotated[
         list[str] | None, typer.Option(metavar="MARGIN", help="1% of the baseline, or psnr=0.1 in its unit.")
@@ -43,13 +45,22 @@ def compare(
     verbose: Annotated[bool, typer.Option("--verbose", help="List what passes as well.")] = False,
 ) -> None:
     """Whether a candidate is as good and as fast. Exit: 0 pass, 1 regressed, 3 incomplete, 4 inconclusive."""
+    from bench.gate.benchmarks import compare_benchmarks, files
     from bench.gate.formats import FORMATS, terminal
     from bench.gate.results import compare_results
     from tasks.data.atomic import write_atomically
 
     target = regular_file(output, "--output") if output is not None else None
     margins = _margins(quality_margin or [], speed_margin, least_seconds)
-    report = compare_results(baseline, candidate, margins, names("--metrics", metrics), names("--tasks", tasks))
+    kinds = [bool(files(side)) for side in (baseline, candidate)]
+    if all(kinds):
+        report = compare_benchmarks(baseline, candidate, margins)
+    elif any(kinds):
+        raise UserError(
+            f"{candidate}: not of the kind of {baseline} (allowed: two results folders, or two of benchmarks)"
+        )
+    else:
+        report = compare_results(baseline, candidate, margins, names("--metrics", metrics), names("--tasks", tasks))
     text = terminal(report, verbose) if format_ is GateFormat.terminal else FORMATS[format_.value](report)
     if target is None:
         sys.stdout.write(text)
