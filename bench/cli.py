@@ -1,7 +1,8 @@
 """The ``distillbench`` command: the commands of ``bench/commands``, and what a command's end means.
 
 Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted (Ctrl-C), 143 terminated
-(SIGTERM), 141 nobody reads the output any more (``| head -1``). Nothing heavy is imported before a command runs.
+(SIGTERM), 141 nobody reads the output any more (``| head -1``). Of ``compare``: 1 a regression, 3 incomplete or nothing
+to compare, 4 inconclusive. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.compare import compare
 from bench.commands.config import config
 from bench.commands.export import export
 from bench.commands.list import list_
@@ -32,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, time, show, export, config, selftest):
+for command in (plan, run, tune, table, time, show, compare, export, config, selftest):
     app.command()(command)
 
 

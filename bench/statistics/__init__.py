@@ -8,6 +8,7 @@ from bench.statistics.intervals import (
     mean_interval,
     paired_difference,
     ratio_interval,
+    unpaired_difference,
 )
 from bench.statistics.items import PairedTest, mcnemar, wilcoxon
 from bench.statistics.power import detectable_difference
@@ -33,6 +34,7 @@ __all__ = [
     "ratio_interval",
     "ratio_margin",
     "ratio_verdict",
+    "unpaired_difference",
     "unpaired_ratio",
     "wilcoxon",
 ]

@@ -64,6 +64,25 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float], level:
     return mean_interval([v - b for v, b in zip(values, baseline, strict=True)], level)
 
 
+def unpaired_difference(values: Sequence[float], baseline: Sequence[float], level: float = 0.95) -> Interval:
+    """mean(values) − mean(baseline) of two independent sets, which need not vary equally (Welch 1947).
+
+    n: of the smaller set. No interval where one has a single value, or values that are not finite.
+    """
+    n = min(len(values), len(baseline))
+    if n == 0:
+        raise ValueError("no values")
+    mean = math.fsum(values) / len(values) - math.fsum(baseline) / len(baseline)
+    if n == 1 or not all(map(math.isfinite, (*values, *baseline))):
+        return _none(mean, n)
+    squares = [float(np.var(side, ddof=1)) / len(side) for side in (values, baseline)]
+    if (variance := sum(squares)) == 0:
+        return student(mean, 0.0, n - 1, n, level)
+    parts = zip(squares, (values, baseline), strict=True)
+    degrees = variance**2 / sum(square**2 / (len(side) - 1) for square, side in parts)
+    return student(mean, variance, degrees, n, level)
+
+
 def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """The grand mean of a matrix seeds × items, with an interval for other seeds and other items.
 

@@ -1,0 +1,73 @@
+"""Files of pytest-benchmark compared: each is one launch, and the launches are what intervals are over."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.gate.findings import Finding, Report
+from bench.gate.results import Margins, speed
+from bench.report.configurations import flat
+
+STABLE = ("cpu.brand_raw", "cpu.count", "python_version", "machine", "system")
+"""What of machine_info must agree: the rest varies from launch to launch, or names a host."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """medians: seconds, by the benchmark's full name."""
+
+    machine: Mapping[str, object]
+    medians: Mapping[str, float]
+
+
+def files(side: Path) -> list[Path]:
+    """Those of a side that is pytest-benchmark's; none where it is not."""
+    if side.is_file():
+        return [side]
+    folders = ("records", "timings", "exports")
+    return [] if any((side / name).is_dir() for name in folders) else sorted(side.glob("*.json"))
+
+
+def read(path: Path) -> Launch:
+    """Raises UserError naming the file and the field."""
+    try:
+        content: Any = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
+    try:
+        machine = flat(content["machine_info"])
+        medians = {str(one["fullname"]): one["stats"]["median"] for one in content["benchmarks"]}
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: not of pytest-benchmark (machine_info, benchmarks: {error})") from error
+    for name, median in medians.items():
+        if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < math.inf:
+            raise UserError(f"{path}: benchmarks[{name}].stats.median: {median!r} (allowed: seconds above 0)")
+    return Launch({name: machine.get(name) for name in STABLE}, medians)
+
+
+def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Report:
+    """Medians, Welch over launches. Raises UserError for what cannot be read."""
+    before, after = ([read(path) for path in files(side)] for side in (baseline, candidate))
+    notes = []
+    machines = [launch.machine for launch in (*before, *after)]
+    other = next((n for n in STABLE if len({repr(machine[n]) for machine in machines}) > 1), None)
+    old, new = (dict.fromkeys(name for launch in side for name in launch.medians) for side in (before, after))
+    findings = []
+    for name in old:
+        sides = [[launch.medians[name] for launch in side if name in launch.medians] for side in (before, after)]
+        if name not in new:
+            findings.append(Finding(name, "median", "missing", "not in the candidate"))
+        elif other:
+            said = " and ".join(sorted({repr(machine[other]) for machine in machines}))
+            findings.append(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}"))
+        else:
+            usual = math.exp(math.fsum(map(math.log, sides[0])) / len(sides[0]))
+            findings.append(speed(name, "median", sides[0], sides[1], usual, margins))
+    notes += [f"{name}: in the candidate only" for name in new if name not in old]
+    return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))

@@ -1,0 +1,320 @@
+"""Two results folders compared: figures without noise, qualities, and times, each with its own rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import exports, timings
+from bench.errors import UserError, did_you_mean
+from bench.gate.findings import Change, Finding, Outcome, Report
+from bench.records import Record, Store
+from bench.report.configurations import Group, differing, flat, groups, named
+from bench.report.series import Series, series_of
+from bench.statistics import Interval, difference_verdict, holm, ratio_verdict, unpaired_difference, unpaired_ratio
+from bench.timings import Timing
+
+LEVEL = 0.05
+"""The family-wise error of the regressions and improvements of quality that are claimed."""
+LEAST_LAUNCHES = 3
+Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Margins:
+    """quality: relative to the baseline's mean. of: {metric: in its unit}. speed: relative. seconds: absolute."""
+
+    quality: float = 0.01
+    of: Mapping[str, float] = field(default_factory=dict)
+    speed: float = 0.01
+    seconds: float = 2e-6
+
+    def of_quality(self, metric: str, baseline: float) -> float:
+        return self.of.get(metric, self.quality * abs(baseline))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A comparison before its number is known: the verdict of its own interval, and p of "within the margin"."""
+
+    finding: Finding
+    p: float = math.nan
+
+
+def compare_results(
+    baseline: Path, candidate: Path, margins: Margins, metrics: Sequence[str] = (), tasks: Sequence[str] = ()
+) -> Report:
+    """metrics: none are the headlines, 'all' is all. Raises UserError for no such folder, task or metric."""
+    sides = [Store(side).scan() for side in (baseline, candidate)]
+    before, after = (_cells(side.records, tasks) for side in sides)
+    _known("--tasks", tasks, {record.task for side in sides for record in side.records})
+    known = {name for side in sides for record in side.records for name in record.metrics}
+    _known("--metrics", [name for name in metrics if name != "all"], known)
+    _known("--quality-margin", list(margins.of), known)
+    findings: list[Finding] = []
+    qualities: list[Quality] = []
+    notes: list[str] = []
+    for key, old in before.items():
+        cell = _name(key)
+        new = after.get(key)
+        if not old.finished:
+            notes.append(f"{cell}: not finished in the baseline")
+            continue
+        if new is None or not new.finished:
+            findings.append(Finding(cell, "", "missing", _why_missing(new)))
+            continue
+        findings += _sizes(cell, old, new)
+        qualities += _qualities(cell, old, new, margins, metrics)
+        if lost := sorted(old.finished.keys() - new.finished.keys()):
+            notes.append(f"{cell}: not in the candidate: seed {', '.join(map(str, lost))}")
+        if fields := differing([old.config, new.config]):
+            notes.append(f"{cell}: compared although these differ: {named(fields)}")
+    notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
+    findings += _corrected(qualities)
+    findings += _exports(baseline, candidate, tasks)
+    findings += _times(baseline, candidate, margins, tasks)
+    for side, found in zip((baseline, candidate), sides, strict=True):
+        problems = dict(found.problems) | dict(timings.scan(side).problems) | dict(exports.scan(side).problems)
+        findings += [Finding(str(path), "", "missing", reason) for path, reason in problems.items()]
+    return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))
+
+
+def _known(option: str, names: Iterable[str], there: Iterable[str]) -> None:
+    for name in names:
+        if name not in there:
+            raise UserError(f"{option}: {name!r} is in neither folder{did_you_mean(name, there)}")
+
+
+def _cells(records: Sequence[Record], tasks: Sequence[str]) -> dict[Key, Group]:
+    pairs: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.kind != "reference" and (not tasks or record.task in tasks):
+            pairs.setdefault((record.task, record.pair), []).append(record)
+    return {
+        (task, pair, group.kind, group.label, group.difference): group
+        for (task, pair), members in pairs.items()
+        for group in groups(members)
+    }
+
+
+def _name(key: Key) -> str:
+    task, pair, _, label, difference = key
+    return f"{task}/{pair}/{label}" + (f" ({difference})" if difference else "")
+
+
+def _why_missing(group: Group | None) -> str:
+    if group is None:
+        return "not in the candidate"
+    failure = next((record.failure for record in group.records if record.failure), None)
+    return f"failed in the candidate: {failure.reason}" if failure else "not finished in the candidate"
+
+
+def exact(cell: str, metric: str, old: int, new: int, more: str = "") -> Finding:
+    """A figure without noise, of which fewer are better. more: what came or went."""
+    outcome: Outcome = "pass" if new == old else "regressed" if new > old else "improved"
+    reason = f"{old:,}, equal" if new == old else f"{old:,} -> {new:,}, {new - old:+,}"
+    return Finding(cell, metric, outcome, reason + (f" ({more})" if more else ""), old, new)
+
+
+def _sizes(cell: str, old: Group, new: Group) -> Iterable[Finding]:
+    """Of the first seed that both have been sized for: the weights decide none of it."""
+    before, after = (next((r.size for r in side.finished.values() if r.size), None) for side in (old, new))
+    if before is None:
+        return
+    for metric in ("parameters", "macs", "bytes"):
+        if after is None:
+            yield Finding(cell, metric, "missing", "not sized in the candidate", getattr(before, metric))
+        else:
+            yield exact(cell, metric, getattr(before, metric), getattr(after, metric))
+
+
+def _qualities(cell: str, old: Group, new: Group, margins: Margins, metrics: Sequence[str]) -> Iterable[Quality]:
+    first, second = next(iter(old.finished.values())), next(iter(new.finished.values()))
+    wanted = list(first.metrics) if "all" in metrics else [m for m in metrics if m in first.metrics]
+    for metric in wanted if metrics else [first.headline]:
+        if metric in first.metrics:
+            field_ = _incomparable(first, second, metric)
+            if field_:
+                yield Quality(Finding(cell, metric, "incomparable", field_))
+            else:
+                yield _quality(cell, old, new, metric, margins)
+
+
+def _incomparable(old: Record, new: Record, metric: str) -> str:
+    """The first field that makes two values of a metric two things; '' where there is none."""
+    fields = {
+        "config.data": (old.config.get("data"), new.config.get("data")),
+        "split": (old.split, new.split),
+        "headline": (old.headline, new.headline),
+    }
+    if metric in new.metrics:
+        mine, its = old.metrics[metric], new.metrics[metric]
+        fields |= {"direction": (mine.direction, its.direction), "unit": (mine.unit, its.unit)}
+    return next((f"{name}: {a!r}, and {b!r} in the candidate" for name, (a, b) in fields.items() if a != b), "")
+
+
+def _quality(cell: str, old: Group, new: Group, metric: str, margins: Margins) -> Quality:
+    how = next(r.metrics[metric] for r in old.finished.values() if metric in r.metrics)
+    split = next(iter(old.finished.values())).split
+    before, after = (series_of(side.finished, metric, split) for side in (old, new))
+    if before is None or after is None:
+        return Quality(Finding(cell, metric, "missing", "not measured in the candidate", unit=how.unit))
+    difference, paired = _difference(before, after)
+    means = [math.fsum(side.values) / len(side.values) for side in (before, after)]
+    if paired:  # of the seeds that the difference is of
+        means = [
+            math.fsum(v for s, v in zip(side.seeds, side.values, strict=True) if s in paired) / len(paired)
+            for side in (before, after)
+        ]
+    margin = margins.of_quality(metric, means[0])
+    places = how.decimals
+    text = f"{means[0]:.{places}f} -> {means[1]:.{places}f} {how.unit}, {difference.mean:+.{places}f}".replace(
+        " ,", ","
+    )
+    low, high = difference.mean - difference.half_width, difference.mean + difference.half_width
+    change = Change("difference", difference.mean, low, high)
+
+    def finding(outcome: Outcome, reason: str) -> Finding:
+        return Finding(cell, metric, outcome, reason, means[0], means[1], how.unit, change)
+
+    if math.isnan(difference.half_width):
+        if paired and all(a == b for a, b in _common(before, after)):
+            return Quality(finding("pass", f"{text}: equal"))
+        return Quality(finding("inconclusive", f"{text}: one seed and no test items, so no interval"))
+    outcome = difference_verdict(difference, margin, how.direction)
+    text = f"{text} [{low:+.{places}f}, {high:+.{places}f}]"
+    word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
+    reason = f"{text}, {word} the margin of {margin:.{places + 1}f}" + ("" if paired else ", no seed in common")
+    return Quality(finding(outcome, reason), _p_beyond(difference, margin))
+
+
+def _common(before: Series, after: Series) -> list[tuple[float, float]]:
+    mine = dict(zip(before.seeds, before.values, strict=True))
+    return [(mine[s], value) for s, value in zip(after.seeds, after.values, strict=True) if s in mine]
+
+
+def _difference(before: Series, after: Series) -> tuple[Interval, tuple[int, ...]]:
+    """Candidate − baseline, and the seeds that it is paired by: none where they share none."""
+    if paired := after.minus(before):
+        return paired.estimate().interval, paired.seeds
+    return unpaired_difference(after.values, before.values), ()
+
+
+def _p_beyond(difference: Interval, margin: float) -> float:
+    """Two-sided, of "the difference is no larger than the margin": below 5 % where the interval is beyond it."""
+    from scipy.special import stdtr, stdtrit
+
+    excess = abs(difference.mean) - margin
+    if excess <= 0:
+        return 1.0
+    if difference.half_width == 0:
+        return 0.0
+    error = difference.half_width / float(stdtrit(difference.degrees, 0.975))
+    return 2 * float(stdtr(difference.degrees, -excess / error))
+
+
+def _corrected(qualities: Sequence[Quality]) -> list[Finding]:
+    """What is claimed of the whole family (Holm 1979): what is not beyond chance among so many is inconclusive."""
+    found = []
+    for quality, p in zip(qualities, holm([q.p for q in qualities]), strict=True):
+        one = quality.finding
+        if one.outcome in ("regressed", "improved") and not p < LEVEL:
+            reason = f"{one.reason}, but not beyond chance among {len(qualities)} comparisons (p = {p:.2g})"
+            one = Finding(one.cell, one.metric, "inconclusive", reason, *_rest(one))
+        found.append(one)
+    return found
+
+
+def _rest(one: Finding) -> tuple[float | None, float | None, str, Change | None]:
+    return one.baseline, one.candidate, one.unit, one.change
+
+
+def _exports(baseline: Path, candidate: Path, tasks: Sequence[str]) -> Iterable[Finding]:
+    """Of the float32 form, of the first seed on each side: weights decide neither operators nor bytes."""
+    sides: list[dict[str, exports.Artefact]] = []
+    for folder in (baseline, candidate):
+        here: dict[str, exports.Artefact] = {}
+        for export in exports.scan(folder).found:
+            artefact = export.artefacts.get("float32")
+            if artefact and artefact.failure is None and (not tasks or export.task in tasks):
+                here.setdefault(f"{export.task}/{export.pair}/{export.label}", artefact)
+        sides.append(here)
+    for cell, old in sides[0].items():
+        new = sides[1].get(cell)
+        if new is None:
+            yield Finding(cell, "ONNX operators", "missing", "no export that can be used in the candidate")
+            continue
+        names = sorted(old.operators.keys() | new.operators.keys())
+        moves = [f"{new.operators.get(n, 0) - old.operators.get(n, 0):+d} {n}" for n in names]
+        changes = ", ".join(move for move in moves if not move.startswith("+0 "))
+        before, after = sum(old.operators.values()), sum(new.operators.values())
+        if changes and before == after:
+            reason = f"{before} as before, but others: {changes}"
+            yield Finding(cell, "ONNX operators", "inconclusive", reason, before, after)
+        else:
+            yield exact(cell, "ONNX operators", before, after, changes)
+        yield exact(cell, "ONNX bytes", old.bytes, new.bytes)
+
+
+def _times(baseline: Path, candidate: Path, margins: Margins, tasks: Sequence[str]) -> Iterable[Finding]:
+    there = {timing.path: timing for timing in timings.scan(candidate).found}
+    for old in timings.scan(baseline).found:
+        if old.launches and (not tasks or old.task in tasks):
+            yield from _time(old, there.get(old.path), margins)
+
+
+def _time(old: Timing, new: Timing | None, margins: Margins) -> Iterable[Finding]:
+    cell, way = f"{old.task}/{old.pair}", f"{old.condition.way}, batch {old.condition.batch_size}"
+    if old.condition.threads > 1:
+        way += f", {old.condition.threads} threads"
+    if old.condition.device != "cpu":
+        way += f", {old.condition.device}"
+    if new is None or new.unavailable:
+        reason = f"not available in the candidate: {new.unavailable}" if new else "not timed in the candidate"
+        yield Finding(cell, f"speedup, {way}", "missing", reason)
+        return
+    if old.fingerprint != new.fingerprint:
+        mine, its = flat(old.environment), flat(new.environment)
+        name = next((n for n in sorted(mine.keys() | its.keys()) if n and mine.get(n) != its.get(n)), "")
+        reason = f"environment.{name}: {mine.get(name)!r}, and {its.get(name)!r} in the candidate"
+        yield Finding(cell, f"speedup, {way}", "incomparable", reason)
+        return
+    student = [launch.median("student") for launch in old.launches]
+    typical = math.exp(math.fsum(map(math.log, student)) / len(student))
+    inverse = [[launch.ratio("student", "teacher") for launch in side.launches] for side in (old, new)]
+    yield speed(cell, f"speedup, {way}", inverse[0], inverse[1], typical, margins, inverted=True)
+    for subject, name in (("student", cell), ("teacher", f"{cell}/teacher")):
+        before, after = ([launch.median(subject) for launch in side.launches] for side in (old, new))  # type: ignore[arg-type]
+        usual = math.exp(math.fsum(map(math.log, before)) / len(before))
+        yield speed(name, f"latency, {way}", before, after, usual, margins)
+
+
+def speed(
+    cell: str,
+    metric: str,
+    before: Sequence[float],
+    after: Sequence[float],
+    seconds: float,
+    margins: Margins,
+    inverted: bool = False,
+) -> Finding:
+    """before, after: a value a launch, lower is better. seconds: what the absolute margin is held against.
+
+    inverted: the values are of 1 / speedup, which is shown as speedup.
+    """
+    ratio = unpaired_ratio(after, before)
+    means = [math.exp(math.fsum(map(math.log, side)) / len(side)) for side in (before, after)]
+    shown = [1 / mean for mean in means] if inverted else means
+    texts = [f"{value:.2f}×" if inverted else f"{value * 1e6:.2f} us" for value in shown]
+    text = f"{texts[0]} -> {texts[1]}, times {ratio.value:.4f} of the baseline's"
+    change, unit = Change("ratio", ratio.value, ratio.low, ratio.high), "×" if inverted else "s"
+    if (least := min(len(before), len(after))) < LEAST_LAUNCHES:
+        few = f"{least} launch{'es' if least > 1 else ''} on a side, {LEAST_LAUNCHES} are needed"
+        return Finding(cell, metric, "inconclusive", f"{text}: {few}", shown[0], shown[1], unit, change)
+    outcome = ratio_verdict(ratio, seconds, margins.speed, margins.seconds)
+    word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
+    reason = f"{text} [{ratio.low:.4f}, {ratio.high:.4f}], {word} the margins of {margins.speed:.3g} and "
+    reason += f"{margins.seconds * 1e6:g} us"
+    return Finding(cell, metric, outcome, reason, shown[0], shown[1], unit, change)
