@@ -39,6 +39,7 @@ class Process:
             "PYTHONPATH": os.pathsep.join([str(installed), *others]),
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
+            "TMPDIR": str(folder),  # what libraries leave there is gone with it
         }
         with self.errors.open("wb") as errors:
             # A session of its own: Ctrl-C goes to the driver alone, whose end closes the input.

@@ -33,11 +33,15 @@ Launch = Callable[[], AbstractContextManager[Mapping[Side, Turns]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """launches: from ``least`` to ``most``, none begun after ``seconds``. rounds: of each subject, in each launch."""
+    """launches: from ``least`` to ``most``, none begun after ``seconds``. rounds: of each subject, in each launch.
+
+    On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6% within a launch, and launches by as
+    much again. With 240 rounds a launch's own noise is small against that.
+    """
 
     least: int = 5
     most: int = 20
-    rounds: int = 60
+    rounds: int = 240
     seconds: float = 600.0
 
 
