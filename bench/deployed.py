@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bench.report.configurations import ABSENT, flat, plain
 from bench.training import initial
 from bench.validation import place_in, validate
 from bench.weights import DamagedError, digest, load_weights, usable
-from tasks.base import Role, Task, read_only
+from tasks.base import Role, Split, Task, read_only
 from tasks.data.files import DataError
 
 ITEMS = 48
@@ -30,11 +30,15 @@ OTHER_SIZE = (32, 48)
 
 @dataclass(frozen=True)
 class Deployed:
-    """model: what is deployed, with the record's weights, on the CPU. inputs: batches of real test inputs for it."""
+    """model: what is deployed, with the record's weights, on the CPU. inputs: batches of real test inputs for it.
+
+    whole: what the task evaluates, of which ``model`` is a part; a student's other parts are not kept, these are new.
+    """
 
     record: Record
     pair: Pair
     task: Task
+    whole: nn.Module
     model: nn.Module
     inputs: tuple[Tensor, ...]
 
@@ -102,7 +106,8 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
             judge = recipe.build()
             load_weights(kept, judge, kept.stem)
             task.judge = read_only(judge)
-        return Deployed(record, pair, task, task.deployed(read_only(model)), inputs_of(task, model))
+        read_only(model)
+        return Deployed(record, pair, task, model, task.deployed(model), inputs_of(task, model))
     except DataError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -138,7 +143,13 @@ class _EnoughError(Exception):
 
 
 def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:
-    """What evaluation on the test split gives to what is deployed, a batch each; and some of it in another size.
+    """What evaluation on the test split gives to what is deployed, a batch each; and some of it in another size."""
+    batches = given_by_evaluation(task, model, "test")
+    return (*batches, *_other_sizes(task.deployed(model), batches))
+
+
+def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tensor]:
+    """What evaluation on a split gives to what is deployed, a batch each.
 
     The evaluation is stopped as soon as it has given enough. Where it gives none the example input is all.
     """
@@ -152,7 +163,7 @@ def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:
     deployed = task.deployed(model)
     handle = deployed.register_forward_pre_hook(look)
     try:
-        task.evaluate(model, model)
+        task.evaluate(model, model, split)
     except _EnoughError:
         pass
     except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
@@ -160,12 +171,11 @@ def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:
             seen.append(task.example_input(1))
     finally:
         handle.remove()
-    batches = seen or [task.example_input(1)]
-    return (*batches, *_other_sizes(deployed, batches))
+    return seen or [task.example_input(1)]
 
 
 @torch.no_grad()
-def _other_sizes(model: nn.Module, batches: list[Tensor]) -> list[Tensor]:
+def _other_sizes(model: nn.Module, batches: Sequence[Tensor]) -> list[Tensor]:
     """One item, for the batch may have any length; a batch of small parts, where the network takes them."""
     others = [batches[0][:1]]
     height, width = OTHER_SIZE

@@ -32,8 +32,8 @@ class Difference(Part):
 class Artefact(Part):
     """One ONNX file. failure: why it cannot be used, in a line.
 
-    metrics, items: as a record's, on the test split, of what it puts out; for a quantised one, and those metrics alone
-    that look at what is deployed.
+    metrics, items: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics alone
+    that look at what is deployed. unmeasured: why there are none, in a line.
     """
 
     bytes: int = 0
@@ -42,6 +42,7 @@ class Artefact(Part):
     difference: Difference | None = None
     metrics: dict[str, float] = {}
     items: dict[str, tuple[float, ...]] = {}
+    unmeasured: str | None = None
     failure: str | None = None
 
 

@@ -18,6 +18,7 @@ from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, one_thread, teacher_path
+from bench.measure.lock import busy_on_the_machine
 from bench.records import Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
@@ -127,7 +128,7 @@ def run(
         return todo
     prepare(suite, out, cache)
     _check_data(todo, cache)
-    with _one_line(out):
+    with busy_on_the_machine(), _one_line(out):
         _run_jobs(todo, out, cache, workers, listener)
     return plan(suite, out, wanted)
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from torch import nn
 from bench.records import Store
 from bench.suite import load, pairs
 from tasks.base import Task, read_only
+
+# Several processes test at once: each has a machine of its own, as far as the lock goes.
+os.environ["DISTILLBENCH_LOCK"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.lock"))
 
 TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
 METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")

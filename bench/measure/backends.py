@@ -1,4 +1,4 @@
-"""A network made ready to be timed: eager, compiled, or by ONNX Runtime."""
+"""A network made ready to be timed: eager, compiled, or by ONNX Runtime; in full precision, half, or quantised."""
 
 from __future__ import annotations
 
@@ -11,9 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UserError, did_you_mean, one_line
+from bench.measure.timing import Subject
 
 LONGEST = 200
 """Characters of a reason."""
+PRECISIONS = {
+    "eager": ("float32", "bfloat16", "float16"),
+    "compile": ("float32", "bfloat16", "float16"),
+    "onnxruntime": ("float32", "int8-dynamic", "int8-static"),
+}
+"""Of each backend."""
+HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -23,37 +31,75 @@ class NotAvailable:
     reason: str
 
 
-Prepared = Callable[[], object]
+Content = Callable[[], bytes | NotAvailable]
+"""The ONNX file that ONNX Runtime is to run: made when it is asked for."""
 
 
-def prepare(backend: str, model: nn.Module, example: Tensor, threads: int = 1) -> Prepared | NotAvailable:
+def obstacle(backend: str, precision: str, device: str) -> str | None:
+    """Why no network at all can be timed so, here: one line; None where nothing is in the way.
+
+    device: "cpu", "cuda" or "cuda:N". Raises UserError for an unknown backend, or a precision that it does not have.
+    """
+    if backend not in PRECISIONS:
+        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, PRECISIONS)}")
+    if precision not in PRECISIONS[backend]:
+        raise UserError(f"{backend} has no precision {precision!r}{did_you_mean(precision, PRECISIONS[backend])}")
+    on_cpu = device == "cpu"
+    if backend == "onnxruntime":
+        try:
+            import onnxruntime
+        except ImportError:
+            return "onnxruntime is not installed"
+        if precision != "float32" and not on_cpu:
+            return "quantised networks run on the CPU alone"
+        if not on_cpu and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+            return "this onnxruntime has no CUDA provider"
+        return None
+    if precision in HALF and not _has_half(precision, on_cpu):
+        return f"this {'processor' if on_cpu else 'GPU'} has no {precision} arithmetic"
+    return "no C++ compiler" if backend == "compile" and on_cpu and compiler() is None else None
+
+
+def prepare(
+    backend: str,
+    model: nn.Module,
+    example: Tensor,
+    threads: int = 1,
+    precision: str = "float32",
+    content: Content | None = None,
+) -> Subject | NotAvailable:
     """One forward pass of a model on the example's device, in eval mode, as a call without arguments.
 
     Export and compilation are done when this returns, and no part of what a call takes. threads: of ONNX Runtime, which
-    has its own; torch's are the caller's to set. Raises UserError for an unknown backend.
+    has its own; torch's are the caller's to set. content: what ONNX Runtime is to run; default: the model, exported in
+    float32. Raises UserError as ``obstacle`` does.
     """
-    if backend not in BACKENDS:
-        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, BACKENDS)}")
-    return BACKENDS[backend](model.to(example.device).eval(), example, threads)
-
-
-def _eager(model: Callable[[Tensor], object], example: Tensor, threads: int) -> Prepared:
-    def call() -> object:
-        with torch.inference_mode():
-            return model(example)
-
-    return call
-
-
-def _compiled(model: nn.Module, example: Tensor, threads: int) -> Prepared | NotAvailable:
-    if example.device.type == "cpu" and compiler() is None:
-        return NotAvailable("no C++ compiler")
-    call = _eager(torch.compile(model, dynamic=False), example, threads)
+    if (reason := obstacle(backend, precision, str(example.device))) is not None:
+        return NotAvailable(reason)
+    if backend == "onnxruntime":
+        return _onnxruntime(content or (lambda: exported(model, example)), example, threads)
+    model = model.to(example.device).eval()
+    if precision in HALF:
+        model, example = model.to(HALF[precision]), example.to(HALF[precision])
+    if backend == "eager":
+        return _eager(model, example)
+    subject = _eager(torch.compile(model, dynamic=False), example)
     try:
-        call()
+        subject.call()
     except Exception as error:  # torch's compiler raises whatever its parts do
         return NotAvailable(f"cannot be compiled ({_first_line(error)})")
-    return call
+    return subject
+
+
+def exported(model: nn.Module, example: Tensor) -> bytes | NotAvailable:
+    """The model as ONNX, compared with eager on the example alone."""
+    from bench.measure.export import export
+
+    example = example.cpu()
+    found = export(model.cpu(), example[:1], [example])
+    if found.failure is not None:
+        return NotAvailable(f"cannot be exported ({one_line(found.failure)[:LONGEST]})")
+    return found.content
 
 
 def compiler() -> str | None:
@@ -64,27 +110,45 @@ def compiler() -> str | None:
     return None
 
 
-def _onnxruntime(model: nn.Module, example: Tensor, threads: int) -> Prepared | NotAvailable:
-    try:
-        from bench.measure.export import INPUT, export, session
-    except ImportError as error:
-        return NotAvailable(f"{error.name} is not installed")
-    if example.device.type != "cpu":
-        return NotAvailable("only on the CPU")
-    exported = export(model, example[:1], [example])
-    if exported.failure is not None:
-        return NotAvailable(f"cannot be exported ({one_line(exported.failure)[:LONGEST]})")
-    its, feed = session(exported.content, threads), {INPUT: example.numpy()}
-    return lambda: its.run(None, feed)
+def _has_half(precision: str, on_cpu: bool) -> bool:
+    """Whether the arithmetic is the processor's own: emulated it is slower, and nobody would deploy it."""
+    if not on_cpu:
+        return precision == "float16" or torch.cuda.is_bf16_supported(including_emulation=False)
+    names = {"bfloat16": ("avx512_bf16", "amx_bf16"), "float16": ("avx512_fp16", "amx_fp16")}[precision]
+    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there in every torch
+    return any(bool(found.get(name)) for name in names)
+
+
+def _eager(model: Callable[[Tensor], object], example: Tensor) -> Subject:
+    def call() -> object:
+        with torch.inference_mode():
+            return model(example)
+
+    return Subject(call, str(example.device))
+
+
+def _onnxruntime(content: Content, example: Tensor, threads: int) -> Subject | NotAvailable:
+    from bench.measure.export import INPUT, OUTPUT, session
+
+    if isinstance(model := content(), NotAvailable):
+        return model
+    its = session(model, threads, str(example.device))
+    if example.device.type == "cpu":
+        feed = {INPUT: example.numpy()}
+        return Subject(lambda: its.run(None, feed))
+    # Input and output stay on the GPU; the call returns when it is done, so that the clock sees all of it.
+    binding, index = its.io_binding(), example.device.index or 0
+    example = example.contiguous()
+    torch.cuda.synchronize(example.device)
+    binding.bind_input(INPUT, "cuda", index, example.numpy(force=True).dtype, tuple(example.shape), example.data_ptr())
+    binding.bind_output(OUTPUT, "cuda", index)
+
+    def call(kept: Tensor = example) -> None:
+        its.run_with_iobinding(binding)
+
+    return Subject(call)
 
 
 def _first_line(error: Exception) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return one_line(f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__)[:LONGEST]
-
-
-BACKENDS: dict[str, Callable[[nn.Module, Tensor, int], Prepared | NotAvailable]] = {
-    "eager": _eager,
-    "compile": _compiled,
-    "onnxruntime": _onnxruntime,
-}

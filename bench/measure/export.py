@@ -64,18 +64,21 @@ def export(
     size that the model takes. metadata: kept in the file. Nothing is raised for a model that cannot be exported.
     """
     try:
-        return _compared(_exported(model.eval(), example, metadata or {}), model, inputs)
+        return compared(_exported(model.eval(), example, metadata or {}), model, inputs)
     except Exception as error:  # a network may be impossible to export in any way; that it is, is the result
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return Exported(failure=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
 
 
-def session(content: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
-    """On the CPU."""
+def session(content: bytes, threads: int = 1, device: str = "cpu") -> onnxruntime.InferenceSession:
+    """device: "cpu", "cuda" or "cuda:N"."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    if device == "cpu":
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    index = device.partition(":")[2] or "0"
+    return onnxruntime.InferenceSession(content, options, providers=[("CUDAExecutionProvider", {"device_id": index})])
 
 
 def _exported(model: nn.Module, example: Tensor, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -101,7 +104,8 @@ def _exported(model: nn.Module, example: Tensor, metadata: Mapping[str, str]) ->
     return proto
 
 
-def _compared(proto: onnx.ModelProto, model: nn.Module, inputs: Sequence[Tensor]) -> Exported:
+def compared(proto: onnx.ModelProto, model: nn.Module, inputs: Sequence[Tensor]) -> Exported:
+    """What there is to say of a file, beside the model that it was made from. ValueError where it is something else."""
     content = proto.SerializeToString()
     its = session(content)
     absolute = relative = excess = 0.0

@@ -1,4 +1,4 @@
-"""One process at a time may time on a machine."""
+"""Nothing may be timed on a machine while something else is timed or trained there."""
 
 from __future__ import annotations
 
@@ -19,32 +19,55 @@ NAME = "distillbench.lock"
 LONGEST = 200
 
 
+VARIABLE = "DISTILLBENCH_LOCK"
+"""Of the environment: another file, where what shares a file system does not share processors."""
+
+
 @contextmanager
 def alone_on_the_machine(path: Path | None = None) -> Iterator[None]:
-    """Hold the machine's lock, or raise UserError that names who holds it.
+    """For who times: hold the machine's lock, or raise UserError that names who has it.
 
     The lock is the kernel's (flock): it is free when its holder has ended, however that was. What the file says of its
     holder is only read while it is held. The file stays: to remove it would let two processes each hold "the" lock.
     """
+    with _held(path, fcntl.LOCK_EX, "timing would disturb or be disturbed"):
+        yield
+
+
+@contextmanager
+def busy_on_the_machine(path: Path | None = None) -> Iterator[None]:
+    """For who trains, beside others who do: raise UserError where somebody times."""
+    with _held(path, fcntl.LOCK_SH, "training would disturb what is timed"):
+        yield
+
+
+@contextmanager
+def _held(path: Path | None, kind: int, why: str) -> Iterator[None]:
     if path is None:
-        path = (FOLDER if FOLDER.is_dir() else Path(tempfile.gettempdir())) / NAME
+        usual = (FOLDER if FOLDER.is_dir() else Path(tempfile.gettempdir())) / NAME
+        path = Path(os.environ.get(VARIABLE) or usual)
     descriptor = _open(path)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = one_line(os.pread(descriptor, LONGEST, 0).decode(errors="replace")).strip()
-            holder = said or "another process"
-            raise UserError(f"the machine is in use, timing would disturb or be disturbed: {holder}") from None
+            holder = one_line(_text(descriptor)).strip() or "another process"
+            raise UserError(f"the machine is in use, {why}: {holder}") from None
         program, *arguments = sys.argv
-        _write(descriptor, f"process {os.getpid()}: {' '.join([Path(program).name, *arguments])}")
+        mine = f"process {os.getpid()}: {' '.join([Path(program).name, *arguments])}"[:LONGEST]
+        _write(descriptor, mine)  # of several who train, the last one
         try:
             yield
         finally:
-            _write(descriptor, "")
+            if _text(descriptor) == mine:
+                _write(descriptor, "")
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # also of copies that a fork has left in other processes
     finally:
         os.close(descriptor)
+
+
+def _text(descriptor: int) -> str:
+    return os.pread(descriptor, 4 * LONGEST, 0).decode(errors="replace")
 
 
 def _open(path: Path) -> int:
@@ -71,4 +94,4 @@ def _open(path: Path) -> int:
 def _write(descriptor: int, text: str) -> None:
     with suppress(OSError):  # opened to read alone: another user's file
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, text.encode(errors="replace")[:LONGEST], 0)
+        os.pwrite(descriptor, text.encode(errors="replace"), 0)

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 
 from bench.statistics import Ratio, paired_ratio
+from bench.timings import P90_FROM, P99_FROM
 
 LEAST_SAMPLE = 50 * 20e-6
 """Seconds: calls are repeated until a sample takes as long, so that neither the clock nor the loop is what is seen."""
@@ -26,8 +27,6 @@ WARM_UP = 0.25
 LEAST_PAIRS = 30
 WIDTH = 0.01
 """Half-width of a ratio's interval, relative to the ratio, at which there are enough pairs."""
-P90_FROM, P99_FROM = 64, 662
-"""Fewest samples that a percentile is said from: MLPerf Inference's rule for 99% confidence (Reddi et al. 2020)."""
 
 Clock = Callable[[], float]
 
