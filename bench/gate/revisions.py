@@ -137,6 +137,7 @@ def judge(
         say(f"a change is found: {first.launches} launches more, to confirm it")
         second = measure(launch, Plan(first.launches, first.launches, plan.rounds), margin, rng, say, clock)
         again = _verdicts(second, margin, absolute)
+    notes += tuple(_other_teachers(first))
     findings = [*_structure(first), *(_timed(k, first, found, again, margin, absolute) for k in _subjects(first))]
     launches = first.launches + (second.launches if second else 0)
     notes += (f"{launches} launches of 3 processes, {plan.rounds} rounds each, {clock() - start:.0f} s",)
@@ -261,12 +262,15 @@ def _timed(
 def _structure(measured: Measured) -> Iterator[Finding]:
     """What needs no clock: sizes, and what one side has and the other has not."""
     base, head = measured.opened["base"], measured.opened["head"]
-    for cell, sizes in base["sizes"].items():
-        if cell not in head["sizes"]:
-            yield Finding(cell, "size", "missing", "the candidate has no such network")
+    for network, sizes in base["sizes"].items():
+        cell, _, role = network.rpartition("/")
+        if role != "student":
+            continue
+        if network not in head["sizes"]:
+            yield Finding(cell, "size", "missing", "the candidate has no such pair")
             continue
         for metric, before in sizes.items():
-            after = head["sizes"][cell][metric]
+            after = head["sizes"][network][metric]
             outcome: Outcome = "pass" if after == before else "regressed" if after > before else "improved"
             reason = "equal" if after == before else "more" if after > before else "fewer"
             yield Finding(cell, metric, outcome, reason, baseline=float(before), candidate=float(after))
@@ -278,6 +282,14 @@ def _structure(measured: Measured) -> Iterator[Finding]:
     for subject, why in base["unavailable"].items():
         cell, _, backend = subject.partition("\t")
         yield Finding(cell, f"time, {backend}", "incomparable", f"not at the baseline: {why}")
+
+
+def _other_teachers(measured: Measured) -> Iterator[str]:
+    """A teacher is not deployed: what it weighs is no finding."""
+    base, head = (measured.opened[side]["sizes"] for side in ("base", "head"))
+    for network in base:
+        if network.endswith("/teacher") and network in head and base[network] != head[network]:
+            yield f"{network}: another size, {base[network]['parameters']} and {head[network]['parameters']} parameters"
 
 
 def _base(times: Times) -> float:

@@ -100,7 +100,8 @@ def _prepared(backend: str, model: Any, example: Any) -> Any:
     if backend != "eager":
         from bench.measure.backends import prepare
 
-        return prepare(backend, model, example)
+        prepared = prepare(backend, model, example)
+        return getattr(prepared, "call", prepared)  # some revisions wrap it
 
     import torch
 
