@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 
 .PHONY: demo test lint bench tune results clean
 
-demo: $(VENV)/.installed ## run the quick suite on embedded images and print its tables
+demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
+	$(BIN)/distillbench time runs/quick --backends eager,onnxruntime --precisions float32 --batch 1
 	$(BIN)/distillbench table runs/quick
 
 test: lint ## lint, types, tests
@@ -25,9 +26,10 @@ tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held
 	cp runs/quick.tune/trials.md results/quick/trials.md
 	$(BIN)/python results/publish.py
 
-results: $(VENV)/.installed ## rebuild results/quick (records, pictures, tables) and the README's blocks; commit the code first
+results: $(VENV)/.installed ## rebuild results/quick (records, pictures, times, tables) and the README's blocks; commit the code first
 	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt
 	mv runs/results.txt results/quick/run.txt
+	$(BIN)/distillbench time results/quick --cache runs/cache --overwrite > runs/time.txt
 	$(BIN)/python results/publish.py
 
 $(VENV)/.installed: pyproject.toml

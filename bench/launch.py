@@ -25,7 +25,6 @@ from bench.jobs import deployed_size
 from bench.measure.backends import NotAvailable, exported, obstacle, prepare
 from bench.measure.energy import joules_per_call
 from bench.measure.memory import allocated_growth, resident_growth
-from bench.measure.quantise import quantise
 from bench.measure.timing import Subject as Timed
 from bench.measure.timing import interleave
 from bench.timings import Condition, Launch, Subject
@@ -109,6 +108,8 @@ class Networks:
         full = self.content(role, "float32")
         if isinstance(full, NotAvailable):
             return full
+        from bench.measure.quantise import quantise
+
         try:
             batches = [batch.numpy() for batch in given_by_evaluation(self.task, model.eval(), "held_out")]
             return quantise(full, "int8-static" if precision == "int8-static" else "int8-dynamic", batches)

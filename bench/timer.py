@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import conversion, exports, launch, timings
+from bench import exports, launch, timings
 from bench.cells import Pair
-from bench.conversion import ConversionJob
 from bench.deployed import pair_of
 from bench.errors import UserError
 from bench.executors import local
@@ -239,11 +238,13 @@ def convert(
     records: Sequence[Record], forms: Sequence[Form], out: Path, cache: Path, locations: Mapping[str, Any], say: Say
 ) -> list[str]:
     """Export and quantise students, and measure what that costs in quality; why some came to nothing, a line each."""
+    from bench import conversion  # needs ONNX Runtime, which timing does without
+
     rows: dict[str, list[Record]] = {}
     for record in records:
         rows.setdefault(f"{record.task}/{record.pair}/{record.label}", []).append(record)
     jobs = [
-        ConversionJob(name, tuple(mine), tuple(forms), out.resolve(), cache.resolve(), dict(locations))
+        conversion.ConversionJob(name, tuple(mine), tuple(forms), out.resolve(), cache.resolve(), dict(locations))
         for name, mine in rows.items()
     ]
     problems = []

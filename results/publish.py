@@ -17,9 +17,13 @@ from rich.console import Console
 
 from bench.records import Record, Store
 from bench.report import tables
+from bench.report.results import speeds as speeds_of
 from bench.report.results import summaries as summaries_of
+from bench.report.speeds import markdown as markdown_of
+from bench.report.speeds import overview
 from bench.report.summary import Summary
 from bench.report.terminal import terminal
+from bench.timings import scan
 from tasks.data.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,8 +45,12 @@ def current() -> dict[Path, str]:
     methods = METHODS.read_text(encoding="utf-8")
     if TRIALS.exists():
         methods = replace_block(methods, "trials", TRIALS.read_text(encoding="utf-8").rstrip())
+    speeds = speeds_of(QUICK)
+    if speeds:
+        readme = replace_block(readme, "latency", f"{timed(QUICK)}\n\n{overview(speeds)}")
     return {
         METHODS: methods,
+        QUICK / "latency.md": f"{timed(QUICK)}\n\n{markdown_of(speeds)}",
         QUICK / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
         QUICK / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
         QUICK / "tables.csv": tables.as_csv(summaries),
@@ -76,6 +84,19 @@ def _origin(records: Sequence[Record]) -> str:
         [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
     )
     return f"Made at revision {revision} by `make results` on {machine}, {versions}."
+
+
+def timed(results: Path) -> str:
+    """Where the times come from, in a sentence."""
+    found = scan(results).found
+    revisions = dict.fromkeys(t.revision[:12] + "-dirty" * t.revision.endswith("-dirty") for t in found)
+    machines = dict.fromkeys(f"{t.environment['cores']} cores of {t.environment['cpu']}" for t in found)
+    libraries = ("torch", "onnxruntime")
+    versions = dict.fromkeys(", ".join(f"{x} {t.environment['libraries'][x]}" for x in libraries) for t in found)
+    return (
+        f"Timed at revision {' and '.join(revisions)} by `distillbench time results/quick` on one of "
+        f"{' and '.join(machines)}, {' and '.join(versions)}."
+    )
 
 
 def replace_block(text: str, name: str, content: str) -> str:

@@ -15,7 +15,6 @@ from bench.paths import regular_file
 
 if TYPE_CHECKING:
     from bench.cells import Pair
-    from bench.report.speeds import Speeds
 
 BACKENDS = ("eager", "compile", "onnxruntime")
 PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
@@ -71,17 +70,19 @@ def time(
         from bench import timer
         from bench.exports import FORMS
         from bench.jobs import one_thread
+        from bench.measure.backends import obstacle
         from bench.measure.lock import alone_on_the_machine
         from bench.records import Store
         from bench.suite_file import assigned
 
+        timer.conditions(ways, exact, sizes, threads, "cpu")  # refused before anything is written
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
         kept = cache or folder / "cache"
         records = Store(folder).scan().records if (folder / "records").is_dir() else []
         mine = {(pair.task, pair.pair) for pair in pairs}
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
-        quantised = {condition.precision for condition in under} - {"float32"}
-        forms = [form for form in FORMS if form == "float32" or form in quantised] if quantised & {*FORMS} else []
+        quantised = {c.precision for c in under if obstacle(c.backend, c.precision, pairs[0].device) is None}
+        forms = [form for form in FORMS if form == "float32" or form in quantised] if quantised & {*FORMS[1:]} else []
         with one_thread():
             todo = timer.plan(timer.targets(pairs, kept), under, launches, folder)
         if todo.other and not overwrite:
@@ -147,14 +148,11 @@ def _pairs(
 
 
 def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
-    from bench import exports, timings
-    from bench.records import Store
     from bench.report import speeds
+    from bench.report.results import speeds as speeds_of
     from tasks.data.atomic import write_atomically
 
-    found = [timing for timing in timings.scan(folder).found if (timing.task, timing.pair) in mine]
-    records = Store(folder).scan().records if (folder / "records").is_dir() else []
-    tables: list[Speeds] = speeds.speeds(found, records, exports.scan(folder).found)
+    tables = speeds_of(folder, mine)
     if not tables:
         return
     if format_ is Format.terminal:

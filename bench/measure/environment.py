@@ -26,7 +26,7 @@ def environment() -> dict[str, Any]:
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": {name: its for name in LIBRARIES if (its := _version(name))},
     }
     if (governor := governor_of()) is not None:
         found["governor"] = governor
@@ -34,6 +34,13 @@ def environment() -> dict[str, Any]:
         found["gpu"] = torch.cuda.get_device_name()
         found["cuda"] = torch.version.cuda
     return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _cpu_model() -> str:

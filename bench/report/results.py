@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.exports import scan as exports_of
 from bench.records import Store
 from bench.report.manifest import NAME, expected
 from bench.report.series import Split
+from bench.report.speeds import Speeds
+from bench.report.speeds import speeds as tables_of_speeds
 from bench.report.summary import Summary, summarise
 from bench.timings import scan as timings_of
 
@@ -25,3 +30,13 @@ def summaries(results: Path, split: Split = "test") -> list[Summary]:
         wanted, problems[Path(NAME)] = [], str(error)
     timings = timings_of(results)
     return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.found)
+
+
+def speeds(results: Path, mine: Collection[tuple[str, str]] | None = None) -> list[Speeds]:
+    """A table of times a task. mine: of these pairs, (task, pair), alone."""
+    records = Store(results).scan().records if results.is_dir() else []
+    timings, exports = timings_of(results), exports_of(results)
+    wanted = [t for t in timings.found if mine is None or (t.task, t.pair) in mine]
+    left_out = tuple(f"left out: {problem}" for problem in (*timings.problems.values(), *exports.problems.values()))
+    tables = tables_of_speeds(wanted, records, exports.found)
+    return [replace(table, notes=(*table.notes, *left_out)) for table in tables]

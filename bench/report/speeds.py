@@ -308,6 +308,34 @@ def markdown(tables: Sequence[Speeds]) -> str:
     return "\n".join(parts)
 
 
+def overview(tables: Sequence[Speeds]) -> str:
+    """The students alone, one input at a time, as one Markdown table: a row a pair, a column a way."""
+    ways = list(dict.fromkeys(line.way for table in tables for line in table.lines if line.network == "student"))
+    rows = []
+    for table in tables:
+        for pair in dict.fromkeys(line.pair for line in table.lines):
+            cells = {"student": f"{table.task}, {pair}"}
+            for way in ways:
+                mine = [line for line in table.lines if (line.pair, line.network, line.way) == (pair, "student", way)]
+                cells[way] = _brief(mine[0], table) if mine else ""
+            rows.append(cells)
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def _brief(line: Line, table: Speeds) -> str:
+    """'0.295 ms ± 1.2%; 2.48 [2.46, 2.50] × teacher'."""
+    batch = line.batches.get(1)
+    if batch is None:
+        return ABSENT
+    latency, _, width = _milliseconds(batch.seconds).partition(" ")
+    parts = [f"{latency} ms {width}".strip(), f"{_times(batch.over_teacher)} × teacher"]
+    if line.quality is not None and table.metric is not None:
+        unit = f" {table.metric.unit}" if table.metric.unit else ""
+        measure = table.measure.replace("_", " ")
+        parts.append(f"Δ {measure} {_difference(line.quality, table.metric)}{unit}")
+    return "; ".join(parts)
+
+
 def numbers(tables: Sequence[Speeds]) -> list[dict[str, Any]]:
     """One flat row a network, way and batch size, as numbers; what is not there is None."""
 
