@@ -8,21 +8,23 @@ from typing import Any, Literal
 from bench.documents import canonical_hash
 from bench.records import Record, Size
 
-OF_TRAINING = frozenset({"steps", "learning_rate", "weight_decay", "betas", "augment"})
-"""What of a role's settings says how it is trained, and not what it is."""
+OF_TRAINING = frozenset({"steps", "batch_size", "learning_rate", "weight_decay", "betas", "augment"})
+"""Settings that say how a network is trained, and not what it is."""
+ROLES = ("teacher", "student")
 
 
 def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size) -> str:
     """The digest of what is deployed, for one input.
 
-    config: of a pair or record. It is of the code, the role's settings but those of training, and all that is counted:
-    parameters, MACs, bytes and the shape of an input.
+    config: of a pair or record. It is of the code, of the settings of the task and of the role but those of training
+    (a scale, which is the task's, decides the size of the output), and of all that is counted: parameters, MACs, bytes
+    and the shape of an input. Settings that do not matter make two of what could be one, and never one of two.
     """
-    settings = config.get("settings", {}).get(role, {})
-    network = {key: value for key, value in settings.items() if key not in OF_TRAINING}
-    return canonical_hash(
-        {"task": config["task"], "code": config["code"], "network": network, "size": size.model_dump(mode="json")}
-    )
+    settings = config.get("settings", {})
+    shared = {key: value for key, value in settings.items() if key not in {*ROLES, *OF_TRAINING}}
+    own = {key: value for key, value in settings.get(role, {}).items() if key not in OF_TRAINING}
+    counted = size.model_dump(mode="json")
+    return canonical_hash({"task": config["task"], "code": config["code"], "of": [shared, own], "size": counted})
 
 
 def architecture_of(record: Record) -> str | None:

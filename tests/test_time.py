@@ -30,7 +30,8 @@ from bench.measure.memory import resident_growth
 from bench.measure.quantise import quantise
 from bench.records import MetricValue, Record, Store
 from bench.report.speeds import markdown, speeds
-from bench.timer import conditions
+from bench.suite import load, pairs
+from bench.timer import conditions, targets
 from bench.timings import Condition, Launch, Timing
 
 QUICK = ("--backends", "eager,onnxruntime", "--precisions", "float32,int8-static", "--batch", "1", "--launches", "1")
@@ -294,6 +295,15 @@ def test_a_backend_has_only_the_precisions_that_it_can() -> None:
         for size in (1, 8)
     }
     assert len({condition.name for condition in found}) == len(found)
+
+
+def test_networks_that_take_another_time_are_other_architectures(tmp_path: Path) -> None:
+    found = targets(pairs(load("quick")), tmp_path)
+    assert len(found) == len(pairs(load("quick")))
+    assert len({target.student for target in found}) == len(found)
+    trained_otherwise = load("quick", ["tasks.denoising.student.steps=9", "tasks.denoising.batch_size=4"])
+    same = targets(pairs(trained_otherwise), tmp_path)
+    assert {t.student for t in same} == {t.student for t in found}
 
 
 def launch(teacher: float, student: float, count: int = 10, **more: float) -> Launch:
