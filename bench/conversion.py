@@ -41,20 +41,29 @@ class ConversionJob:
     needs: tuple[str, ...] = ()
 
 
-def execute(job: ConversionJob, report: Callable[[int, int], None]) -> list[Export]:
-    """An export a record, in their order."""
+@dataclass(frozen=True)
+class Converted:
+    """problems: why some records could not even be tried, one line each."""
+
+    exports: tuple[Export, ...]
+    problems: tuple[str, ...]
+
+
+def execute(job: ConversionJob, report: Callable[[int, int], None]) -> Converted:
+    """What came of each record. That weights are not there says nothing of a network, and is kept nowhere."""
     settle_process()
     simplefilter("ignore", DataWarning)
-    found: list[Export] = []
+    exports: list[Export] = []
+    problems: list[str] = []
     for done, record in enumerate(job.records):
         try:
             deployed = load(job.results / record.path, record, job.cache, job.locations)
-            artefacts = _artefacts(deployed, job.forms, job.cache)
         except UserError as error:
-            artefacts = {form: Artefact(failure=str(error)) for form in job.forms}
-        found.append(_export(record, artefacts))
+            problems.append(str(error))
+        else:
+            exports.append(_export(record, _artefacts(deployed, job.forms, job.cache)))
         report(done + 1, len(job.records))
-    return found
+    return Converted(tuple(exports), tuple(problems))
 
 
 def _export(record: Record, artefacts: dict[Form, Artefact]) -> Export:

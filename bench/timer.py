@@ -15,16 +15,18 @@ from bench.errors import UserError
 from bench.executors import local
 from bench.executors.messages import Done
 from bench.exports import Form
+from bench.jobs import one_thread
 from bench.launch import LaunchJob, Networks, Taken
 from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision
 from bench.measure.load import look
-from bench.records import Record
+from bench.records import Record, Store
 from bench.report.configurations import ABSENT, flat, order
 from bench.timings import Condition, Timing
 
 Say = Callable[[str], None]
 NOT_YET = "not timed yet"
+QUANTISED = {form for form in exports.FORMS if form != "float32"}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[l
     return sorted(pairs, key=lambda pair: (pair.task, pair.pair)), problems
 
 
+@one_thread()
 def targets(pairs: Iterable[Pair], cache: Path) -> list[Target]:
     """One a pair of architectures."""
     found: dict[tuple[str, str], Target] = {}
@@ -221,21 +224,31 @@ def _with(kept: Timing, taken: Taken, notes: Sequence[str]) -> Timing:
     )
 
 
-def convertible(records: Iterable[Record], forms: Sequence[Form], out: Path) -> list[Record]:
-    """Finished students whose export is not there yet, in one of these forms."""
+def forms(under: Iterable[Condition]) -> list[Form]:
+    """What the conditions need of each student: nothing where none of them is of a quantised network, here."""
+    wanted = {c.precision for c in under if obstacle(c.backend, c.precision, c.device) is None}
+    return [form for form in exports.FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
+
+
+def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> list[Record]:
+    """Finished students of these pairs whose export is not there yet, in one of these forms."""
+    if not wanted or not (out / "records").is_dir():
+        return []
+    mine = {(pair.task, pair.pair) for pair in pairs}
     there = {export.path: export for export in exports.scan(out).found}
     found = []
-    for record in records:
-        if record.kind != "student" or record.status != "finished" or record.trial is not None:
+    for record in Store(out).scan().records:
+        student = record.kind == "student" and record.status == "finished" and record.trial is None
+        if not student or (record.task, record.pair) not in mine:
             continue
         kept = there.get(exports.path_of(record))
-        if kept is None or not kept.is_of(record) or not set(forms) <= kept.artefacts.keys():
+        if kept is None or not kept.is_of(record) or not set(wanted) <= kept.artefacts.keys():
             found.append(record)
     return found
 
 
 def convert(
-    records: Sequence[Record], forms: Sequence[Form], out: Path, cache: Path, locations: Mapping[str, Any], say: Say
+    records: Sequence[Record], wanted: Sequence[Form], out: Path, cache: Path, locations: Mapping[str, Any], say: Say
 ) -> list[str]:
     """Export and quantise students, and measure what that costs in quality; why some came to nothing, a line each."""
     from bench import conversion  # needs ONNX Runtime, which timing does without
@@ -244,7 +257,7 @@ def convert(
     for record in records:
         rows.setdefault(f"{record.task}/{record.pair}/{record.label}", []).append(record)
     jobs = [
-        conversion.ConversionJob(name, tuple(mine), tuple(forms), out.resolve(), cache.resolve(), dict(locations))
+        conversion.ConversionJob(name, tuple(mine), tuple(wanted), out.resolve(), cache.resolve(), dict(locations))
         for name, mine in rows.items()
     ]
     problems = []
@@ -253,12 +266,14 @@ def convert(
             continue
         if event.error is not None:
             problems.append(f"{event.id}: {type(event.error).__name__}: {event.error}")
-        for export in event.result or []:
+        made = event.result.exports if event.result else ()
+        problems += event.result.problems if event.result else ()
+        for export in made:
             exports.write(out, export)
             problems += [
                 f"{export.path}: {form}: {artefact.failure}"
                 for form, artefact in export.artefacts.items()
                 if artefact.failure is not None
             ]
-        say(f"{event.id}: {len(event.result or [])} exports")
+        say(f"{event.id}: {len(made)} exports")
     return problems

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import finish
 
+from bench import exports, timings
+from bench.architecture import architecture_of
 from bench.records import Store
 from bench.runner import plan
 from bench.suite import cells, load
@@ -36,6 +38,38 @@ def test_published_records_are_of_a_committed_revision_and_one_machine() -> None
     records = list(Store(QUICK))
     assert not any(record.revision.endswith("-dirty") for record in records)
     assert len({record.environment["cpu"] for record in records}) == 1
+
+
+def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured() -> None:
+    found = {export.path: export for export in exports.scan(QUICK).found}
+    students = [record for record in Store(QUICK) if record.kind == "student"]
+    assert len(found) == len(students)
+    for record in students:
+        export = found[exports.path_of(record)]
+        assert export.is_of(record)
+        assert export.artefacts.keys() == set(exports.FORMS)
+        for artefact in export.artefacts.values():
+            assert artefact.failure is artefact.unmeasured is None
+        assert export.artefacts["float32"].difference is not None
+        assert export.artefacts["float32"].difference.items >= 12
+        assert not export.revision.endswith("-dirty")
+
+
+def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_intervals() -> None:
+    found = timings.scan(QUICK)
+    assert not found.problems
+    records = list(Store(QUICK))
+    for pair in {(record.task, record.pair) for record in records}:
+        of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "reference"}
+        mine = {t.condition.way: t for t in found.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
+        assert {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"} <= mine.keys()
+        for timing in mine.values():
+            if timing.unavailable is None:
+                speedup = timing.speedup()
+                assert speedup is not None
+                assert speedup.low <= speedup.value <= speedup.high
+            assert {timing.teacher, timing.student} <= of
+            assert not timing.revision.endswith("-dirty")
 
 
 def test_every_pair_has_its_picture_and_none_is_large() -> None:

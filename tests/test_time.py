@@ -134,6 +134,17 @@ def test_more_launches_are_added_to_those_there(out: Path, cli: Run) -> None:
     assert times.low < times.value < times.high
 
 
+def test_weights_that_are_not_there_are_told_and_nothing_is_kept_of_them(out: Path, cli: Run) -> None:
+    kept = out / "exports/classification/cnn_mlp/mimic"
+    shutil.rmtree(kept)
+    weights = out / "weights/classification/cnn_mlp/mimic/seed-1.safetensors"
+    weights.unlink()
+    done = cli("time", out, *QUICK)
+    assert done.returncode == 1
+    assert done.stderr == f"distillbench: {weights}: no weights are there\n"
+    assert sorted(path.name for path in kept.iterdir()) == ["seed-0.json", "seed-2.json"]
+
+
 def test_a_suite_is_timed_before_anything_is_trained(tiny_suite: Path, tmp_path: Path, cli: Run) -> None:
     options = ("--backends", "eager", "--precisions", "float32", "--batch", "2", "--launches", "1")
     done = cli("time", tiny_suite, "--out", tmp_path / "new", *options, "--format", "csv")
@@ -446,6 +457,15 @@ def test_half_precision_is_that_of_the_processor(monkeypatch: pytest.MonkeyPatch
     assert not isinstance(subject, NotAvailable)
     output: Any = subject.call()
     assert output.dtype == torch.bfloat16
+
+    class Single(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.dtype == torch.bfloat16:
+                raise NotImplementedError("not implemented for 'BFloat16'")
+            return x
+
+    reason = "cannot be run (NotImplementedError: not implemented for 'BFloat16')"
+    assert prepare("eager", Single(), example, precision="bfloat16") == NotAvailable(reason)
     assert obstacle("eager", "float16", "cpu") == "this processor has no float16 arithmetic"
     with pytest.raises(UserError, match="eager has no precision 'int8-static'"):
         obstacle("eager", "int8-static", "cpu")

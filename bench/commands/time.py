@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bench.cells import Pair
 
 BACKENDS = ("eager", "compile", "onnxruntime")
+MOST_PROBLEMS = 20
 PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
 
 
@@ -66,42 +67,36 @@ def time(
     if target is not None and format_ is Format.terminal:
         raise UserError("--output: needs --format (allowed: markdown, csv, json)")
     screen = console()
+
+    def say(line: str) -> None:
+        screen.print(line, markup=False, soft_wrap=True)
+
     with screen.status(f"{what}: reading"):
         from bench import timer
-        from bench.exports import FORMS
-        from bench.jobs import one_thread
-        from bench.measure.backends import obstacle
         from bench.measure.lock import alone_on_the_machine
-        from bench.records import Store
         from bench.suite_file import assigned
 
         timer.conditions(ways, exact, sizes, threads, "cpu")  # refused before anything is written
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
-        kept = cache or folder / "cache"
-        records = Store(folder).scan().records if (folder / "records").is_dir() else []
-        mine = {(pair.task, pair.pair) for pair in pairs}
+        kept, locations = cache or folder / "cache", assigned(set_ or []) if Path(what).is_dir() else {}
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
-        quantised = {c.precision for c in under if obstacle(c.backend, c.precision, pairs[0].device) is None}
-        forms = [form for form in FORMS if form == "float32" or form in quantised] if quantised & {*FORMS[1:]} else []
-        with one_thread():
-            todo = timer.plan(timer.targets(pairs, kept), under, launches, folder)
+        forms = timer.forms(under)
+        students = timer.convertible(pairs, forms, folder)
+        todo = timer.plan(timer.targets(pairs, kept), under, launches, folder)
         if todo.other and not overwrite:
-            raise UserError(
-                f"{todo.other[0]} ({len(todo.other)} of its like; --overwrite, or another folder with --out)"
-            )
-        students = timer.convertible([r for r in records if (r.task, r.pair) in mine], forms, folder) if forms else []
+            many = f"{len(todo.other)} of {todo.conditions + todo.finished} timings"
+            raise UserError(f"{todo.other[0]} ({many}; choose another folder with --out, or --overwrite)")
     if students or todo.missing:
         with alone_on_the_machine():
-            say = lambda line: screen.print(line, markup=False, soft_wrap=True)  # noqa: E731
             if students:
                 say(f"{len(students)} students to export and quantise")
-                locations = assigned(set_ or []) if Path(what).is_dir() else {}
                 problems += timer.convert(students, forms, folder, kept, locations, say)
             if todo.missing:
                 say(f"{todo.conditions} conditions to time, {launches} launches each; {todo.finished} are there")
                 problems += timer.measure(todo, launches, folder, kept, say)
+    mine = {(pair.task, pair.pair) for pair in pairs}
     _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
-    for line in at_most(20, problems):
+    for line in at_most(MOST_PROBLEMS, problems):
         print(f"distillbench: {line}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)

@@ -81,13 +81,11 @@ def prepare(
     model = model.to(example.device).eval()
     if precision in HALF:
         model, example = model.to(HALF[precision]), example.to(HALF[precision])
-    if backend == "eager":
-        return _eager(model, example)
-    subject = _eager(torch.compile(model, dynamic=False), example)
+    subject = _eager(model if backend == "eager" else torch.compile(model, dynamic=False), example)
     try:
         subject.call()
-    except Exception as error:  # torch's compiler raises whatever its parts do
-        return NotAvailable(f"cannot be compiled ({_first_line(error)})")
+    except Exception as error:  # torch's compiler raises whatever its parts do, and not all is there in half precision
+        return NotAvailable(f"cannot be {'run' if backend == 'eager' else 'compiled'} ({_first_line(error)})")
     return subject
 
 
