@@ -113,8 +113,11 @@ def targets(pairs: Iterable[Pair], cache: Path) -> list[Target]:
     return list(found.values())
 
 
-def plan(wanted: Sequence[Target], under: Sequence[Condition], launches: int, out: Path) -> Todo:
-    """What is there and what is not: a timing is finished when it is of this machine and has launches enough."""
+def plan(wanted: Sequence[Target], under: Sequence[Condition], launches: int, out: Path, again: bool = False) -> Todo:
+    """What is there and what is not: a timing is finished when it is of this machine and has launches enough.
+
+    again: try once more what could not be timed.
+    """
     there = {timing.path: timing for timing in timings.scan(out).found}
     finished, missing, other = 0, [], []
     for target in wanted:
@@ -124,7 +127,7 @@ def plan(wanted: Sequence[Target], under: Sequence[Condition], launches: int, ou
             if kept is not None and (difference := _difference(kept, target)):
                 other.append(f"{out / kept.path}: {difference}")
                 kept = None
-            if kept is not None and kept.unavailable is not None and not _tried(kept, target):
+            if kept is not None and kept.unavailable is not None and (again or not _tried(kept, target)):
                 kept = None
             if kept is not None and (kept.unavailable is not None or len(kept.launches) >= launches):
                 finished += 1

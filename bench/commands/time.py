@@ -50,7 +50,9 @@ def time(
     cache: Annotated[
         Path | None, typer.Option(help="Where teachers and exports are kept; default: in the results.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was timed elsewhere.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what was timed elsewhere, try again what could not be.")
+    ] = False,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.terminal,
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
@@ -82,7 +84,7 @@ def time(
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
         forms = timer.forms(under)
         students = timer.convertible(pairs, forms, folder)
-        todo = timer.plan(timer.targets(pairs, kept), under, launches, folder)
+        todo = timer.plan(timer.targets(pairs, kept), under, launches, folder, again=overwrite)
         if todo.other and not overwrite:
             many = f"{len(todo.other)} of {todo.conditions + todo.finished} timings"
             raise UserError(f"{todo.other[0]} ({many}; choose another folder with --out, or --overwrite)")

@@ -56,15 +56,20 @@ class Exported:
 
 
 def export(
-    model: nn.Module, example: Tensor, inputs: Sequence[Tensor], metadata: Mapping[str, str] | None = None
+    model: nn.Module,
+    example: Tensor,
+    inputs: Sequence[Tensor],
+    metadata: Mapping[str, str] | None = None,
+    tolerance: float = 1.0,
 ) -> Exported:
     """The model as ONNX with a batch axis of any length, and sides of any length where it takes any.
 
     model: on the CPU; its mode is set to eval. example: one input, batch size 1. inputs: batches to compare on, of any
-    size that the model takes. metadata: kept in the file. Nothing is raised for a model that cannot be exported.
+    size that the model takes. metadata: kept in the file. tolerance: of the difference, in units of what is allowed a
+    network that is deployed. Nothing is raised for a model that cannot be exported.
     """
     try:
-        return compared(_exported(model.eval(), example, metadata or {}), model, inputs)
+        return compared(_exported(model.eval(), example, metadata or {}), model, inputs, tolerance)
     except Exception as error:  # a network may be impossible to export in any way; that it is, is the result
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return Exported(failure=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
@@ -104,7 +109,7 @@ def _exported(model: nn.Module, example: Tensor, metadata: Mapping[str, str]) ->
     return proto
 
 
-def compared(proto: onnx.ModelProto, model: nn.Module, inputs: Sequence[Tensor]) -> Exported:
+def compared(proto: onnx.ModelProto, model: nn.Module, inputs: Sequence[Tensor], tolerance: float = 1.0) -> Exported:
     """What there is to say of a file, beside the model that it was made from. ValueError where it is something else."""
     content = proto.SerializeToString()
     its = session(content)
@@ -133,7 +138,7 @@ def compared(proto: onnx.ModelProto, model: nn.Module, inputs: Sequence[Tensor])
         output_range=_union(outs),
         parity=Parity(sum(map(len, inputs)), absolute, relative),
         failure=None
-        if excess <= 1
+        if excess <= tolerance
         else f"ONNX Runtime is {absolute:.1e} from eager ({relative:.1e} of the largest output; allowed: {TOLERANCE})",
     )
 
