@@ -51,7 +51,7 @@ def time(
         Path | None, typer.Option(help="Where teachers and exports are kept; default: in the results.")
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what was timed elsewhere, try again what could not be.")
+        bool, typer.Option("--overwrite", help="Take other machines' times again, and what could not be.")
     ] = False,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.terminal,
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,

@@ -83,7 +83,9 @@ def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: I
             timed = [t for t in mine if t.pair == pair]
             students, converted = [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
             lines += _lines(task, pair, measure, timed, students, converted)
-        found.append(Speeds(task, tuple(lines), sizes, measure, metric, _notes(mine, lines)))
+        notes = _notes(mine, lines)  # of ways, too, that nothing could be timed in, and that have no line
+        timed_lines = [line for line in lines if line.batches]
+        found.append(Speeds(task, tuple(timed_lines), sizes, measure, metric, notes))
     return found
 
 
@@ -317,7 +319,7 @@ def overview(tables: Sequence[Speeds]) -> str:
             cells = {"student": f"{table.task}, {pair}"}
             for way in ways:
                 mine = [line for line in table.lines if (line.pair, line.network, line.way) == (pair, "student", way)]
-                cells[way] = _brief(mine[0], table) if mine else ""
+                cells[way] = _brief(mine[0], table) if mine else ABSENT
             rows.append(cells)
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
