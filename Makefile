@@ -18,8 +18,14 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed ## timings; ratios within one run are what counts
-	$(BIN)/pytest --benchmark-enable --benchmark-only --benchmark-autosave tests/benchmarks
+bench: $(VENV)/.installed ## timings in three launches, each a process: what `distillbench compare` needs of a side
+	rm -f runs/bench/launch-*.json
+	mkdir -p runs/bench
+	for n in 1 2 3; do \
+	  $(BIN)/pytest --quiet --benchmark-enable --benchmark-only --benchmark-json runs/bench/launch-$$n.json tests/benchmarks || exit 1; \
+	done
+	@echo "Keep this folder (cp -r runs/bench runs/bench-before), change the code, make bench again, and then:"
+	@echo "$(BIN)/distillbench compare runs/bench-before runs/bench"
 
 tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
 	$(BIN)/distillbench tune quick --out runs/quick.tune --cache runs/cache --output bench/suites/quick.tuned.toml

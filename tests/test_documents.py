@@ -43,6 +43,8 @@ def shortened(command: str) -> list[str]:
             arguments += ["--task", "gan"]
     if name == "tune":
         arguments += [*SHORT, "--task", "classification", "--trials", "2", "--seeds", "100", "--confirm", "101,102"]
+    if name == "time":
+        arguments += ["--task", "gan", "--backends", "eager", "--batch", "1", "--launches", "1"]
     return [name, *arguments]
 
 

@@ -15,11 +15,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from conftest import Run, start
 
 from bench.errors import UserError
 from bench.gate.findings import Finding, Report
 from bench.gate.processes import Process
-from bench.gate.revisions import SIDES, Plan, Side, Turns, compare_revisions, judge
+from bench.gate.revisions import SIDES, Plan, Side, Times, Turns, compare_revisions, judge, verdict
 
 SUBJECT = "denoising/dncnn\teager"
 SECONDS = 1e-4
@@ -93,11 +94,38 @@ def test_a_change_is_found_and_confirmed_in_as_many_launches_again(factor: float
     assert found.change.low < factor < found.change.high
 
 
-def test_an_unlucky_batch_of_launches_is_not_confirmed() -> None:
-    report = Simulated(lambda side, launch: 1.05 if side == "head" and launch < 5 else 1.0).judge(most=5)
+@pytest.mark.parametrize("factor", [1.05, 0.95])
+def test_an_unlucky_batch_of_launches_is_not_confirmed(factor: float) -> None:
+    report = Simulated(lambda side, launch: factor if side == "head" and launch < 5 else 1.0).judge(most=5)
     assert timed(report).outcome == "inconclusive"
     assert "not confirmed" in timed(report).reason
     assert report.exit_code() == 4
+
+
+def of(center: float, spread: float) -> tuple[float, ...]:
+    """Ten launches."""
+    return tuple(center * (1 + spread * (-1) ** i) for i in range(10))
+
+
+@pytest.mark.parametrize(
+    ("head", "control", "absolute", "outcome"),
+    [
+        (of(1.0, 0.010), of(1.0, 0.01), 0.0, "pass"),
+        (of(1.0, 0.013), of(1.0, 0.01), 0.0, "pass"),  # 95% reach ± 0.0098, 99% ± 0.0141
+        (of(1.0, 0.016), of(1.0, 0.01), 0.0, "inconclusive"),
+        (of(1.02, 0.013), of(1.0, 0.01), 0.0, "inconclusive"),  # claimed by 95% only
+        (of(0.98, 0.013), of(1.0, 0.01), 0.0, "pass"),  # not surely faster, but surely not slower
+        (of(1.03, 0.013), of(1.0, 0.01), 0.0, "regressed"),
+        (of(0.97, 0.013), of(1.0, 0.01), 0.0, "improved"),
+        (of(1.03, 0.013), of(1.0, 0.01), 5e-6, "pass"),  # slower by 3 us
+        (of(1.03, 0.013), of(1.03, 0.01), 0.0, "inconclusive"),
+        (of(1.0, 0.010), of(1.03, 0.01), 5e-6, "pass"),  # the control differs by as little as does not matter
+    ],
+)
+def test_what_passes_and_what_is_claimed(
+    head: tuple[float, ...], control: tuple[float, ...], absolute: float, outcome: str
+) -> None:
+    assert verdict(Times(head, control, (SECONDS,) * 10), 0.01, absolute) == outcome
 
 
 def test_a_control_that_differs_from_itself_tells_nothing() -> None:
@@ -182,25 +210,30 @@ def suite(tmp_path: Path) -> str:
     return str(path)
 
 
-def test_a_revision_that_is_not_there(repository: Path, suite: str) -> None:
-    with pytest.raises(UserError, match="no such revision 'v9'"):
-        compare_revisions("with-task", "v9", suite, repository=repository)
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        (("with-task", "v9"), "--revisions: no such revision 'v9'"),
+        (("broken", "with-task"), "broken: does not install: "),
+        (("with-task", "without-task"), "without-task: "),
+    ],
+)
+def test_what_cannot_be_compared_is_a_line(
+    cli: Run, repository: Path, suite: str, revisions: tuple[str, str], said: str
+) -> None:
+    done = cli("compare", "--revisions", *revisions, "--repository", repository, "--", suite)
+    assert (done.returncode, done.stdout) == (2, "")
+    *progress, last = done.stderr.splitlines()
+    assert last.startswith(f"distillbench: {said}")
+    assert all(line.startswith("installing ") for line in progress)
 
 
-def test_no_repository(tmp_path: Path, suite: str) -> None:
-    with pytest.raises(UserError, match="no git repository"):
-        compare_revisions("a", "b", suite, repository=tmp_path)
-
-
-def test_a_revision_that_does_not_install(repository: Path, suite: str) -> None:
-    with pytest.raises(UserError, match=r"^broken: does not install: .+") as raised:
-        compare_revisions("broken", "with-task", suite, repository=repository)
-    assert "\n" not in str(raised.value)
-
-
-def test_a_suite_that_does_not_load_at_the_candidate(repository: Path, suite: str) -> None:
-    with pytest.raises(UserError, match=r"^without-task: .*parity"):
-        compare_revisions("with-task", "without-task", suite, repository=repository)
+def test_no_repository_and_no_suite_are_a_line(cli: Run, repository: Path, suite: str, tmp_path: Path) -> None:
+    done = cli("compare", "--revisions", "a", "b", "--repository", tmp_path, "--", suite)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "in no git repository" in done.stderr
+    done = cli("compare", "--revisions", "with-task", "with-task", "--repository", repository, "--", "no.toml")
+    assert (done.returncode, done.stderr) == (2, "distillbench: no.toml: no such suite file\n")
 
 
 def test_a_real_comparison_is_well_formed_and_leaves_nothing(repository: Path, suite: str) -> None:
@@ -229,19 +262,11 @@ def test_a_process_that_dies_is_an_error_in_one_line(tmp_path: Path) -> None:
 def test_no_process_outlives_its_driver(repository: Path, suite: str, tmp_path: Path, number: signal.Signals) -> None:
     mark = tmp_path / "mark"
     mark.mkdir()
-    code = (
-        "import pathlib\n"
-        "from bench.gate.revisions import Plan, compare_revisions\n"
-        f"compare_revisions('with-task', 'with-task', {suite!r}, repository=pathlib.Path({str(repository)!r}),\n"
-        "    plan=Plan(50, 50, 6), say=lambda line: print(line, flush=True))\n"
-    )
-    environment = os.environ | {"TMPDIR": str(mark)}
-    driver = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
-    )
+    command = ["compare", "--revisions", "with-task", "with-task", "--repository", str(repository), "--", suite]
+    driver = start([sys.executable, "-m", "bench.cli", *command], env=os.environ | {"TMPDIR": str(mark)})
     with driver:
-        assert driver.stdout is not None
-        while "launch 1" not in driver.stdout.readline():
+        assert driver.stderr is not None
+        while "launch 1" not in driver.stderr.readline():
             assert driver.poll() is None
         time.sleep(0.5)  # the next launch has begun
         theirs = _within(mark)
@@ -253,6 +278,7 @@ def test_no_process_outlives_its_driver(repository: Path, suite: str, tmp_path: 
         time.sleep(0.1)
     assert not theirs & _within(mark)
     if number == signal.SIGINT:
+        assert driver.returncode == 130
         assert not list(mark.iterdir())
 
 

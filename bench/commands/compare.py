@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Tasks, names
+from bench.commands.options import BACKENDS, Settings, Tasks, chosen, console, names
 from bench.errors import UserError
 from bench.paths import regular_file
 
 if TYPE_CHECKING:
+    from bench.gate.findings import Report
     from bench.gate.results import Margins
 
 
@@ -26,10 +28,16 @@ class GateFormat(StrEnum):
 
 
 def compare(
-    baseline: Annotated[
-        Path, typer.Argument(metavar="BASELINE", help="A results folder, or JSON of pytest-benchmark.")
-    ],
-    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="Another one.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="BASELINE CANDIDATE", help="Results folders, or JSON of pytest-benchmark. With --revisions: SUITE."
+        ),
+    ] = None,
+    revisions: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="BASE HEAD", help="Measure two git revisions here, in turns, as in: -- SUITE."),
+    ] = None,
     quality_margin: Annotated[
         list[str] | None, typer.Option(metavar="MARGIN", help="1% of the baseline, or psnr=0.1 in its unit.")
     ] = None,
@@ -39,37 +47,127 @@ def compare(
         list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the headlines.")
     ] = None,
     tasks: Tasks = None,
+    repository: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Of the revisions; default: the current folder's.")
+    ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Begin no launch of the revisions after these; default: 10. To confirm takes as long again."),
+    ] = None,
+    backends: Annotated[
+        list[str] | None,
+        typer.Option("--backends", "--backend", metavar="NAMES", help=f"Of {', '.join(BACKENDS)}; default: eager."),
+    ] = None,
+    set_: Settings = None,
     format_: Annotated[GateFormat, typer.Option("--format", "-f", help="How to write it.")] = GateFormat.terminal,
     output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
     allow_inconclusive: Annotated[bool, typer.Option("--allow-inconclusive", help="Exit with 0 for these.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="List what passes as well.")] = False,
 ) -> None:
-    """Whether a candidate is as good and as fast. Exit: 0 pass, 1 regressed, 3 incomplete, 4 inconclusive."""
-    from bench.gate.benchmarks import compare_benchmarks, files
-    from bench.gate.formats import FORMATS, terminal
-    from bench.gate.results import compare_results
-    from tasks.data.atomic import write_atomically
+    """Whether a candidate is as good and as fast. Exit: 0 pass, 1 regressed, 3 incomplete, 4 inconclusive.
 
+    With --revisions BASE HEAD -- SUITE, whether the suite's students are as small and as fast at HEAD as at BASE.
+    """
     target = regular_file(output, "--output") if output is not None else None
+    if target is not None and format_ is GateFormat.terminal:
+        raise UserError("--output: needs --format (allowed: github, json, junit)")
     margins = _margins(quality_margin or [], speed_margin, least_seconds)
-    kinds = [bool(files(side)) for side in (baseline, candidate)]
-    if all(kinds):
-        report = compare_benchmarks(baseline, candidate, margins)
-    elif any(kinds):
+    what = [text for text in given or () if text]  # an empty one, of a variable that is not set, is none
+    if revisions is None:
+        only = {"--repository": repository, "--minutes": minutes, "--backends": backends, "--set": set_}
+        _without(only, "needs --revisions")
+        if len(what) != 2:
+            raise UserError(f"compare: {len(what)} given (allowed: BASELINE CANDIDATE, or --revisions and a SUITE)")
+        report = _stored(Path(what[0]), Path(what[1]), margins, names("--metrics", metrics), names("--tasks", tasks))
+    else:
+        of_quality = {"--quality-margin": quality_margin, "--metrics": metrics}
+        _without(of_quality, "not with --revisions, where nothing is trained")
+        if len(what) != 1:
+            raise UserError(f"--revisions: {len(what)} given beside them (allowed: one SUITE, after --)")
+        if minutes is not None and not 0 < minutes < math.inf:
+            raise UserError(f"--minutes: {minutes} is no time (allowed: above 0)")
+        report = _measured(
+            revisions,
+            what[0],
+            margins,
+            repository=repository or Path(),
+            seconds=60 * (10 if minutes is None else minutes),
+            backends=chosen("--backends", backends or ["eager"], BACKENDS),
+            set_=tuple(set_ or ()),
+            tasks=tuple(names("--tasks", tasks)),
+        )
+    _write(report, format_, target, verbose)
+    raise typer.Exit(report.exit_code(allow_inconclusive))
+
+
+def _without(options: Mapping[str, object], why: str) -> None:
+    for option, value in options.items():
+        if value is not None and value != []:
+            raise UserError(f"{option}: {why}")
+
+
+def _stored(baseline: Path, candidate: Path, margins: Margins, metrics: list[str], tasks: list[str]) -> Report:
+    from bench.gate.benchmarks import compare_benchmarks, files
+    from bench.gate.results import compare_results
+
+    for side in (baseline, candidate):
+        if not side.exists():
+            raise UserError(f"{side}: no such results folder, or file")
+    of_benchmarks = [bool(files(side)) for side in (baseline, candidate)]
+    if all(of_benchmarks):
+        _without({"--metrics": metrics, "--tasks": tasks}, "needs results folders")
+        return compare_benchmarks(baseline, candidate, margins)
+    if any(of_benchmarks):
         raise UserError(
             f"{candidate}: not of the kind of {baseline} (allowed: two results folders, or two of benchmarks)"
         )
-    else:
-        report = compare_results(baseline, candidate, margins, names("--metrics", metrics), names("--tasks", tasks))
-    text = terminal(report, verbose) if format_ is GateFormat.terminal else FORMATS[format_.value](report)
+    return compare_results(baseline, candidate, margins, metrics, tasks)
+
+
+def _measured(
+    revisions: tuple[str, str],
+    suite: str,
+    margins: Margins,
+    *,
+    repository: Path,
+    seconds: float,
+    backends: list[str],
+    set_: tuple[str, ...],
+    tasks: tuple[str, ...],
+) -> Report:
+    from bench.gate.revisions import Plan, compare_revisions
+
+    return compare_revisions(
+        *revisions,
+        suite,
+        repository=repository,
+        set_=set_,
+        tasks=tasks,
+        backends=tuple(backends),
+        speed_margin=margins.speed,
+        least_seconds=margins.seconds,
+        plan=Plan(seconds=seconds),
+        say=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+
+
+def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bool) -> None:
+    from bench.gate import formats
+    from tasks.data.atomic import write_atomically
+
+    if format_ is GateFormat.terminal:
+        screen = console()
+        width = screen.width if screen.is_terminal else None
+        screen.print(formats.terminal(report, width, verbose), soft_wrap=width is None)
+        return
+    text = formats.FORMATS[format_.value](report)
     if target is None:
         sys.stdout.write(text)
-    else:
-        try:
-            write_atomically(target, text.encode())
-        except OSError as error:
-            raise UserError(f"{output}: cannot be written ({error.strerror})") from error
-    raise typer.Exit(report.exit_code(allow_inconclusive))
+        return
+    try:
+        write_atomically(target, text.encode())
+    except OSError as error:
+        raise UserError(f"--output: {target} cannot be written ({error.strerror})") from error
 
 
 def _margins(quality: list[str], speed: str, seconds: float) -> Margins:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import UserError, did_you_mean
 from bench.paths import results_folder
 from bench.stopping import CLOSED, Stopped
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.suite import Suite
 
 MOST_SEEDS = 10_000
+BACKENDS = ("eager", "compile", "onnxruntime")
 
 
 class Format(StrEnum):
@@ -59,6 +60,15 @@ def names(option: str, texts: list[str] | None) -> list[str]:
     if texts and not found:
         raise UserError(f"{option}: is empty (give a name, or leave it out)")
     return found
+
+
+def chosen(option: str, texts: list[str] | None, allowed: tuple[str, ...]) -> list[str]:
+    """Those of the allowed names that an option gives, in their order; all where it is not given. Raises UserError."""
+    found = names(option, texts)
+    for name in found:
+        if name not in allowed:
+            raise UserError(f"{option}: unknown name {name!r}{did_you_mean(name, allowed)}")
+    return [name for name in allowed if name in found] if found else list(allowed)
 
 
 def numbers(option: str, texts: list[str] | None) -> list[int]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Device, Out, Settings, Tasks, console, loaded, names, numbers
+from bench.commands.options import BACKENDS, Device, Out, Settings, Tasks, chosen, console, loaded, names, numbers
 from bench.errors import UserError, at_most, did_you_mean
 from bench.paths import regular_file
 
 if TYPE_CHECKING:
     from bench.cells import Pair
 
-BACKENDS = ("eager", "compile", "onnxruntime")
 MOST_PROBLEMS = 20
 PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
 
@@ -61,7 +60,7 @@ def time(
 
     Of a results folder whose students are finished, each is exported to ONNX and quantised, and its quality measured.
     """
-    ways, exact = _chosen("--backends", backends, BACKENDS), _chosen("--precisions", precisions, PRECISIONS)
+    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, PRECISIONS)
     sizes = numbers("--batch", [batches])
     if min(sizes) < 1:
         raise UserError("--batch: 0 is out of range (allowed: 1 and more)")
@@ -102,14 +101,6 @@ def time(
         print(f"distillbench: {line}", file=sys.stderr)
     if problems:
         raise typer.Exit(1)
-
-
-def _chosen(option: str, texts: list[str] | None, allowed: tuple[str, ...]) -> list[str]:
-    found = names(option, texts)
-    for name in found:
-        if name not in allowed:
-            raise UserError(f"{option}: unknown name {name!r}{did_you_mean(name, allowed)}")
-    return [name for name in allowed if name in found] if found else list(allowed)
 
 
 def _pairs(

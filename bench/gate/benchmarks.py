@@ -41,9 +41,9 @@ def read(path: Path) -> Launch:
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
     try:
-        machine = flat(content["machine_info"])
+        machine = flat(dict(content["machine_info"]))
         medians = {str(one["fullname"]): one["stats"]["median"] for one in content["benchmarks"]}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not of pytest-benchmark (machine_info, benchmarks: {error})") from error
     for name, median in medians.items():
         if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < math.inf:
@@ -54,7 +54,6 @@ def read(path: Path) -> Launch:
 def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Report:
     """Medians, Welch over launches. Raises UserError for what cannot be read."""
     before, after = ([read(path) for path in files(side)] for side in (baseline, candidate))
-    notes = []
     machines = [launch.machine for launch in (*before, *after)]
     other = next((n for n in STABLE if len({repr(machine[n]) for machine in machines}) > 1), None)
     old, new = (dict.fromkeys(name for launch in side for name in launch.medians) for side in (before, after))
@@ -69,5 +68,5 @@ def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Rep
         else:
             usual = math.exp(math.fsum(map(math.log, sides[0])) / len(sides[0]))
             findings.append(speed(name, "median", sides[0], sides[1], usual, margins))
-    notes += [f"{name}: in the candidate only" for name in new if name not in old]
+    notes = [f"{name}: in the candidate only" for name in new if name not in old]
     return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))

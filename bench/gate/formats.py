@@ -1,4 +1,4 @@
-"""A report as text: pure functions. The worst comes first."""
+"""A report as text, and on a terminal: pure functions. The worst comes first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
-from bench.gate.findings import OUTCOMES, Finding, Report
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bench.gate.findings import EXIT_CODES, OUTCOMES, Finding, Outcome, Report
+from bench.report import layout
+
+COLOURS: dict[Outcome, str] = {
+    "regressed": "red",
+    "missing": "red",
+    "incomparable": "red",
+    "inconclusive": "yellow",
+    "improved": "green",
+    "pass": "green",
+}
 
 
 def ordered(report: Report) -> list[Finding]:
@@ -18,18 +32,29 @@ def ordered(report: Report) -> list[Finding]:
 
 
 def headline(report: Report) -> str:
-    """'regressed: 1 regressed, 12 pass'."""
-    counts = Counter(finding.outcome for finding in report.findings)
+    """'regressed: 1 regressed, 12 pass; denoising/dncnn/mimic psnr': what decided it is named, the first of them."""
+    counts, worst = Counter(finding.outcome for finding in report.findings), report.outcome
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
-    return f"{report.outcome}: {said or 'nothing to compare'}"
+    decided = [finding for finding in report.findings if finding.outcome == worst and EXIT_CODES[worst]]
+    because = "".join(f"; {' '.join(filter(None, (f.cell, f.metric)))}" for f in decided[:1])
+    return f"{worst}: {said or 'nothing to compare'}{because}"
 
 
-def terminal(report: Report, verbose: bool = False) -> str:
-    """Lines; the passes only where they are asked for."""
-    shown = [finding for finding in ordered(report) if verbose or finding.outcome != "pass"]
-    lines = [f"{f.outcome:<12}  {' '.join(filter(None, (f.cell, f.metric)))}: {f.reason}" for f in shown]
-    notes = [f"· {note}" for note in report.notes]
-    return "\n".join([f"{report.baseline} -> {report.candidate}", *lines, headline(report), *notes]) + "\n"
+def terminal(report: Report, width: int | None, verbose: bool = False) -> Group:
+    """A table a verdict, then the notes, and the family's verdict last: that is where a reader of a log looks.
+
+    width: columns of the terminal; None: as wide as need be. Passes are counted, and listed only where it is asked for.
+    """
+    parts: list[RenderableType] = [Text(f"{report.baseline} -> {report.candidate}")]
+    for outcome in OUTCOMES:
+        these = [finding for finding in report.findings if finding.outcome == outcome]
+        if not these or (outcome == "pass" and not verbose):
+            continue
+        rows = [(f.cell, f.metric, f.reason) for f in these]
+        frame = pd.DataFrame(rows, columns=["cell", "metric", "why"])
+        parts += [Text(), layout.table(Text(f"{outcome}: {len(these)}", f"bold {COLOURS[outcome]}"), frame, width)]
+    parts += [Text(), layout.notes(report.notes)] if report.notes else [Text()]
+    return Group(*parts, Text(headline(report), f"bold {COLOURS[report.outcome]}"))
 
 
 def github(report: Report) -> str:
@@ -42,7 +67,10 @@ def github(report: Report) -> str:
 
     others = [finding for finding in ordered(report) if finding.outcome != "pass"]
     passes = [finding for finding in report.findings if finding.outcome == "pass"]
-    parts = [f"## distillbench compare: {headline(report)}", f"{_cell(report.baseline)} → {_cell(report.candidate)}"]
+    parts = [
+        f"## distillbench compare: {_cell(headline(report))}",
+        f"{_cell(report.baseline)} → {_cell(report.candidate)}",
+    ]
     parts += [table(others)] if others else []
     if passes:
         parts.append(f"<details><summary>{len(passes)} pass</summary>\n\n{table(passes)}\n\n</details>")
@@ -64,23 +92,25 @@ def junit(report: Report) -> str:
     for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
         suite.set(name, str(counts[tag]))
     for finding in ordered(report):
-        case = ElementTree.SubElement(suite, "testcase", classname=finding.cell, name=finding.metric or finding.cell)
+        case = ElementTree.SubElement(suite, "testcase", classname=_xml(finding.cell))
+        case.set("name", _xml(finding.metric or finding.cell))
         if finding.outcome in tags:
             kind = tags[finding.outcome]
-            ElementTree.SubElement(case, kind, message=finding.reason, type=finding.outcome)
+            ElementTree.SubElement(case, kind, message=_xml(finding.reason), type=finding.outcome)
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=False) + "\n"
 
 
-FORMATS: Mapping[str, Callable[[Report], str]] = {
-    "terminal": terminal,
-    "github": github,
-    "json": as_json,
-    "junit": junit,
-}
+FORMATS: Mapping[str, Callable[[Report], str]] = {"github": github, "json": as_json, "junit": junit}
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    """One line that neither ends a cell nor begins a tag."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _xml(text: str) -> str:
+    """XML has no place for control characters, which names of files may hold."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _finite(value: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench import exports, timings
@@ -13,12 +13,22 @@ from bench.gate.findings import Change, Finding, Outcome, Report
 from bench.records import Record, Store
 from bench.report.configurations import Group, differing, flat, groups, named
 from bench.report.series import Series, series_of
-from bench.statistics import Interval, difference_verdict, holm, ratio_verdict, unpaired_difference, unpaired_ratio
+from bench.statistics import (
+    Interval,
+    Ratio,
+    difference_verdict,
+    holm,
+    ratio_verdict,
+    unpaired_difference,
+    unpaired_ratio,
+)
 from bench.timings import Timing
 
 LEVEL = 0.05
 """The family-wise error of the regressions and improvements of quality that are claimed."""
 LEAST_LAUNCHES = 3
+LEAST_SEEDS = 2
+"""Of each side. What another seed would have been, one seed cannot tell, however many test items it was measured on."""
 Key = tuple[str, str, str, str, str]
 
 
@@ -53,6 +63,9 @@ def compare_results(
     known = {name for side in sides for record in side.records for name in record.metrics}
     _known("--metrics", [name for name in metrics if name != "all"], known)
     _known("--quality-margin", list(margins.of), known)
+    problems = [
+        _problems(side, found.problems, tasks) for side, found in zip((baseline, candidate), sides, strict=True)
+    ]
     findings: list[Finding] = []
     qualities: list[Quality] = []
     notes: list[str] = []
@@ -62,6 +75,8 @@ def compare_results(
         if not old.finished:
             notes.append(f"{cell}: not finished in the baseline")
             continue
+        if new is None and _broken(problems[1], "records", *key[:2], key[3]):
+            continue  # the file's own finding says so
         if new is None or not new.finished:
             findings.append(Finding(cell, "", "missing", _why_missing(new)))
             continue
@@ -73,12 +88,21 @@ def compare_results(
             notes.append(f"{cell}: compared although these differ: {named(fields)}")
     notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
     findings += _corrected(qualities)
-    findings += _exports(baseline, candidate, tasks)
-    findings += _times(baseline, candidate, margins, tasks)
-    for side, found in zip((baseline, candidate), sides, strict=True):
-        problems = dict(found.problems) | dict(timings.scan(side).problems) | dict(exports.scan(side).problems)
-        findings += [Finding(str(path), "", "missing", reason) for path, reason in problems.items()]
+    findings += _exports(baseline, candidate, problems[1], tasks)
+    findings += _times(baseline, candidate, problems[1], margins, tasks)
+    findings += [Finding(str(path), "", "missing", reason) for side in problems for path, reason in side.items()]
     return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))
+
+
+def _problems(folder: Path, records: Mapping[Path, str], tasks: Sequence[str]) -> dict[Path, str]:
+    """Files that cannot be used, by place in the folder: records/TASK/PAIR/..."""
+    found = {**records, **timings.scan(folder).problems, **exports.scan(folder).problems}
+    return {path: reason for path, reason in found.items() if not tasks or path.parts[1] in tasks}
+
+
+def _broken(problems: Iterable[Path], *place: str) -> bool:
+    """Whether there is a file at this place or beneath it that cannot be used."""
+    return any(path.parts[: len(place)] == place for path in problems)
 
 
 def _known(option: str, names: Iterable[str], there: Iterable[str]) -> None:
@@ -123,11 +147,11 @@ def _sizes(cell: str, old: Group, new: Group) -> Iterable[Finding]:
     before, after = (next((r.size for r in side.finished.values() if r.size), None) for side in (old, new))
     if before is None:
         return
-    for metric in ("parameters", "macs", "bytes"):
+    for metric, field_ in (("parameters", "parameters"), ("MACs", "macs"), ("bytes", "bytes")):
         if after is None:
-            yield Finding(cell, metric, "missing", "not sized in the candidate", getattr(before, metric))
+            yield Finding(cell, metric, "missing", "not sized in the candidate", getattr(before, field_))
         else:
-            yield exact(cell, metric, getattr(before, metric), getattr(after, metric))
+            yield exact(cell, metric, getattr(before, field_), getattr(after, field_))
 
 
 def _qualities(cell: str, old: Group, new: Group, margins: Margins, metrics: Sequence[str]) -> Iterable[Quality]:
@@ -170,34 +194,37 @@ def _quality(cell: str, old: Group, new: Group, metric: str, margins: Margins) -
         ]
     margin = margins.of_quality(metric, means[0])
     places = how.decimals
-    text = f"{means[0]:.{places}f} -> {means[1]:.{places}f} {how.unit}, {difference.mean:+.{places}f}".replace(
-        " ,", ","
-    )
+    unit = how.unit and f" {how.unit}"
+    text = f"{means[0]:.{places}f} -> {means[1]:.{places}f}{unit}, {difference.mean:+.{places}f}"
     low, high = difference.mean - difference.half_width, difference.mean + difference.half_width
     change = Change("difference", difference.mean, low, high)
 
     def finding(outcome: Outcome, reason: str) -> Finding:
         return Finding(cell, metric, outcome, reason, means[0], means[1], how.unit, change)
 
-    if math.isnan(difference.half_width):
-        if paired and all(a == b for a, b in _common(before, after)):
-            return Quality(finding("pass", f"{text}: equal"))
-        return Quality(finding("inconclusive", f"{text}: one seed and no test items, so no interval"))
+    if paired and _equal(before, after):
+        return Quality(finding("pass", f"{text}: equal to the bit"))
+    if (least := len(paired) or min(len(before.seeds), len(after.seeds))) < LEAST_SEEDS:
+        common = " in common" if paired else " on a side"
+        return Quality(finding("inconclusive", f"{text}: {least} seed{common}, {LEAST_SEEDS} are needed"))
     outcome = difference_verdict(difference, margin, how.direction)
     text = f"{text} [{low:+.{places}f}, {high:+.{places}f}]"
     word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
-    reason = f"{text}, {word} the margin of {margin:.{places + 1}f}" + ("" if paired else ", no seed in common")
+    reason = f"{text}, {word} the margin of {margin:.{places + 1}f}"
+    reason += "" if paired else f", fewer than {LEAST_SEEDS} seeds in common"
     return Quality(finding(outcome, reason), _p_beyond(difference, margin))
 
 
-def _common(before: Series, after: Series) -> list[tuple[float, float]]:
-    mine = dict(zip(before.seeds, before.values, strict=True))
-    return [(mine[s], value) for s, value in zip(after.seeds, after.values, strict=True) if s in mine]
+def _equal(before: Series, after: Series) -> bool:
+    """Whether the seeds that both have, have the same values, of each item as well where these are known."""
+    difference = after.minus(before)
+    return difference is not None and not any(difference.values) and not difference.matrix.any()
 
 
 def _difference(before: Series, after: Series) -> tuple[Interval, tuple[int, ...]]:
-    """Candidate − baseline, and the seeds that it is paired by: none where they share none."""
-    if paired := after.minus(before):
+    """Candidate − baseline, and the seeds that it is paired by: none where they share too few, but each has enough."""
+    paired = after.minus(before)
+    if paired and (len(paired.seeds) >= LEAST_SEEDS or min(len(before.seeds), len(after.seeds)) < LEAST_SEEDS):
         return paired.estimate().interval, paired.seeds
     return unpaired_difference(after.values, before.values), ()
 
@@ -217,21 +244,17 @@ def _p_beyond(difference: Interval, margin: float) -> float:
 
 def _corrected(qualities: Sequence[Quality]) -> list[Finding]:
     """What is claimed of the whole family (Holm 1979): what is not beyond chance among so many is inconclusive."""
-    found = []
+    found, family = [], sum(not math.isnan(quality.p) for quality in qualities)
     for quality, p in zip(qualities, holm([q.p for q in qualities]), strict=True):
         one = quality.finding
         if one.outcome in ("regressed", "improved") and not p < LEVEL:
-            reason = f"{one.reason}, but not beyond chance among {len(qualities)} comparisons (p = {p:.2g})"
-            one = Finding(one.cell, one.metric, "inconclusive", reason, *_rest(one))
+            reason = f"{one.reason}, but not beyond chance among {family} comparisons (p = {p:.2g})"
+            one = replace(one, outcome="inconclusive", reason=reason)
         found.append(one)
     return found
 
 
-def _rest(one: Finding) -> tuple[float | None, float | None, str, Change | None]:
-    return one.baseline, one.candidate, one.unit, one.change
-
-
-def _exports(baseline: Path, candidate: Path, tasks: Sequence[str]) -> Iterable[Finding]:
+def _exports(baseline: Path, candidate: Path, problems: Iterable[Path], tasks: Sequence[str]) -> Iterable[Finding]:
     """Of the float32 form, of the first seed on each side: weights decide neither operators nor bytes."""
     sides: list[dict[str, exports.Artefact]] = []
     for folder in (baseline, candidate):
@@ -243,6 +266,8 @@ def _exports(baseline: Path, candidate: Path, tasks: Sequence[str]) -> Iterable[
         sides.append(here)
     for cell, old in sides[0].items():
         new = sides[1].get(cell)
+        if new is None and _broken(problems, exports.FOLDER, *cell.split("/")):
+            continue
         if new is None:
             yield Finding(cell, "ONNX operators", "missing", "no export that can be used in the candidate")
             continue
@@ -258,10 +283,12 @@ def _exports(baseline: Path, candidate: Path, tasks: Sequence[str]) -> Iterable[
         yield exact(cell, "ONNX bytes", old.bytes, new.bytes)
 
 
-def _times(baseline: Path, candidate: Path, margins: Margins, tasks: Sequence[str]) -> Iterable[Finding]:
+def _times(
+    baseline: Path, candidate: Path, problems: Iterable[Path], margins: Margins, tasks: Sequence[str]
+) -> Iterable[Finding]:
     there = {timing.path: timing for timing in timings.scan(candidate).found}
     for old in timings.scan(baseline).found:
-        if old.launches and (not tasks or old.task in tasks):
+        if old.launches and (not tasks or old.task in tasks) and not _broken(problems, *old.path.parts):
             yield from _time(old, there.get(old.path), margins)
 
 
@@ -302,19 +329,20 @@ def speed(
 ) -> Finding:
     """before, after: a value a launch, lower is better. seconds: what the absolute margin is held against.
 
-    inverted: the values are of 1 / speedup, which is shown as speedup.
+    inverted: the values are of 1 / speedup; what is shown is of the speedup, its change as well.
     """
     ratio = unpaired_ratio(after, before)
+    visible = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low) if inverted else ratio
     means = [math.exp(math.fsum(map(math.log, side)) / len(side)) for side in (before, after)]
     shown = [1 / mean for mean in means] if inverted else means
     texts = [f"{value:.2f}×" if inverted else f"{value * 1e6:.2f} us" for value in shown]
-    text = f"{texts[0]} -> {texts[1]}, times {ratio.value:.4f} of the baseline's"
-    change, unit = Change("ratio", ratio.value, ratio.low, ratio.high), "×" if inverted else "s"
+    text = f"{texts[0]} -> {texts[1]}, times {visible.value:.4f}"
+    change, unit = Change("ratio", visible.value, visible.low, visible.high), "×" if inverted else "s"
     if (least := min(len(before), len(after))) < LEAST_LAUNCHES:
         few = f"{least} launch{'es' if least > 1 else ''} on a side, {LEAST_LAUNCHES} are needed"
         return Finding(cell, metric, "inconclusive", f"{text}: {few}", shown[0], shown[1], unit, change)
     outcome = ratio_verdict(ratio, seconds, margins.speed, margins.seconds)
     word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
-    reason = f"{text} [{ratio.low:.4f}, {ratio.high:.4f}], {word} the margins of {margins.speed:.3g} and "
+    reason = f"{text} [{visible.low:.4f}, {visible.high:.4f}], {word} the margins of {margins.speed:.3g} and "
     reason += f"{margins.seconds * 1e6:g} us"
     return Finding(cell, metric, outcome, reason, shown[0], shown[1], unit, change)

@@ -1,6 +1,12 @@
 """Two git revisions measured in one job: living processes that take turns, with the baseline against itself as control.
 
 The launch is the statistical unit: what a process draws once (where its memory lies) is the same in all its samples.
+
+Two levels. A change is claimed where the 99% interval over launches is wholly beyond the margins, twice: with many
+subjects in every run of continuous integration, a false alarm is what costs most. A subject passes where its 95%
+interval is wholly on this side of them, as stored times do (``bench.gate.results``): what is slower by just the margin
+then passes in 2.5% of the cases, and what is slower by far more does not. Launches go on until the 95% interval is
+within ± half the margin: that of an unchanged subject then reaches the margin in about 2% of comparisons.
 """
 
 from __future__ import annotations
@@ -17,30 +23,36 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bench.errors import UserError
 from bench.gate.checkouts import commit, install
 from bench.gate.findings import Change, Finding, Outcome, Report
 from bench.gate.processes import Process, Turns
+from bench.gate.results import exact
 from bench.measure.lock import alone_on_the_machine
 from bench.measure.timing import WARM_UP, balanced_orders, enough_loops
 from bench.statistics import Ratio, Verdict, geometric_mean, ratio_verdict
 
 Side = Literal["base", "head", "control"]
 SIDES: tuple[Side, ...] = ("base", "head", "control")
-LEVEL = 0.99
+CLAIM, PASS = 0.99, 0.95
+"""Levels of the intervals that a change is claimed by, and that a subject passes by."""
+CHANGED = ("regressed", "improved")
 FAMILY = "family"
 Launch = Callable[[], AbstractContextManager[Mapping[Side, Turns]]]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """launches: from ``least`` to ``most``, none begun after ``seconds``. rounds: of each subject, in each launch.
+    """launches: from ``least`` to ``most``, none but these begun after ``seconds``. rounds: of a subject, in a launch.
+
+    To confirm a change takes as many launches again, and so as long.
 
     On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6% within a launch, and launches by as
     much again. With 240 rounds a launch's own noise is small against that.
     """
 
     least: int = 5
-    most: int = 20
+    most: int = 30
     rounds: int = 240
     seconds: float = 600.0
 
@@ -82,6 +94,8 @@ def compare_revisions(
     suite: a shipped name, as each revision has it, or a file, which is taken from the working tree for both. UserError
     for a revision that is not there, does not install, or cannot load the suite.
     """
+    if suite.endswith(".toml") and not Path(suite).is_file():
+        raise UserError(f"{suite}: no such suite file")
     commits = {"base": commit(base, repository), "head": commit(head, repository)}
     with alone_on_the_machine(), tempfile.TemporaryDirectory(prefix="distillbench-") as name:
         folder = Path(name)
@@ -130,20 +144,21 @@ def judge(
     """Measure, and measure once more in fresh processes where something changed: only what both find is reported."""
     rng, start = Random(1), clock()
     first = measure(launch, plan, margin, rng, say, clock)
-    found = _verdicts(first, margin, absolute)
+    found = {subject: verdict(times, margin, absolute) for subject, times in _each(first)}
     again: dict[str, Verdict] = {}
     second = None
-    if any(verdict in ("regressed", "improved") for verdict in found.values()):
+    if any(one in CHANGED for one in found.values()):
         say(f"a change is found: {first.launches} launches more, to confirm it")
         second = measure(launch, Plan(first.launches, first.launches, plan.rounds), margin, rng, say, clock)
-        again = _verdicts(second, margin, absolute)
-    notes += tuple(_other_teachers(first))
-    findings = [*_structure(first), *(_timed(k, first, found, again, margin, absolute) for k in _subjects(first))]
+        again = {subject: verdict(times, margin, absolute) for subject, times in _each(second)}
+    notes += (*_other_teachers(first), *_new(first))
+    timed = (_timed(k, times, found[k], again.get(k), margin, absolute) for k, times in _each(first))
+    findings = [*_structure(first), *timed]
     launches = first.launches + (second.launches if second else 0)
     notes += (f"{launches} launches of 3 processes, {plan.rounds} rounds each, {clock() - start:.0f} s",)
     notes += tuple(
-        f"noise floor, {_shown(subject)}: {base} against itself {_said(geometric_mean(times.control, LEVEL))}"
-        for subject, times in first.times.items()
+        f"noise floor, {_shown(subject)}: {base} against itself {_said(geometric_mean(times.control, CLAIM))}"
+        for subject, times in _each(first)
     )
     return Report(base, head, tuple(findings), notes)
 
@@ -169,7 +184,7 @@ def measure(
             break
         if count < plan.least:
             continue
-        ratios = [geometric_mean([one[0] for one in values], LEVEL) for values in taken.values()]
+        ratios = [geometric_mean([one[0] for one in values], PASS) for values in taken.values()]
         if all(math.log(ratio.high / ratio.low) / 2 <= margin / 2 for ratio in ratios):
             break
         if clock() - start >= plan.seconds:
@@ -197,14 +212,18 @@ def _rounds(subject: str, team: Mapping[Side, Turns], rounds: int, rng: Random) 
     return head, control, float(np.median(base))
 
 
-def _verdicts(measured: Measured, margin: float, absolute: float) -> dict[str, Verdict]:
-    """Of each subject, and of the family where it has more than one member."""
-    found = {k: ratio_verdict(geometric_mean(t.head, LEVEL), _base(t), margin, absolute) for k, t in _each(measured)}
-    # What the machine cannot tell of the baseline against itself, it cannot tell of another revision.
-    for subject, times in _each(measured):
-        if ratio_verdict(geometric_mean(times.control, LEVEL), _base(times), margin) in ("regressed", "improved"):
-            found[subject] = "inconclusive"
-    return found
+def verdict(times: Times, margin: float, absolute: float) -> Verdict:
+    """Of one batch of launches. Where the baseline seems to differ from itself, nothing can be told of another."""
+    if _claimed(times.control, times, margin, absolute) in CHANGED:
+        return "inconclusive"
+    if (claimed := _claimed(times.head, times, margin, absolute)) in CHANGED:
+        return claimed
+    plain = ratio_verdict(geometric_mean(times.head, PASS), _base(times), margin, absolute)
+    return "pass" if plain in ("pass", "improved") else "inconclusive"  # faster, if not surely, is not slower
+
+
+def _claimed(ratios: tuple[float, ...], times: Times, margin: float, absolute: float) -> Verdict:
+    return ratio_verdict(geometric_mean(ratios, CLAIM), _base(times), margin, absolute)
 
 
 def _each(measured: Measured) -> list[tuple[str, Times]]:
@@ -218,42 +237,29 @@ def _each(measured: Measured) -> list[tuple[str, Times]]:
     return [*each, (FAMILY, Times(tuple(head), tuple(control), tuple(base)))]
 
 
-def _subjects(measured: Measured) -> list[str]:
-    return [subject for subject, _ in _each(measured)]
-
-
 def _timed(
-    subject: str,
-    first: Measured,
-    found: Mapping[str, Verdict],
-    again: Mapping[str, Verdict],
-    margin: float,
-    absolute: float,
+    subject: str, times: Times, found: Verdict, again: Verdict | None, margin: float, absolute: float
 ) -> Finding:
-    times = dict(_each(first))[subject]
-    ratio, control = geometric_mean(times.head, LEVEL), geometric_mean(times.control, LEVEL)
-    outcome: Outcome = found[subject]
-    floor = f"base against itself {_said(control)}"
-    if ratio_verdict(control, _base(times), margin) in ("regressed", "improved"):
-        reason = f"the control differs from itself by more than {margin:.1%}: this machine cannot tell ({floor})"
-    elif outcome in ("regressed", "improved") and again.get(subject) != outcome:
-        reason, outcome = f"{outcome} in the first launches, not confirmed by as many others ({floor})", "inconclusive"
-    elif outcome in ("regressed", "improved"):
-        way = "slower" if outcome == "regressed" else "faster"
-        reason = f"{way} by more than {margin:.1%} in {len(times.head)} launches, and in as many others ({floor})"
-    elif outcome == "pass":
-        reason = f"not slower by more than {margin:.1%} ({floor})"
+    """found, again: the verdicts of the first launches, and of those that confirm. Its figures are of the first."""
+    outcome: Outcome = found
+    ratio = geometric_mean(times.head, CLAIM if found in CHANGED else PASS)
+    before, after = _base(times), _base(times) * ratio.value
+    margins, launches = f"the margins of {margin:.3g} and {absolute * 1e6:g} us", len(times.head)
+    if _claimed(times.control, times, margin, absolute) in CHANGED:
+        why = f"this machine cannot tell: base against itself is beyond {margins}"
+    elif found in CHANGED and again != found:
+        outcome, why = "inconclusive", f"{found} in {launches} launches, not confirmed by as many others"
+    elif found in CHANGED:
+        why = f"beyond {margins} in {launches} launches, and in as many others"
     else:
-        reason = f"the interval includes the margin of {margin:.1%} ({floor})"
-    cell, _, backend = subject.partition("\t")
-    metric = f"time, {backend}" if backend else "time"
+        why = f"{'within' if found == 'pass' else 'not clear of'} {margins}"
+    floor = f"base against itself {_said(geometric_mean(times.control, CLAIM))}"
     return Finding(
-        cell,
-        metric,
+        *_named(subject),
         outcome,
-        reason,
-        baseline=_base(times),
-        candidate=_base(times) * ratio.value,
+        f"{before * 1e6:.2f} us -> {after * 1e6:.2f} us, times {_said(ratio)}, {why} ({floor})",
+        baseline=before,
+        candidate=after,
         unit="s",
         change=Change("ratio", ratio.value, ratio.low, ratio.high),
     )
@@ -270,18 +276,13 @@ def _structure(measured: Measured) -> Iterator[Finding]:
             yield Finding(cell, "size", "missing", "the candidate has no such pair")
             continue
         for metric, before in sizes.items():
-            after = head["sizes"][network][metric]
-            outcome: Outcome = "pass" if after == before else "regressed" if after > before else "improved"
-            reason = "equal" if after == before else "more" if after > before else "fewer"
-            yield Finding(cell, metric, outcome, reason, baseline=float(before), candidate=float(after))
+            yield exact(cell, metric, before, head["sizes"][network][metric])
     for subject in base["subjects"]:
         if subject not in head["subjects"] and f"{subject.partition(chr(9))[0]}/student" in head["sizes"]:
-            cell, _, backend = subject.partition("\t")
             why = head["unavailable"].get(subject, "no such subject")
-            yield Finding(cell, f"time, {backend}", "missing", f"not at the candidate: {why}")
+            yield Finding(*_named(subject), "missing", f"not available in the candidate: {why}")
     for subject, why in base["unavailable"].items():
-        cell, _, backend = subject.partition("\t")
-        yield Finding(cell, f"time, {backend}", "incomparable", f"not at the baseline: {why}")
+        yield Finding(*_named(subject), "incomparable", f"not available in the baseline: {why}")
 
 
 def _other_teachers(measured: Measured) -> Iterator[str]:
@@ -290,6 +291,19 @@ def _other_teachers(measured: Measured) -> Iterator[str]:
     for network in base:
         if network.endswith("/teacher") and network in head and base[network] != head[network]:
             yield f"{network}: another size, {base[network]['parameters']} and {head[network]['parameters']} parameters"
+
+
+def _new(measured: Measured) -> Iterator[str]:
+    base, head = (measured.opened[side]["sizes"] for side in ("base", "head"))
+    for network in head:
+        if network.endswith("/student") and network not in base:
+            yield f"{network.removesuffix('/student')}: in the candidate only"
+
+
+def _named(subject: str) -> tuple[str, str]:
+    """Its cell and metric."""
+    cell, _, backend = subject.partition("\t")
+    return cell, f"time, {backend}" if backend else "time"
 
 
 def _base(times: Times) -> float:

@@ -14,7 +14,7 @@ from rich.text import Text
 BEST = "▸ "
 """Before the name of the best: bold does not survive a pipe."""
 GAP = 2
-NAMES = ("pair", "method", "network", "backend")
+NAMES = ("pair", "method", "network", "backend", "cell", "metric", "why")
 """Columns of words: they may be broken, and stand to the left."""
 
 
@@ -29,7 +29,7 @@ def fitting(frame: pd.DataFrame, importance: Iterable[str], width: int) -> list[
 
 
 def table(
-    title: str, frame: pd.DataFrame, width: int | None, bold: Collection[int] = (), ends: Collection[int] = ()
+    title: str | Text, frame: pd.DataFrame, width: int | None, bold: Collection[int] = (), ends: Collection[int] = ()
 ) -> Table:
     """bold, ends: numbers of rows: those in bold, and those that an empty line follows."""
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -42,7 +42,8 @@ def table(
         whole = max(map(len, [column, *frame[column]]))
         given = whole if left is None else min(whole, least + left)
         left = None if left is None else left - (given - least)
-        made.add_column(column, justify="left" if column in NAMES else "right", width=given)
+        # Where even the longest words do not fit (a path), they are folded: nothing is lost.
+        made.add_column(column, justify="left" if column in NAMES else "right", width=given, overflow="fold")
     for i in range(len(frame)):
         cells = (Text(str(cell)) for cell in frame.iloc[i])
         made.add_row(*cells, style="bold" if i in bold else None, end_section=i in ends)

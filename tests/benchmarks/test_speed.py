@@ -1,16 +1,19 @@
-"""Timings: a training step of each task, and inference of teachers and students. `make bench`."""
+"""Timings: a training step of each task, inference of teachers and students, the harness's own work. `make bench`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import TASK_NAMES, untrained_judge
 
+from bench.records import Store
 from bench.registry import METHODS
-from bench.suite import load, pairs
+from bench.report.results import summaries
+from bench.suite import cells, load, pairs
 from bench.training import Learner, held_out_events, index_batches, initial
 from tasks.base import Role, Task, read_only
 
@@ -67,3 +70,22 @@ def test_inference(benchmark: Any, quick_task: Callable[[str], Task], name: str,
 
     benchmark.group = f"inference: {name}"
     benchmark.pedantic(infer, rounds=50, warmup_rounds=5)
+
+
+RESULTS = Path(__file__).parents[2] / "results" / "quick"
+
+
+def test_reading_a_record(benchmark: Any) -> None:
+    path = min((RESULTS / "records").rglob("*.json"))
+    benchmark.group = "harness"
+    benchmark.pedantic(Store(RESULTS).read, (path,), rounds=50, warmup_rounds=5)
+
+
+def test_summarising_results(benchmark: Any) -> None:
+    benchmark.group = "harness"
+    benchmark.pedantic(summaries, (RESULTS,), rounds=5, warmup_rounds=1)
+
+
+def test_planning_a_suite(benchmark: Any) -> None:
+    benchmark.group = "harness"
+    benchmark.pedantic(lambda: cells(load("quick")), rounds=5, warmup_rounds=1)
