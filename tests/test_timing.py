@@ -492,7 +492,7 @@ def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_m
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holder: Callable[[], subprocess.Popen[str]]
 ) -> None:
     monkeypatch.setattr("bench.selftest.QUICK", Plan(4, 2, 30, 30.0, 0.5))
-    monkeypatch.setattr(lock, "FOLDER", tmp_path)
+    monkeypatch.setenv(lock.VARIABLE, str(tmp_path / lock.NAME))
     done = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
     assert done.exit_code == 4, done.output  # six comparisons show nothing
     *_, network, unchanged, slowed, answer = done.output.splitlines()
