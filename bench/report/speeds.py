@@ -219,7 +219,7 @@ def text_frame(table: Speeds) -> pd.DataFrame:
                 cells[f"items/s{at}"] = _rate(size, batch.seconds) if batch else ABSENT
             cells[f"× teacher{at}"] = _times(batch.over_teacher if batch else None)
             cells[f"× eager{at}"] = _times(batch.over_eager if batch else None)
-            cells[f"memory (MB){at}"] = f"{batch.memory / 1e6:.0f}" if batch and batch.memory is not None else ""
+            cells[f"memory (MB){at}"] = f"{batch.memory / 1e6:.1f}" if batch and batch.memory is not None else ""
             cells[f"energy (mJ/item){at}"] = f"{1000 * batch.energy:.3g}" if batch and batch.energy else ""
         cells[_change(table)] = _difference(line.quality, table.metric)
         rows.append(cells)
