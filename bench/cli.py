@@ -27,6 +27,9 @@ from bench.commands.tune import tune
 from bench.errors import UserError, warn_in_one_line
 from bench.stopping import CLOSED, Stopped, signals, silence
 
+RESUMED = ("run", "tune", "time")
+"""Commands that keep what they have finished."""
+
 app = typer.Typer(
     name="distillbench",
     help="A benchmark of knowledge distillation: methods × tasks, trained, measured and compared.",
@@ -87,7 +90,9 @@ def main() -> None:
             silence()
         else:
             what = "interrupted" if stop.code == 130 else "terminated"
-            print(f"distillbench: {what}; what was finished is kept, run again to go on", file=sys.stderr)
+            its_command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+            kept = "; what was finished is kept, run again to go on" if its_command in RESUMED else ""
+            print(f"distillbench: {what}{kept}", file=sys.stderr)
         sys.exit(stop.code)
 
 

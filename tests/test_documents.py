@@ -36,7 +36,7 @@ def shortened(command: str) -> list[str]:
     """As it is typed, but that a run takes seconds: three steps, one seed, and but for the first one task."""
     name, *arguments = shlex.split(command)[1:]
     if name == "run":
-        arguments += SHORT
+        arguments += [*SHORT, "--cache", "kept"]  # judges are trained once for all of them
         if not {"--seeds", "--device"} & set(arguments):
             arguments += ["--seeds", "0"]
         if "--task" not in arguments and "--out" in arguments:

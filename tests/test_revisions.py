@@ -273,12 +273,14 @@ def test_no_process_outlives_its_driver(repository: Path, suite: str, tmp_path: 
         assert theirs
         driver.send_signal(number)
         driver.wait(30)
+        said = driver.stderr.read()
     limit = time.monotonic() + 10
     while theirs & _within(mark) and time.monotonic() < limit:
         time.sleep(0.1)
     assert not theirs & _within(mark)
     if number == signal.SIGINT:
         assert driver.returncode == 130
+        assert said.splitlines()[-1] == "distillbench: interrupted"
         assert not list(mark.iterdir())
 
 
