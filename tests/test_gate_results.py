@@ -103,6 +103,30 @@ def test_verdicts(
     assert [f for f in report.findings if f.outcome == outcome and said in f.reason]
 
 
+@pytest.mark.parametrize("factor", [0.7, 1.3])
+def test_a_machine_that_has_become_slower_as_a_whole_is_no_change_of_the_student(tmp_path: Path, factor: float) -> None:
+    # Trap: two sessions of one machine, an hour apart, differed by 11 % where nothing had changed.
+    report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=2e-4 * factor, quick=2e-5 * factor)
+    latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
+    assert (report.exit_code(), latency.outcome) == (4, "inconclusive")
+    assert f"the teacher, which is the same, takes times {factor:.4f}" in latency.reason
+    assert of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
+
+
+def test_without_a_teacher_that_is_the_same_a_latency_is_not_said_to_have_changed(tmp_path: Path) -> None:
+    report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=3e-4, quick=3e-5, teacher="another")
+    latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
+    assert latency.outcome == "inconclusive"
+    assert "compare --revisions" in latency.reason
+    assert "over another teacher" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+
+
+def test_times_of_other_backends_may_be_left_out(tmp_path: Path) -> None:
+    one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=3e-5)
+    assert compare_results(one, other, Margins(), backends=["eager"]).exit_code() == 1
+    assert compare_results(one, other, Margins(), backends=["onnxruntime"]).exit_code() == 0
+
+
 def test_a_slower_call_counts_beyond_both_margins_alone(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=2.1e-5)
     latency, cell = "latency, eager, batch 1", "classification/cnn_mlp"

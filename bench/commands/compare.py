@@ -56,7 +56,7 @@ def compare(
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backends", "--backend", metavar="NAMES", help=f"Of {', '.join(BACKENDS)}; default: eager."),
+        typer.Option("--backends", "--backend", metavar="NAMES", help=f"Times of {', '.join(BACKENDS)}."),
     ] = None,
     set_: Settings = None,
     format_: Annotated[GateFormat, typer.Option("--format", "-f", help="How to write it.")] = GateFormat.terminal,
@@ -74,11 +74,13 @@ def compare(
     margins = _margins(quality_margin or [], speed_margin, least_seconds)
     what = [text for text in given or () if text]  # an empty one, of a variable that is not set, is none
     if revisions is None:
-        only = {"--repository": repository, "--minutes": minutes, "--backends": backends, "--set": set_}
+        only = {"--repository": repository, "--minutes": minutes, "--set": set_}
         _without(only, "needs --revisions")
         if len(what) != 2:
             raise UserError(f"compare: {len(what)} given (allowed: BASELINE CANDIDATE, or --revisions and a SUITE)")
-        report = _stored(Path(what[0]), Path(what[1]), margins, names("--metrics", metrics), names("--tasks", tasks))
+        ways = chosen("--backends", backends, BACKENDS) if backends else []
+        sides = Path(what[0]), Path(what[1])
+        report = _stored(*sides, margins, names("--metrics", metrics), names("--tasks", tasks), ways)
     else:
         of_quality = {"--quality-margin": quality_margin, "--metrics": metrics}
         _without(of_quality, "not with --revisions, where nothing is trained")
@@ -106,7 +108,9 @@ def _without(options: Mapping[str, object], why: str) -> None:
             raise UserError(f"{option}: {why}")
 
 
-def _stored(baseline: Path, candidate: Path, margins: Margins, metrics: list[str], tasks: list[str]) -> Report:
+def _stored(
+    baseline: Path, candidate: Path, margins: Margins, metrics: list[str], tasks: list[str], backends: list[str]
+) -> Report:
     from bench.gate.benchmarks import compare_benchmarks, files
     from bench.gate.results import compare_results
 
@@ -115,13 +119,13 @@ def _stored(baseline: Path, candidate: Path, margins: Margins, metrics: list[str
             raise UserError(f"{side}: no such results folder, or file")
     of_benchmarks = [bool(files(side)) for side in (baseline, candidate)]
     if all(of_benchmarks):
-        _without({"--metrics": metrics, "--tasks": tasks}, "needs results folders")
+        _without({"--metrics": metrics, "--tasks": tasks, "--backends": backends}, "needs results folders")
         return compare_benchmarks(baseline, candidate, margins)
     if any(of_benchmarks):
         raise UserError(
             f"{candidate}: not of the kind of {baseline} (allowed: two results folders, or two of benchmarks)"
         )
-    return compare_results(baseline, candidate, margins, metrics, tasks)
+    return compare_results(baseline, candidate, margins, metrics, tasks, backends)
 
 
 def _measured(

@@ -17,6 +17,7 @@ from bench.statistics import (
     Interval,
     Ratio,
     difference_verdict,
+    geometric_mean,
     holm,
     ratio_verdict,
     unpaired_difference,
@@ -54,9 +55,17 @@ class Quality:
 
 
 def compare_results(
-    baseline: Path, candidate: Path, margins: Margins, metrics: Sequence[str] = (), tasks: Sequence[str] = ()
+    baseline: Path,
+    candidate: Path,
+    margins: Margins,
+    metrics: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    backends: Sequence[str] = (),
 ) -> Report:
-    """metrics: none are the headlines, 'all' is all. Raises UserError for no such folder, task or metric."""
+    """metrics: none are the headlines, 'all' is all. backends: of the times; none are all.
+
+    Raises UserError for no such folder, task or metric.
+    """
     sides = [Store(side).scan() for side in (baseline, candidate)]
     before, after = (_cells(side.records, tasks) for side in sides)
     _known("--tasks", tasks, {record.task for side in sides for record in side.records})
@@ -89,7 +98,7 @@ def compare_results(
     notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
     findings += _corrected(qualities)
     findings += _exports(baseline, candidate, problems[1], tasks)
-    findings += _times(baseline, candidate, problems[1], margins, tasks)
+    findings += _times(baseline, candidate, problems[1], margins, tasks, backends)
     findings += [Finding(str(path), "", "missing", reason) for side in problems for path, reason in side.items()]
     return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))
 
@@ -284,11 +293,17 @@ def _exports(baseline: Path, candidate: Path, problems: Iterable[Path], tasks: S
 
 
 def _times(
-    baseline: Path, candidate: Path, problems: Iterable[Path], margins: Margins, tasks: Sequence[str]
+    baseline: Path,
+    candidate: Path,
+    problems: Iterable[Path],
+    margins: Margins,
+    tasks: Sequence[str],
+    backends: Sequence[str],
 ) -> Iterable[Finding]:
     there = {timing.path: timing for timing in timings.scan(candidate).found}
     for old in timings.scan(baseline).found:
-        if old.launches and (not tasks or old.task in tasks) and not _broken(problems, *old.path.parts):
+        wanted = (not tasks or old.task in tasks) and (not backends or old.condition.backend in backends)
+        if old.launches and wanted and not _broken(problems, *old.path.parts):
             yield from _time(old, there.get(old.path), margins)
 
 
@@ -308,14 +323,31 @@ def _time(old: Timing, new: Timing | None, margins: Margins) -> Iterable[Finding
         reason = f"environment.{name}: {mine.get(name)!r}, and {its.get(name)!r} in the candidate"
         yield Finding(cell, f"speedup, {way}", "incomparable", reason)
         return
-    student = [launch.median("student") for launch in old.launches]
-    typical = math.exp(math.fsum(map(math.log, student)) / len(student))
+    before, after = ([launch.median("student") for launch in side.launches] for side in (old, new))
+    typical = math.exp(math.fsum(map(math.log, before)) / len(before))
     inverse = [[launch.ratio("student", "teacher") for launch in side.launches] for side in (old, new)]
-    yield speed(cell, f"speedup, {way}", inverse[0], inverse[1], typical, margins, inverted=True)
-    for subject, name in (("student", cell), ("teacher", f"{cell}/teacher")):
-        before, after = ([launch.median(subject) for launch in side.launches] for side in (old, new))  # type: ignore[arg-type]
-        usual = math.exp(math.fsum(map(math.log, before)) / len(before))
-        yield speed(name, f"latency, {way}", before, after, usual, margins)
+    speedup = speed(cell, f"speedup, {way}", inverse[0], inverse[1], typical, margins, inverted=True)
+    latency = speed(cell, f"latency, {way}", before, after, typical, margins)
+    yield speedup if old.teacher == new.teacher else replace(speedup, reason=f"{speedup.reason}, over another teacher")
+    yield _controlled(latency, speedup, old, new)
+
+
+def _controlled(latency: Finding, speedup: Finding, old: Timing, new: Timing) -> Finding:
+    """Of one machine on two days: what the machine is slower by, the teacher, if it is the same, is slower by as well.
+
+    The interval is over launches of one day and knows nothing of another. The speedup is free of what both share.
+    """
+    if latency.outcome not in ("regressed", "improved"):
+        return latency
+    if old.teacher != new.teacher:
+        why = "the teacher is another, so nothing tells the student from the machine (compare --revisions does)"
+    elif latency.outcome != speedup.outcome:
+        times = geometric_mean([launch.median("teacher") for launch in new.launches]).value
+        times /= geometric_mean([launch.median("teacher") for launch in old.launches]).value
+        why = f"the teacher, which is the same, takes times {times:.4f}: it may be the machine"
+    else:
+        return latency
+    return replace(latency, outcome="inconclusive", reason=f"{latency.reason}, but {why}")
 
 
 def speed(
