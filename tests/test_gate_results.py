@@ -17,6 +17,7 @@ from bench.gate.findings import Finding, Report
 from bench.gate.results import Margins, compare_results
 from bench.records import Failure, MetricValue, Record, Store
 from bench.statistics import unpaired_difference
+from bench.timings import Condition
 
 BEFORE = [85.0, 87.2, 86.1]
 
@@ -119,6 +120,24 @@ def test_without_a_teacher_that_is_the_same_a_latency_is_not_said_to_have_change
     assert latency.outcome == "inconclusive"
     assert "compare --revisions" in latency.reason
     assert "over another teacher" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+
+
+def test_one_slowdown_among_many_must_be_beyond_chance(tmp_path: Path) -> None:
+    # Two quick sessions of 126 figures are never alike: each alone at 5 % would be an alarm in most comparisons.
+    margins, codes = Margins(seconds=1e-7), []
+    for others in (0, 30):
+        sides = [folder(tmp_path / f"{side}-{others}", good(BEFORE)) for side in ("before", "after")]
+        timings.write(sides[1], timing(good(BEFORE), quick=2.1e-5))
+        for size in range(2, 2 + others):
+            for side in sides:
+                timings.write(side, timing(good(BEFORE), condition=Condition(batch_size=size)))
+        report = compare_results(*sides, margins)
+        codes.append(report.exit_code())
+    assert codes == [1, 4]
+    assert (
+        "not beyond chance among 31 comparisons"
+        in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+    )
 
 
 def test_times_of_other_backends_may_be_left_out(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Simulated:
             self.living -= 1
 
     def judge(self, **plan: Any) -> Report:
-        settings = {"least": 5, "most": 8, "rounds": 12, **plan}
+        settings = {"most": 10, "rounds": 12, **plan}
         return judge("v1", "v2", self.launch, 0.01, 2e-6, Plan(**settings), clock=lambda: self.now)
 
 
@@ -96,22 +96,22 @@ def test_a_change_is_found_and_confirmed_in_as_many_launches_again(factor: float
 
 @pytest.mark.parametrize("factor", [1.05, 0.95])
 def test_an_unlucky_batch_of_launches_is_not_confirmed(factor: float) -> None:
-    report = Simulated(lambda side, launch: factor if side == "head" and launch < 5 else 1.0).judge(most=5)
+    report = Simulated(lambda side, launch: factor if side == "head" and launch < 8 else 1.0).judge(most=8)
     assert timed(report).outcome == "inconclusive"
     assert "not confirmed" in timed(report).reason
     assert report.exit_code() == 4
 
 
 def of(center: float, spread: float) -> tuple[float, ...]:
-    """Ten launches."""
-    return tuple(center * (1 + spread * (-1) ** i) for i in range(10))
+    """Ten launches, evenly spread."""
+    return tuple(center * (1 + spread * (i - 4.5) / 4.5) for i in range(10))
 
 
 @pytest.mark.parametrize(
     ("head", "control", "absolute", "outcome"),
     [
         (of(1.0, 0.010), of(1.0, 0.01), 0.0, "pass"),
-        (of(1.0, 0.013), of(1.0, 0.01), 0.0, "pass"),  # 95% reach ± 0.0098, 99% ± 0.0141
+        (of(1.0, 0.013), of(1.0, 0.01), 0.0, "pass"),  # 95% reach ± 0.0092, 99% ± 0.0116
         (of(1.0, 0.016), of(1.0, 0.01), 0.0, "inconclusive"),
         (of(1.02, 0.013), of(1.0, 0.01), 0.0, "inconclusive"),  # claimed by 95% only
         (of(0.98, 0.013), of(1.0, 0.01), 0.0, "pass"),  # not surely faster, but surely not slower
@@ -137,11 +137,23 @@ def test_a_control_that_differs_from_itself_tells_nothing() -> None:
 def test_wide_intervals_take_launches_up_to_the_cap_and_time_ends_them() -> None:
     noise = Random(5)
     machine = Simulated(lambda side, launch: noise.gauss(1, 0.05))
-    assert timed(machine.judge(most=9)).outcome == "inconclusive"
-    assert machine.launches == 9
+    assert timed(machine.judge(most=12)).outcome == "inconclusive"
+    assert machine.launches == 12
     machine = Simulated(lambda side, launch: noise.gauss(1, 0.05))
-    machine.judge(most=9, seconds=0.0)
-    assert machine.launches == 5
+    machine.judge(most=12, seconds=0.0)
+    assert machine.launches == 8
+
+
+def test_a_launch_that_is_off_as_a_whole_does_not_hide_a_change_nor_make_one() -> None:
+    # One launch in ten is: with a mean over launches a slowdown of 5% was lost in the scatter of 30.
+    noise = Random(7)
+
+    def off(side: Side, launch: int) -> float:
+        return noise.choice([1.0] * 9 + [1.3])
+
+    assert Simulated(off).judge(most=30).outcome == "pass"
+    slowed = Simulated(lambda side, launch: off(side, launch) * (1.05 if side == "head" else 1.0))
+    assert timed(slowed.judge(most=30)).outcome == "regressed"
 
 
 def test_every_side_is_as_often_in_every_place_and_every_launch_is_closed() -> None:

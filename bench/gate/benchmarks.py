@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.gate.findings import Finding, Report
-from bench.gate.results import Margins, speed
+from bench.gate.results import Margins, Single, corrected, speed
 from bench.report.configurations import flat
 
 STABLE = ("cpu.brand_raw", "cpu.count", "python_version", "machine", "system")
@@ -52,21 +52,21 @@ def read(path: Path) -> Launch:
 
 
 def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Report:
-    """Medians, Welch over launches. Raises UserError for what cannot be read."""
+    """Medians, Welch over launches, one family. Raises UserError for what cannot be read."""
     before, after = ([read(path) for path in files(side)] for side in (baseline, candidate))
     machines = [launch.machine for launch in (*before, *after)]
     other = next((n for n in STABLE if len({repr(machine[n]) for machine in machines}) > 1), None)
     old, new = (dict.fromkeys(name for launch in side for name in launch.medians) for side in (before, after))
-    findings = []
+    findings: list[Single] = []
     for name in old:
         sides = [[launch.medians[name] for launch in side if name in launch.medians] for side in (before, after)]
         if name not in new:
-            findings.append(Finding(name, "median", "missing", "not in the candidate"))
+            findings.append(Single(Finding(name, "median", "missing", "not in the candidate")))
         elif other:
             said = " and ".join(sorted({repr(machine[other]) for machine in machines}))
-            findings.append(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}"))
+            findings.append(Single(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}")))
         else:
             usual = math.exp(math.fsum(map(math.log, sides[0])) / len(sides[0]))
             findings.append(speed(name, "median", sides[0], sides[1], usual, margins))
     notes = [f"{name}: in the candidate only" for name in new if name not in old]
-    return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))
+    return Report(str(baseline), str(candidate), tuple(corrected(findings)), tuple(notes))

@@ -19,6 +19,7 @@ from bench.statistics import (
     difference_verdict,
     geometric_mean,
     holm,
+    ratio_margin,
     ratio_verdict,
     unpaired_difference,
     unpaired_ratio,
@@ -26,7 +27,7 @@ from bench.statistics import (
 from bench.timings import Timing
 
 LEVEL = 0.05
-"""The family-wise error of the regressions and improvements of quality that are claimed."""
+"""The family-wise error of the regressions and improvements that are claimed: of qualities, and of stored times."""
 LEAST_LAUNCHES = 3
 LEAST_SEEDS = 2
 """Of each side. What another seed would have been, one seed cannot tell, however many test items it was measured on."""
@@ -47,8 +48,8 @@ class Margins:
 
 
 @dataclass(frozen=True)
-class Quality:
-    """A comparison before its number is known: the verdict of its own interval, and p of "within the margin"."""
+class Single:
+    """A comparison before it is known among how many: the verdict of its own interval, and p of "within the margin"."""
 
     finding: Finding
     p: float = math.nan
@@ -76,7 +77,7 @@ def compare_results(
         _problems(side, found.problems, tasks) for side, found in zip((baseline, candidate), sides, strict=True)
     ]
     findings: list[Finding] = []
-    qualities: list[Quality] = []
+    qualities: list[Single] = []
     notes: list[str] = []
     for key, old in before.items():
         cell = _name(key)
@@ -96,7 +97,7 @@ def compare_results(
         if fields := differing([old.config, new.config]):
             notes.append(f"{cell}: compared although these differ: {named(fields)}")
     notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
-    findings += _corrected(qualities)
+    findings += corrected(qualities)
     findings += _exports(baseline, candidate, problems[1], tasks)
     findings += _times(baseline, candidate, problems[1], margins, tasks, backends)
     findings += [Finding(str(path), "", "missing", reason) for side in problems for path, reason in side.items()]
@@ -163,14 +164,14 @@ def _sizes(cell: str, old: Group, new: Group) -> Iterable[Finding]:
             yield exact(cell, metric, getattr(before, field_), getattr(after, field_))
 
 
-def _qualities(cell: str, old: Group, new: Group, margins: Margins, metrics: Sequence[str]) -> Iterable[Quality]:
+def _qualities(cell: str, old: Group, new: Group, margins: Margins, metrics: Sequence[str]) -> Iterable[Single]:
     first, second = next(iter(old.finished.values())), next(iter(new.finished.values()))
     wanted = list(first.metrics) if "all" in metrics else [m for m in metrics if m in first.metrics]
     for metric in wanted if metrics else [first.headline]:
         if metric in first.metrics:
             field_ = _incomparable(first, second, metric)
             if field_:
-                yield Quality(Finding(cell, metric, "incomparable", field_))
+                yield Single(Finding(cell, metric, "incomparable", field_))
             else:
                 yield _quality(cell, old, new, metric, margins)
 
@@ -188,12 +189,12 @@ def _incomparable(old: Record, new: Record, metric: str) -> str:
     return next((f"{name}: {a!r}, and {b!r} in the candidate" for name, (a, b) in fields.items() if a != b), "")
 
 
-def _quality(cell: str, old: Group, new: Group, metric: str, margins: Margins) -> Quality:
+def _quality(cell: str, old: Group, new: Group, metric: str, margins: Margins) -> Single:
     how = next(r.metrics[metric] for r in old.finished.values() if metric in r.metrics)
     split = next(iter(old.finished.values())).split
     before, after = (series_of(side.finished, metric, split) for side in (old, new))
     if before is None or after is None:
-        return Quality(Finding(cell, metric, "missing", "not measured in the candidate", unit=how.unit))
+        return Single(Finding(cell, metric, "missing", "not measured in the candidate", unit=how.unit))
     difference, paired = _difference(before, after)
     means = [math.fsum(side.values) / len(side.values) for side in (before, after)]
     if paired:  # of the seeds that the difference is of
@@ -212,16 +213,16 @@ def _quality(cell: str, old: Group, new: Group, metric: str, margins: Margins) -
         return Finding(cell, metric, outcome, reason, means[0], means[1], how.unit, change)
 
     if paired and _equal(before, after):
-        return Quality(finding("pass", f"{text}: equal to the bit"))
+        return Single(finding("pass", f"{text}: equal to the bit"))
     if (least := len(paired) or min(len(before.seeds), len(after.seeds))) < LEAST_SEEDS:
         common = " in common" if paired else " on a side"
-        return Quality(finding("inconclusive", f"{text}: {least} seed{common}, {LEAST_SEEDS} are needed"))
+        return Single(finding("inconclusive", f"{text}: {least} seed{common}, {LEAST_SEEDS} are needed"))
     outcome = difference_verdict(difference, margin, how.direction)
     text = f"{text} [{low:+.{places}f}, {high:+.{places}f}]"
     word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
     reason = f"{text}, {word} the margin of {margin:.{places + 1}f}"
     reason += "" if paired else f", fewer than {LEAST_SEEDS} seeds in common"
-    return Quality(finding(outcome, reason), _p_beyond(difference, margin))
+    return Single(finding(outcome, reason), _p_beyond(difference, margin))
 
 
 def _equal(before: Series, after: Series) -> bool:
@@ -251,13 +252,13 @@ def _p_beyond(difference: Interval, margin: float) -> float:
     return 2 * float(stdtr(difference.degrees, -excess / error))
 
 
-def _corrected(qualities: Sequence[Quality]) -> list[Finding]:
+def corrected(family: Sequence[Single]) -> list[Finding]:
     """What is claimed of the whole family (Holm 1979): what is not beyond chance among so many is inconclusive."""
-    found, family = [], sum(not math.isnan(quality.p) for quality in qualities)
-    for quality, p in zip(qualities, holm([q.p for q in qualities]), strict=True):
-        one = quality.finding
+    found, size = [], sum(not math.isnan(single.p) for single in family)
+    for single, p in zip(family, holm([single.p for single in family]), strict=True):
+        one = single.finding
         if one.outcome in ("regressed", "improved") and not p < LEVEL:
-            reason = f"{one.reason}, but not beyond chance among {family} comparisons (p = {p:.2g})"
+            reason = f"{one.reason}, but not beyond chance among {size} comparisons (p = {p:.2g})"
             one = replace(one, outcome="inconclusive", reason=reason)
         found.append(one)
     return found
@@ -300,36 +301,67 @@ def _times(
     tasks: Sequence[str],
     backends: Sequence[str],
 ) -> Iterable[Finding]:
+    """The speedups are one family; a latency goes with its speedup."""
     there = {timing.path: timing for timing in timings.scan(candidate).found}
+    timed: list[tuple[Timing, Timing]] = []
     for old in timings.scan(baseline).found:
         wanted = (not tasks or old.task in tasks) and (not backends or old.condition.backend in backends)
-        if old.launches and wanted and not _broken(problems, *old.path.parts):
-            yield from _time(old, there.get(old.path), margins)
+        if not old.launches or not wanted or _broken(problems, *old.path.parts):
+            continue
+        new = there.get(old.path)
+        if (obstacle := _untimed(old, new)) is not None:
+            yield obstacle
+        elif new is not None:
+            timed.append((old, new))
+    speedups = corrected([_speedup(old, new, margins) for old, new in timed])
+    for (old, new), speedup in zip(timed, speedups, strict=True):
+        yield speedup
+        yield _latency(old, new, speedup, margins)
 
 
-def _time(old: Timing, new: Timing | None, margins: Margins) -> Iterable[Finding]:
-    cell, way = f"{old.task}/{old.pair}", f"{old.condition.way}, batch {old.condition.batch_size}"
-    if old.condition.threads > 1:
-        way += f", {old.condition.threads} threads"
-    if old.condition.device != "cpu":
-        way += f", {old.condition.device}"
+def _way(timing: Timing) -> str:
+    condition = timing.condition
+    threads = f", {condition.threads} threads" if condition.threads > 1 else ""
+    device = f", {condition.device}" if condition.device != "cpu" else ""
+    return f"{condition.way}, batch {condition.batch_size}{threads}{device}"
+
+
+def _cell(timing: Timing) -> str:
+    return f"{timing.task}/{timing.pair}"
+
+
+def _untimed(old: Timing, new: Timing | None) -> Finding | None:
+    """Why there is nothing to compare a timing with; None where there is."""
+    metric = f"speedup, {_way(old)}"
     if new is None or new.unavailable:
         reason = f"not available in the candidate: {new.unavailable}" if new else "not timed in the candidate"
-        yield Finding(cell, f"speedup, {way}", "missing", reason)
-        return
+        return Finding(_cell(old), metric, "missing", reason)
     if old.fingerprint != new.fingerprint:
         mine, its = flat(old.environment), flat(new.environment)
         name = next((n for n in sorted(mine.keys() | its.keys()) if n and mine.get(n) != its.get(n)), "")
         reason = f"environment.{name}: {mine.get(name)!r}, and {its.get(name)!r} in the candidate"
-        yield Finding(cell, f"speedup, {way}", "incomparable", reason)
-        return
+        return Finding(_cell(old), metric, "incomparable", reason)
+    return None
+
+
+def _typical(timing: Timing) -> float:
+    """Seconds of a call of the student."""
+    return geometric_mean([launch.median("student") for launch in timing.launches]).value
+
+
+def _speedup(old: Timing, new: Timing, margins: Margins) -> Single:
+    before, after = ([launch.ratio("student", "teacher") for launch in side.launches] for side in (old, new))
+    single = speed(_cell(old), f"speedup, {_way(old)}", before, after, _typical(old), margins, inverted=True)
+    if old.teacher == new.teacher:
+        return single
+    reason = f"{single.finding.reason}, over another teacher"
+    return replace(single, finding=replace(single.finding, reason=reason))
+
+
+def _latency(old: Timing, new: Timing, speedup: Finding, margins: Margins) -> Finding:
     before, after = ([launch.median("student") for launch in side.launches] for side in (old, new))
-    typical = math.exp(math.fsum(map(math.log, before)) / len(before))
-    inverse = [[launch.ratio("student", "teacher") for launch in side.launches] for side in (old, new)]
-    speedup = speed(cell, f"speedup, {way}", inverse[0], inverse[1], typical, margins, inverted=True)
-    latency = speed(cell, f"latency, {way}", before, after, typical, margins)
-    yield speedup if old.teacher == new.teacher else replace(speedup, reason=f"{speedup.reason}, over another teacher")
-    yield _controlled(latency, speedup, old, new)
+    single = speed(_cell(old), f"latency, {_way(old)}", before, after, _typical(old), margins)
+    return _controlled(single.finding, speedup, old, new)
 
 
 def _controlled(latency: Finding, speedup: Finding, old: Timing, new: Timing) -> Finding:
@@ -358,7 +390,7 @@ def speed(
     seconds: float,
     margins: Margins,
     inverted: bool = False,
-) -> Finding:
+) -> Single:
     """before, after: a value a launch, lower is better. seconds: what the absolute margin is held against.
 
     inverted: the values are of 1 / speedup; what is shown is of the speedup, its change as well.
@@ -372,9 +404,11 @@ def speed(
     change, unit = Change("ratio", visible.value, visible.low, visible.high), "×" if inverted else "s"
     if (least := min(len(before), len(after))) < LEAST_LAUNCHES:
         few = f"{least} launch{'es' if least > 1 else ''} on a side, {LEAST_LAUNCHES} are needed"
-        return Finding(cell, metric, "inconclusive", f"{text}: {few}", shown[0], shown[1], unit, change)
+        return Single(Finding(cell, metric, "inconclusive", f"{text}: {few}", shown[0], shown[1], unit, change))
     outcome = ratio_verdict(ratio, seconds, margins.speed, margins.seconds)
     word = {"pass": "within", "inconclusive": "not clear of"}.get(outcome, "beyond")
     reason = f"{text} [{visible.low:.4f}, {visible.high:.4f}], {word} the margins of {margins.speed:.3g} and "
     reason += f"{margins.seconds * 1e6:g} us"
-    return Finding(cell, metric, outcome, reason, shown[0], shown[1], unit, change)
+    logs = unpaired_difference([math.log(x) for x in after], [math.log(x) for x in before])
+    p = _p_beyond(logs, ratio_margin(seconds, seconds * ratio.value, margins.speed, margins.seconds))
+    return Single(Finding(cell, metric, outcome, reason, shown[0], shown[1], unit, change), p)

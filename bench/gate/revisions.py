@@ -1,6 +1,7 @@
 """Two git revisions measured in one job: living processes that take turns, with the baseline against itself as control.
 
 The launch is the statistical unit: what a process draws once (where its memory lies) is the same in all its samples.
+A ratio is the median over launches: one launch in ten is off by 5% or more, for as long as it lives.
 
 Two levels. A change is claimed where the 99% interval over launches is wholly beyond the margins, twice: with many
 subjects in every run of continuous integration, a false alarm is what costs most. A subject passes where its 95%
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from bench.gate.processes import Process, Turns
 from bench.gate.results import exact
 from bench.measure.lock import alone_on_the_machine
 from bench.measure.timing import WARM_UP, balanced_orders, enough_loops
-from bench.statistics import Ratio, Verdict, geometric_mean, ratio_verdict
+from bench.statistics import Ratio, Verdict, least_pairs, paired_ratio, ratio_verdict
 
 Side = Literal["base", "head", "control"]
 SIDES: tuple[Side, ...] = ("base", "head", "control")
@@ -47,11 +48,11 @@ class Plan:
 
     To confirm a change takes as many launches again, and so as long.
 
-    On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6% within a launch, and launches by as
-    much again. With 240 rounds a launch's own noise is small against that.
+    least: what an interval of 99% needs. On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6%
+    within a launch, and launches by as much again. With 240 rounds a launch's own noise is small against that.
     """
 
-    least: int = 5
+    least: int = least_pairs(CLAIM)
     most: int = 30
     rounds: int = 240
     seconds: float = 600.0
@@ -157,7 +158,7 @@ def judge(
     launches = first.launches + (second.launches if second else 0)
     notes += (f"{launches} launches of 3 processes, {plan.rounds} rounds each, {clock() - start:.0f} s",)
     notes += tuple(
-        f"noise floor, {_shown(subject)}: {base} against itself {_said(geometric_mean(times.control, CLAIM))}"
+        f"noise floor, {_shown(subject)}: {base} against itself {_said(_over_launches(times.control, CLAIM))}"
         for subject, times in _each(first)
     )
     return Report(base, head, tuple(findings), notes)
@@ -184,7 +185,7 @@ def measure(
             break
         if count < plan.least:
             continue
-        ratios = [geometric_mean([one[0] for one in values], PASS) for values in taken.values()]
+        ratios = [_over_launches([one[0] for one in values], PASS) for values in taken.values()]
         if all(math.log(ratio.high / ratio.low) / 2 <= margin / 2 for ratio in ratios):
             break
         if clock() - start >= plan.seconds:
@@ -218,12 +219,12 @@ def verdict(times: Times, margin: float, absolute: float) -> Verdict:
         return "inconclusive"
     if (claimed := _claimed(times.head, times, margin, absolute)) in CHANGED:
         return claimed
-    plain = ratio_verdict(geometric_mean(times.head, PASS), _base(times), margin, absolute)
+    plain = ratio_verdict(_over_launches(times.head, PASS), _base(times), margin, absolute)
     return "pass" if plain in ("pass", "improved") else "inconclusive"  # faster, if not surely, is not slower
 
 
 def _claimed(ratios: tuple[float, ...], times: Times, margin: float, absolute: float) -> Verdict:
-    return ratio_verdict(geometric_mean(ratios, CLAIM), _base(times), margin, absolute)
+    return ratio_verdict(_over_launches(ratios, CLAIM), _base(times), margin, absolute)
 
 
 def _each(measured: Measured) -> list[tuple[str, Times]]:
@@ -242,7 +243,7 @@ def _timed(
 ) -> Finding:
     """found, again: the verdicts of the first launches, and of those that confirm. Its figures are of the first."""
     outcome: Outcome = found
-    ratio = geometric_mean(times.head, CLAIM if found in CHANGED else PASS)
+    ratio = _over_launches(times.head, CLAIM if found in CHANGED else PASS)
     before, after = _base(times), _base(times) * ratio.value
     margins, launches = f"the margins of {margin:.3g} and {absolute * 1e6:g} us", len(times.head)
     if _claimed(times.control, times, margin, absolute) in CHANGED:
@@ -253,7 +254,7 @@ def _timed(
         why = f"beyond {margins} in {launches} launches, and in as many others"
     else:
         why = f"{'within' if found == 'pass' else 'not clear of'} {margins}"
-    floor = f"base against itself {_said(geometric_mean(times.control, CLAIM))}"
+    floor = f"base against itself {_said(_over_launches(times.control, CLAIM))}"
     return Finding(
         *_named(subject),
         outcome,
@@ -306,8 +307,12 @@ def _named(subject: str) -> tuple[str, str]:
     return cell, f"time, {backend}" if backend else "time"
 
 
+def _over_launches(ratios: Sequence[float], level: float) -> Ratio:
+    return paired_ratio(ratios, np.ones(len(ratios)), level)
+
+
 def _base(times: Times) -> float:
-    return float(np.exp(np.mean(np.log(times.base))))
+    return float(np.median(times.base))
 
 
 def _said(ratio: Ratio) -> str:
