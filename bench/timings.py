@@ -50,6 +50,12 @@ class Condition(Part):
         """'onnxruntime int8-static': without batch size, threads and device."""
         return self.backend if self.precision == "float32" else f"{self.backend} {self.precision}"
 
+    @property
+    def resources(self) -> str:
+        """', 4 threads, cuda': what is not usual of threads and device, to follow other words; '' where all is."""
+        threads = f", {self.threads} threads" if self.threads > 1 else ""
+        return threads + (f", {self.device}" if self.device != "cpu" else "")
+
 
 class Launch(Part):
     """One process. seconds: of one call with the whole batch, a value a sample; the subjects' samples are paired.

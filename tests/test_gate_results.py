@@ -13,8 +13,9 @@ from test_report import config_of, record, records, timing
 
 from bench import exports, timings
 from bench.exports import Artefact, Export
+from bench.gate.families import Margins
 from bench.gate.findings import Finding, Report
-from bench.gate.results import Margins, compare_results
+from bench.gate.results import compare_results
 from bench.records import Failure, MetricValue, Record, Store
 from bench.statistics import unpaired_difference
 from bench.timings import Condition

@@ -145,7 +145,7 @@ def test_wide_intervals_take_launches_up_to_the_cap_and_time_ends_them() -> None
 
 
 def test_a_launch_that_is_off_as_a_whole_does_not_hide_a_change_nor_make_one() -> None:
-    # One launch in ten is: with a mean over launches a slowdown of 5% was lost in the scatter of 30.
+    # With a mean over 30 launches a slowdown of 5% was once lost in the scatter of such launches.
     noise = Random(7)
 
     def off(side: Side, launch: int) -> float:

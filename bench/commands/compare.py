@@ -16,8 +16,8 @@ from bench.errors import UserError
 from bench.paths import regular_file
 
 if TYPE_CHECKING:
+    from bench.gate.families import Margins
     from bench.gate.findings import Report
-    from bench.gate.results import Margins
 
 
 class GateFormat(StrEnum):
@@ -175,7 +175,7 @@ def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bo
 
 
 def _margins(quality: list[str], speed: str, seconds: float) -> Margins:
-    from bench.gate.results import Margins
+    from bench.gate.families import Margins
 
     relative, of = 0.01, {}
     for text in quality:

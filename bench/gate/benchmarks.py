@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.gate.families import Margins, Single, corrected
 from bench.gate.findings import Finding, Report
-from bench.gate.results import Margins, Single, corrected, speed
+from bench.gate.times import speed
 from bench.report.configurations import flat
+from bench.statistics import geometric_mean
 
 STABLE = ("cpu.brand_raw", "cpu.count", "python_version", "machine", "system")
 """What of machine_info must agree: the rest varies from launch to launch, or names a host."""
@@ -66,7 +68,6 @@ def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Rep
             said = " and ".join(sorted({repr(machine[other]) for machine in machines}))
             findings.append(Single(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}")))
         else:
-            usual = math.exp(math.fsum(map(math.log, sides[0])) / len(sides[0]))
-            findings.append(speed(name, "median", sides[0], sides[1], usual, margins))
+            findings.append(speed(name, "median", sides[0], sides[1], geometric_mean(sides[0]).value, margins))
     notes = [f"{name}: in the candidate only" for name in new if name not in old]
     return Report(str(baseline), str(candidate), tuple(corrected(findings)), tuple(notes))

@@ -75,6 +75,13 @@ class Report:
         return 0 if allow_inconclusive and code == EXIT_CODES["inconclusive"] else code
 
 
+def exact(cell: str, metric: str, old: int, new: int, more: str = "") -> Finding:
+    """A figure without noise, of which fewer are better. more: what came or went."""
+    outcome: Outcome = "pass" if new == old else "regressed" if new > old else "improved"
+    reason = f"{old:,}, equal" if new == old else f"{old:,} -> {new:,}, {new - old:+,}"
+    return Finding(cell, metric, outcome, reason + (f" ({more})" if more else ""), old, new)
+
+
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
     """'pass' where some improved and the others pass: an improvement of one is none of the family."""
     if not outcomes:

@@ -1,7 +1,7 @@
 """Two git revisions measured in one job: living processes that take turns, with the baseline against itself as control.
 
 The launch is the statistical unit: what a process draws once (where its memory lies) is the same in all its samples.
-A ratio is the median over launches: one launch in ten is off by 5% or more, for as long as it lives.
+A ratio is the median over launches: now and then a process is some per cent slower for as long as it lives.
 
 Two levels. A change is claimed where the 99% interval over launches is wholly beyond the margins, twice: with many
 subjects in every run of continuous integration, a false alarm is what costs most. A subject passes where its 95%
@@ -26,9 +26,8 @@ import numpy as np
 
 from bench.errors import UserError
 from bench.gate.checkouts import commit, install
-from bench.gate.findings import Change, Finding, Outcome, Report
+from bench.gate.findings import Change, Finding, Outcome, Report, exact
 from bench.gate.processes import Process, Turns
-from bench.gate.results import exact
 from bench.measure.lock import alone_on_the_machine
 from bench.measure.timing import WARM_UP, balanced_orders, enough_loops
 from bench.statistics import Ratio, Verdict, least_pairs, paired_ratio, ratio_verdict

@@ -104,18 +104,17 @@ def _lines(
     records: Sequence[Record],
     exports: Sequence[Export],
 ) -> list[Line]:
-    ways: dict[tuple[str, int, str], list[Timing]] = {}
+    ways: dict[str, list[Timing]] = {}
     for timing in sorted(timings, key=lambda t: _order(t.condition)):
-        condition = timing.condition
-        ways.setdefault((condition.way, condition.threads, condition.device), []).append(timing)
+        ways.setdefault(timing.condition.way + timing.condition.resources, []).append(timing)
     lines = []
     for network in ("teacher", "student"):
-        for (way, threads, device), mine in ways.items():
-            name = way + (f", {threads} threads" if threads > 1 else "") + (f", {device}" if device != "cpu" else "")
+        for name, mine in ways.items():
+            precision = mine[0].condition.precision
             notes = list(dict.fromkeys(f"{name}: n/a, {t.unavailable}" for t in mine if t.unavailable is not None))
             quality = None
-            if network == "student" and "int8" in way:
-                quality, why = _quality(way.split()[-1], measure, records, exports)
+            if network == "student" and "int8" in precision:
+                quality, why = _quality(precision, measure, records, exports)
                 notes += [f"{pair}: {name}: no change of quality, {why}"] if why else []
             batches = {t.condition.batch_size: _batch(t, network) for t in mine if t.unavailable is None}
             lines.append(Line(task, pair, network, name, batches, quality, tuple(notes)))

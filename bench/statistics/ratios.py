@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics.intervals import Interval, Ratio, mean_interval, student
+from bench.statistics.intervals import Interval, Ratio, mean_interval, unpaired_difference
 
 LEAST_LAUNCHES = 3  # of each of two independent sets
 
@@ -77,16 +77,13 @@ def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike, level: float = 
     nominal 95 % covers 90 %. ValueError for none, or for times that are not positive and finite.
     """
     _check(level)
-    sides = [np.log(_positive(x, name)) for x, name in ((numerator, "numerator"), (denominator, "denominator"))]
-    above, below = sides
-    mean, n = float(above.mean() - below.mean()), min(map(len, sides))
-    if n < LEAST_LAUNCHES:
-        return Ratio(math.exp(mean), math.nan, math.nan)
-    squares = [float(x.var(ddof=1)) / len(x) for x in sides]
-    if (variance := sum(squares)) == 0:
-        return _exp(student(mean, 0.0, n - 1, n, level))
-    degrees = variance**2 / sum(s**2 / (len(x) - 1) for s, x in zip(squares, sides, strict=True))
-    return _exp(student(mean, variance, degrees, n, level))
+    above, below = (
+        np.log(_positive(x, name)).tolist() for x, name in ((numerator, "numerator"), (denominator, "denominator"))
+    )
+    difference = unpaired_difference(above, below, level)
+    if difference.n < LEAST_LAUNCHES:
+        return Ratio(math.exp(difference.mean), math.nan, math.nan)
+    return _exp(difference)
 
 
 def _median_ends(x: NDArray[np.float64], level: float) -> tuple[float, float]:
