@@ -491,14 +491,14 @@ def test_too_few_comparisons_show_nothing() -> None:
 def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holder: Callable[[], subprocess.Popen[str]]
 ) -> None:
-    monkeypatch.setattr("bench.selftest.QUICK", Plan(4, 2, 30, 30.0, 0.5))
+    monkeypatch.setattr("bench.selftest.QUICK", Plan(4, 1, 30, 30.0, 0.5))
     monkeypatch.setenv(lock.VARIABLE, str(tmp_path / lock.NAME))
     done = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
-    assert done.exit_code == 4, done.output  # six comparisons show nothing
+    assert done.exit_code == 4, done.output  # five comparisons show nothing; two missed ones would say no
     *_, network, unchanged, slowed, answer = done.output.splitlines()
     assert re.match(r"network: .* ms a pass; slowed by .*%", network)
     assert " in 4 comparisons" in unchanged
-    assert " in 2 comparisons" in slowed
+    assert " in 1 comparisons" in slowed
     assert answer.startswith("inconclusive: ")
     process = holder()
     refused = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
