@@ -78,9 +78,9 @@ def _value(value: float, metric: MetricValue) -> str:
 def origins(records: Iterable[Record]) -> list[str]:
     """Where the records of a table differ in the machine, the library versions or the revision that made them."""
     records = list(records)
-    machines = {_machine(record.environment): None for record in records}
+    machines = {machine(record.environment): None for record in records}
     versions = {_versions(record.environment): None for record in records}
-    revisions = {_revision(record.revision): None for record in records}
+    revisions = {revision_name(record.revision): None for record in records}
     return [
         f"made {how}: {'; '.join(list(found)[:3])}" + (f" and {len(found) - 3} more" if len(found) > 3 else "")
         for how, found in (
@@ -92,7 +92,7 @@ def origins(records: Iterable[Record]) -> list[str]:
     ]
 
 
-def _machine(environment: Mapping[str, Any]) -> str:
+def machine(environment: Mapping[str, Any]) -> str:
     if "cpu" not in environment:
         return "unknown"
     gpu = f" with {environment['gpu']}" if "gpu" in environment else ""
@@ -104,6 +104,6 @@ def _versions(environment: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in known.items() if name and version) or "unknown"
 
 
-def _revision(revision: str) -> str:
+def revision_name(revision: str) -> str:
     commit, dash, changed = revision.partition("-dirty")
     return f"{commit[:12] if len(commit) == 40 else commit}{dash}{changed}" or "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bench.records import MetricValue, Record
@@ -12,7 +12,7 @@ from bench.report.comparison import Comparison
 from bench.report.configurations import Group, Kind, groups, order
 from bench.report.notes import coverage, detectable, of_pair, origins
 from bench.report.series import Estimate, Split, series_of
-from bench.statistics import Ratio, holm
+from bench.statistics import Interval, Ratio, holm, mean_interval
 from bench.timings import FOLDER as TIMINGS
 from bench.timings import Timing
 
@@ -38,9 +38,11 @@ class Row:
     name: the label, with what tells this configuration from others of the label. difference: to scratch on the headline
     metric, paired by seed and test item. p: of that difference, adjusted for all methods of the table (Holm 1979); None
     for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or that way, may
-    be zero. gap_defined: whether that way is longer than its interval. best: better than every other student, each time
+    be zero; whole_gap: likewise, also where the difference may be zero. gap_defined: whether that way is longer than
+    its interval. best: better than every other student, each time
     outside the interval of the paired difference. latency: seconds of one input. speedup: over the teacher,
     in turns with it. Both are of eager PyTorch on one thread, and None where that was not timed.
+    by_seed: the headline metric. paired: its difference to scratch. seconds: of training.
     """
 
     pair: str
@@ -53,12 +55,16 @@ class Row:
     difference: Estimate | None = None
     p: float | None = None
     gap: Ratio | None = None
+    whole_gap: Ratio | None = None
     gap_defined: bool = False
     best: bool = False
     parameters: int | None = None
     macs: int | None = None
     latency: float | None = None
     speedup: Ratio | None = None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    paired: Mapping[int, float] = field(default_factory=dict)
+    seconds: Interval | None = None
 
     @property
     def significant(self) -> bool:
@@ -176,9 +182,12 @@ def _rows(
 def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str], split: Split) -> Row:
     difference, way = comparison.difference(group), comparison.way(group)
     estimate = difference.estimate() if difference else None
-    gap = None
-    if group.kind == "student" and difference and estimate and estimate.interval.excludes_zero:
-        gap = difference.over(way.lead) if way and way.worth and way.lead else None
+    whole_gap = None
+    if group.kind == "student" and difference and way and way.worth and way.lead:
+        whole_gap = difference.over(way.lead)
+    sure = estimate is not None and estimate.interval.excludes_zero
+    headline = comparison.series.get(group)
+    seconds = [record.training.seconds for record in group.finished.values() if record.training]
     size = next((r.size for r in group.finished.values() if r.size), None)
     times = comparison.times(group)
     return Row(
@@ -190,11 +199,15 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
         missing=0,
         metrics={name: s.estimate() for name in metrics if (s := series_of(group.finished, name, split))},
         difference=estimate,
-        gap=gap,
+        gap=whole_gap if sure else None,
+        whole_gap=whole_gap,
         gap_defined=way is not None and way.worth,
         best=comparison.best(group),
         parameters=size.parameters if size else None,
         macs=size.macs if size else None,
         latency=times.latency,
         speedup=times.speedup,
+        by_seed=dict(zip(headline.seeds, headline.values, strict=True)) if headline else {},
+        paired=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
+        seconds=mean_interval(seconds) if seconds else None,
     )

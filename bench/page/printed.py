@@ -1,0 +1,117 @@
+"""Charts for paper: SVG and PNG by matplotlib, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from bench.page.colours import DIVERGING, colours
+from bench.report.charts import Axis, Chart, HeatMap, Series
+
+DPI = 200
+MAP = LinearSegmentedColormap.from_list("recovered", [((place + 1) / 2, colour) for colour, place in DIVERGING])
+STYLE = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
+
+
+def svg(chart: Chart | HeatMap) -> bytes:
+    return _saved(chart, "svg", {"Date": None, "Creator": None, "Description": chart.alt, "Title": chart.title})
+
+
+def png(chart: Chart | HeatMap) -> bytes:
+    return _saved(chart, "png", {"Software": None, "Description": chart.alt})
+
+
+def _saved(chart: Chart | HeatMap, kind: str, metadata: dict[str, str | None]) -> bytes:
+    content = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = draw(chart)
+        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight")
+    return content.getvalue()
+
+
+def draw(chart: Chart | HeatMap) -> Figure:
+    return _heat_map(chart) if isinstance(chart, HeatMap) else _chart(chart)
+
+
+def _plain(text: str) -> str:
+    """A name is no formula."""
+    return text.replace("$", r"\$")
+
+
+def _chart(chart: Chart) -> Figure:
+    rows = len(chart.y.categories)
+    figure = Figure(figsize=(5.2, 0.6 + 0.32 * rows if rows else 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    palette = colours(series.name for series in chart.series)
+    for series in chart.series:
+        _series(axes, series, *palette[series.name])
+    axes.set_title(_plain(chart.title))
+    _axis(axes, "x", chart.x)
+    _axis(axes, "y", chart.y)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(chart.series) > 1:
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    if chart.y.categories:
+        axes.axvline(0, color="0.4", linewidth=0.8) if any(p.x < 0 for s in chart.series for p in s.points) else None
+        axes.invert_yaxis()
+    return figure
+
+
+def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
+    points = sorted(series.points, key=lambda p: p.x) if series.style != "dots" else list(series.points)
+    x, y = [p.x for p in points], [p.y for p in points]
+    name = _plain(series.name)
+    if series.style == "dots":
+        axes.plot(x, y, symbol, color=colour, markersize=5, label=name, linestyle="none", zorder=3)
+        for point in points:
+            if point.y_ends is not None:
+                axes.plot([point.x, point.x], point.y_ends, color=colour, linewidth=1, zorder=2)
+            if point.x_ends is not None:
+                axes.plot(point.x_ends, [point.y, point.y], color=colour, linewidth=1, zorder=2)
+        return
+    axes.plot(x, y, color=colour, linewidth=1.2, label=name)
+    if series.style == "band":
+        ends = [p.y_ends or (p.y, p.y) for p in points]
+        axes.fill_between(x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0)
+
+
+def _axis(axes: Axes, which: str, axis: Axis) -> None:
+    getattr(axes, f"set_{which}label")(_plain(axis.title))
+    if axis.log:
+        getattr(axes, f"set_{which}scale")("log")
+    if axis.categories:
+        getattr(axes, f"set_{which}ticks")(range(len(axis.categories)), [_plain(name) for name in axis.categories])
+
+
+def _heat_map(chart: HeatMap) -> Figure:
+    figure = Figure(
+        figsize=(1.6 + 1.15 * len(chart.columns), 0.9 + 0.42 * len(chart.rows)), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    values = [[_shade(chart, row, column) for column in chart.columns] for row in chart.rows]
+    axes.imshow(values, cmap=MAP, vmin=-1, vmax=1, aspect="auto")
+    for i, row in enumerate(chart.rows):
+        for j, column in enumerate(chart.columns):
+            cell = chart.cells[row, column]
+            dark = abs(values[i][j]) > 0.6
+            text = cell.text if cell.ends is None else f"{cell.text}\n[{100 * cell.ends[0]:.0f}, {100 * cell.ends[1]:.0f}]"
+            axes.text(j, i, _plain(text), ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    axes.set_xticks(range(len(chart.columns)), [_plain(c).replace(", ", "\n") for c in chart.columns], fontsize=8)
+    axes.set_yticks(range(len(chart.rows)), [_plain(r) for r in chart.rows], fontsize=8)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(_plain(chart.title))
+    return figure
+
+
+def _shade(chart: HeatMap, row: str, column: str) -> float:
+    """What is not sure is pale."""
+    cell = chart.cells[row, column]
+    value = 0.0 if cell.value is None else max(-1.0, min(1.0, cell.value))
+    return value if cell.sure else 0.25 * value

@@ -1,0 +1,248 @@
+"""The site of a results folder: what is written where. It opens from a file system, and asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.errors import UserError
+from bench.page import interactive, printed
+from bench.records import Record, Store
+from bench.report import charts
+from bench.report.charts import Cell, Chart, HeatMap
+from bench.report.notes import machine, revision_name
+from bench.report.results import summaries as summaries_of
+from bench.report.summary import Summary
+from bench.report.tables import CAPTION, heading, notes_of, text_frame
+from tasks.data.atomic import write_atomically
+
+MARK = ".distillbench-page"
+"""A folder that has this file may be written again."""
+PICTURES = "pictures"
+PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell of an HTML table. order: what it is sorted by, where that is not its text."""
+
+    text: str
+    header: bool = False
+    order: float | None = None
+    best: bool = False
+
+
+def build(results: Path, out: Path) -> list[Path]:
+    """Write the site; its files. UserError where there is nothing to show, or ``out`` holds something else."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UserError(f"{out}: is not a page of distillbench (allowed: a new or empty folder, or such a page)")
+    made = site(results)
+    for name, content in made.items():
+        write_atomically(out / name, content)
+    return [out / name for name in made]
+
+
+def site(results: Path) -> Files:
+    """Every file of the site by its place."""
+    summaries, records = summaries_of(results), Store(results).scan().records
+    pictures = {path.name: path for path in sorted((results / PICTURES).glob("*.png"))}
+    names = {summary.task: slug(summary.task) for summary in summaries}
+    places = _packed_places(records)
+    render = _renderer(names, _origin(records))
+    overview = charts.of_all(summaries)
+    made: Files = {MARK: b"", **_assets()}
+    made["index.html"] = render("index.html", "index", results.resolve().name, **_overview(summaries, records, overview, names))
+    for chart in overview:
+        made |= _figure_files(chart)
+    for summary in summaries:
+        drawn = charts.of_task(summary)
+        for chart in (chart for its in drawn.values() for chart in its):
+            made |= _figure_files(chart)
+        mine = [record for record in records if record.task == summary.task]
+        made[f"{names[summary.task]}.html"] = render(
+            "task.html",
+            summary.task,
+            summary.task.replace("_", " "),
+            table=_table(summary),
+            notes=[CAPTION, *notes_of(summary)],
+            charts={pair: [_drawn(chart) for chart in its] for pair, its in drawn.items()},
+            pictures={pair: [n for n in (f"{summary.task}--{pair}.png",) if n in pictures] for pair in drawn},
+            headline=summary.headline.replace("_", " "),
+            cells=[_cell(record) for record in mine],
+        )
+    made["cell.html"] = render("cell.html", "cell", "A cell", files=places)
+    made |= _packed(records, places)
+    made |= {f"{PICTURES}/{name}": path.read_bytes() for name, path in pictures.items()}
+    return made
+
+
+def slug(text: str) -> str:
+    """A file's name for any text: the text itself where it is harmless."""
+    return text if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text) else sha256(text.encode()).hexdigest()[:16]
+
+
+def _renderer(names: Mapping[str, str], origin: str) -> Any:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("bench.page"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    environment.filters["shade"] = _shade
+
+    def render(template: str, here: str, title: str, **context: Any) -> bytes:
+        text = environment.get_template(template).render(
+            here=here, title=title, names=names, origin=origin, **context
+        )
+        return text.encode()
+
+    return render
+
+
+def _shade(cell: Cell) -> str:
+    """A class of page.css: what is not sure is pale."""
+    if cell.value is None:
+        return "none"
+    size = 1 if not cell.sure or abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
+    return f"{'gain' if cell.value >= 0 else 'loss'}-{size}"
+
+
+def _origin(records: Sequence[Record]) -> str:
+    machines = dict.fromkeys(machine(record.environment) for record in records)
+    revisions = dict.fromkeys(revision_name(record.revision) for record in records)
+    return f"Made at revision {', '.join(revisions)} on {'; '.join(machines)}."
+
+
+def _overview(
+    summaries: Sequence[Summary], records: Sequence[Record], drawn: Sequence[Chart | HeatMap], names: Mapping[str, str]
+) -> dict[str, Any]:
+    (heat_map,) = (chart for chart in drawn if isinstance(chart, HeatMap))
+    columns = {charts.column_name(s, pair): s.task for s in summaries for pair in charts.pairs(s)}
+    rows = [(summary, row) for summary in summaries for row in summary.rows]
+    lacking = [
+        f"{summary.task}, {row.pair}, {row.name}: {row.failed} failed, {row.missing} missing"
+        for summary, row in rows
+        if row.failed or row.missing
+    ]
+    lacking += dict.fromkeys(f"left out: {problem}" for summary in summaries for problem in summary.problems)
+    days = sorted(record.created.date().isoformat() for record in records)
+    students = [record for record in records if record.kind == "student"]
+    facts = {
+        "tasks": ", ".join(summary.task.replace("_", " ") for summary in summaries),
+        "methods": ", ".join(dict.fromkeys(record.label for record in students)),
+        "seeds": ", ".join(str(seed) for seed in sorted({record.seed for record in students})),
+        "records": f"{len(records)}, of {days[0]}" + (f" to {days[-1]}" if days[0] != days[-1] else ""),
+    }
+    return {
+        "facts": facts,
+        "lacking": lacking,
+        "heat_map": heat_map,
+        "links": {column: f"{names[task]}.html" for column, task in columns.items()},
+        "charts": [_drawn(chart) for chart in drawn if isinstance(chart, Chart)],
+        "detectable": [f"{s.task}: {note}" for s in summaries for note in s.notes if "would be seen 4 times" in note],
+    }
+
+
+def _drawn(chart: Chart) -> dict[str, Any]:
+    return {"chart": chart, "figure": interactive.figure(chart)}
+
+
+def _figure_files(chart: Chart | HeatMap) -> Files:
+    csv = charts.frame(chart).to_csv(index=False, float_format="%.6g")
+    name = f"figures/{slug(chart.name)}"
+    return {f"{name}.svg": printed.svg(chart), f"{name}.png": printed.png(chart), f"{name}.csv": csv.encode()}
+
+
+def _table(summary: Summary) -> dict[str, Any]:
+    frame = text_frame(summary, lambda text: text)
+    metric = summary.metrics.get(summary.headline)
+    best = heading(summary.headline, metric) if metric else ""
+    rows = [
+        {
+            "kind": row.kind,
+            "cells": [
+                Entry(text, header=column == "method", order=_order(text), best=row.best and column == best)
+                for column, text in zip(frame.columns, texts, strict=True)
+            ],
+        }
+        for row, texts in zip(summary.rows, frame.itertuples(index=False), strict=True)
+    ]
+    return {"caption": "Each column sorts the table", "columns": list(frame.columns), "rows": rows}
+
+
+def _order(text: str) -> float | None:
+    """The number that a text begins with, its prefix counted: '9.61k' is 9610."""
+    found = re.match(r"[+-]?\d[\d.]*", text)
+    return float(found.group()) * PREFIXES.get(text[found.end() :][:1], 1.0) if found else None
+
+
+def _cell(record: Record) -> dict[str, Any]:
+    value = record.metrics.get(record.headline)
+    return {
+        "pair": record.pair,
+        "label": record.label,
+        "seed": "" if record.kind == "reference" else record.seed,
+        "status": record.status,
+        "value": f"{value.value:.{value.decimals}f}" if value else "see",
+        "place": _place(record),
+    }
+
+
+def _place(record: Record) -> str:
+    return record.path.relative_to("records").with_suffix("").as_posix()
+
+
+def _packed_places(records: Sequence[Record]) -> dict[str, str]:
+    """{cell: the packed file it is in}: one a task and pair."""
+    return {_place(record): slug(f"{record.task}--{record.pair}") for record in records}
+
+
+def _packed(records: Sequence[Record], places: Mapping[str, str]) -> Files:
+    groups: dict[str, dict[str, Any]] = {}
+    for record in records:
+        content = {"record": record.model_dump(mode="json"), "command": _command(record)}
+        groups.setdefault(places[_place(record)], {})[_place(record)] = content
+    return {f"data/{name}.js": _script(name, json.dumps(cells).encode()) for name, cells in groups.items()}
+
+
+def _command(record: Record) -> str:
+    """What makes this record again from the folder's own suite."""
+    return ""
+
+
+def _script(name: str, content: bytes) -> bytes:
+    """A script that hands its packed content over: from a file system a page may load scripts and nothing else."""
+    packed = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+    return f"distillbench({json.dumps(name)},{json.dumps(packed)});\n".encode()
+
+
+def _assets() -> Files:
+    """plotly.js and DataTables as the packages plotly and itables bring them."""
+    own, tables = files("bench.page") / "static", files("itables") / "html"
+    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
+    return {
+        "assets/page.css": (own / "page.css").read_bytes(),
+        "assets/page.js": (own / "page.js").read_bytes(),
+        "assets/tables.css": (tables / "dt_bundle.css").read_bytes(),
+        "assets/tables.js": _classic((tables / "dt_bundle.js").read_text(encoding="utf-8")).encode(),
+        "assets/plotly.packed.js": _script("plotly", plotly),
+    }
+
+
+def _classic(module: str) -> str:
+    """A module as a script: from a file system a browser loads no modules."""
+    export = re.search(r"export\{([^}]*)\};?", module)
+    if export is None:
+        raise RuntimeError("itables: its bundle exports nothing")
+    pairs = [part.split(" as ") for part in export.group(1).split(",")]
+    names = ",".join(f"{json.dumps(name)}:{value}" for value, name in pairs)
+    body = module[: export.start()] + f"window.distillbenchTables={{{names}}};" + module[export.end() :]
+    return f"(()=>{{{body}\n}})();\n"

@@ -1,0 +1,128 @@
+"use strict";
+// Whatever comes from a record is text: it is set as textContent, never as markup.
+
+const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+}
+
+function script(source) {
+  return new Promise((resolve, reject) => {
+    const element = document.createElement("script");
+    element.src = source;
+    element.onload = resolve;
+    element.onerror = () => reject(new Error(`${source} cannot be loaded`));
+    document.head.append(element);
+  });
+}
+
+// Packed files call this with what they hold.
+const packed = {};
+window.distillbench = (name, text) => { packed[name] = text; };
+
+let library;
+function plotly() {
+  library ??= (async () => {
+    await script("assets/plotly.packed.js");
+    const source = await (await unpacked(packed.plotly)).blob();
+    await script(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
+    return window.Plotly;
+  })();
+  return library;
+}
+
+async function draw(figure) {
+  const place = figure.querySelector(".plot");
+  const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
+  const ink = style("--ink"), line = style("--line");
+  const axis = { gridcolor: line, zerolinecolor: line, linecolor: line };
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  for (const trace of data) {
+    if (dark && trace.name === "teacher") {
+      for (const part of ["line", "marker", "error_x", "error_y"]) if (trace[part]) trace[part].color = "#fff";
+    }
+  }
+  const whole = {
+    ...layout, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: 12 },
+    xaxis: { ...axis, ...layout.xaxis }, yaxis: { ...axis, ...layout.yaxis },
+    legend: { orientation: "h", y: -0.25 },
+  };
+  const Plotly = await plotly();
+  place.replaceChildren();
+  await Plotly.newPlot(place, data, whole, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
+}
+
+const seen = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    seen.unobserve(entry.target);
+    draw(entry.target);
+  }
+}, { rootMargin: "400px" });
+for (const figure of document.querySelectorAll("figure.chart")) seen.observe(figure);
+
+for (const table of document.querySelectorAll("table.sortable")) {
+  const long = table.tBodies[0].rows.length > 25;
+  new window.distillbenchTables.DataTable(table, {
+    paging: long, info: long, searching: true, order: [], autoWidth: false, pageLength: 25,
+    language: { search: "Search" },
+  });
+}
+
+function element(name, text, ...children) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  made.append(...children);
+  return made;
+}
+
+function pairsTable(caption, entries) {
+  const table = element("table", undefined, element("caption", caption));
+  const body = table.createTBody();
+  for (const [name, value] of entries) {
+    const row = body.insertRow();
+    const head = element("th", name);
+    head.scope = "row";
+    row.append(head, element("td", value));
+  }
+  return element("div", undefined, table);
+}
+
+function flat(value, path = "") {
+  if (value === null || typeof value !== "object") return [[path, String(value)]];
+  if (Array.isArray(value) && value.every((v) => v === null || typeof v !== "object")) return [[path, value.join(", ")]];
+  return Object.entries(value).flatMap(([key, inner]) => flat(inner, path ? `${path}.${key}` : key));
+}
+
+async function cell(place) {
+  const name = decodeURIComponent(location.hash.slice(1));
+  const files = JSON.parse(place.dataset.files);
+  const file = Object.hasOwn(files, name) ? files[name] : undefined;
+  document.getElementById("cell-name").textContent = name || "A cell";
+  if (file === undefined) return place.replaceChildren(element("p", "There is no such cell in this page."));
+  if (!(file in packed)) await script(`data/${file}.js`);
+  const { record, command } = (await (await unpacked(packed[file])).json())[name];
+  const parts = [];
+  const metrics = Object.entries(record.metrics).map(([metric, m]) =>
+    [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)} ${m.unit} (${m.direction} is better)`]);
+  if (record.failure) parts.push(element("p", `failed: ${record.failure.reason}`));
+  if (metrics.length) parts.push(pairsTable("Metrics, of this seed", metrics));
+  if (record.training) parts.push(pairsTable("Training", flat(record.training)));
+  if (record.size) parts.push(pairsTable("Size of what is deployed", flat(record.size)));
+  if (command) parts.push(element("h2", "Again"), element("pre", command));
+  parts.push(pairsTable("Configuration", flat(record.config)), pairsTable("Environment", flat(record.environment)));
+  const whole = JSON.stringify(record, null, 1);
+  const link = element("a", "The record");
+  link.href = URL.createObjectURL(new Blob([whole], { type: "application/json" }));
+  link.download = `${name.replaceAll("/", "--")}.json`;
+  parts.push(element("p", undefined, link));
+  place.replaceChildren(...parts);
+}
+
+const place = document.getElementById("cell");
+if (place) {
+  cell(place);
+  addEventListener("hashchange", () => cell(place));
+}
