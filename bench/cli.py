@@ -18,6 +18,7 @@ from bench.commands.config import config
 from bench.commands.export import export
 from bench.commands.list import list_
 from bench.commands.plan import plan
+from bench.commands.plot import plot
 from bench.commands.report import report
 from bench.commands.run import run
 from bench.commands.selftest import selftest
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, time, report, show, compare, export, config, selftest):
+for command in (plan, run, tune, table, time, report, plot, show, compare, export, config, selftest):
     app.command()(command)
 
 

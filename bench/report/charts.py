@@ -329,3 +329,8 @@ def of_all(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
     return [gap_recovered(summaries), *([ranks] if ranks else [])]
 
 
+
+
+def of_results(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
+    """Every chart that there is."""
+    return [*of_all(summaries), *(c for s in summaries for its in of_task(s).values() for c in its)]
