@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench tune results clean
+.PHONY: demo test test-browser lint bench tune results clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -12,6 +12,10 @@ demo: $(VENV)/.installed ## run the quick suite on embedded images, time its net
 
 test: lint ## lint, types, tests
 	$(BIN)/pytest -n 2 tests
+
+test-browser: $(VENV)/.installed ## the page in headless Chromium, which must be installed
+	$(BIN)/pip install --quiet --editable '.[dev,browser]'
+	$(BIN)/pytest tests/browser
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from bench.errors import UserError, did_you_mean
@@ -168,3 +170,12 @@ def known(names: Iterable[str], name: str, message: str) -> None:
     """Raise UserError, with a suggestion, where the name is none of these."""
     if name not in names:
         raise UserError(f"{message} {name!r}{did_you_mean(name, names)}")
+
+
+def written(table: Mapping[str, Any]) -> str:
+    """A suite's table as TOML, short lists in one line."""
+    return re.sub(r"\[\n((?: {4}[^\[\]\n]+,\n)+)\]", _in_a_line, tomli_w.dumps(table))
+
+
+def _in_a_line(array: re.Match[str]) -> str:
+    return f"[{' '.join(array[1].split())[:-1]}]"

@@ -17,6 +17,8 @@ from test_report import records
 from bench.errors import UserError
 from bench.page.site import build, site
 from bench.records import Record
+from bench.report.again import suite_file
+from bench.suite import cells, load
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,9 @@ def test_a_cell_page_has_the_whole_record(made: dict[str, bytes]) -> None:
     assert record.label == "good"
 
 
-@pytest.mark.parametrize("hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$"])
+@pytest.mark.parametrize(
+    "hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$"]
+)
 def test_a_hostile_name_is_text(tmp_path: Path, hostile: str) -> None:
     names = [r.model_copy(update={"pair": hostile.replace("/", "")}) for r in records()]
     made = site(folder(tmp_path, names))
@@ -99,3 +103,22 @@ def test_a_page_is_written_over_itself(cli: Run, tmp_path: Path) -> None:
         done = cli("report", results, "-o", tmp_path / "page")
         assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "page" / "index.html").exists()
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_suite_on_a_cells_page_makes_that_cell_again(tmp_path: Path, seed: int) -> None:
+    """Of a suite whose settings are not the defaults: the hash is of all that decides the cell."""
+    table = {
+        "seeds": [0, 3],
+        "methods": ["temperature"],
+        "tasks": {
+            "classification": {"steps": 7, "hyperparameters": {"temperature": {"temperature": 3.0, "alpha": 0.2}}}
+        },
+    }
+    cell = next(c for c in cells(load(table)) if c.kind == "student" and c.seed == seed)
+    pattern = next(r for r in records() if r.kind == "student")
+    record = pattern.model_copy(update={"task": cell.pair.task, "pair": cell.pair.pair, "label": cell.label})
+    record = record.model_copy(update={"seed": seed, "config": cell.config, "config_hash": cell.hash})
+    (tmp_path / "again.toml").write_text(suite_file(record))
+    again = [c for c in cells(load(tmp_path / "again.toml")) if c.kind == "student"]
+    assert [c.hash for c in again] == [cell.hash]

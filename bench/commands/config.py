@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from bench.commands.options import Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
 
 
@@ -16,14 +14,8 @@ def config(
     device: Device = None,
 ) -> None:
     """The resolved suite as TOML, defaults and all: a file that runs the same."""
-    import tomli_w
-
     from bench.suite import as_table
+    from bench.suite_file import written
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
-    text = tomli_w.dumps(as_table(chosen))
-    print(re.sub(r"\[\n((?: {4}[^\[\]\n]+,\n)+)\]", _in_a_line, text), end="")
-
-
-def _in_a_line(array: re.Match[str]) -> str:
-    return f"[{' '.join(array[1].split())[:-1]}]"
+    print(written(as_table(chosen)), end="")

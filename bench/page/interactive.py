@@ -22,7 +22,10 @@ def figure(chart: Chart) -> dict[str, Any]:
         "showlegend": len(chart.series) > 1,
         "height": 120 + 34 * rows if rows else 380,
     }
-    return {"data": [trace for series in chart.series for trace in _traces(series, *palette[series.name])], "layout": layout}
+    return {
+        "data": [trace for series in chart.series for trace in _traces(series, *palette[series.name])],
+        "layout": layout,
+    }
 
 
 def plain(text: str) -> str:
@@ -78,8 +81,7 @@ def _errors(name: str, points: list[Point], which: str, colour: str) -> dict[str
 def _axis(axis: Axis) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": plain(axis.title)}, "zeroline": not axis.log}
     if axis.log:
-        found["type"] = "log"
+        found |= {"type": "log", "nticks": 5, "tickangle": 0}
     if axis.categories:
         found |= {"tickvals": list(range(len(axis.categories))), "ticktext": [plain(c) for c in axis.categories]}
     return found
-

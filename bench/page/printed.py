@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from bench.report.charts import Axis, Chart, HeatMap, Series
 
 DPI = 200
 MAP = LinearSegmentedColormap.from_list("recovered", [((place + 1) / 2, colour) for colour, place in DIVERGING])
-STYLE = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
+STYLE: Any = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
 
 
 def svg(chart: Chart | HeatMap) -> bytes:
@@ -77,7 +78,9 @@ def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
     axes.plot(x, y, color=colour, linewidth=1.2, label=name)
     if series.style == "band":
         ends = [p.y_ends or (p.y, p.y) for p in points]
-        axes.fill_between(x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0
+        )
 
 
 def _axis(axes: Axes, which: str, axis: Axis) -> None:
@@ -89,9 +92,7 @@ def _axis(axes: Axes, which: str, axis: Axis) -> None:
 
 
 def _heat_map(chart: HeatMap) -> Figure:
-    figure = Figure(
-        figsize=(1.6 + 1.15 * len(chart.columns), 0.9 + 0.42 * len(chart.rows)), layout="constrained"
-    )
+    figure = Figure(figsize=(1.6 + 1.15 * len(chart.columns), 0.9 + 0.42 * len(chart.rows)), layout="constrained")
     axes = figure.add_subplot()
     values = [[_shade(chart, row, column) for column in chart.columns] for row in chart.rows]
     axes.imshow(values, cmap=MAP, vmin=-1, vmax=1, aspect="auto")
@@ -99,7 +100,9 @@ def _heat_map(chart: HeatMap) -> Figure:
         for j, column in enumerate(chart.columns):
             cell = chart.cells[row, column]
             dark = abs(values[i][j]) > 0.6
-            text = cell.text if cell.ends is None else f"{cell.text}\n[{100 * cell.ends[0]:.0f}, {100 * cell.ends[1]:.0f}]"
+            text = (
+                cell.text if cell.ends is None else f"{cell.text}\n[{100 * cell.ends[0]:.0f}, {100 * cell.ends[1]:.0f}]"
+            )
             axes.text(j, i, _plain(text), ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(chart.columns)), [_plain(c).replace(", ", "\n") for c in chart.columns], fontsize=8)
     axes.set_yticks(range(len(chart.rows)), [_plain(r) for r in chart.rows], fontsize=8)

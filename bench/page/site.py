@@ -1,4 +1,4 @@
-"""The site of a results folder: what is written where. It opens from a file system, and asks no network for anything."""
+"""The site of a results folder: what is written where. It opens from a file system, and asks no network."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from bench.errors import UserError
 from bench.page import interactive, printed
 from bench.records import Record, Store
 from bench.report import charts
+from bench.report.again import suite_file
 from bench.report.charts import Cell, Chart, HeatMap
 from bench.report.notes import machine, revision_name
 from bench.report.results import summaries as summaries_of
@@ -62,7 +63,9 @@ def site(results: Path) -> Files:
     render = _renderer(names, _origin(records))
     overview = charts.of_all(summaries)
     made: Files = {MARK: b"", **_assets()}
-    made["index.html"] = render("index.html", "index", results.resolve().name, **_overview(summaries, records, overview, names))
+    made["index.html"] = render(
+        "index.html", "index", results.resolve().name, **_overview(summaries, records, overview, names)
+    )
     for chart in overview:
         made |= _figure_files(chart)
     for summary in summaries:
@@ -99,9 +102,7 @@ def _renderer(names: Mapping[str, str], origin: str) -> Any:
     environment.filters["shade"] = _shade
 
     def render(template: str, here: str, title: str, **context: Any) -> bytes:
-        text = environment.get_template(template).render(
-            here=here, title=title, names=names, origin=origin, **context
-        )
+        text = environment.get_template(template).render(here=here, title=title, names=names, origin=origin, **context)
         return text.encode()
 
     return render
@@ -208,14 +209,9 @@ def _packed_places(records: Sequence[Record]) -> dict[str, str]:
 def _packed(records: Sequence[Record], places: Mapping[str, str]) -> Files:
     groups: dict[str, dict[str, Any]] = {}
     for record in records:
-        content = {"record": record.model_dump(mode="json"), "command": _command(record)}
+        content = {"record": record.model_dump(mode="json"), "suite": suite_file(record)}
         groups.setdefault(places[_place(record)], {})[_place(record)] = content
     return {f"data/{name}.js": _script(name, json.dumps(cells).encode()) for name, cells in groups.items()}
-
-
-def _command(record: Record) -> str:
-    """What makes this record again from the folder's own suite."""
-    return ""
 
 
 def _script(name: str, content: bytes) -> bytes:

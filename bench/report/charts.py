@@ -167,15 +167,17 @@ def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
         lower = summary.headline in summary.metrics and summary.metrics[summary.headline].direction == "lower"
         for pair in pairs(summary):
             its = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-            columns.append(pd.DataFrame({row.name: pd.Series(row.by_seed) for row in its if row.by_seed}) * (1 if lower else -1))
+            columns.append(
+                pd.DataFrame({row.name: pd.Series(row.by_seed) for row in its if row.by_seed}) * (1 if lower else -1)
+            )
     if not columns:
         return []
-    names = [name for name in columns[0] if all(name in column for column in columns)]
+    names = [str(name) for name in columns[0] if all(name in column for column in columns)]
     complete = [column[names].dropna() for column in columns] if names else []
     seeds = [seed for seed in complete[0].index if all(seed in column.index for column in complete)] if names else []
     if len(names) < 2 or not seeds:
         return []
-    ranks = sum(column.loc[seeds].rank(axis="columns") for column in complete) / len(complete)
+    ranks = pd.concat([column.loc[seeds].rank(axis="columns") for column in complete]).groupby(level=0).mean()
     found = [Rank(name, mean_interval(ranks[name].tolist()), len(complete)) for name in names]
     return sorted(found, key=lambda rank: rank.interval.mean)
 
@@ -185,9 +187,7 @@ def rank_chart(summaries: Sequence[Summary]) -> Chart | None:
     if not ranks:
         return None
     names = tuple(rank.name for rank in ranks)
-    points = tuple(
-        Point(rank.interval.mean, i, _ends(rank.interval), None, rank.name) for i, rank in enumerate(ranks)
-    )
+    points = tuple(Point(rank.interval.mean, i, _ends(rank.interval), None, rank.name) for i, rank in enumerate(ranks))
     return Chart(
         "average-rank",
         "Average rank",
@@ -258,11 +258,12 @@ def _against(
         Axis(y, better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
+        "95% intervals over seeds alone: all rows have the same test items; the paired differences cover items, too",
     )
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.interval), row.name)
+    return Point(x, estimate.interval.mean, None, _ends(estimate.seeds), row.name)
 
 
 def _front(points: Sequence[Point], better: str) -> list[Point]:
@@ -327,8 +328,6 @@ def of_all(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
     """Those of the overview."""
     ranks = rank_chart(summaries)
     return [gap_recovered(summaries), *([ranks] if ranks else [])]
-
-
 
 
 def of_results(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:

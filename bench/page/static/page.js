@@ -1,6 +1,9 @@
 "use strict";
 // Whatever comes from a record is text: it is set as textContent, never as markup.
 
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const shade = () => document.documentElement.classList.toggle("dark", darkness.matches); // what DataTables looks at
+shade();
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 async function unpacked(text) {
@@ -38,9 +41,8 @@ async function draw(figure) {
   const { data, layout } = JSON.parse(figure.querySelector("script").textContent);
   const ink = style("--ink"), line = style("--line");
   const axis = { gridcolor: line, zerolinecolor: line, linecolor: line };
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   for (const trace of data) {
-    if (dark && trace.name === "teacher") {
+    if (darkness.matches && trace.name === "teacher") {
       for (const part of ["line", "marker", "error_x", "error_y"]) if (trace[part]) trace[part].color = "#fff";
     }
   }
@@ -62,10 +64,14 @@ const seen = new IntersectionObserver((entries) => {
   }
 }, { rootMargin: "400px" });
 for (const figure of document.querySelectorAll("figure.chart")) seen.observe(figure);
+darkness.addEventListener("change", () => {
+  shade();
+  for (const figure of document.querySelectorAll("figure.chart:has(.js-plotly-plot)")) draw(figure);
+});
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const long = table.tBodies[0].rows.length > 25;
-  new window.distillbenchTables.DataTable(table, {
+  new window.distillbenchTables.default(table, {
     paging: long, info: long, searching: true, order: [], autoWidth: false, pageLength: 25,
     language: { search: "Search" },
   });
@@ -79,7 +85,7 @@ function element(name, text, ...children) {
 }
 
 function pairsTable(caption, entries) {
-  const table = element("table", undefined, element("caption", caption));
+  const table = element("table");
   const body = table.createTBody();
   for (const [name, value] of entries) {
     const row = body.insertRow();
@@ -87,13 +93,20 @@ function pairsTable(caption, entries) {
     head.scope = "row";
     row.append(head, element("td", value));
   }
-  return element("div", undefined, table);
+  return element("section", undefined, element("h2", caption), table);
 }
 
 function flat(value, path = "") {
   if (value === null || typeof value !== "object") return [[path, String(value)]];
   if (Array.isArray(value) && value.every((v) => v === null || typeof v !== "object")) return [[path, value.join(", ")]];
   return Object.entries(value).flatMap(([key, inner]) => flat(inner, path ? `${path}.${key}` : key));
+}
+
+function saved(name, text) {
+  const link = element("a", name);
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
+  link.download = name;
+  return element("p", undefined, link);
 }
 
 async function cell(place) {
@@ -103,7 +116,7 @@ async function cell(place) {
   document.getElementById("cell-name").textContent = name || "A cell";
   if (file === undefined) return place.replaceChildren(element("p", "There is no such cell in this page."));
   if (!(file in packed)) await script(`data/${file}.js`);
-  const { record, command } = (await (await unpacked(packed[file])).json())[name];
+  const { record, suite } = (await (await unpacked(packed[file])).json())[name];
   const parts = [];
   const metrics = Object.entries(record.metrics).map(([metric, m]) =>
     [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)} ${m.unit} (${m.direction} is better)`]);
@@ -111,13 +124,12 @@ async function cell(place) {
   if (metrics.length) parts.push(pairsTable("Metrics, of this seed", metrics));
   if (record.training) parts.push(pairsTable("Training", flat(record.training)));
   if (record.size) parts.push(pairsTable("Size of what is deployed", flat(record.size)));
-  if (command) parts.push(element("h2", "Again"), element("pre", command));
-  parts.push(pairsTable("Configuration", flat(record.config)), pairsTable("Environment", flat(record.environment)));
-  const whole = JSON.stringify(record, null, 1);
-  const link = element("a", "The record");
-  link.href = URL.createObjectURL(new Blob([whole], { type: "application/json" }));
-  link.download = `${name.replaceAll("/", "--")}.json`;
-  parts.push(element("p", undefined, link));
+  parts.push(
+    pairsTable("Configuration", flat(record.config)), pairsTable("Environment", flat(record.environment)),
+    element("h2", "The record itself"), saved(`${name.replaceAll("/", "--")}.json`, `${JSON.stringify(record, null, 1)}\n`),
+    element("h2", "To make it again"), element("pre", "distillbench run again.toml --out again"), saved("again.toml", suite),
+    element("pre", suite),
+  );
   place.replaceChildren(...parts);
 }
 
