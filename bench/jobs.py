@@ -22,7 +22,7 @@ from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
-from bench.records import Failure, MetricValue, Record, Training
+from bench.records import Failure, MetricValue, Record, Training, TrainingCurve
 from bench.registry import TASKS
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights, usable
@@ -148,7 +148,7 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
         training = Training.model_validate_json(metadata["training"])
     else:
         trained = train_teacher(task, job.teacher_seed, report)
-        teacher, training = trained.model, _training(trained)
+        teacher, training = trained.model, _training(task, trained)
         save_weights(path, teacher, path.stem, {"training": training.model_dump_json()})
     if not job.cells:
         return []
@@ -213,7 +213,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
             job,
             cell,
             evaluation=task.evaluate(trained.model, teacher),
-            training=_training(trained),
+            training=_training(task, trained),
             model=trained.model,
             task=task,
             held_out=task.evaluate(trained.model, teacher, "held_out").metrics,
@@ -227,16 +227,18 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
 
 def _trial(job: Job, task: Task, cell: Cell, trained: Trained, held_out: Evaluation) -> Record:
     """What there is to choose by; nobody ships a trial."""
-    return _record(job, cell, held_out, _training(trained), task=task, held_out=held_out.metrics)
+    return _record(job, cell, held_out, _training(task, trained), task=task, held_out=held_out.metrics)
 
 
-def _training(trained: Trained) -> Training:
+def _training(task: Task, trained: Trained) -> Training:
+    curve, of = trained.curve, task.validation_part
     return Training(
         steps=trained.steps,
         seconds=trained.seconds,
         images_per_second=trained.images_per_second,
         final_loss=trained.loss,
         final_distillation=trained.distillation,
+        curve=TrainingCurve(steps=curve.steps, loss=curve.loss, validation=curve.validation, of=of),
     )
 
 

@@ -19,7 +19,7 @@ from bench import documents
 from bench.documents import Part, canonical_hash
 from bench.errors import UserError, one_line
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
 
@@ -42,6 +42,24 @@ class MetricValue(Part):
     note: str = ""
 
 
+class TrainingCurve(Part):
+    """steps: done at each point. loss: its mean since the point before. validation: the headline metric then.
+
+    of: what the validation metric was measured on. None stands for what was not finite, or not measured.
+    """
+
+    steps: tuple[int, ...]
+    loss: tuple[float | None, ...]
+    validation: tuple[float | None, ...]
+    of: str = ""
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        if not len(self.steps) == len(self.loss) == len(self.validation):
+            raise ValueError("steps, loss and validation are not of one length")
+        return self
+
+
 class Training(Part):
     """What training cost. seconds: this model's own steps, without work shared by its group."""
 
@@ -50,6 +68,7 @@ class Training(Part):
     images_per_second: float
     final_loss: float = Field(description="mean over the last tenth of the steps")
     final_distillation: float = Field(description="the distillation loss alone, likewise")
+    curve: TrainingCurve
 
 
 class Size(Part):
@@ -71,7 +90,7 @@ class Failure(Part):
 class Record(Part):
     """Everything about one cell: what it was, what came of it, where and by what it was made."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     kind: Literal["student", "teacher", "reference"]
     status: Literal["finished", "failed"]
     task: str

@@ -16,6 +16,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor, nn
 
+from bench.curves import Curve, CurveRecorder
 from bench.seeds import derive
 from methods.base import Distillation, Method
 from methods.scratch import Scratch
@@ -46,6 +47,7 @@ class Trained:
     images_per_second: float
     loss: float
     distillation: float
+    curve: Curve
     failure: tuple[str, str] | None = None
 
 
@@ -70,9 +72,11 @@ class Learner:
     optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
     totals: Tensor = field(default_factory=lambda: torch.zeros(2))
     counted: int = 0
+    recorder: CurveRecorder = field(init=False)
 
     def __post_init__(self) -> None:
         self.totals = self.totals.to(self.task.device)
+        self.recorder = CurveRecorder(self.recipe.steps or self.task.settings.steps)
         self._optimise(self.model, self.recipe)
         if self.partner is not None and self.partner_recipe is not None:
             self._optimise(self.partner, self.partner_recipe)
@@ -87,8 +91,8 @@ class Learner:
                 fused=True,
             )
 
-    def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> None:
-        """One optimiser step of every part. frozen: its frozen teacher's responses."""
+    def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> Tensor:
+        """One optimiser step of every part; the loss. frozen: its frozen teacher's responses."""
         outputs = self.task.forward(self.model, inputs)
         self._train_adversaries(self.model, inputs, outputs, step / steps)
         distillation = torch.zeros((), device=self.task.device)
@@ -101,6 +105,7 @@ class Learner:
         loss = self.method.student_loss(task_loss, distillation)
         self._update(part, loss, step / steps)
         self._account(loss, distillation, step, steps)
+        return loss.detach()
 
     def _train_adversaries(self, model: nn.Module, inputs: Inputs, outputs: Outputs, progress: float) -> None:
         for name, part in list(self.task.parts(model).items())[1:]:
@@ -150,6 +155,7 @@ class Learner:
             steps * batch_size / seconds,
             loss,
             distillation,
+            self.recorder.curve(),
             self.failure,
         )
 
@@ -206,10 +212,11 @@ def train(
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
                 _seed(task.device, derive("step", seed, step))
-                learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
+                loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
+                learner.seconds += time.perf_counter() - start
+                learner.recorder.note(task, learner.model, loss, step)
             except Exception as error:  # whatever a method does, the other cells go on
                 learner.failure = describe(error)
-            learner.seconds += time.perf_counter() - start
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 

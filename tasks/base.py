@@ -18,6 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from tasks.panels import Panel
 from tasks.response import Events, Response
 
 Role = Literal["teacher", "student"]
@@ -97,35 +98,6 @@ def evaluation_of(
     means = {metric: math.fsum(values) / len(values) for metric, values in items.items()}
     by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in items.items()}
     return Evaluation(means | dict(others or {}), by_name)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """A picture grid. ValueError where words and pictures do not match.
-
-    rows: {row name: (columns, channels, height, width) in [0, 1]}; a row may have fewer columns than the longest.
-    heads: one a column, none at all where columns mean nothing; neighbours of equal heads are put under one.
-    captions: {row name: one line beneath each of its pictures}, for some of the rows.
-    note: one line beneath the grid, for whatever else a reader must know.
-    """
-
-    rows: Mapping[str, Tensor]
-    heads: Sequence[str] = ()
-    captions: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if self.heads and len(self.heads) != self.columns:
-            raise ValueError(f"{len(self.heads)} heads for {self.columns} columns")
-        for name, lines in self.captions.items():
-            if name not in self.rows:
-                raise ValueError(f"captions for the row {name!r}, which is not there")
-            if len(lines) > len(self.rows[name]):
-                raise ValueError(f"{len(lines)} captions for the {len(self.rows[name])} pictures of {name!r}")
-
-    @property
-    def columns(self) -> int:
-        return max(len(images) for images in self.rows.values())
 
 
 @dataclass(frozen=True)
@@ -262,13 +234,27 @@ class Task(ABC):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
 
+    validation_part: ClassVar[str] = ""
+    """What of the held-out split ``validation_metric`` looks at, in words."""
+
+    def validation_metric(self, model: nn.Module) -> float | None:
+        """The headline metric on a small, fixed part of the held-out split, for training curves; None: there is none.
+
+        It is asked for fifty times in a training, and should take no longer than a step or two do. The model is in eval
+        mode; whatever is random is the same every time.
+        """
+        return None
+
     @abstractmethod
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """One of ``references``: a row that no student made. Metrics that it does not define are left out."""
 
     @abstractmethod
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
-        """A picture grid from the test split, a row for each model among others."""
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+        """What to look at, of the test split: {name of small letters, digits and hyphens: panel}.
+
+        models: the teacher, by this name, and students.
+        """
 
 
 def read_only(model: nn.Module) -> nn.Module:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -19,7 +19,6 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -34,12 +33,16 @@ from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.networks.classifiers import CNN, MLP
+from tasks.panels import Counts, Lines, Panel, Pictures
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200
 FEW = 100
 """Labels of the embedded digits that a student learns from, where a suite does not say."""
 PICTURES = 20
+VALIDATION = 200
+BINS = 15
+"""Of the expected calibration error, as Guo et al. (2017) have it."""
 
 
 class ClassifierRecipe(Recipe):
@@ -140,7 +143,7 @@ class Classification(Task):
 
         data: LabelledImages = getattr(self.splits, split)
         logits, labels = self._logits(model, data), data.labels.to(self.device)
-        ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=15)
+        ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=BINS)
         items = {
             "accuracy": _percent(logits.argmax(1) == labels),
             "nll": F.cross_entropy(logits, labels, reduction="none").tolist(),
@@ -148,6 +151,18 @@ class Classification(Task):
         if teacher is not model:
             items["teacher_agreement"] = _percent(logits.argmax(1) == self._verdicts(teacher, split))
         return evaluation_of(data.names, items, {"ece": 100 * ece.item()})
+
+    validation_part = f"up to {VALIDATION} held-out images"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        images, labels = self._validation
+        return 100 * float((model(images).argmax(1) == labels).float().mean())
+
+    @cached_property
+    def _validation(self) -> tuple[Tensor, Tensor]:
+        some = self.splits.held_out.spread(VALIDATION)
+        return to_float(some.images).to(self.device), some.labels.to(self.device)
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Nearest class mean of the training pixels."""
@@ -158,7 +173,16 @@ class Classification(Task):
         return evaluation_of(data.names, {"accuracy": _percent(nearest == data.labels)})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+        """The hardest images; how far confidence can be trusted; and the students' answers beside the teacher's."""
+        logits = {name: self._logits(model, self.splits.test).cpu() for name, model in models.items()}
+        return {
+            "hardest": self._hardest(models),
+            "reliability": _reliability(logits, self.splits.test.labels),
+            "confusion": self._confusion(logits),
+        }
+
+    def _hardest(self, models: Mapping[str, nn.Module]) -> Pictures:
         """Of each class the test images that the first model is least sure of; an error has its colours inverted."""
         data, first = self.splits.test, next(iter(models))
         log_p = self._logits(models[first], data).log_softmax(1).cpu()
@@ -172,19 +196,42 @@ class Classification(Task):
         note = f"heads: the true class; inverted: a wrong answer; of each class what the {first} is least sure of"
         return Pictures(rows, heads, note=note)
 
+    def _confusion(self, logits: Mapping[str, Tensor]) -> Counts:
+        """The answers of each student against the teacher's; of a teacher alone, against the truth."""
+        data, count = self.splits.test, len(self.splits.test.classes)
+        first, *others = logits
+        rows = logits[first].argmax(1) if others else data.labels
+        of = {}
+        for name in others or [first]:
+            pairs = rows * count + logits[name].argmax(1)
+            of[name] = torch.bincount(pairs, minlength=count**2).view(count, count)
+        agree = {name: f"{100 * counts.diag().sum().item() / len(data):.1f} % agree" for name, counts in of.items()}
+        return Counts(f"{first} says" if others else "true class", "model says", data.classes, of, agree)
+
     @cached_property
-    def _judged(self) -> WeakKeyDictionary[nn.Module, dict[Split, Tensor]]:
-        return WeakKeyDictionary()
+    def _answers(self) -> Answers:
+        return Answers()
 
     def _verdicts(self, teacher: nn.Module, split: Split) -> Tensor:
-        """The teacher's answers, kept: it is frozen, and every student of a group is compared with it."""
-        known = self._judged.setdefault(teacher, {})
-        if split not in known:
-            known[split] = self._logits(teacher, getattr(self.splits, split)).argmax(1)
-        return known[split]
+        return self._answers(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
 
     def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])
+
+
+def _reliability(logits: Mapping[str, Tensor], labels: Tensor) -> Lines:
+    """Accuracy against confidence in bins of equal width (Guo et al. 2017, fig. 1)."""
+    of, captions = {}, {}
+    for name, values in logits.items():
+        confidence, answers = values.softmax(1).max(1)
+        right, bins = (answers == labels).double(), (confidence * BINS).long().clamp(max=BINS - 1)
+        count = torch.bincount(bins, minlength=BINS)
+        there = count > 0
+        x, y = (torch.bincount(bins, v.double(), BINS)[there] / count[there] for v in (confidence, right))
+        weight = count[there] / len(labels)
+        of[name] = (x.tolist(), y.tolist(), weight.tolist())
+        captions[name] = f"ECE {100 * float((weight * (x - y).abs()).sum()):.1f} %"
+    return Lines("confidence", "accuracy", of, captions, "a dot is as large as its share of the test images")
 
 
 def _percent(right: Tensor) -> list[float]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import PurePath
 from typing import Any, ClassVar, cast
 
@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
     Inputs,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -28,16 +28,20 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import folders
-from tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops
+from tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.images import SSIM_WINDOW, grey, psnr, ssim
+from tasks.metrics.images import SSIM_WINDOW, grey, psnr, psnrs, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
+from tasks.panels import Panel, Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
+from tasks.restored import comparison, most_different
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 96
 THRESHOLDS = 7
+VALIDATION, VALIDATION_SIDE = 6, 48
+AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher's"
 
 
 class DenoisingRecipe(Recipe):
@@ -64,7 +68,11 @@ class Denoising(Task):
 
     Settings: ClassVar[type[TaskSettings]] = DenoisingSettings
     settings: DenoisingSettings
-    metrics: ClassVar[Mapping[str, Metric]] = {"psnr": Metric("higher", "dB"), "ssim": Metric("higher", "", 4)}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "psnr": Metric("higher", "dB"),
+        "ssim": Metric("higher", "", 4),
+        "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
+    }
     headline: ClassVar[str] = "psnr"
     references: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dncnn": {}}
@@ -140,26 +148,26 @@ class Denoising(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self._quality(model, split)
+        return self._quality(model, split, None if teacher is model else teacher)
+
+    validation_part = f"up to {VALIDATION} patches of {VALIDATION_SIDE} pixels of the held-out pictures"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        return float(psnrs(model(self._validation["noisy"]), self._validation["target"]).mean())
+
+    @cached_property
+    def _validation(self) -> Inputs:
+        crops = spread_crops(self.splits.held_out.images, VALIDATION_SIDE, VALIDATION)
+        return self._inputs(crops, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
     def reference(self, name: str, split: Split = "test") -> Evaluation:
-        """The noisy picture, and non-local means (Buades et al. 2005; scikit-image) told the true σ."""
-        if name == "noisy input":
-            return self._quality(lambda noisy: noisy, split)
-        from skimage.restoration import denoise_nl_means
-
-        def nl_means(noisy: Tensor) -> Tensor:
-            image = noisy[0, 0].cpu().numpy()
-            clean = denoise_nl_means(
-                image, patch_size=5, patch_distance=6, h=0.6 * self._sigma, sigma=self._sigma, fast_mode=True
-            )
-            return torch.from_numpy(clean).to(noisy)[None, None]
-
-        return self._quality(nl_means, split)
+        """The noisy picture, and non-local means."""
+        return self._quality(nn.Identity() if name == "noisy input" else self._nl_means, split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
         shown = self.splits.test.spread(PICTURES)
         target = to_float(common_crops(shown.images, PICTURE_SIDE))
         noisy = self._inputs(target, torch.Generator().manual_seed(0))["noisy"]
@@ -169,15 +177,56 @@ class Denoising(Task):
             for name, images in rows.items()
         }
         heads = [PurePath(name).stem for name in shown.names]
-        return Pictures({"original": target, **rows}, heads, captions, "beneath: PSNR of the part that is shown")
+        crops = Pictures({"original": target, **rows}, heads, captions, "beneath: PSNR of the part that is shown")
+        methods = [name for name in models if name != "teacher"]
+        return {"crops": crops} | ({"difference": self._difference(models, methods)} if len(methods) > 1 else {})
 
-    def _quality(self, model: Any, split: Split) -> Evaluation:
+    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> Pictures:
+        """The test picture on which the methods differ most."""
+        data = self.splits.test
+
+        def restored(noisy: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+            return {name: models[name](noisy).clamp(0, 1).cpu() for name in names}
+
+        noises = (self._test_inputs(*item)["noisy"] for item in zip(data.names, data.images, strict=True))
+        index = most_different(list(restored(noisy, methods).values()) for noisy in noises)
+        inputs = self._test_inputs(data.names[index], data.images[index])
+        images = {
+            "input": inputs["noisy"].clamp(0, 1).cpu(),
+            "non-local means": self._nl_means(inputs["noisy"]).clamp(0, 1).cpu(),
+            **restored(inputs["noisy"], [*methods, *(name for name in models if name not in methods)]),
+            "original": inputs["target"].cpu(),
+        }
+        return comparison(images, methods, "original", data.names[index])
+
+    def _test_inputs(self, name: str, image: Tensor) -> Inputs:
+        """A picture (1, h, w) with the noise that its name stands for."""
+        rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+        return self._inputs(to_float(image)[None], rng)
+
+    def _nl_means(self, noisy: Tensor) -> Tensor:
+        """Non-local means (Buades et al. 2005; scikit-image), told the true σ."""
+        from skimage.restoration import denoise_nl_means
+
+        image = noisy[0, 0].cpu().numpy()
+        clean = denoise_nl_means(
+            image, patch_size=5, patch_distance=6, h=0.6 * self._sigma, sigma=self._sigma, fast_mode=True
+        )
+        return torch.from_numpy(clean).to(noisy)[None, None]
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers()
+
+    def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, list[float]] = {"psnr": [], "ssim": []}
+        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for name, image in zip(data.names, data.images, strict=True):
-            rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-            inputs = self._inputs(to_float(image).unsqueeze(0), rng)
+            inputs = self._test_inputs(name, image)
             restored = model(inputs["noisy"])
             items["psnr"].append(psnr(restored, inputs["target"]))
             items["ssim"].append(ssim(restored, inputs["target"]))
-        return evaluation_of(data.names, items)
+            if teacher is not None:
+                its = self._answers(teacher, (split, name), partial(teacher, inputs["noisy"]))
+                items["teacher_psnr"].append(float(psnrs(restored, its)))
+        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -19,7 +20,6 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -32,7 +32,9 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import DISTANCES, distances, inception_identity
+from tasks.metrics.distributions import DISTANCES, distances, frechet_distance, inception_identity
+from tasks.metrics.images import psnrs
+from tasks.networks.classifiers import FeatureClassifier
 from tasks.networks.generative import (
     LEAST_SIDE,
     MOST_LATENT,
@@ -43,10 +45,13 @@ from tasks.networks.generative import (
     PatchDiscriminator,
     hinge_discriminator_loss,
 )
+from tasks.panels import Panel, Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200
 PICTURES = 20
+VALIDATION = 100
+AGREEMENT_NOTE = "teacher psnr is between images of one latent code, the student's and the teacher's"
 MOST_EVENTS = 1000
 """Held-out images that a readout is fitted to, at most."""
 EVALUATION_SEED = 0
@@ -85,7 +90,7 @@ class GAN(Task):
 
     Settings: ClassVar[type[TaskSettings]] = GANSettings
     settings: GANSettings
-    metrics: ClassVar[Mapping[str, Metric]] = DISTANCES
+    metrics: ClassVar[Mapping[str, Metric]] = {**DISTANCES, "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE)}
     headline: ClassVar[str] = "classifier_fid"
     references: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
@@ -175,36 +180,63 @@ class GAN(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        fake = self._samples(model)
+        found = self._distances(fake, split)
+        if teacher is not model:
+            its = self._answers(teacher, "samples", lambda: self._samples(teacher))
+            found["teacher_psnr"] = float(psnrs(fake, its).mean())
+        return Evaluation(found)
+
+    def _samples(self, model: nn.Module, count: int | None = None) -> Tensor:
+        """Images from the same codes every time."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
-        fake = torch.cat([model(batch) for batch in latent.split(BATCH)])
-        return self._distances(fake, split)
+        latent = torch.randn(count or self.settings.samples, self.settings.latent, generator=rng).to(self.device)
+        return torch.cat([model(batch) for batch in latent.split(BATCH)])
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers()
+
+    validation_part = f"{VALIDATION} samples and up to {VALIDATION} held-out images, which is biased upwards"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        return frechet_distance(self._validation, self._features(self._samples(model, VALIDATION)))
+
+    @cached_property
+    def _validation(self) -> Tensor:
+        images = to_float(self.splits.held_out.spread(VALIDATION).images)
+        return self._features(images.to(self.device))
+
+    def _features(self, images: Tensor) -> Tensor:
+        return cast(FeatureClassifier, self.judge).features(images)
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """A Gaussian with the training pixels' mean and covariance, and the training images themselves (the floor)."""
         images = self.splits.train.images
         train = to_float(images[:: max(1, len(images) // MOST_REAL)][:MOST_REAL])
         if name == "real images (train)":
-            return self._distances(train.to(self.device), split)
+            return Evaluation(self._distances(train.to(self.device), split))
         flat = train.flatten(1).double()
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         # Low-rank sampling: combinations of the centred images have exactly the sample covariance.
         weights = torch.randn(self.settings.samples, len(flat), generator=rng, dtype=torch.double)
         gaussian = flat.mean(0) + weights @ (flat - flat.mean(0)) / (len(flat) - 1) ** 0.5
         gaussian = gaussian.float().clamp(0, 1).view(-1, *self.shape)
-        return self._distances(gaussian.to(self.device), split)
+        return Evaluation(self._distances(gaussian.to(self.device), split))
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         latent = torch.randn(PICTURES, self.settings.latent, generator=rng).to(self.device)
         samples = {name: model(latent).cpu() for name, model in models.items()}
         note = "samples: one latent code a column, the same for all models; the real images are others"
-        return Pictures({"real": to_float(self.splits.test.spread(PICTURES).images), **samples}, note=note)
+        real = to_float(self.splits.test.spread(PICTURES).images)
+        return {"samples": Pictures({"real": real, **samples}, note=note)}
 
-    def _distances(self, fake: Tensor, split: Split) -> Evaluation:
+    def _distances(self, fake: Tensor, split: Split) -> dict[str, float]:
         real = to_float(getattr(self.splits, split).images).to(self.device)
-        return Evaluation(distances(self.judge, self.settings.inception, real, fake))
+        return distances(self.judge, self.settings.inception, real, fake)
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -35,10 +34,12 @@ from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
+from tasks.panels import Panel, Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 192
+VALIDATION = 2
 LEAST_SIDE = 32
 """Of any image, pixels: the loss network sees structure on at least three levels."""
 STYLE_SIDE = 512
@@ -238,6 +239,17 @@ class StyleTransfer(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         return self._judge_pictures(model, teacher, split)
 
+    validation_part = f"{VALIDATION} patches of the held-out pictures"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        return float(self.loss(model, self._validation, self.forward(model, self._validation), "model"))
+
+    @cached_property
+    def _validation(self) -> Inputs:
+        indices = [i % len(self.splits.held_out) for i in range(VALIDATION)]
+        return self.shared_inputs(indices, torch.Generator().manual_seed(0), split="held_out")
+
     @torch.no_grad()
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         return self._judge_pictures(nn.Identity(), None, split)
@@ -258,7 +270,7 @@ class StyleTransfer(Task):
         return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
         cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
@@ -270,7 +282,7 @@ class StyleTransfer(Task):
             rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
             losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
             captions[name] = [f"{loss:.2f}" for loss in losses]
-        return Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")
+        return {"paintings": Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")}
 
 
 def gram(features: Tensor) -> Tensor:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property, partial
 from typing import Any, ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
     Inputs,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -26,18 +27,20 @@ from tasks.base import (
     evaluation_of,
 )
 from tasks.data import folders
-from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops
+from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, shave, ssim, upscale
+from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
+from tasks.panels import Panel, Pictures
 from tasks.response import Events, Feature, Response, ordinal_events
+from tasks.restored import AMPLIFIED, comparison, most_different
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 96
-AMPLIFIED = 5
-"""How many times too bright an error is shown."""
 THRESHOLDS = 7
+VALIDATION, VALIDATION_SIDE = 6, 48
+AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher's"
 
 
 class SuperResolutionRecipe(Recipe):
@@ -66,7 +69,11 @@ class SuperResolution(Task):
 
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     settings: SuperResolutionSettings
-    metrics: ClassVar[Mapping[str, Metric]] = {"psnr": Metric("higher", "dB"), "ssim": Metric("higher", "", 4)}
+    metrics: ClassVar[Mapping[str, Metric]] = {
+        "psnr": Metric("higher", "dB"),
+        "ssim": Metric("higher", "", 4),
+        "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
+    }
     headline: ClassVar[str] = "psnr"
     references: ClassVar[tuple[str, ...]] = ("bicubic",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fsrcnn_x2": {"scale": 2}, "fsrcnn_x3": {"scale": 3}}
@@ -147,14 +154,25 @@ class SuperResolution(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self._quality(model, split)
+        return self._quality(model, split, None if teacher is model else teacher)
+
+    validation_part = f"up to {VALIDATION} patches of {VALIDATION_SIDE} pixels of the held-out pictures"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        return float(psnrs(model(self._validation["low"]), self._validation["target"]).mean())
+
+    @cached_property
+    def _validation(self) -> Inputs:
+        crops = spread_crops(self.splits.held_out.images, VALIDATION_SIDE, VALIDATION, self.settings.scale)
+        return self._inputs(crops.to(self.device))
 
     @torch.no_grad()
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         return self._quality(lambda low: upscale(low, self.settings.scale), split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
         shown = self.splits.test.spread(PICTURES).images
         target = to_float(common_crops(shown, PICTURE_SIDE, self.settings.scale))
         inputs = self._inputs(target)
@@ -167,15 +185,43 @@ class SuperResolution(Task):
             rows[name] = torch.cat([images.clamp(0, 1), error.clamp(0, 1)])
             captions[name] = [f"{psnr(*pair):.2f} dB" for pair in zip(images[:, None], target[:, None], strict=True)]
         heads = ["picture"] * len(target) + [f"error: |picture − original| × {AMPLIFIED}"] * len(target)
-        return Pictures(rows, heads, captions, "beneath: PSNR of the part that is shown")
+        crops = Pictures(rows, heads, captions, "beneath: PSNR of the part that is shown")
+        methods = [name for name in models if name != "teacher"]
+        return {"crops": crops} | ({"difference": self._difference(models, methods)} if len(methods) > 1 else {})
 
-    def _quality(self, model: Any, split: Split) -> Evaluation:
+    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> Pictures:
+        """The test picture on which the methods differ most."""
+        data, scale = self.splits.test, self.settings.scale
+
+        def restored(low: Tensor, names: Iterable[str]) -> dict[str, Tensor]:
+            return {name: models[name](low).clamp(0, 1).cpu() for name in names}
+
+        lows = (self._inputs(to_float(image)[None].to(self.device))["low"] for image in data.images)
+        index = most_different(list(restored(low, methods).values()) for low in lows)
+        inputs = self._inputs(to_float(data.images[index])[None].to(self.device))
+        images = {
+            "input": F.interpolate(inputs["low"], scale_factor=scale, mode="nearest").cpu(),
+            "bicubic": inputs["bicubic"].clamp(0, 1).cpu(),
+            **restored(inputs["low"], [*methods, *(name for name in models if name not in methods)]),
+            "original": inputs["target"].cpu(),
+        }
+        return comparison(images, methods, "original", data.names[index])
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers()
+
+    def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         """Picture by picture, the border shaved by the scale."""
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, list[float]] = {"psnr": [], "ssim": []}
-        for image in data.images:
+        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        for name, image in zip(data.names, data.images, strict=True):
             inputs = self._inputs(to_float(image).unsqueeze(0).to(self.device))
-            restored, target = (shave(x, self.settings.scale) for x in (model(inputs["low"]), inputs["target"]))
+            low = inputs["low"]
+            restored, target = (shave(x, self.settings.scale) for x in (model(low), inputs["target"]))
             items["psnr"].append(psnr(restored, target))
             items["ssim"].append(ssim(restored, target))
-        return evaluation_of(data.names, items)
+            if teacher is not None:
+                its = self._answers(teacher, (split, name), partial(teacher, low))
+                items["teacher_psnr"].append(float(psnrs(restored, shave(its, self.settings.scale))))
+        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})

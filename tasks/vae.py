@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -20,7 +21,6 @@ from tasks.base import (
     Judge,
     Metric,
     Outputs,
-    Pictures,
     Recipe,
     Role,
     Split,
@@ -33,12 +33,17 @@ from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
+from tasks.metrics.images import psnrs
 from tasks.networks.generative import MOST_LATENT, MOST_SAMPLES, VariationalAutoencoder
 from tasks.networks.generative import VAE as VAENetwork
+from tasks.panels import Panel, Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200
 PICTURES = 20
+VALIDATION = 200
+TRAVERSED, TRAVERSAL = 3, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
+"""Dimensions of the latent code that are walked along, and where on each."""
 EVALUATION_SEED = 0
 
 
@@ -72,6 +77,7 @@ class VAE(Task):
         "neg_elbo": Metric("lower", "nats"),
         "neg_iwae": Metric("lower", "nats"),
         "reconstruction_psnr": Metric("higher", "dB"),
+        "teacher_psnr": Metric("higher", "dB", note="teacher psnr is between reconstructions of one image"),
         **DISTANCES,
     }
     headline: ClassVar[str] = "neg_elbo"
@@ -141,8 +147,9 @@ class VAE(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         autoencoder = cast(VariationalAutoencoder, model)
         data: LabelledImages = getattr(self.splits, split)
+        real = binarise(data.images).to(self.device)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        elbos, bounds, errors = [], [], []
+        elbos, bounds, rebuilt = [], [], []
         for start in range(0, len(data), BATCH):
             indices = range(start, min(start + BATCH, len(data)))
             log_weights, mean_elbo = [], []
@@ -155,7 +162,7 @@ class VAE(Task):
                 log_weights.append(_log_weight(outputs, inputs))
             elbos.append(torch.stack(mean_elbo).mean(0))
             bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
-            errors.append((autoencoder(images) - images).square().flatten(1).mean(1))
+            rebuilt.append(autoencoder(images))
         latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
         uniform = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
@@ -163,10 +170,27 @@ class VAE(Task):
         items = {
             "neg_elbo": (-torch.cat(elbos)).tolist(),
             "neg_iwae": (-torch.cat(bounds)).tolist(),
-            "reconstruction_psnr": (-10 * torch.cat(errors).clamp_min(1e-10).log10()).tolist(),
+            "reconstruction_psnr": psnrs(torch.cat(rebuilt), real).tolist(),
         }
-        real = binarise(data.images).to(self.device)
+        if teacher is not model:
+            its = self._answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in real.split(BATCH)]))
+            items["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
         return evaluation_of(data.names, items, distances(self.judge, self.settings.inception, real, samples))
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers()
+
+    validation_part = f"up to {VALIDATION} held-out images, one code each"
+
+    @torch.no_grad()
+    def validation_metric(self, model: nn.Module) -> float:
+        return float(self.loss(model, self._validation, self.forward(model, self._validation), "model"))
+
+    @cached_property
+    def _validation(self) -> Inputs:
+        some = self.splits.held_out.in_turn(torch.arange(len(self.splits.held_out)))[:VALIDATION].tolist()
+        return self.shared_inputs(some, torch.Generator().manual_seed(EVALUATION_SEED), split="held_out")
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
@@ -183,8 +207,8 @@ class VAE(Task):
         return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Pictures:
-        """Reconstructions of the real images, then as many samples of the prior (pixel probabilities)."""
+    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+        """Reconstructions, samples of the prior, and walks along the latent dimensions, as pixel probabilities."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         images = binarise(self.splits.test.spread(PICTURES // 2).images)
         latent = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
@@ -194,9 +218,27 @@ class VAE(Task):
             sampled = torch.sigmoid(autoencoder.decode(latent))
             rows[name] = torch.cat([autoencoder(images.to(self.device)), sampled]).cpu()
         heads = ["reconstructions"] * len(images) + ["samples of the prior"] * len(latent)
-        return Pictures(
-            rows, heads, note="grey: the probability of a white pixel; a column's samples share a latent code"
-        )
+        note = "grey: the probability of a white pixel; a column's samples share a latent code"
+        return {"samples": Pictures(rows, heads, note=note), "traversals": self._traversals(models)}
+
+    def _traversals(self, models: Mapping[str, nn.Module]) -> Pictures:
+        """From one image's code along those dimensions that tell most about images, each model by its own."""
+        images = binarise(self.splits.test.spread(VALIDATION).images).to(self.device)
+        rows = {}
+        used = min(TRAVERSED, self.settings.latent)
+        for name, model in models.items():
+            autoencoder = cast(VariationalAutoencoder, model)
+            mean, log_variance = autoencoder.encode(images)
+            told = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).mean(0)
+            codes = []
+            for dimension in told.argsort(descending=True, stable=True)[:used].tolist():
+                walk = mean[:1].repeat(len(TRAVERSAL), 1)
+                walk[:, dimension] = torch.tensor(TRAVERSAL, device=walk.device)
+                codes.append(walk)
+            rows[name] = torch.sigmoid(autoencoder.decode(torch.cat(codes))).cpu()
+        heads = [f"{nth} dimension, −3 to 3" for nth in ("first", "second", "third")[:used] for _ in TRAVERSAL]
+        note = "from the code of the first image, one dimension is set; first: the one that tells most (largest KL)"
+        return Pictures({"image": images[:1].cpu(), **rows}, heads, note=note)
 
 
 def _decode(model: VariationalAutoencoder, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Outputs:

@@ -265,7 +265,7 @@ def hash_of_something_else(text: str) -> str:
 
 
 def of_another_schema(text: str) -> str:
-    return text.replace('"schema_version": 3', '"schema_version": 2')
+    return text.replace('"schema_version": 4', '"schema_version": 3')
 
 
 def with_nan(text: str) -> str:
@@ -274,7 +274,7 @@ def with_nan(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("damage", "said"),
-    [(hash_of_something_else, "config_hash"), (of_another_schema, "schema_version: 2"), (with_nan, "finite number")],
+    [(hash_of_something_else, "config_hash"), (of_another_schema, "schema_version: 3"), (with_nan, "finite number")],
 )
 def test_a_record_that_cannot_be_used_is_named_and_the_others_are_compared(
     tmp_path: Path, damage: Callable[[str], str], said: str

@@ -1,9 +1,10 @@
-"""Picture grids: what the models make of the same test inputs, a row each."""
+"""Pictures: what the models make of the same test inputs."""
 
 from __future__ import annotations
 
 import io
 import math
+from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from torch import nn
 from bench.cells import Cell
 from bench.errors import one_line
 from bench.jobs import load_teacher, prepared_task, settled, teacher_path, weights_path
-from bench.report.drawings import obstacle, undrawn
+from bench.report.diagrams import diagrams
+from bench.report.drawings import FOLDER, Drawing, Picture, obstacle, undrawn, write
 from bench.runner import Plan
 from bench.training import initial
 from bench.weights import load_weights
-from tasks.base import Pictures, Task, read_only
+from tasks.base import Task, read_only
 from tasks.data.atomic import write_atomically
+from tasks.panels import Counts, Lines, Panel, Pictures
 
-PICTURE_PIXELS = ((4, 144), (8, 96), (10**9, 56))
+PICTURE_PIXELS = ((4, 144), (12, 112), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
 GAP = 0.07
 TITLE, TEXT, SMALL = 12, 10, 9
@@ -39,16 +42,42 @@ QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7
 def draw_pictures(plan: Plan, cache: Path) -> list[str]:
     """A PNG a task and pair that lacks one. Returns why some cannot be drawn, one line each."""
     problems = []
-    for drawing in undrawn(plan):
-        if (problem := obstacle(drawing, plan.out, cache)) is not None:
-            problems.append(one_line(f"{drawing.path}: not drawn: {problem}"))
+    for wanted in undrawn(plan):
+        if (problem := obstacle(wanted, plan.out, cache)) is not None:
+            problems.append(one_line(f"{plan.out / wanted.path}: not drawn: {problem}"))
             continue
-        pair, cells = drawing.pair, drawing.cells
+        pair, cells = wanted.pair, wanted.cells
         task = prepared_task(pair, cache)
         models = {"teacher": load_teacher(task, teacher_path(cache, pair, cells[0].teacher_seed))[0]}
         models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
-        draw(drawing.path, task.pictures(models), f"{pair.task}, {pair.pair}, seed {drawing.seed}")
+        title = f"{pair.task}, {pair.pair}, seed {wanted.seed}"
+        pictures = tuple(
+            _drawn(plan.out, wanted.path.stem, name, panel, title) for name, panel in task.pictures(models).items()
+        )
+        write(
+            plan.out,
+            Drawing(task=pair.task, pair=pair.pair, seed=wanted.seed, students=wanted.students, pictures=pictures),
+        )
     return problems
+
+
+def _drawn(out: Path, stem: str, name: str, panel: Panel, title: str) -> Picture:
+    file = f"{stem}--{name}.png"
+    content = png(panel, f"{title}: {name}")
+    write_atomically(out / FOLDER / file, content)
+    return Picture(name=name, file=file, sha256=sha256(content).hexdigest(), alt=described(panel))
+
+
+def described(panel: Panel) -> str:
+    """What a picture shows, for who cannot see it."""
+    match panel:
+        case Pictures():
+            heads = f"; columns: {', '.join(dict.fromkeys(panel.heads))}" if panel.heads else ""
+            return f"Pictures in rows: {', '.join(panel.rows)}{heads}"
+        case Lines():
+            return f"{panel.y} against {panel.x} of {', '.join(panel.of)}"
+        case Counts():
+            return f"How often '{panel.rows}' meets '{panel.columns}', of {', '.join(panel.of)}"
 
 
 def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
@@ -57,14 +86,14 @@ def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
     return read_only(student)
 
 
-def draw(path: Path, pictures: Pictures, title: str) -> None:
-    """Write the grid as a PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels."""
-    figure = arrange(pictures, title)
+def png(panel: Panel, title: str) -> bytes:
+    """A PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels."""
+    figure = arrange(panel, title) if isinstance(panel, Pictures) else diagrams(panel, title)
     contents = (_png(figure, round(scale * DPI), colours) for colours, scale in QUALITIES)
     for content in contents:
         if len(content) <= MOST_BYTES:
             break
-    write_atomically(path, content)
+    return content
 
 
 def arrange(pictures: Pictures, title: str) -> Figure:

@@ -59,6 +59,16 @@ def grid_crops(image: Tensor, side: int, count: int) -> Tensor:
     return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners[::step][:count]]).float() / 255
 
 
+def spread_crops(images: Sequence[Tensor], most: int, count: int, multiple: int = 1) -> Tensor:
+    """Up to ``count`` patches from all over the pictures, the same every time: (n, channels, side, side).
+
+    Their side is ``most``, or as large a multiple as the smallest picture has.
+    """
+    side = min(most, *(min(image.shape[-2:]) for image in images)) // multiple * multiple
+    each = -(-count // len(images))
+    return torch.cat([grid_crops(image, side, each) for image in images[:count]])[:count]
+
+
 def check_sides(pictures: Photographs, least: int, reason: str) -> None:
     """Raise DataError, naming the picture, where one has a side below ``least``."""
     for name, image in zip(pictures.names, pictures.images, strict=True):

@@ -80,6 +80,14 @@ def distances(
     return found
 
 
+def frechet_distance(one: Tensor, other: Tensor) -> float:
+    """Between two Gaussians with the means and covariances of features (n, dimensions) (Dowson & Landau 1982)."""
+    a, b = one.double(), other.double()
+    spread, its = torch.cov(a.T), torch.cov(b.T)
+    root = torch.linalg.eigvals(spread @ its).real.clamp_min(0).sqrt().sum()
+    return float((a.mean(0) - b.mean(0)).square().sum() + spread.trace() + its.trace() - 2 * root)
+
+
 def inception_identity(weights: Path | None) -> Any:
     """What identifies the weights; raises DataError where they, or the package that has the network, are not there."""
     if weights is None:

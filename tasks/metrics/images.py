@@ -61,6 +61,12 @@ def psnr(image: Tensor, target: Tensor) -> float:
     return float(peak_signal_noise_ratio(image.clamp(0, 1), target, data_range=1.0))
 
 
+def psnrs(images: Tensor, targets: Tensor) -> Tensor:
+    """Likewise one a row of a batch (n, …), and at most 100 dB: (n,)."""
+    error = (images.clamp(0, 1) - targets.clamp(0, 1)).square().flatten(1).mean(1)
+    return -10 * error.clamp_min(1e-10).log10()
+
+
 def ssim(image: Tensor, target: Tensor) -> float:
     """Structural similarity (Wang et al. 2004: 11×11 Gaussian window, σ = 1.5) of one image (1, channels, h, w).
 
