@@ -15,6 +15,8 @@ AMPLIFIED = 5
 """How many times too bright an error is shown."""
 DETAIL = 4
 """A detail has a side of this part of the picture's shorter side."""
+VISIBLE = 100
+"""An outline is as thick as a pixel is where the picture's shorter side is shown with so many."""
 
 
 def most_different(restored: Iterable[Sequence[Tensor]]) -> int:
@@ -71,11 +73,12 @@ def _where(images: Tensor, side: int) -> tuple[int, int]:
 
 
 def _framed(image: Tensor, top: int, left: int, side: int) -> Tensor:
-    """With the outline of the detail, black in white, seen on any ground."""
+    """With the outline of the detail, black in white, which is seen on any ground."""
+    height, width = image.shape[-2:]
+    thick = max(1, round(min(height, width) / VISIBLE))
     framed = image.clone()
-    for grow, value in ((1, 1.0), (0, 0.0)):
-        up, down = max(0, top - grow), min(image.shape[-2] - 1, top + side - 1 + grow)
-        near, far = max(0, left - grow), min(image.shape[-1] - 1, left + side - 1 + grow)
-        framed[..., up : down + 1, [near, far]] = value
-        framed[..., [up, down], near : far + 1] = value
+    for grow, value in ((2 * thick, 1.0), (thick, 0.0)):
+        up, near = max(0, top - grow), max(0, left - grow)
+        framed[..., up : top + side + grow, near : left + side + grow] = value
+    framed[..., top : top + side, left : left + side] = _cut(image, top, left, side)
     return framed

@@ -21,6 +21,7 @@ from tasks.base import Folders
 from tasks.data.files import DataError, digest, image_files, read, read_all
 from tasks.data.folders import identity, labelled_splits
 from tasks.data.telling import DataWarning
+from tasks.panels import Pictures
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""
@@ -227,8 +228,9 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
         made = pair.build()
         made.check()
         made.judge = untrained_judge(made)
-        rows = made.pictures({"student": made.network("student").eval()}).rows
-        assert len({rows[name].shape[-2:] for name in rows if name != "style"}) == 1
+        for panel in made.pictures({name: made.network("student").eval() for name in ("one", "other")}).values():
+            assert isinstance(panel, Pictures)
+            assert len({panel.rows[name].shape[-2:] for name in panel.rows if name != "style"}) == 1
 
 
 # -- sizes of networks --------------------------------------------------------------------------------------------

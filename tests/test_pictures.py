@@ -1,9 +1,9 @@
-"""Picture grids: what each task shows, and that it can be read."""
+"""Pictures: what each task shows, and that it can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
+from io import BytesIO
 
 import pytest
 import torch
@@ -11,23 +11,47 @@ from conftest import TASK_NAMES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from bench.report.pictures import MOST_BYTES, arrange, draw
+from bench.report.pictures import MOST_BYTES, arrange, described, png
 from bench.training import initial
-from tasks.base import Pictures, Task, read_only
+from tasks.base import Task, read_only
 from tasks.metrics.images import psnr
-from tasks.super_resolution import AMPLIFIED
+from tasks.panels import Counts, Lines, Panel, Pictures
+from tasks.restored import AMPLIFIED, comparison, most_different
 
 TaskOf = Callable[[str], Task]
 
 
-def shown(task: Task) -> Pictures:
-    return task.pictures({role: read_only(initial(task, role, 0)) for role in ("teacher", "student")})  # type: ignore[arg-type]
+PANELS = [
+    ("classification", "hardest"),
+    ("denoising", "crops"),
+    ("denoising", "difference"),
+    ("gan", "samples"),
+    ("style_transfer", "paintings"),
+    ("super_resolution", "crops"),
+    ("super_resolution", "difference"),
+    ("vae", "samples"),
+    ("vae", "traversals"),
+]
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
-def test_nothing_overlaps_and_nothing_is_cut_off(task_of: TaskOf, name: str) -> None:
-    pictures = shown(task_of(name))
-    assert list(pictures.rows)[-2:] == ["teacher", "student"]
+def panels(task: Task, *students: str) -> dict[str, Panel]:
+    models = {"teacher": read_only(initial(task, "teacher", 0))}
+    models |= {name: read_only(initial(task, "student", i)) for i, name in enumerate(students or ("student",))}
+    return dict(task.pictures(models))
+
+
+def shown(task: Task, name: str | None = None, *students: str) -> Pictures:
+    """A grid, by default a task's first."""
+    found = panels(task, *students)
+    panel = found[name or next(iter(found))]
+    assert isinstance(panel, Pictures)
+    return panel
+
+
+@pytest.mark.parametrize(("name", "panel"), PANELS)
+def test_nothing_overlaps_and_nothing_is_cut_off(task_of: TaskOf, name: str, panel: str) -> None:
+    pictures = shown(task_of(name), panel, "one", "other")
+    assert {"teacher", "one", "other"} <= {*pictures.rows, *pictures.heads}
     figure = arrange(pictures, f"{name}, some_pair, seed 0")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -80,15 +104,62 @@ def test_heads_and_captions_must_have_something_to_stand_at() -> None:
         Pictures(rows, captions={"b": ["1"]})
 
 
-def test_what_is_too_long_for_its_place_is_cut_to_it(tmp_path: Path) -> None:
+def test_what_is_too_long_for_its_place_is_cut_to_it() -> None:
     figure = arrange(Pictures({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
     heads = [text.get_text() for text in figure.texts]
     assert any(head.endswith("…") and head.startswith("www") for head in heads)
 
 
-def test_a_grid_of_noise_is_no_larger_than_is_allowed(tmp_path: Path) -> None:
-    path = tmp_path / "noise.png"
-    draw(path, Pictures({f"row {i}": torch.rand(4, 3, 192, 192) for i in range(6)}), "noise")
-    assert path.stat().st_size <= MOST_BYTES
-    with Image.open(path) as image:
+def test_a_grid_of_noise_is_no_larger_than_is_allowed() -> None:
+    content = png(Pictures({f"row {i}": torch.rand(4, 3, 192, 192) for i in range(6)}), "noise")
+    assert len(content) <= MOST_BYTES
+    with Image.open(BytesIO(content)) as image:
         assert image.width > 200
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_every_panel_can_be_drawn_told_and_is_the_same_every_time(task_of: TaskOf, name: str) -> None:
+    for panel, again in zip(*(panels(task_of(name), "one", "other").values() for _ in range(2)), strict=True):
+        assert png(panel, "title") == png(again, "title")
+        assert "other" in described(panel)
+
+
+def test_reliability_is_accuracy_by_confidence_and_its_error_is_that_of_the_metric(task_of: TaskOf) -> None:
+    task = task_of("classification")
+    model = read_only(initial(task, "student", 0))
+    panel = task.pictures({"student": model})["reliability"]
+    assert isinstance(panel, Lines)
+    confidence, accuracy, weight = (torch.tensor(values) for values in panel.of["student"])
+    assert weight.sum() == pytest.approx(1)
+    metrics = task.evaluate(model, model).metrics
+    assert 100 * float((weight * accuracy).sum()) == pytest.approx(metrics["accuracy"])
+    assert 100 * float((weight * (confidence - accuracy).abs()).sum()) == pytest.approx(metrics["ece"], abs=1e-3)
+
+
+def test_confusion_counts_every_answer_beside_the_teachers(task_of: TaskOf) -> None:
+    task = task_of("classification")
+    models = {role: read_only(initial(task, role, 0)) for role in ("teacher", "student")}  # type: ignore[arg-type]
+    panel = task.pictures(models)["confusion"]
+    assert isinstance(panel, Counts)
+    counts = panel.of["student"]
+    evaluation = task.evaluate(models["student"], models["teacher"])
+    assert counts.sum() == len(task.splits.test)
+    assert 100 * counts.diag().sum() / counts.sum() == pytest.approx(evaluation.metrics["teacher_agreement"])
+
+
+def test_a_walk_in_the_middle_of_an_unused_dimension_changes_nothing(task_of: TaskOf) -> None:
+    """And along a used one it does: the pictures of a walk are not all the same."""
+    walks = shown(task_of("vae"), "traversals").rows["teacher"].unflatten(0, (3, 7))
+    assert (walks.std(1).amax((1, 2, 3)) > 0).all()
+
+
+def test_the_picture_and_the_detail_are_where_the_methods_differ() -> None:
+    flat = torch.full((1, 1, 40, 60), 0.5)
+    spot = flat.clone()
+    spot[..., 20:25, 40:45] = 1.0
+    assert most_different([[flat, flat], [flat, spot], [flat, flat]]) == 1
+    grid = comparison({"input": flat, "one": flat, "other": spot, "truth": flat}, ["one", "other"], "truth", "x.png")
+    detail = grid.rows["detail"]
+    assert float(detail[2].max()) == 1.0
+    assert (detail[0, :, :, 10:50] == 0.5).all()
+    assert len(grid.rows[f"error × {AMPLIFIED}"]) == 3

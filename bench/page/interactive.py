@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from bench.page.colours import colours
 from bench.report.charts import Axis, Chart, Point, Series
+from bench.report.tables import count_text
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
 
@@ -14,11 +16,13 @@ def figure(chart: Chart) -> dict[str, Any]:
     """{"data": traces, "layout": …}. Colours of paper and letters are the page's: it knows whether it is dark."""
     palette = colours(series.name for series in chart.series)
     rows = len(chart.y.categories)
+    points = [point for series in chart.series for point in series.points]
+    names = {"autorange": "reversed", "automargin": True} if rows else {}
     layout = {
         "margin": {"l": 60, "r": 10, "t": 10, "b": 45},
         "hovermode": "closest",
-        "xaxis": _axis(chart.x),
-        "yaxis": _axis(chart.y) | ({"autorange": "reversed", "automargin": True} if rows else {}),
+        "xaxis": _axis(chart.x, [point.x for point in points]),
+        "yaxis": _axis(chart.y, [point.y for point in points]) | names,
         "showlegend": len(chart.series) > 1,
         "height": 120 + 34 * rows if rows else 380,
     }
@@ -34,7 +38,7 @@ def plain(text: str) -> str:
 
 
 def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
-    points = sorted(series.points, key=lambda p: p.x) if series.style != "dots" else list(series.points)
+    points = sorted(series.points, key=lambda p: p.x) if series.style in ("line", "band") else list(series.points)
     main: dict[str, Any] = {
         "type": "scatter",
         "name": plain(series.name),
@@ -44,6 +48,8 @@ def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
         "hovertemplate": "%{text}<br>%{x:.4g}; %{y:.5g}<extra></extra>",
         "line": {"color": colour, "width": 1.5},
     }
+    if series.style == "faint":
+        return [main | {"mode": "markers", "marker": {"color": "#888", "size": 7, "opacity": 0.6}}]
     if series.style == "dots":
         return [
             main
@@ -78,10 +84,18 @@ def _errors(name: str, points: list[Point], which: str, colour: str) -> dict[str
     return {name: bars | {"color": colour, "thickness": 1, "width": 3}}
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
     found: dict[str, Any] = {"title": {"text": plain(axis.title)}, "zeroline": not axis.log}
     if axis.log:
-        found |= {"type": "log", "nticks": 5, "tickangle": 0}
+        ticks = _ticks(min(values), max(values))
+        found |= {"type": "log", "tickvals": ticks, "ticktext": [count_text(tick) for tick in ticks]}
     if axis.categories:
         found |= {"tickvals": list(range(len(axis.categories))), "ticktext": [plain(c) for c in axis.categories]}
     return found
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, where these would be many the powers alone; plotly.js labels every digit."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    found = [m * 10.0**k for k in decades for m in (1, 2, 5) if low / 1.6 <= m * 10.0**k <= high * 1.6]
+    return found if len(found) <= 7 else [tick for tick in found if math.log10(tick) % 1 < 1e-9]

@@ -64,9 +64,12 @@ def _chart(chart: Chart) -> Figure:
 
 
 def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
-    points = sorted(series.points, key=lambda p: p.x) if series.style != "dots" else list(series.points)
+    points = sorted(series.points, key=lambda p: p.x) if series.style in ("line", "band") else list(series.points)
     x, y = [p.x for p in points], [p.y for p in points]
     name = _plain(series.name)
+    if series.style == "faint":
+        axes.plot(x, y, "o", color="0.5", markersize=3.5, alpha=0.6, label=name, linestyle="none")
+        return
     if series.style == "dots":
         axes.plot(x, y, symbol, color=colour, markersize=5, label=name, linestyle="none", zorder=3)
         for point in points:

@@ -15,6 +15,7 @@ from typing import Any
 
 import jinja2
 
+from bench.drawings import FOLDER, Drawing, scan
 from bench.errors import UserError
 from bench.page import interactive, printed
 from bench.records import Record, Store
@@ -29,7 +30,6 @@ from tasks.data.atomic import write_atomically
 
 MARK = ".distillbench-page"
 """A folder that has this file may be written again."""
-PICTURES = "pictures"
 PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}
 Files = dict[str, bytes]
 
@@ -57,7 +57,7 @@ def build(results: Path, out: Path) -> list[Path]:
 def site(results: Path) -> Files:
     """Every file of the site by its place."""
     summaries, records = summaries_of(results), Store(results).scan().records
-    pictures = {path.name: path for path in sorted((results / PICTURES).glob("*.png"))}
+    drawn_of = {(drawing.task, drawing.pair): drawing for drawing in _drawings(results, records)}
     names = {summary.task: slug(summary.task) for summary in summaries}
     places = _packed_places(records)
     render = _renderer(names, _origin(records))
@@ -80,14 +80,21 @@ def site(results: Path) -> Files:
             table=_table(summary),
             notes=[CAPTION, *notes_of(summary)],
             charts={pair: [_drawn(chart) for chart in its] for pair, its in drawn.items()},
-            pictures={pair: [n for n in (f"{summary.task}--{pair}.png",) if n in pictures] for pair in drawn},
+            drawings={pair: drawn_of.get((summary.task, pair)) for pair in drawn},
             headline=summary.headline.replace("_", " "),
             cells=[_cell(record) for record in mine],
         )
     made["cell.html"] = render("cell.html", "cell", "A cell", files=places)
     made |= _packed(records, places)
-    made |= {f"{PICTURES}/{name}": path.read_bytes() for name, path in pictures.items()}
+    for drawing in drawn_of.values():
+        made |= {f"{FOLDER}/{p.file}": (results / FOLDER / p.file).read_bytes() for p in drawing.pictures}
     return made
+
+
+def _drawings(results: Path, records: Sequence[Record]) -> list[Drawing]:
+    """Those of records that are here, whose pictures are what was drawn."""
+    here = {record.config_hash for record in records}
+    return [d for d in scan(results).found if here.issuperset(d.students.values()) and d.current(results) is None]
 
 
 def slug(text: str) -> str:

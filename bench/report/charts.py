@@ -40,11 +40,11 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """Points of one colour. style: dots, a line through them, or a line with the band of its ends."""
+    """Points of one colour. style: dots, faint ones, a line, or a line with the band of its ends."""
 
     name: str
     points: tuple[Point, ...]
-    style: Literal["dots", "line", "band"] = "dots"
+    style: Literal["dots", "faint", "line", "band"] = "dots"
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,43 @@ def training_cost(summary: Summary, pair: str) -> Chart | None:
     )
 
 
+def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> Chart | None:
+    """Training of all students, a band over seeds a method; None where none was recorded."""
+    metric = summary.metrics.get(summary.headline)
+    rows = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
+    series = [Series(row.name, points, "band") for row in rows if (points := _course(row, what))]
+    if metric is None or not series:
+        return None
+    on = next(iter(next(row.curves for row in rows if row.curves).values())).of
+    if what == "loss":
+        title, y = "Training loss", Axis("loss", better="lower")
+        note = "the mean between two points; each method minimises a loss of its own, so compare its course alone"
+    else:
+        title, y = "Training curve", Axis(heading(summary.headline, metric), better=metric.direction)
+        note = f"{summary.headline.replace('_', ' ')} on {on}"
+    return Chart(
+        f"{summary.task}-{pair}-{what}",
+        title,
+        Axis("step"),
+        y,
+        tuple(series),
+        f"{title} of the students of {summary.task}, {pair}",
+        f"{note}; bands: 95% intervals over seeds",
+    )
+
+
+def _course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
+    """The mean over seeds, at the steps that all of them have."""
+    seeds = [dict(zip(c.steps, getattr(c, what), strict=True)) for c in row.curves.values()]
+    points = []
+    for step in seeds[0] if seeds else ():
+        values = [value for seed in seeds if (value := seed.get(step)) is not None]
+        if len(values) == len(seeds):
+            interval = mean_interval(values)
+            points.append(Point(step, interval.mean, None, _ends(interval), row.name))
+    return tuple(points)
+
+
 def fidelity(summary: Summary, pair: str) -> Chart | None:
     """Quality against the agreement with the teacher; None where no metric of the task measures it."""
     name = next((name for name in summary.metrics if name.startswith("teacher_")), None)
@@ -298,7 +335,7 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
         "Paired differences to scratch",
         Axis(f"Δ {summary.headline.replace('_', ' ')}{unit}", better=metric.direction),
         Axis("", categories=tuple(row.name for row in rows)),
-        (Series("seeds", seeds), Series("mean with 95% interval", means)),
+        (Series("seeds", seeds, "faint"), Series("mean with 95% interval", means)),
         f"Each method's {summary.headline} less that of scratch with the same seed, on {summary.task}, {pair}",
         "a dot a seed; intervals cover other seeds and, where there are per-item results, other test items",
     )
@@ -316,6 +353,8 @@ def of_task(summary: Summary) -> dict[str, list[Chart]]:
     for pair in pairs(summary):
         charts = [
             paired_differences(summary, pair),
+            curve(summary, pair, "validation"),
+            curve(summary, pair, "loss"),
             *(against(summary, pair, cost) for cost in ("latency", "parameters", "macs")),
             training_cost(summary, pair),
             fidelity(summary, pair),

@@ -64,14 +64,7 @@ def _counts(axes: Axes, panel: Counts, name: str) -> None:
     if size <= 12:
         for i, j in ((i, j) for i in range(size) for j in range(size)):
             if (count := int(counts[i, j])) > 0:
-                axes.text(
-                    j,
-                    i,
-                    str(count),
-                    ha="center",
-                    va="center",
-                    fontsize=5,
-                    color="white" if shares[i, j] > 0.4 else "black",
-                )
+                colour = "white" if shares[i, j] > 0.4 else "black"
+                axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
         axes.set_xticks(range(size), [str(name) for name in panel.names])
         axes.set_yticks(range(size), [str(name) for name in panel.names])

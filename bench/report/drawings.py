@@ -1,67 +1,16 @@
-"""The pictures of a results folder: what is drawn, of which records, and what is yet to be drawn."""
+"""Which pictures a results folder lacks: of the first seed, a task and pair each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
-
-from bench import documents
 from bench.cells import Cell, Pair
-from bench.documents import Filed, Part, Scan
+from bench.drawings import FOLDER, read
 from bench.errors import UserError
 from bench.jobs import judge_path, teacher_path, weights_path
 from bench.runner import Plan
 from bench.weights import damage
-
-SCHEMA_VERSION = 1
-FOLDER = "pictures"
-
-
-class Picture(Part):
-    """A PNG beside its document. name: of the panel. alt: what it shows, for who cannot see it."""
-
-    name: str = Field(pattern=r"^[a-z0-9-]{1,40}$")
-    file: str = Field(pattern=r"^[A-Za-z0-9._-]{1,200}\.png$")
-    sha256: str
-    alt: str
-
-
-class Drawing(Filed):
-    """What is drawn of one task and pair. students: {label: hash of the configuration of its record}, in order."""
-
-    schema_version: Literal[1] = 1
-    task: str
-    pair: str
-    seed: int
-    students: Mapping[str, str]
-    pictures: tuple[Picture, ...]
-
-    @property
-    def path(self) -> Path:
-        return Path(FOLDER, f"{self.task}--{self.pair}.json")
-
-    def current(self, results: Path) -> str | None:
-        """Why a picture cannot be shown: it is not there, or is not the one that was drawn. None where all are."""
-        for picture in self.pictures:
-            path = results / FOLDER / picture.file
-            if not path.is_file() or path.is_symlink():
-                return f"{path}: is not there"
-            if sha256(path.read_bytes()).hexdigest() != picture.sha256:
-                return f"{path}: is not the picture that was drawn"
-        return None
-
-
-def scan(results: Path) -> Scan[Drawing]:
-    return documents.scan(results, FOLDER, Drawing, SCHEMA_VERSION, "drawing")
-
-
-def write(results: Path, drawing: Drawing) -> None:
-    documents.write(results / drawing.path, drawing)
 
 
 @dataclass(frozen=True)
@@ -96,7 +45,7 @@ def undrawn(plan: Plan) -> list[Undrawn]:
 
 def _current(wanted: Undrawn, out: Path) -> bool:
     try:
-        drawing = documents.read(out / wanted.path, Drawing, SCHEMA_VERSION, "drawing")
+        drawing = read(out / wanted.path)
     except UserError:
         return False
     return dict(drawing.students) == wanted.students and drawing.current(out) is None

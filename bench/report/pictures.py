@@ -16,10 +16,11 @@ from PIL import Image
 from torch import nn
 
 from bench.cells import Cell
+from bench.drawings import FOLDER, Drawing, Picture, write
 from bench.errors import one_line
 from bench.jobs import load_teacher, prepared_task, settled, teacher_path, weights_path
 from bench.report.diagrams import diagrams
-from bench.report.drawings import FOLDER, Drawing, Picture, obstacle, undrawn, write
+from bench.report.drawings import obstacle, undrawn
 from bench.runner import Plan
 from bench.training import initial
 from bench.weights import load_weights
@@ -27,7 +28,7 @@ from tasks.base import Task, read_only
 from tasks.data.atomic import write_atomically
 from tasks.panels import Counts, Lines, Panel, Pictures
 
-PICTURE_PIXELS = ((4, 144), (12, 112), (10**9, 56))
+PICTURE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
 GAP = 0.07
 TITLE, TEXT, SMALL = 12, 10, 9

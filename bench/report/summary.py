@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench.records import MetricValue, Record
+from bench.records import MetricValue, Record, TrainingCurve
 from bench.report.comparison import Comparison
 from bench.report.configurations import Group, Kind, groups, order
 from bench.report.notes import coverage, detectable, of_pair, origins
@@ -42,7 +42,7 @@ class Row:
     its interval. best: better than every other student, each time
     outside the interval of the paired difference. latency: seconds of one input. speedup: over the teacher,
     in turns with it. Both are of eager PyTorch on one thread, and None where that was not timed.
-    by_seed: the headline metric. paired: its difference to scratch. seconds: of training.
+    by_seed: the headline metric. paired: its difference to scratch. seconds, images_per_second, curves: of training.
     """
 
     pair: str
@@ -65,6 +65,8 @@ class Row:
     by_seed: Mapping[int, float] = field(default_factory=dict)
     paired: Mapping[int, float] = field(default_factory=dict)
     seconds: Interval | None = None
+    images_per_second: Interval | None = None
+    curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
 
     @property
     def significant(self) -> bool:
@@ -187,7 +189,7 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
         whole_gap = difference.over(way.lead)
     sure = estimate is not None and estimate.interval.excludes_zero
     headline = comparison.series.get(group)
-    seconds = [record.training.seconds for record in group.finished.values() if record.training]
+    training = {seed: record.training for seed, record in group.finished.items() if record.training}
     size = next((r.size for r in group.finished.values() if r.size), None)
     times = comparison.times(group)
     return Row(
@@ -209,5 +211,7 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
         speedup=times.speedup,
         by_seed=dict(zip(headline.seeds, headline.values, strict=True)) if headline else {},
         paired=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
-        seconds=mean_interval(seconds) if seconds else None,
+        seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
+        images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
+        curves={seed: t.curve for seed, t in training.items()},
     )

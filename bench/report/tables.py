@@ -52,8 +52,8 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         difference = estimate_text(row.difference, headline, signed=True) if row.difference and headline else ""
         cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
         cells["gap recovered"] = _gap(row)
-        cells["params"] = _count(row.parameters)
-        cells["MACs"] = _count(row.macs)
+        cells["params"] = count_text(row.parameters)
+        cells["MACs"] = count_text(row.macs)
         cells["latency (ms)"] = "" if row.latency is None else f"{1000 * row.latency:.3g}"
         cells["speedup"] = "" if row.speedup is None else f"{row.speedup.value:.1f}×"
         rows.append(cells)
@@ -90,14 +90,14 @@ def _gap(row: Row) -> str:
     return ABSENT if row.kind == "student" and row.difference is not None and not row.gap_defined else ""
 
 
-def _count(value: int | None) -> str:
+def count_text(value: float | None) -> str:
     """Three digits and a prefix: 9.61k, 1.5M."""
     if value is None:
         return ""
     for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.3g}{prefix}"
-    return str(value)
+    return f"{value:.3g}"
 
 
 def markdown(summaries: Sequence[Summary]) -> str:

@@ -28,8 +28,8 @@ def main() -> None:
                 learner = Learner(task, initial(task, role, 0), recipe, Scratch())
                 train(task, [learner], recipe, 0)
                 spent = learner.recorder.seconds
-                print(f"{pair.task}, {pair.pair}, {role}: {spent:.2f} s for {learner.seconds:.2f} s of training,", end="")
-                print(f" {100 * spent / learner.seconds:.1f} %", flush=True)
+                share = f"{100 * spent / learner.seconds:.1f} %"
+                print(f"{pair.task}, {pair.pair}, {role}: {spent:.2f} of {learner.seconds:.2f} s, {share}", flush=True)
 
 
 if __name__ == "__main__":
