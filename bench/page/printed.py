@@ -9,11 +9,13 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from PIL import Image
 
 from bench.page.colours import DIVERGING, colours
 from bench.report.charts import Axis, Chart, HeatMap, Series
 
 DPI = 200
+COLOURS = 128
 MAP = LinearSegmentedColormap.from_list("recovered", [((place + 1) / 2, colour) for colour, place in DIVERGING])
 STYLE: Any = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
 
@@ -23,7 +25,7 @@ def svg(chart: Chart | HeatMap) -> bytes:
 
 
 def png(chart: Chart | HeatMap) -> bytes:
-    return _saved(chart, "png", {"Software": None, "Description": chart.alt})
+    return _saved(chart, "png", {"Software": None})
 
 
 def _saved(chart: Chart | HeatMap, kind: str, metadata: dict[str, str | None]) -> bytes:
@@ -31,7 +33,17 @@ def _saved(chart: Chart | HeatMap, kind: str, metadata: dict[str, str | None]) -
     with matplotlib.rc_context(STYLE):
         figure = draw(chart)
         figure.savefig(content, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight")
-    return content.getvalue()
+    return content.getvalue() if kind == "svg" else _small(content)
+
+
+def _small(content: io.BytesIO) -> bytes:
+    """With a palette, which takes a third of the room."""
+    small = io.BytesIO()
+    with Image.open(content) as image:
+        image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True, dpi=(DPI, DPI)
+        )
+    return small.getvalue()
 
 
 def draw(chart: Chart | HeatMap) -> Figure:

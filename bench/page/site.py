@@ -59,7 +59,6 @@ def site(results: Path) -> Files:
     summaries, records = summaries_of(results), Store(results).scan().records
     drawn_of = {(drawing.task, drawing.pair): drawing for drawing in _drawings(results, records)}
     names = {summary.task: slug(summary.task) for summary in summaries}
-    places = _packed_places(records)
     render = _renderer(names, _origin(records))
     overview = charts.of_all(summaries)
     made: Files = {MARK: b"", **_assets()}
@@ -84,8 +83,9 @@ def site(results: Path) -> Files:
             headline=summary.headline.replace("_", " "),
             cells=[_cell(record) for record in mine],
         )
+    places, packed = _packed(records)
     made["cell.html"] = render("cell.html", "cell", "A cell", files=places)
-    made |= _packed(records, places)
+    made |= packed
     for drawing in drawn_of.values():
         made |= {f"{FOLDER}/{p.file}": (results / FOLDER / p.file).read_bytes() for p in drawing.pictures}
     return made
@@ -208,17 +208,15 @@ def _place(record: Record) -> str:
     return record.path.relative_to("records").with_suffix("").as_posix()
 
 
-def _packed_places(records: Sequence[Record]) -> dict[str, str]:
-    """{cell: the packed file it is in}: one a task and pair."""
-    return {_place(record): slug(f"{record.task}--{record.pair}") for record in records}
-
-
-def _packed(records: Sequence[Record], places: Mapping[str, str]) -> Files:
+def _packed(records: Sequence[Record]) -> tuple[dict[str, str], Files]:
+    """Records by task and pair: {'task/pair': file}, and the files."""
     groups: dict[str, dict[str, Any]] = {}
     for record in records:
         content = {"record": record.model_dump(mode="json"), "suite": suite_file(record)}
-        groups.setdefault(places[_place(record)], {})[_place(record)] = content
-    return {f"data/{name}.js": _script(name, json.dumps(cells).encode()) for name, cells in groups.items()}
+        groups.setdefault(f"{record.task}/{record.pair}", {})[_place(record)] = content
+    names = {group: slug(group.replace("/", "--")) for group in groups}
+    made = {f"data/{names[g]}.js": _script(names[g], json.dumps(cells).encode()) for g, cells in groups.items()}
+    return names, made
 
 
 def _script(name: str, content: bytes) -> bytes:

@@ -112,11 +112,12 @@ function saved(name, text) {
 async function cell(place) {
   const name = decodeURIComponent(location.hash.slice(1));
   const files = JSON.parse(place.dataset.files);
-  const file = Object.hasOwn(files, name) ? files[name] : undefined;
+  const [, file] = Object.entries(files).find(([group]) => name.startsWith(`${group}/`)) ?? [];
   document.getElementById("cell-name").textContent = name || "A cell";
-  if (file === undefined) return place.replaceChildren(element("p", "There is no such cell in this page."));
-  if (!(file in packed)) await script(`data/${file}.js`);
-  const { record, suite } = (await (await unpacked(packed[file])).json())[name];
+  if (file !== undefined && !(file in packed)) await script(`data/${file}.js`);
+  const cells = file === undefined ? {} : await (await unpacked(packed[file])).json();
+  if (!Object.hasOwn(cells, name)) return place.replaceChildren(element("p", "There is no such cell in this page."));
+  const { record, suite } = cells[name];
   const parts = [];
   const metrics = Object.entries(record.metrics).map(([metric, m]) =>
     [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)} ${m.unit} (${m.direction} is better)`]);
