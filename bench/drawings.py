@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -52,6 +52,11 @@ class Drawing(Filed):
 
 def scan(results: Path) -> Scan[Drawing]:
     return documents.scan(results, FOLDER, Drawing, SCHEMA_VERSION, "drawing")
+
+
+def usable(results: Path, records: Set[str]) -> list[Drawing]:
+    """Those of records that are here, by their hashes, and whose pictures are what was drawn."""
+    return [d for d in scan(results).found if records >= set(d.students.values()) and d.current(results) is None]
 
 
 def read(path: Path) -> Drawing:

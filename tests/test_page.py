@@ -6,19 +6,27 @@ import base64
 import gzip
 import json
 import re
+from collections.abc import Callable
+from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Run
 from test_gate_results import folder
 from test_report import records
 
+from bench.drawings import Drawing, Picture, usable, write
 from bench.errors import UserError
 from bench.page.site import build, site
-from bench.records import Record
+from bench.records import Record, Store
 from bench.report.again import suite_file
+from bench.report.charts import frame, of_task
+from bench.report.pictures import png
+from bench.report.results import summaries
 from bench.suite import cells, load
+from tasks.panels import Pictures
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +82,26 @@ def test_a_cell_page_has_the_whole_record(made: dict[str, bytes]) -> None:
     assert record.label == "good"
 
 
-@pytest.mark.parametrize(
-    "hostile", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$"]
-)
-def test_a_hostile_name_is_text(tmp_path: Path, hostile: str) -> None:
-    names = [r.model_copy(update={"pair": hostile.replace("/", "")}) for r in records()]
-    made = site(folder(tmp_path, names))
+HOSTILE = ["<script>alert(1)<|script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$", "</caption>"]
+
+
+def test_a_hostile_name_is_text(tmp_path: Path) -> None:
+    named = [r.model_copy(update={"pair": name.replace("/", "|")}) for name in HOSTILE for r in records()[:4]]
+    made = site(folder(tmp_path, named))
     for name, content in made.items():
         if name.endswith(".html"):
             found = Collector(content)
             scripts = [attributes for tag, attributes in found.tags if tag == "script"]
             assert all(s.get("src", "").startswith("assets/") or s.get("type") == "application/json" for s in scripts)
             assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
-    assert "49" not in Collector(made["index.html"]).text
+    text = Collector(made["classification.html"]).text
+    assert all(name.replace("/", "|") in text for name in HOSTILE)
+    assert "49" not in text
+
+
+def test_a_folder_without_methods_has_a_page_without_a_map(tmp_path: Path) -> None:
+    made = site(folder(tmp_path, [r for r in records() if r.label in ("scratch", "teacher")]))
+    assert "Gap recovered" not in Collector(made["index.html"]).text
 
 
 def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path) -> None:
@@ -122,3 +137,93 @@ def test_the_suite_on_a_cells_page_makes_that_cell_again(tmp_path: Path, seed: i
     (tmp_path / "again.toml").write_text(suite_file(record))
     again = [c for c in cells(load(tmp_path / "again.toml")) if c.kind == "student"]
     assert [c.hash for c in again] == [cell.hash]
+
+
+def drawn(results: Path) -> Drawing:
+    """A picture of the folder's first seed of one pair."""
+    students = [r for r in Store(results).scan().records if r.kind == "student" and r.seed == 0]
+    task, pair = students[0].task, students[0].pair
+    content = png(Pictures({"good": torch.zeros(2, 1, 8, 8)}), "zeros")
+    (results / "pictures").mkdir()
+    (results / "pictures" / "zeros.png").write_bytes(content)
+    picture = Picture(name="zeros", file="zeros.png", sha256=sha256(content).hexdigest(), alt="Nothing but zeros")
+    hashes = {r.label: r.config_hash for r in students if r.pair == pair}
+    drawing = Drawing(task=task, pair=pair, seed=0, students=hashes, pictures=(picture,))
+    write(results, drawing)
+    return drawing
+
+
+def test_a_picture_of_these_records_is_shown_with_its_alt_text(tmp_path: Path) -> None:
+    results = folder(tmp_path, records())
+    drawing = drawn(results)
+    made = site(results)
+    images = [a for tag, a in Collector(made[f"{drawing.task}.html"]).tags if tag == "img"]
+    assert {"pictures/zeros.png": "Nothing but zeros"}.items() <= {i["src"]: i["alt"] for i in images}.items()
+    assert made["pictures/zeros.png"] == (results / "pictures" / "zeros.png").read_bytes()
+
+
+def changed(results: Path, drawing: Drawing) -> None:
+    (results / "pictures" / "zeros.png").write_bytes(b"something else")
+
+
+def gone(results: Path, drawing: Drawing) -> None:
+    (results / "pictures" / "zeros.png").unlink()
+
+
+def linked(results: Path, drawing: Drawing) -> None:
+    content = (results / "pictures" / "zeros.png").rename(results / "other.png")
+    (results / "pictures" / "zeros.png").symlink_to(content)
+
+
+def of_other_records(results: Path, drawing: Drawing) -> None:
+    write(results, drawing.model_copy(update={"students": {"good": "0" * 64}}))
+
+
+def of_a_file_elsewhere(results: Path, drawing: Drawing) -> None:
+    path = results / drawing.path
+    path.write_text(path.read_text().replace('"zeros.png"', '"../records/zeros.png"'))
+
+
+@pytest.mark.parametrize("harm", [changed, gone, linked, of_other_records, of_a_file_elsewhere])
+def test_a_picture_that_is_not_what_was_drawn_of_these_records_is_left_out(
+    tmp_path: Path, harm: Callable[[Path, Drawing], None]
+) -> None:
+    results = folder(tmp_path, records())
+    drawing = drawn(results)
+    hashes = {record.config_hash for record in Store(results).scan().records}
+    assert usable(results, hashes) == [drawing]
+    harm(results, drawing)
+    assert usable(results, hashes) == []
+
+
+def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:
+    results = folder(tmp_path, records())
+    (summary,) = (s for s in summaries(results) if s.task == "classification")
+    charts = {chart.name: chart for its in of_task(summary).values() for chart in its}
+    differences = charts["classification-cnn_mlp-differences"]
+    good = next(row for row in summary.rows if row.name == "good")
+    shown = [p for p in differences.series[0].points if p.label.startswith("good")]
+    assert [p.x for p in shown] == list(good.paired.values())
+    assert good.difference is not None
+    mean = next(p for p in differences.series[1].points if p.label.startswith("good"))
+    assert mean.x == pytest.approx(sum(good.paired.values()) / len(good.paired))
+    front = next(
+        series for series in charts["classification-cnn_mlp-parameters"].series if series.name == "Pareto front"
+    )
+    assert [p.x for p in front.points] == sorted(p.x for p in front.points)
+    table = frame(differences)
+    assert len(table) == sum(len(series.points) for series in differences.series)
+
+
+def test_plot_writes_one_chart_and_names_what_it_has(cli: Run, tmp_path: Path) -> None:
+    results = folder(tmp_path / "results", records())
+    done = cli("plot", "gap-recovered", results, "-o", tmp_path / "gap.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "gap.png").read_bytes().startswith(b"\x89PNG")
+    assert "average-rank" in cli("plot", "list", results).stdout
+    done = cli("plot", "gap-recoverd", results)
+    assert done.returncode == 2
+    assert "did you mean 'gap-recovered'" in done.stderr
+    done = cli("plot", "gap-recovered", results, "-o", tmp_path / "gap.pdf")
+    assert done.returncode == 2
+    assert "allowed: .svg, .png, .csv" in done.stderr

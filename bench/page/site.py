@@ -15,7 +15,7 @@ from typing import Any
 
 import jinja2
 
-from bench.drawings import FOLDER, Drawing, scan
+from bench import drawings
 from bench.errors import UserError
 from bench.page import interactive, printed
 from bench.records import Record, Store
@@ -57,7 +57,8 @@ def build(results: Path, out: Path) -> list[Path]:
 def site(results: Path) -> Files:
     """Every file of the site by its place."""
     summaries, records = summaries_of(results), Store(results).scan().records
-    drawn_of = {(drawing.task, drawing.pair): drawing for drawing in _drawings(results, records)}
+    hashes = {record.config_hash for record in records}
+    drawn_of = {(drawing.task, drawing.pair): drawing for drawing in drawings.usable(results, hashes)}
     names = {summary.task: slug(summary.task) for summary in summaries}
     render = _renderer(names, _origin(records))
     overview = charts.of_all(summaries)
@@ -87,14 +88,9 @@ def site(results: Path) -> Files:
     made["cell.html"] = render("cell.html", "cell", "A cell", files=places)
     made |= packed
     for drawing in drawn_of.values():
-        made |= {f"{FOLDER}/{p.file}": (results / FOLDER / p.file).read_bytes() for p in drawing.pictures}
+        names_of = (f"{drawings.FOLDER}/{picture.file}" for picture in drawing.pictures)
+        made |= {name: (results / name).read_bytes() for name in names_of}
     return made
-
-
-def _drawings(results: Path, records: Sequence[Record]) -> list[Drawing]:
-    """Those of records that are here, whose pictures are what was drawn."""
-    here = {record.config_hash for record in records}
-    return [d for d in scan(results).found if here.issuperset(d.students.values()) and d.current(results) is None]
 
 
 def slug(text: str) -> str:
@@ -132,7 +128,6 @@ def _origin(records: Sequence[Record]) -> str:
 def _overview(
     summaries: Sequence[Summary], records: Sequence[Record], drawn: Sequence[Chart | HeatMap], names: Mapping[str, str]
 ) -> dict[str, Any]:
-    (heat_map,) = (chart for chart in drawn if isinstance(chart, HeatMap))
     columns = {charts.column_name(s, pair): s.task for s in summaries for pair in charts.pairs(s)}
     rows = [(summary, row) for summary in summaries for row in summary.rows]
     lacking = [
@@ -152,7 +147,7 @@ def _overview(
     return {
         "facts": facts,
         "lacking": lacking,
-        "heat_map": heat_map,
+        "heat_maps": [chart for chart in drawn if isinstance(chart, HeatMap)],
         "links": {column: f"{names[task]}.html" for column, task in columns.items()},
         "charts": [_drawn(chart) for chart in drawn if isinstance(chart, Chart)],
         "detectable": [f"{s.task}: {note}" for s in summaries for note in s.notes if "would be seen 4 times" in note],

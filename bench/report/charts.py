@@ -365,8 +365,8 @@ def of_task(summary: Summary) -> dict[str, list[Chart]]:
 
 def of_all(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
     """Those of the overview."""
-    ranks = rank_chart(summaries)
-    return [gap_recovered(summaries), *([ranks] if ranks else [])]
+    gap, ranks = gap_recovered(summaries), rank_chart(summaries)
+    return [*([gap] if gap.rows else []), *([ranks] if ranks else [])]
 
 
 def of_results(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:

@@ -1,7 +1,7 @@
 """How a page grows with its records: ``python tests/simulations/large_page.py 1000 10000``.
 
-Copies the published students under other methods' names and seeds until there are as many records as asked for, builds the
-page, and opens its overview, a task and a cell in headless Chromium (``CHROMIUM``, or one on PATH).
+Copies the published students under other methods' names and seeds until there are as many records as asked for, builds
+the page, and opens its overview, a task and a cell in headless Chromium (``CHROMIUM``, or one on PATH).
 """
 
 from __future__ import annotations
