@@ -217,6 +217,15 @@ def training_cost(summary: Summary, pair: str) -> Chart | None:
     )
 
 
+def throughput(summary: Summary, pair: str) -> Chart | None:
+    """Quality against the images a second of training."""
+
+    def speed(row: Row) -> float | None:
+        return row.images_per_second.mean if row.images_per_second else None
+
+    return _against(summary, pair, "throughput", "training (images/s)", speed)
+
+
 def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> Chart | None:
     """Training of all students, a band over seeds a method; None where none was recorded."""
     metric = summary.metrics.get(summary.headline)
@@ -357,6 +366,7 @@ def of_task(summary: Summary) -> dict[str, list[Chart]]:
             curve(summary, pair, "loss"),
             *(against(summary, pair, cost) for cost in ("latency", "parameters", "macs")),
             training_cost(summary, pair),
+            throughput(summary, pair),
             fidelity(summary, pair),
         ]
         found[pair] = [chart for chart in charts if chart is not None]

@@ -33,7 +33,7 @@ def browser() -> Iterator[Any]:
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the published quick suite."""
     out = tmp_path_factory.mktemp("page")
-    build(Path(__file__).parents[2] / "results" / "quick", out)
+    build(Path(os.environ.get("RESULTS", Path(__file__).parents[2] / "results" / "quick")), out)
     return out
 
 
@@ -123,6 +123,17 @@ def test_search_leaves_the_rows_that_have_the_word(visit: Visit) -> None:
     tab = visit.open("classification.html")
     tab.locator("input[type=search]").first.fill("temperature")
     assert [text.strip() for text in column(tab, 0)] == ["temperature"]
+
+
+def test_a_filter_leaves_the_records_of_one_row(visit: Visit) -> None:
+    tab = visit.open("super_resolution.html")
+    records = tab.locator("table.cells tbody tr")
+    tab.get_by_role("combobox", name="row").select_option("logistic")
+    tab.get_by_role("combobox", name="pair").select_option("fsrcnn_x3")
+    assert {text.split("\t")[1].strip() for text in records.all_inner_texts()} == {"logistic"}
+    assert {text.split("\t")[0].strip() for text in records.all_inner_texts()} == {"fsrcnn_x3"}
+    tab.get_by_role("combobox", name="row").select_option("all")
+    assert len({text.split("\t")[1].strip() for text in records.all_inner_texts()}) > 1
 
 
 def test_pointing_at_a_dot_tells_what_it_is(visit: Visit) -> None:

@@ -71,10 +71,31 @@ darkness.addEventListener("change", () => {
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const long = table.tBodies[0].rows.length > 25;
-  new window.distillbenchTables.default(table, {
+  const shown = new window.distillbenchTables.default(table, {
     paging: long, info: long, searching: true, order: [], autoWidth: false, pageLength: 25,
     language: { search: "Search" },
   });
+  filters(table, shown);
+}
+
+// A choice for each column that asks for one: its heading has data-filter.
+function filters(table, shown) {
+  const bar = element("div");
+  bar.className = "filters";
+  for (const heading of table.tHead.querySelectorAll("[data-filter]")) {
+    const column = shown.column(heading);
+    const values = [...new Set(column.nodes().toArray().map((cell) => cell.textContent))].sort();
+    if (values.length < 2) continue;
+    const select = element("select", undefined, element("option", "all"), ...values.map((value) => element("option", value)));
+    select.options[0].value = "";
+    select.addEventListener("change", () => {
+      const wanted = select.selectedIndex ? values[select.selectedIndex - 1] : undefined;
+      column.search.fixed("choice", wanted === undefined ? null : (text, row, index) => column.nodes()[index]?.textContent === wanted);
+      shown.draw();
+    });
+    bar.append(element("label", `${heading.textContent} `, select));
+  }
+  if (bar.children.length) table.closest(".dt-container").before(bar);
 }
 
 function element(name, text, ...children) {
