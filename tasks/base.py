@@ -18,7 +18,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from tasks.panels import Panel
+from tasks.panels.kinds import Panel
 from tasks.response import Events, Response
 
 Role = Literal["teacher", "student"]

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -32,8 +31,9 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
+from tasks.metrics.agreement import Answers
 from tasks.networks.classifiers import CNN, MLP
-from tasks.panels import Counts, Lines, Panel, Pictures
+from tasks.panels.kinds import Counts, Lines, Panel, Pictures
 from tasks.response import Categorical, Events, Response
 
 BATCH = 200

@@ -12,7 +12,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -31,11 +30,12 @@ from tasks.data import folders
 from tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
+from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, grey, psnr, psnrs, ssim
 from tasks.networks.restoration import Denoiser, DnCNN
-from tasks.panels import Panel, Pictures
+from tasks.panels.kinds import Panel, Pictures
+from tasks.panels.restored import comparison, most_different
 from tasks.response import Events, Feature, Response, ordinal_events
-from tasks.restored import comparison, most_different
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 96

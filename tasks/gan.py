@@ -12,7 +12,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -32,6 +31,7 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge
+from tasks.metrics.agreement import Answers
 from tasks.metrics.distributions import DISTANCES, distances, frechet_distance, inception_identity
 from tasks.metrics.images import psnrs
 from tasks.networks.classifiers import FeatureClassifier
@@ -45,7 +45,7 @@ from tasks.networks.generative import (
     PatchDiscriminator,
     hinge_discriminator_loss,
 )
-from tasks.panels import Panel, Pictures
+from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200

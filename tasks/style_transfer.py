@@ -34,7 +34,7 @@ from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
-from tasks.panels import Panel, Pictures
+from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16

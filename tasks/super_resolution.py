@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -30,11 +29,12 @@ from tasks.data import folders
 from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
+from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
 from tasks.networks.restoration import FSRCNN, SuperResolver
-from tasks.panels import Panel, Pictures
+from tasks.panels.kinds import Panel, Pictures
+from tasks.panels.restored import AMPLIFIED, comparison, most_different
 from tasks.response import Events, Feature, Response, ordinal_events
-from tasks.restored import AMPLIFIED, comparison, most_different
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 96

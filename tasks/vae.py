@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.answers import Answers
 from tasks.base import (
     MOST_BATCH,
     Evaluation,
@@ -32,11 +31,12 @@ from tasks.base import (
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
+from tasks.metrics.agreement import Answers
 from tasks.metrics.distributions import DISTANCES, distances, inception_identity
 from tasks.metrics.images import psnrs
 from tasks.networks.generative import MOST_LATENT, MOST_SAMPLES, VariationalAutoencoder
 from tasks.networks.generative import VAE as VAENetwork
-from tasks.panels import Panel, Pictures
+from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200

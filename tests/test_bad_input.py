@@ -21,7 +21,7 @@ from tasks.base import Folders
 from tasks.data.files import DataError, digest, image_files, read, read_all
 from tasks.data.folders import identity, labelled_splits
 from tasks.data.telling import DataWarning
-from tasks.panels import Pictures
+from tasks.panels.kinds import Pictures
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""

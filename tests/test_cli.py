@@ -43,7 +43,7 @@ def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> N
     path = tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json"
     assert len(path.read_text().splitlines()) < 150
     assert student.environment["libraries"]["torch"] == version("torch")
-    assert (tiny_results / "pictures/classification--cnn_mlp.png").stat().st_size > 1000
+    assert (tiny_results / "pictures/classification--cnn_mlp--hardest.png").stat().st_size > 1000
 
 
 def test_a_second_run_does_nothing_and_says_so(tiny_results: Path, tiny_suite: Path, cli: Run) -> None:

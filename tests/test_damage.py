@@ -17,7 +17,8 @@ from bench.runner import damaged, plan
 from bench.suite import load, pairs
 from bench.weights import DamagedError, damage, digest, load_weights, save_weights, usable
 
-PICTURE = Path("pictures/classification--cnn_mlp.png")
+DRAWING = Path("pictures/classification--cnn_mlp.json")
+PICTURE = Path("pictures/classification--cnn_mlp--hardest.png")
 
 
 @pytest.fixture
@@ -162,11 +163,11 @@ def test_a_picture_that_cannot_be_drawn_names_what_it_lacks(cli: Run, tiny_suite
     shutil.copy(student.with_name("seed-1.safetensors"), student)
     done = cli("run", tiny_suite, "--out", out)
     assert done.returncode == 0, done.stderr
-    reason = f"{out / PICTURE}: not drawn: {student}: holds the weights of another configuration\n"
+    reason = f"{out / DRAWING}: not drawn: {student}: holds the weights of another configuration\n"
     assert done.stdout.endswith(reason)
     assert not (out / PICTURE).exists()
     student.unlink()
-    assert f"{out / PICTURE}: not drawn: {student}: is not there\n" in cli("run", tiny_suite, "--out", out).stdout
+    assert f"{out / DRAWING}: not drawn: {student}: is not there\n" in cli("run", tiny_suite, "--out", out).stdout
 
 
 # -- the list of what was to be made --------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from bench.report.charts import frame, of_task
 from bench.report.pictures import png
 from bench.report.results import summaries
 from bench.suite import cells, load
-from tasks.panels import Pictures
+from tasks.panels.kinds import Pictures
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from bench.report.pictures import MOST_BYTES, arrange, described, png
 from bench.training import initial
 from tasks.base import Task, read_only
 from tasks.metrics.images import psnr
-from tasks.panels import Counts, Lines, Panel, Pictures
-from tasks.restored import AMPLIFIED, comparison, most_different
+from tasks.panels.kinds import Counts, Lines, Panel, Pictures
+from tasks.panels.restored import AMPLIFIED, comparison, most_different
 
 TaskOf = Callable[[str], Task]
 

@@ -11,6 +11,7 @@ from conftest import finish
 
 from bench import exports, timings
 from bench.architecture import architecture_of
+from bench.drawings import usable
 from bench.records import Store
 from bench.runner import plan
 from bench.suite import cells, load
@@ -73,10 +74,12 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
 
 
 def test_every_pair_has_its_picture_and_none_is_large() -> None:
-    wanted = {f"{cell.pair.task}--{cell.pair.pair}.png" for cell in cells(load("quick"))}
-    found = {path.name: path.stat().st_size for path in (QUICK / "pictures").iterdir()}
-    assert found.keys() == wanted
-    assert max(found.values()) <= 300_000
+    wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load("quick"))}
+    drawings = usable(QUICK, {record.config_hash for record in Store(QUICK).scan().records})
+    assert {(drawing.task, drawing.pair) for drawing in drawings} == wanted
+    files = {path.name: path.stat().st_size for path in (QUICK / "pictures").glob("*.png")}
+    assert files.keys() == {picture.file for drawing in drawings for picture in drawing.pictures}
+    assert max(files.values()) <= 300_000
 
 
 @pytest.mark.parametrize("change", ["a figure of the README", "a figure of a record"])

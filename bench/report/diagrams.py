@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tasks.panels import Counts, Lines
+from tasks.panels.kinds import Counts, Lines
 
 ACROSS = 4
 """Diagrams side by side, at most."""

@@ -26,7 +26,7 @@ from bench.training import initial
 from bench.weights import load_weights
 from tasks.base import Task, read_only
 from tasks.data.atomic import write_atomically
-from tasks.panels import Counts, Lines, Panel, Pictures
+from tasks.panels.kinds import Counts, Lines, Panel, Pictures
 
 PICTURE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""

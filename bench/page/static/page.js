@@ -84,13 +84,14 @@ function filters(table, shown) {
   bar.className = "filters";
   for (const heading of table.tHead.querySelectorAll("[data-filter]")) {
     const column = shown.column(heading);
-    const values = [...new Set(column.nodes().toArray().map((cell) => cell.textContent))].sort();
+    const texts = column.nodes().toArray().map((cell) => cell.textContent); // nothing is sorted yet: by row
+    const values = [...new Set(texts)].sort();
     if (values.length < 2) continue;
     const select = element("select", undefined, element("option", "all"), ...values.map((value) => element("option", value)));
     select.options[0].value = "";
     select.addEventListener("change", () => {
-      const wanted = select.selectedIndex ? values[select.selectedIndex - 1] : undefined;
-      column.search.fixed("choice", wanted === undefined ? null : (text, row, index) => column.nodes()[index]?.textContent === wanted);
+      const wanted = values[select.selectedIndex - 1];
+      column.search.fixed("choice", wanted === undefined ? null : (text, row, index) => texts[index] === wanted);
       shown.draw();
     });
     bar.append(element("label", `${heading.textContent} `, select));

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tasks.metrics.images import psnr
-from tasks.panels import Pictures
+from tasks.panels.kinds import Pictures
 
 AMPLIFIED = 5
 """How many times too bright an error is shown."""
