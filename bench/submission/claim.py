@@ -1,4 +1,4 @@
-"""What a submission claims to be of: the cells that the suite makes on this installation, and what their records hold."""
+"""What a submission claims to be of: the suite's cells on this installation, and what their records hold."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from bench.cells import Cell, Pair
 from bench.jobs import deployed_size, one_thread
 from bench.records import Record, Size
 from bench.report.configurations import OF_A_METHOD
+from bench.runner import check_data
 from bench.suite import Suite, cells
 from bench.training import initial
 from tasks.base import Metric, Role, Task, read_only
-from tasks.data.files import DataError
 
 
 @dataclass(frozen=True)
 class Shape:
     """What the records of one pair hold, whatever the weights: found by evaluating untrained networks.
 
-    metrics: all that the task has. students, teachers: the names of theirs. itemised: those that are means of items.
-    without_teacher: a student's that can be told without its teacher. items: their names, in order. sizes: by role.
+    metrics: all that the task has. students, teachers: the names of theirs; what a student has more is its agreement
+    with its teacher. itemised: those that are means of items. items: their names, in order. sizes: by role.
     """
 
     metrics: Mapping[str, Metric]
@@ -108,13 +108,8 @@ def shape(pair: Pair) -> Shape:
         )
 
 
-def claim(suite: Suite, cache: Path | None = None) -> Claim:
-    """The suite's cells. Raises UserError where its data cannot be read or do not fit."""
-    from bench.runner import check_data
-
+def claim(suite: Suite, cache: Path) -> Claim:
+    """The suite's cells. cache: where decoded images are kept. Raises UserError where its data cannot be used."""
     for entry in suite.entries:
-        check_data(entry.pair, cache or Path("runs", "cache"))
+        check_data(entry.pair, cache)
     return Claim(suite)
-
-
-__all__ = ["Claim", "DataError", "Shape", "claim", "shape", "surroundings", "untrained"]

@@ -15,7 +15,7 @@ REFUSED = 1
 class Finding:
     """A claim that does not hold. file: in the submission. field: within the file, '' for all of it.
 
-    problem: what is wrong. allowed: what would be right, '' where the problem says it. All four may hold untrusted text.
+    problem: what is wrong. allowed: what would be right, '' where the problem says it. Any may hold untrusted text.
     """
 
     check: str

@@ -1,0 +1,96 @@
+"""How far two measurements of the same weights may be from each other (docs/submitting.md says why so far)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+RELATIVE = 1e-4
+"""Of a figure's size: another processor or library sums in another order."""
+LEAST = 1e-5
+"""In the figure's unit: what is about zero has no size."""
+FLIPPED = 1 / 200
+"""The part of the items, one at least, of which the answer may be another where two are as good as equal."""
+PERCENT = 100 * FLIPPED
+"""Points of a percentage, which such items move."""
+JUDGED = 0.05
+"""Of the size of a distance through a judge, and as much in its unit: the judge was trained on another machine."""
+RETRAINED = 0.05
+"""Of a figure's size, and as much in its unit: training on another machine goes another way."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """relative: of the recorded figure's size. least: in its unit, where that is more."""
+
+    relative: float = RELATIVE
+    least: float = LEAST
+
+    def of(self, value: float) -> float:
+        return max(self.least, self.relative * abs(value))
+
+
+ROUNDED, AS_JUDGED, TRAINED_ANEW = Allowed(), Allowed(JUDGED, JUDGED), Allowed(RETRAINED, RETRAINED)
+COUNTED = Allowed(0.0, PERCENT)
+
+
+def allowed(unit: str, judged: bool = False) -> Allowed:
+    """Of one metric. judged: a distance through a judge that was trained elsewhere."""
+    if judged:
+        return AS_JUDGED
+    return COUNTED if unit == "%" else ROUNDED
+
+
+@dataclass
+class Tally:
+    """figures: compared. equal: to the last digit. largest: by table, the largest difference relative to its size."""
+
+    figures: int = 0
+    equal: int = 0
+    largest: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, recorded: float, found: float) -> None:
+        self.figures += 1
+        self.equal += recorded == found
+        apart = abs(found - recorded) / max(abs(recorded), LEAST)
+        self.largest[name] = max(self.largest.get(name, 0.0), apart)
+
+    def __str__(self) -> str:
+        if self.equal == self.figures:
+            return f"{self.figures:,} figures, all equal to the last digit"
+        name, apart = max(self.largest.items(), key=lambda entry: entry[1])
+        return f"{self.figures:,} figures, {self.equal:,} equal to the last digit; at most {apart:.1e} apart ({name})"
+
+
+def compare(
+    table: str, recorded: Mapping[str, float], found: Mapping[str, float], limits: Mapping[str, Allowed], tally: Tally
+) -> Iterator[tuple[str, str, str]]:
+    """Figures by name: those too far apart, or on one side alone, as (field of this table, problem, allowed)."""
+    for name in sorted(recorded.keys() | found.keys()):
+        field = f"{table}.{name}"
+        if name not in recorded or name not in found:
+            yield field, "is recorded, and not found again" if name in recorded else "is not recorded", ""
+            continue
+        its, again = recorded[name], found[name]
+        tally.add(field, its, again)
+        most = limits.get(name, ROUNDED).of(its)
+        if not (math.isfinite(again) and abs(again - its) <= most):
+            yield field, f"{its:.7g} is recorded, and {again:.7g} found again", f"within {most:.2g}"
+
+
+def compare_items(
+    recorded: Mapping[str, Sequence[float]], found: Mapping[str, Sequence[float]], tally: Tally
+) -> Iterator[tuple[str, str, str]]:
+    """Likewise of per-item results: a few may be another answer, the others are equal but for rounding."""
+    for name in sorted(recorded.keys() | found.keys()):
+        field, its, again = f"items.{name}", recorded.get(name, ()), found.get(name, ())
+        if len(its) != len(again):
+            yield field, f"{len(its)} items are recorded, and {len(again)} found again", ""
+            continue
+        apart = 0
+        for one, other in zip(its, again, strict=True):
+            tally.add(field, one, other)
+            apart += not abs(other - one) <= ROUNDED.of(one)
+        if apart > (most := max(1, math.floor(FLIPPED * len(its)))):
+            yield field, f"{apart} of {len(its)} items are not found again", f"at most {most}"
