@@ -127,7 +127,7 @@ def limits_of(record: Record, its: Shape, pair: Pair) -> dict[str, Allowed]:
     """How far each metric may be from what is recorded."""
     elsewhere = pair.judge_hash is not None and record.environment != environment()
     return {
-        name: allowed(metric.unit, judged=elsewhere and name not in its.itemised)
+        name: allowed(metric.unit, len(its.items), judged=elsewhere and name not in its.itemised)
         for name, metric in its.metrics.items()
     }
 

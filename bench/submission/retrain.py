@@ -103,7 +103,7 @@ def _said(value: object) -> str:
 def _near(record: Record, again: Record, tally: Tally) -> list[tuple[str, str, str]]:
     if again.failure is not None or record.failure is not None:
         return [] if record.status == again.status else [("status", f"{record.status}, and {again.status} again", "")]
-    values = [{name: metric.value for name, metric in its.metrics.items()} for its in (record, again)]
-    limits = dict.fromkeys((*values[0], *record.held_out), TRAINED_ANEW)
-    found = list(compare("metrics", *values, limits, tally))
+    one, other = ({name: metric.value for name, metric in its.metrics.items()} for its in (record, again))
+    limits = dict.fromkeys((*one, *record.held_out), TRAINED_ANEW)
+    found = list(compare("metrics", one, other, limits, tally))
     return [*found, *compare("held_out", record.held_out, again.held_out, limits, tally)]

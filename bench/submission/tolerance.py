@@ -10,10 +10,10 @@ RELATIVE = 1e-4
 """Of a figure's size: another processor or library sums in another order."""
 LEAST = 1e-5
 """In the figure's unit: what is about zero has no size."""
-FLIPPED = 1 / 200
+LEAST_OF_THOUSANDTHS = 1e-2
+"""Likewise of what is told in thousandths (KID), a difference of large sums."""
+FLIPPED = 1 / 500
 """The part of the items, one at least, of which the answer may be another where two are as good as equal."""
-PERCENT = 100 * FLIPPED
-"""Points of a percentage, which such items move."""
 JUDGED = 0.05
 """Of the size of a distance through a judge, and as much in its unit: the judge was trained on another machine."""
 RETRAINED = 0.05
@@ -32,14 +32,20 @@ class Allowed:
 
 
 ROUNDED, AS_JUDGED, TRAINED_ANEW = Allowed(), Allowed(JUDGED, JUDGED), Allowed(RETRAINED, RETRAINED)
-COUNTED = Allowed(0.0, PERCENT)
 
 
-def allowed(unit: str, judged: bool = False) -> Allowed:
-    """Of one metric. judged: a distance through a judge that was trained elsewhere."""
+def flips(items: int) -> int:
+    """How many of the test items may have another answer."""
+    return max(1, math.floor(FLIPPED * items))
+
+
+def allowed(unit: str, items: int, judged: bool = False) -> Allowed:
+    """Of one metric. items: of the test split. judged: a distance through a judge that was trained elsewhere."""
     if judged:
         return AS_JUDGED
-    return COUNTED if unit == "%" else ROUNDED
+    if unit == "%":  # an answer that flips moves it by its part
+        return Allowed(0.0, 100 * flips(items) / max(1, items))
+    return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == "×10⁻³" else LEAST)
 
 
 @dataclass
@@ -92,5 +98,5 @@ def compare_items(
         for one, other in zip(its, again, strict=True):
             tally.add(field, one, other)
             apart += not abs(other - one) <= ROUNDED.of(one)
-        if apart > (most := max(1, math.floor(FLIPPED * len(its)))):
+        if apart > (most := flips(len(its))):
             yield field, f"{apart} of {len(its)} items are not found again", f"at most {most}"
