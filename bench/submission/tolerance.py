@@ -14,8 +14,9 @@ LEAST_OF_THOUSANDTHS = 1e-2
 """Likewise of what is told in thousandths (KID), a difference of large sums."""
 FLIPPED = 1 / 500
 """The part of the items, one at least, of which the answer may be another where two are as good as equal."""
-JUDGED = 0.05
-"""Of the size of a distance through a judge, and as much in its unit: the judge was trained on another machine."""
+JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
+"""Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
+THOUSANDTHS = "×10⁻³"
 RETRAINED = 0.05
 """Of a figure's size, and as much in its unit: training on another machine goes another way."""
 
@@ -31,7 +32,7 @@ class Allowed:
         return max(self.least, self.relative * abs(value))
 
 
-ROUNDED, AS_JUDGED, TRAINED_ANEW = Allowed(), Allowed(JUDGED, JUDGED), Allowed(RETRAINED, RETRAINED)
+ROUNDED, TRAINED_ANEW = Allowed(), Allowed(RETRAINED, RETRAINED)
 
 
 def flips(items: int) -> int:
@@ -42,10 +43,10 @@ def flips(items: int) -> int:
 def allowed(unit: str, items: int, judged: bool = False) -> Allowed:
     """Of one metric. items: of the test split. judged: a distance through a judge that was trained elsewhere."""
     if judged:
-        return AS_JUDGED
+        return Allowed(JUDGED, LEAST_JUDGED_THOUSANDTHS if unit == THOUSANDTHS else LEAST_JUDGED)
     if unit == "%":  # an answer that flips moves it by its part
         return Allowed(0.0, 100 * flips(items) / max(1, items))
-    return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == "×10⁻³" else LEAST)
+    return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == THOUSANDTHS else LEAST)
 
 
 @dataclass
