@@ -221,6 +221,9 @@ FORGERIES: dict[str, Forgery] = {
     "the name of another, in capitals": Forgery(own("Mimic"), "labels", "'Mimic' can be taken for 'mimic'"),
     "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be taken for 'cross_model'"),
     "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is no name"),
+    "the name of the teacher": Forgery(own("teacher"), "labels", "can be taken for 'teacher'"),
+    "the name of a reference": Forgery(own("reference-x"), "labels", "can be taken for a reference"),
+    "the name of a method that ships": Forgery(own("random_teacher"), "configuration", "'random_teacher', which ships"),
     "a name that is a tag": Forgery(own("<script>"), "labels", "is no name"),
     # -- circumstances
     "a date to come": Forgery(in_days(3), "dates", "cannot be"),

@@ -39,8 +39,9 @@ def evaluated(submitted: Submitted, claim: Claim, cache: Path) -> Check:
 
 
 def trained(submitted: Submitted, claim: Claim, cache: Path, name: str = CELL) -> Check:
-    record = training.chosen(read(submitted.root), name)
-    check, _ = training.retrain(record, training.cell_of(claim, record), claim, cache, 1)
+    submission = read(submitted.root)
+    record = training.chosen(submission, name)
+    check, _ = training.retrain(submission, record, training.cell_of(claim, record), claim, cache, 1)
     return check
 
 
@@ -195,6 +196,19 @@ def test_nobody_sees_a_time_that_agrees_with_itself(submitted: Submitted, claime
     assert submitted.validated(claimed).findings == ()
     assert evaluated(submitted, claimed, cache).findings == ()
     assert trained(submitted, claimed, cache).findings == ()
+
+
+def test_what_was_trained_elsewhere_is_near(submitted: Submitted, claimed: Claim, cache: Path) -> None:
+    """Another machine trains other bits: held to the spread of the row's own seeds."""
+
+    def elsewhere(content: Content) -> None:
+        content["environment"]["cpu"] = "another processor"
+        content["weights_sha256"] = "ab" * 32
+
+    submitted.edit(elsewhere)
+    assert trained(submitted, claimed, cache).findings == ()
+    submitted.edit(lambda content: shift(content, "nll", -1.0))
+    assert "metrics.nll" in said(trained(submitted, claimed, cache))
 
 
 def test_what_is_honest_is_found_again_to_the_last_digit(honest: Submitted, claimed: Claim, cache: Path) -> None:

@@ -86,7 +86,7 @@ def _tried(
         record = training.chosen(submission, retrain)
         cell = training.cell_of(claim, record)
         _say(f"training {cell} again, and what it needs")
-        check, notes = training.retrain(record, cell, claim, cache, workers)
+        check, notes = training.retrain(submission, record, cell, claim, cache, workers)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     return report
 

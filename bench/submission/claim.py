@@ -91,7 +91,7 @@ def untrained(pair: Pair) -> tuple[Task, nn.Module]:
 
 @lru_cache(maxsize=256)
 def shape(pair: Pair) -> Shape:
-    """Raises DataError where the data cannot be read."""
+    """What untrained networks of a pair have; whatever their figures are, the names are those of trained ones."""
     with one_thread():
         task, student = untrained(pair)
         teacher = read_only(initial(task, "teacher", 0))

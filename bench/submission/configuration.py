@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.code import code_digest
 from bench.documents import canonical_hash
 from bench.errors import did_you_mean
 from bench.records import Record
+from bench.registry import METHODS
 from bench.report.configurations import ABSENT, flat, plain
 from bench.report.manifest import NAME as EXPECTED
 from bench.submission.claim import Claim, surroundings
@@ -92,6 +94,8 @@ def _fields(mine: Mapping[str, Any], its: Mapping[str, Any]) -> Iterator[tuple[s
 def _of_a_method(record: Record) -> Iterator[tuple[str, str, str]]:
     """What a method that the suite does not have says of itself."""
     config = record.config
+    if record.label in METHODS.built_in and config.get("method_code") != code_digest(METHODS.get(record.label)):
+        yield "config.method_code", f"is not that of {record.label!r}, which ships", "its code, or another name"
     if not DIGEST.fullmatch(str(config.get("method_code"))):
         yield "config.method_code", f"{plain(config.get('method_code', ABSENT))} is no digest", "64 hexadecimal digits"
     settings = config.get("hyperparameters")
@@ -108,21 +112,20 @@ def _of_a_method(record: Record) -> Iterator[tuple[str, str, str]]:
 
 def labels(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """A method of one's own has a name of its own, which cannot be taken for another's."""
-    seen: dict[str, str] = {_bare(name): name for name in (*claim.suite.methods, "teacher", "reference")}
+    seen = {_bare(name): name for name in (*claim.suite.methods, *METHODS.built_in, "teacher", "reference")}
     for record in submission.students:
         label = record.label
-        if label in seen.values():
+        if claim.official(record) or label in METHODS.built_in:
             continue
+        problem, allowed = "", "another name"
         if not NAME.fullmatch(label):
-            yield Finding(
-                "labels", str(record.path), "label", f"{label!r} is no name", "letters, digits, _ . -, at most 64"
-            )
-        elif (other := seen.setdefault(_bare(label), label)) != label:
-            yield Finding("labels", str(record.path), "label", f"{label!r} can be taken for {other!r}", "another name")
+            problem, allowed = "is no name", "letters, digits, _ . -, at most 64"
+        elif label in ("teacher", "reference") or seen.setdefault(_bare(label), label) != label:
+            problem = f"can be taken for {seen[_bare(label)]!r}"
         elif _bare(label).startswith("reference"):
-            yield Finding(
-                "labels", str(record.path), "label", f"{label!r} can be taken for a reference", "another name"
-            )
+            problem = "can be taken for a reference"
+        if problem:
+            yield Finding("labels", str(record.path), "label", f"{label!r} {problem}", allowed)
 
 
 def _bare(name: str) -> str:

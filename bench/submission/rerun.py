@@ -102,13 +102,15 @@ def _again(
         yield from _compared(record, task.reference(record.label), {}, limits, tally)
         return
     teacher = teacher_of(claim, pair, record.teacher_seed, task, cache, say)
-    same = digest(teacher) == _claimed(submission, record)
+    claimed = _claimed(submission, record)
+    same = digest(teacher) == claimed
     if record.kind == "teacher" and not same:
         notes.append(f"{record.name}: its weights are others than here (--retrain trains it again); not compared")
         return
     if record.kind == "student" and not same and its.students - its.teachers:
         names = ", ".join(sorted(its.students - its.teachers))
-        notes.append(f"{pair.task}/{pair.pair}: {names} not compared: the teacher here has other weights than theirs")
+        why = "the teacher here has other weights than theirs" if claimed else "there is no record of their teacher"
+        notes.append(f"{pair.task}/{pair.pair}: {names} not compared: {why}")
     try:
         model = teacher if record.kind == "teacher" else _student(submission, record, task)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,10 +14,11 @@ from bench.errors import UserError, did_you_mean
 from bench.records import Record, Store
 from bench.registry import METHODS
 from bench.report.configurations import ABSENT, flat, plain
-from bench.submission.claim import Claim
+from bench.submission.claim import Claim, shape
 from bench.submission.findings import Check, Finding, shown
 from bench.submission.folder import Submission
-from bench.submission.tolerance import TRAINED_ANEW, Tally, compare
+from bench.submission.rerun import limits_of
+from bench.submission.tolerance import Tally, compare, retrained
 from bench.validation import place_in, validate
 
 NAME, WHAT = "retrain", "one cell, trained again here"
@@ -79,7 +81,7 @@ def retrain(
         how = "equal environment: to the bit"
     else:
         tally = Tally()
-        found = list(_near(record, again, tally))
+        found = list(_near(submission, record, again, cell, tally))
         how = f"another environment: {tally}"
     if not found:
         how += ", as recorded"
@@ -100,10 +102,23 @@ def _said(value: object) -> str:
     return f"{value:.9g}" if isinstance(value, float) else plain(value)
 
 
-def _near(record: Record, again: Record, tally: Tally) -> list[tuple[str, str, str]]:
+def _near(
+    submission: Submission, record: Record, again: Record, cell: Cell, tally: Tally
+) -> Iterator[tuple[str, str, str]]:
+    """What is further away than another machine, or another seed, would bring it."""
     if again.failure is not None or record.failure is not None:
-        return [] if record.status == again.status else [("status", f"{record.status}, and {again.status} again", "")]
-    one, other = ({name: metric.value for name, metric in its.metrics.items()} for its in (record, again))
-    limits = dict.fromkeys((*one, *record.held_out), TRAINED_ANEW)
-    found = list(compare("metrics", one, other, limits, tally))
-    return [*found, *compare("held_out", record.held_out, again.held_out, limits, tally)]
+        if record.status != again.status:
+            yield "status", f"{record.status} is recorded, and {again.status} found again", ""
+        return
+    row = [r for r in submission.finished if r.path.parent == record.path.parent]
+    evaluated = limits_of(record, shape(cell.pair), cell.pair)
+    its, others = _values(record), [_values(r) for r in row]
+    for table, found in _values(again).items():
+        seeds = {name: [values[table][name] for values in others if name in values[table]] for name in its[table]}
+        limits = {name: retrained(values, evaluated[name]) for name, values in seeds.items() if name in evaluated}
+        yield from compare(table, its[table], found, limits, tally)
+
+
+def _values(record: Record) -> dict[str, dict[str, float]]:
+    metrics = {name: metric.value for name, metric in record.metrics.items()}
+    return {"metrics": metrics, "held_out": record.held_out}

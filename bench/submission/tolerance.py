@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import stdev
 
 RELATIVE = 1e-4
 """Of a figure's size: another processor or library sums in another order."""
@@ -17,8 +18,10 @@ FLIPPED = 1 / 500
 JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
 """Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
 THOUSANDTHS = "×10⁻³"
-RETRAINED = 0.05
-"""Of a figure's size, and as much in its unit: training on another machine goes another way."""
+SEEDS = 6.0
+"""Standard deviations over a row's own seeds: training on another machine goes another way, at most like other seeds."""
+FEWEST_SEEDS, RETRAINED = 3, 0.05
+"""With fewer seeds than these no spread is known: so much of a figure's size, and in its unit."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Allowed:
         return max(self.least, self.relative * abs(value))
 
 
-ROUNDED, TRAINED_ANEW = Allowed(), Allowed(RETRAINED, RETRAINED)
+ROUNDED = Allowed()
 
 
 def flips(items: int) -> int:
@@ -47,6 +50,13 @@ def allowed(unit: str, items: int, judged: bool = False) -> Allowed:
     if unit == "%":  # an answer that flips moves it by its part
         return Allowed(0.0, 100 * flips(items) / max(1, items))
     return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == THOUSANDTHS else LEAST)
+
+
+def retrained(seeds: Sequence[float], evaluated: Allowed) -> Allowed:
+    """Of one metric, trained again elsewhere. seeds: its values in the row. evaluated: what evaluating alone may do."""
+    if len(seeds) < FEWEST_SEEDS:
+        return Allowed(RETRAINED, RETRAINED)
+    return Allowed(evaluated.relative, max(evaluated.least, SEEDS * stdev(seeds)))
 
 
 @dataclass
