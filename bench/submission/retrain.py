@@ -63,7 +63,7 @@ def cell_of(claim: Claim, record: Record) -> Cell:
 
 
 def retrain(
-    record: Record, cell: Cell, claim: Claim, cache: Path, workers: int | None
+    submission: Submission, record: Record, cell: Cell, claim: Claim, cache: Path, workers: int | None
 ) -> tuple[Check, tuple[str, ...]]:
     """Train it and compare all that is reproducible: equal to the bit where the environment is equal, else near.
 

@@ -19,7 +19,7 @@ JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
 """Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
 THOUSANDTHS = "×10⁻³"
 SEEDS = 6.0
-"""Standard deviations over a row's own seeds: training on another machine goes another way, at most like other seeds."""
+"""Standard deviations over a row's seeds: trained on another machine a student is at most as other seeds are."""
 FEWEST_SEEDS, RETRAINED = 3, 0.05
 """With fewer seeds than these no spread is known: so much of a figure's size, and in its unit."""
 
