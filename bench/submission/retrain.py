@@ -110,7 +110,8 @@ def _near(
         if record.status != again.status:
             yield "status", f"{record.status} is recorded, and {again.status} found again", ""
         return
-    row = [r for r in submission.finished if r.path.parent == record.path.parent]
+    # Not its own figure, which would widen what it is held to.
+    row = [r for r in submission.finished if r.path.parent == record.path.parent and r.path != record.path]
     evaluated = limits_of(record, shape(cell.pair), cell.pair)
     its, others = _values(record), [_values(r) for r in row]
     for table, found in _values(again).items():

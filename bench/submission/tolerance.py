@@ -18,8 +18,8 @@ FLIPPED = 1 / 500
 JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
 """Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
 THOUSANDTHS = "×10⁻³"
-SEEDS = 6.0
-"""Standard deviations over a row's seeds: trained on another machine a student is at most as other seeds are."""
+SEEDS = 8.0
+"""Standard deviations over a row's other seeds: trained on another machine a student is as another seed at most."""
 FEWEST_SEEDS, RETRAINED = 3, 0.05
 """With fewer seeds than these no spread is known: so much of a figure's size, and in its unit."""
 
@@ -53,7 +53,10 @@ def allowed(unit: str, items: int, judged: bool = False) -> Allowed:
 
 
 def retrained(seeds: Sequence[float], evaluated: Allowed) -> Allowed:
-    """Of one metric, trained again elsewhere. seeds: its values in the row. evaluated: what evaluating alone may do."""
+    """Of one metric, trained again elsewhere.
+
+    seeds: its values in the row's other records. evaluated: what evaluating alone may do.
+    """
     if len(seeds) < FEWEST_SEEDS:
         return Allowed(RETRAINED, RETRAINED)
     return Allowed(evaluated.relative, max(evaluated.least, SEEDS * stdev(seeds)))
