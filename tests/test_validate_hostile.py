@@ -206,13 +206,6 @@ def test_whatever_is_shown_is_one_printable_line(text: str) -> None:
     assert str(Finding("x", text, text, text, text)).isprintable()
 
 
-# -- any change of a configuration is seen ----------------------------------------------------------------------------
-
-VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-10, 5000), st.floats(allow_nan=False, allow_infinity=False), st.text()
-)
-
-
 def leaves(table: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The path of every value, and of every table."""
     found = []
@@ -221,6 +214,54 @@ def leaves(table: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[st
         if isinstance(value, dict):
             found += leaves(value, (*before, key))
     return found
+
+
+# -- whatever stands in a record, there is an answer ----------------------------------------------------------------
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**400), 10**400),
+    st.sampled_from([10**4000, -(10**4000), 1e308, -0.0, 1e-320, "", "\ud800", [], {}, [[]], {"": {"": []}}]),
+    st.text(max_size=20),
+    st.lists(st.one_of(st.none(), st.floats(), st.text(max_size=3)), max_size=4),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: st.DataObject) -> None:
+    before = submitted.place().read_text()
+    content = json.loads(before)
+    path = data.draw(st.sampled_from(leaves(content)))
+    holder = content
+    for part in path[:-1]:
+        holder = holder[part]
+    holder[path[-1]] = data.draw(ODD)
+    if data.draw(st.booleans()) and isinstance(content["config"], dict):
+        content["config_hash"] = canonical_hash(content["config"])
+    try:
+        submitted.place().write_text(json.dumps(content))
+        report = submitted.validated(claimed)
+    finally:
+        submitted.place().write_text(before)
+    assert all(str(finding).isprintable() for finding in report.findings)
+
+
+def test_a_table_of_a_million_names_is_answered(submitted: Submitted, claimed: Claim) -> None:
+    many = {f"{i}": 0 for i in range(500_000)}
+    submitted.edit(lambda content: content["environment"].update(many))
+    report = submitted.validated(claimed)
+    assert refusing(report) == {"environment"}
+    assert len(report.findings) == 1_000
+
+
+# -- any change of a configuration is seen ----------------------------------------------------------------------------
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-10, 5000), st.floats(allow_nan=False, allow_infinity=False), st.text()
+)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

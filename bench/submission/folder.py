@@ -150,10 +150,11 @@ class _RepeatedError(ValueError):
 
 def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Two readers of a table that has a name twice may see two values."""
-    table = dict(pairs)
-    if len(table) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _RepeatedError(next(name for name in names if names.count(name) > 1))
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise _RepeatedError(name)
+        table[name] = value
     return table
 
 
