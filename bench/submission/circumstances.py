@@ -55,7 +55,7 @@ def environment(submission: Submission, claim: Claim) -> Iterator[Finding]:
 
 def _environment(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     libraries = found.get("libraries")
-    fields = {**{field: found.get(field) for field in WORDS}}
+    fields = {field: found.get(field) for field in WORDS}
     if isinstance(libraries, dict):
         fields |= {f"libraries.{name}": libraries.get(name) for name in LIBRARIES}
         strangers = [f"libraries.{name}" for name in libraries if name not in LIBRARIES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,8 +82,8 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def untrained(pair: Pair) -> tuple[Task, nn.Module]:
-    """A task, its judge untrained, with an untrained student: enough to see which figures there are."""
-    task = pair.build()
+    """A task on the CPU, its judge untrained, with an untrained student: enough to see which figures there are."""
+    task = replace(pair, device="cpu").build()
     if (recipe := task.judge_recipe()) is not None:
         task.judge = read_only(recipe.build()).to(task.device)
     return task, read_only(initial(task, "student", 0))

@@ -17,7 +17,7 @@ from bench.records import Record, Store
 from bench.report.manifest import NAME as EXPECTED
 from bench.report.manifest import expected
 from bench.report.summary import Expected
-from bench.submission.findings import Finding, counted, listed
+from bench.submission.findings import Finding, listed
 from bench.timings import FOLDER as TIMINGS
 from bench.timings import scan as timings_of
 
@@ -182,8 +182,3 @@ def _depth(content: Any) -> int:
             break
         level = [inner for entry in level for inner in (entry.values() if isinstance(entry, dict) else entry)]
     return depth
-
-
-def described(submission: Submission) -> str:
-    """'227 records, 210 files of weights'."""
-    return f"{counted(len(submission.records), 'record')}, {counted(len(submission.weights), 'file')} of weights"
