@@ -249,6 +249,28 @@ def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: 
     assert all(str(finding).isprintable() for finding in report.findings)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "check"),
+    [
+        (("training", "steps"), 10**4000, "training"),
+        (("items",), {}, "items"),
+        (("items", "accuracy"), [1e308] * 500, "records"),
+        (("training", "seconds"), 1e-320, "training"),
+        (("created",), "0001-01-01T00:00:00+23:59", "dates"),
+    ],
+)
+def test_values_that_break_arithmetic_are_refused(
+    submitted: Submitted, claimed: Claim, path: tuple[str, ...], value: object, check: str
+) -> None:
+    content = submitted.load()
+    holder = content
+    for part in path[:-1]:
+        holder = holder[part]
+    holder[path[-1]] = value
+    submitted.place().write_text(json.dumps(content))
+    assert check in refusing(submitted.validated(claimed))
+
+
 def test_a_table_of_a_million_names_is_answered(submitted: Submitted, claimed: Claim) -> None:
     many = {f"{i}": 0 for i in range(500_000)}
     submitted.edit(lambda content: content["environment"].update(many))

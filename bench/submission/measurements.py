@@ -104,8 +104,9 @@ def items(submission: Submission, claim: Claim) -> Iterator[Finding]:
             yield Finding("items", place, f"items.{missing[0]}", "is missing: the metric is the mean of its items")
         if extra := sorted(record.items.keys() - shape.itemised):
             yield Finding("items", place, f"items.{extra[0]}", "is there, and the task has none of it")
-        if record.item_names != (shape.items if record.items else ()):
-            yield Finding("items", place, "item_names", *_other(record.item_names, shape.items))
+        names = shape.items if record.items else ()
+        if record.item_names != names:
+            yield Finding("items", place, "item_names", *_other(record.item_names, names))
         for name, values in record.items.items():
             if (its := shape.metrics.get(name)) is not None:
                 limits = ranges.allowed(name, its.unit, its.direction)
@@ -115,7 +116,7 @@ def items(submission: Submission, claim: Claim) -> Iterator[Finding]:
 
 def _other(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, str]:
     if len(found) != len(wanted):
-        return f"{len(found)} items", f"the {len(wanted)} of the test split, in order"
+        return f"{len(found)} items", f"the {len(wanted)} of the test split, in order" if wanted else "none"
     first = next(i for i, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other)
     return f"item {first} is {found[first]!r}", f"the test split's, in order: {wanted[first]!r}"
 
@@ -147,5 +148,5 @@ def _training(found: Training, steps: int, batch_size: int) -> Iterator[tuple[st
         yield "steps", f"{found.steps}, and {steps} in the suite", ""
     if found.seconds <= 0:
         yield "seconds", f"{found.seconds:g} is no time", "above 0"
-    elif not math.isclose(found.images_per_second, found.steps * batch_size / found.seconds, rel_tol=ROUNDING):
+    elif not math.isclose(found.images_per_second, steps * batch_size / found.seconds, rel_tol=ROUNDING):
         yield "images_per_second", f"{found.images_per_second:g} is not steps × batch size / seconds", ""
