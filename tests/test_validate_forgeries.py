@@ -140,6 +140,16 @@ def own_with_more_steps(submitted: Submitted) -> None:
     submitted.edit(lambda content: put(content, "config", "settings", "student", "steps", value=80), "novel")
 
 
+def own_of_two(field_: str, value: object) -> Forge:
+    """A method whose seeds are not of one configuration."""
+
+    def forge(submitted: Submitted) -> None:
+        submitted.renamed("mimic", "novel")
+        submitted.edit(lambda content: put(content, "config", field_, value=value), "novel", seed=1)
+
+    return forge
+
+
 def weights_of_nothing(submitted: Submitted) -> None:
     submitted.weights("stranger").parent.mkdir(parents=True)
     shutil.copy(submitted.weights(), submitted.weights("stranger"))
@@ -202,6 +212,14 @@ FORGERIES: dict[str, Forgery] = {
     "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
     "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),
     "a method of its own, trained longer": Forgery(own_with_more_steps, "configuration", "80, and 8 in the suite"),
+    "hyperparameters of one seed": Forgery(
+        own_of_two("hyperparameters", {"strength": 9}), "configuration", "hyperparameters: is not that of"
+    ),
+    "code of one seed": Forgery(own_of_two("method_code", "cd" * 32), "configuration", "method_code: is not that of"),
+    "hyperparameters that are none": Forgery(
+        own_of_two("hyperparameters", "many"), "configuration", "hyperparameters: is no table"
+    ),
+    "code that is no digest": Forgery(own_of_two("method_code", "mine"), "configuration", "is no digest"),
     # -- which records
     "a seed dropped": Forgery(lambda s: s.drop(seed=2), "seeds", "2 missing (allowed: all of 0, 1 and 2)"),
     "a seed dropped and forgotten": Forgery(dropped_and_forgotten, "seeds", "2 missing"),

@@ -20,7 +20,6 @@ from bench.submission.folder import Submission
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a method may be called: a folder's name, and a row's (as in a suite file)."""
-OWN = ("method", "hyperparameters", "method_code")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_HYPERPARAMETERS = 50
 
@@ -30,6 +29,20 @@ def configuration(submission: Submission, claim: Claim) -> Iterator[Finding]:
     for record in submission.records:
         for field, problem, allowed in _differences(record, claim):
             yield Finding("configuration", str(record.path), field, problem, allowed)
+    yield from _one_method_a_name(submission, claim)
+
+
+def _one_method_a_name(submission: Submission, claim: Claim) -> Iterator[Finding]:
+    """A method of one's own has the same code everywhere, and the same hyperparameters for all seeds of a pair."""
+    first: dict[tuple[str, ...], Record] = {}
+    for record in submission.students:
+        if claim.official(record):
+            continue
+        for field, place in {"method_code": (), "hyperparameters": (record.task, record.pair)}.items():
+            other = first.setdefault((field, record.label, *place), record)
+            if canonical_hash(record.config.get(field)) != canonical_hash(other.config.get(field)):
+                problem = f"is not that of {other.path}: one method, one row"
+                yield Finding("configuration", str(record.path), f"config.{field}", problem)
 
 
 def _differences(record: Record, claim: Claim) -> Iterator[tuple[str, str, str]]:
@@ -106,8 +119,6 @@ def _of_a_method(record: Record) -> Iterator[tuple[str, str, str]]:
         plain_value = value is None or isinstance(value, bool | int | float | str | list) or value == {}
         if field and (not NAME.fullmatch(field) or not plain_value):
             yield f"config.hyperparameters.{field}", "is no name of a setting", "letters, digits, _ . -"
-    if extra := sorted(record.config.keys() - {*OWN, *surroundings(config)}):
-        yield f"config.{extra[0]}", "is not in the suite", ""
 
 
 def labels(submission: Submission, claim: Claim) -> Iterator[Finding]:
