@@ -8,6 +8,7 @@ from pathlib import Path
 
 from conftest import Run
 from submissions import PAIR, TASK, Submitted, lines, refusing
+from test_validate_forgeries import FORGERIES
 
 from bench.submission import ranges
 from bench.submission.checks import CHECKS, validate
@@ -121,6 +122,14 @@ def test_the_published_results_hold(tmp_path: Path) -> None:
     report = validate(read(tmp_path / "quick"), claim(load("quick"), tmp_path))
     assert report.findings == (), lines(report)
     assert report.records == 227
+
+
+def test_the_document_names_every_check_and_counts_the_forgeries() -> None:
+    text = (PUBLISHED.parents[1] / "docs" / "submitting.md").read_text()
+    table = text.partition("| check | what holds |")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines()[2:] for name in row.split("|")[1].replace(",", " ").split()}
+    assert named == {"files", "records", *CHECKS}
+    assert f"holds {len(FORGERIES)} forgeries" in text
 
 
 def test_ranges_follow_the_unit() -> None:
