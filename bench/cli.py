@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted (Ctrl-C), 143 terminated
 (SIGTERM), 141 nobody reads the output any more (``| head -1``). Of ``compare``: 1 a regression, 3 incomplete or nothing
-to compare, 4 inconclusive. Nothing heavy is imported before a command runs.
+to compare, 4 inconclusive. Of ``validate``: 1 refused. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from bench.commands.show import show
 from bench.commands.table import table
 from bench.commands.time import time
 from bench.commands.tune import tune
+from bench.commands.validate import validate
 from bench.errors import UserError, warn_in_one_line
 from bench.stopping import CLOSED, Stopped, signals, silence
 
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, time, report, plot, show, compare, export, config, selftest):
+for command in (plan, run, tune, table, time, report, plot, show, compare, export, config, selftest, validate):
     app.command()(command)
 
 

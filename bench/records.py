@@ -144,8 +144,13 @@ class Record(Part):
             if name not in self.metrics or not values or len(values) != len(self.item_names):
                 yield f"items.{name}: {len(values)} values of {len(self.item_names)} items"
                 continue
-            value, mean = self.metrics[name].value, math.fsum(values) / len(values)
-            if abs(value - mean) > ROUNDING * math.fsum(map(abs, values)) / len(values):
+            try:
+                value, mean = self.metrics[name].value, math.fsum(values) / len(values)
+                size = math.fsum(map(abs, values)) / len(values)
+            except OverflowError:
+                yield f"items.{name}: their sum is larger than any number"
+                continue
+            if abs(value - mean) > ROUNDING * size:
                 yield f"metrics.{name}: {value:.7g}, and the mean of its items is {mean:.7g}"
 
     @property

@@ -64,7 +64,7 @@ def _read(path: Path, of: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     checksum = metadata.pop(CHECKSUM, None)
     if checksum != _checksum(state, metadata):
         raise DamagedError(f"{path}: its content is not what its checksum says")
-    if metadata.pop("of") != of:
+    if metadata.pop("of", None) != of:
         raise DamagedError(f"{path}: holds the weights of another configuration")
     return state, metadata
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 import torch
+from submissions import Submitted, copy_of
 from torch import nn
 
 from bench.records import Store
+from bench.submission.claim import Claim, claim
 from bench.suite import load, pairs
 from tasks.base import Task, read_only
 
@@ -112,3 +115,22 @@ def tiny_results(cli: Run, tiny_suite: Path, tmp_path_factory: pytest.TempPathFa
     done = cli("run", tiny_suite, "--out", out)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="session")
+def honest(tiny_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Submitted:
+    """A submission that holds; tests that spoil it copy it first."""
+    return copy_of(tiny_results, tmp_path_factory.mktemp("submissions") / "honest")
+
+
+@pytest.fixture(scope="session")
+def claimed(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Claim:
+    """What the honest submission claims."""
+    return claim(load(tiny_suite), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def submitted(honest: Submitted, tmp_path: Path) -> Submitted:
+    """A copy of the honest submission, to be spoilt."""
+    shutil.copytree(honest.root, tmp_path / "submitted")
+    return Submitted(tmp_path / "submitted")

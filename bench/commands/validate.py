@@ -1,0 +1,104 @@
+"""``distillbench validate``: whether contributed records may be believed."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.commands.options import Workers, console, loaded
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.submission.claim import Claim
+    from bench.submission.findings import Report
+    from bench.submission.folder import Submission
+
+
+class ReportFormat(StrEnum):
+    terminal = "terminal"
+    json = "json"
+
+
+def validate(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A results folder: records/, and weights/ for --rerun.")],
+    suite: Annotated[
+        str, typer.Option(metavar="SUITE", help="What it claims to be of: a shipped suite, or a .toml file.")
+    ] = "quick",
+    rerun: Annotated[bool, typer.Option("--rerun", help="Evaluate the submitted weights again.")] = False,
+    retrain: Annotated[
+        str | None, typer.Option(metavar="CELL", help="Train one cell again, as in 'vae/mlp_256_16/mimic/seed 3'.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Of judges and teachers made here, for --rerun and --retrain; default: all trained anew."),
+    ] = None,
+    workers: Workers = None,
+    format_: Annotated[ReportFormat, typer.Option("--format", "-f", help="How to write it.")] = ReportFormat.terminal,
+    verbose: Annotated[bool, typer.Option("--verbose", help="List every finding.")] = False,
+) -> None:
+    """Check contributed records (docs/submitting.md). Exit: 0 all holds, 1 refused, 2 bad input."""
+    if cache is not None and not (rerun or retrain is not None):
+        raise UserError("--cache: needs --rerun or --retrain")
+    if cache is not None and cache.resolve().is_relative_to(path.resolve()):
+        raise UserError(f"--cache: {cache} lies in the submission, whose teachers are not to be trusted")
+    with ExitStack() as stack:
+        folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
+        with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():
+            from bench.submission import checks
+            from bench.submission.claim import claim
+            from bench.submission.folder import read
+
+            submission = read(path)
+            claimed = claim(loaded(suite, None, None, None, None, None), folder)
+            report = checks.validate(submission, claimed)
+        report = _tried(report, submission, claimed, folder, rerun, retrain, workers)
+    _write(report, format_, verbose)
+    raise typer.Exit(report.exit_code)
+
+
+def _tried(
+    report: Report,
+    submission: Submission,
+    claim: Claim,
+    cache: Path,
+    rerun: bool,
+    retrain: str | None,
+    workers: int | None,
+) -> Report:
+    """The report, with what evaluating and training again found."""
+    from bench.submission import rerun as evaluating
+    from bench.submission import retrain as training
+
+    if submission.files:
+        return report
+    refused = {f.file for check in report.checks if check.name in ("configuration", "weights") for f in check.findings}
+    if rerun:
+        check, notes = evaluating.rerun(submission, claim, refused, cache, _say)
+        report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
+    if retrain is not None:
+        record = training.chosen(submission, retrain)
+        cell = training.cell_of(claim, record)
+        _say(f"training {cell} again, and what it needs")
+        check, notes = training.retrain(submission, record, cell, claim, cache, workers)
+        report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
+    return report
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _write(report: Report, format_: ReportFormat, verbose: bool) -> None:
+    from bench.submission import formats
+
+    if format_ is ReportFormat.json:
+        sys.stdout.write(formats.as_json(report))
+    else:
+        console().print(formats.terminal(report, verbose), soft_wrap=True)
