@@ -24,8 +24,8 @@ def classes(scores: Sequence[float], p: ArrayLike, level: float = LEVEL) -> tupl
     scores: (k,), higher is better; equal ones in the order given. p: (k, k), two-sided, of "these two do not differ",
     of which the upper triangle counts; NaN where that was not tested, which separates nothing. The best entry anchors
     the first class, and whoever is not significantly worse than it shares that class; the best of the others anchors
-    the next. The anchor is picked for being the best, so that its k − 1 comparisons are picked as well: the p-values are
-    adjusted over all k (k − 1) / 2 pairs (Holm 1979), whichever the anchor will be. ValueError for other shapes.
+    the next. The anchor is picked for being the best, so that its k − 1 comparisons are picked as well: the p-values
+    are adjusted over all k (k − 1) / 2 pairs (Holm 1979), whichever the anchor will be. ValueError for other shapes.
     """
     raw, k = np.asarray(p, dtype=np.float64), len(scores)
     if raw.shape != (k, k):
@@ -61,9 +61,9 @@ def rank_draws(
 ) -> Array:
     """Ranks (resamples, k) of k entries for other seeds and other test items, drawn from those at hand.
 
-    values: of each entry a matrix seeds × items, higher is better. seeds, items: of each entry, which they are: entries
-    that share them are drawn together, so that what they share cancels. Seeds and items are drawn independently of each
-    other (the pigeonhole bootstrap: Owen 2007). ``seed`` decides all. ValueError where equal names have unequal numbers.
+    values: of each entry a matrix seeds × items, higher is better. seeds, items: of each entry, which they are: what
+    shares them is drawn together, so that what it shares cancels. Seeds and items are drawn independently of each other
+    (the pigeonhole bootstrap: Owen 2007). ``seed`` decides all. ValueError where equal names have unequal numbers.
     """
     matrices = [np.asarray(value, dtype=np.float64) for value in values]
     counts: dict[tuple[int, Hashable], int] = {}
@@ -92,10 +92,10 @@ def rank_intervals(draws: Array, at: Sequence[float], level: float = 0.95) -> li
 def crossed_unpaired(values: ArrayLike, baseline: ArrayLike, same_items: bool, level: float = 0.95) -> Interval:
     """mean(values) − mean(baseline) of two matrices seeds × items whose seeds have nothing to do with each other.
 
-    For other seeds and other items: Welch's (1947) variance over the seeds, plus that over the items of their differences
-    where the items are the same, else Welch's again; degrees of freedom after Satterthwaite (1946). What is neither of a
-    seed nor of an item counts in both, so that the interval is rather too wide. It is never narrower, nor p smaller,
-    than over seeds alone, which it is where there is one item. No interval where a side has one seed.
+    For other seeds and other items: Welch's (1947) variance over the seeds, plus that over the items, of their
+    differences where the items are the same, else Welch's again; degrees of freedom after Satterthwaite (1946). What
+    is neither of a seed nor of an item counts in both, so that the interval is rather too wide. It is never narrower,
+    nor p smaller, than over seeds alone, which it is where there is one item. None where a side has one seed.
     """
     y, z = (np.asarray(side, dtype=np.float64) for side in (values, baseline))
     alone = unpaired_difference(y.mean(1).tolist(), z.mean(1).tolist(), level)
