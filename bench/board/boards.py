@@ -14,7 +14,7 @@ from bench.board.entries import Entry, Folder, of_board
 from bench.board.model import Amount, Board, Reading, Row, tidy
 from bench.board.places import LEAST_SEEDS, Competitor, places
 from bench.board.speed import speeds
-from bench.board.text import visible
+from bench.board.text import LONGEST_NOTE, visible
 from bench.documents import canonical_hash
 from bench.records import MetricValue, Record
 from bench.report.configurations import BASELINE, differences, flat, plain
@@ -27,7 +27,7 @@ MOST_SETTINGS = 200
 
 @dataclass(frozen=True)
 class Drawn:
-    """A board, and the ranks (resamples, entries) that its ranked entries may have had; ranked: these, in that order."""
+    """A board, and the ranks (resamples, entries) that its entries may have had. ranked: these, in that order."""
 
     board: Board
     ranked: tuple[Row, ...]
@@ -125,9 +125,7 @@ def _board(group: Group, folders: Sequence[Folder]) -> Drawn:
         [row.parameters for row in rows[:ranked]],
         [group.sign * row.metrics[visible(group.headline)].value for row in rows[:ranked]],
     )
-    rows[:ranked] = [
-        row.model_copy(update={"pareto": on}) for row, on in zip(rows[:ranked], on_front, strict=True)
-    ]
+    rows[:ranked] = [row.model_copy(update={"pareto": on}) for row, on in zip(rows[:ranked], on_front, strict=True)]
     board = Board(
         key=group.key,
         task=visible(group.task),
@@ -157,8 +155,8 @@ def _notes(
     if len(ran) > 1:
         sets = "; ".join(f"({i}) {', '.join(names)}" for i, names in ran.items())
         yield visible(
-            f"compared unpaired, for they ran other seeds, teachers or test items: entries of different sets among {sets}",
-            1000,
+            f"compared unpaired, for they ran other seeds, teachers or test items: entries of different sets of {sets}",
+            LONGEST_NOTE,
         )
     if not machines:
         yield "not timed: parameters and MACs are what is known, and they are no speed"
@@ -207,11 +205,12 @@ def _row(entry: Entry, name: str, metrics: Mapping[str, MetricValue]) -> Row:
 
 def _metrics(group: Group, entries: Iterable[Entry]) -> dict[str, MetricValue]:
     """How each metric is read, the headline first; by who comes first where some read it otherwise."""
-    found = {group.headline: group.reading}
+    found = {visible(group.headline): (group.headline, group.reading)}
     for entry in entries:
         for record in entry.finished.values():
-            found |= {name: metric for name, metric in record.metrics.items() if name not in found}
-    return found
+            for name, metric in record.metrics.items():
+                found.setdefault(visible(name), (name, metric))
+    return dict(found.values())
 
 
 def _alike(metric: MetricValue | None, reading: MetricValue) -> bool:

@@ -21,6 +21,8 @@ from bench.timings import Timing
 
 MOST = 1e100
 """Larger numbers are no measurement, and their squares no numbers."""
+DEEPEST = 20
+"""Levels of a configuration, which are walked through level by level."""
 OF_AN_ENTRY = OF_A_METHOD | {"seed", "teacher"}
 """Fields of a configuration in which entries of one board may differ; and, of the settings, the student's network."""
 
@@ -70,7 +72,10 @@ class Entry:
 
 
 def folders(paths: Sequence[Path]) -> list[Folder]:
-    """Every folder, each with a contributor's name of its own. Raises UserError for one that is none, or is there twice."""
+    """Every folder, each with a contributor's name of its own.
+
+    Raises UserError for one that is none, or is given twice.
+    """
     found = []
     for path, name in zip(paths, _names(paths), strict=True):
         scan, times = Store(path).scan(), timings.scan(path)
@@ -157,6 +162,8 @@ def _is_official(label: str, digest: str) -> bool:
 
 def _unusable(record: Record) -> Iterator[str]:
     """Why a record that agrees with itself cannot be ranked: what no run of this project writes."""
+    if not _is_shallow(record.config):
+        yield f"config: is nested more than {DEEPEST} levels deep"
     settings = record.config.get("settings")
     if not isinstance(settings, dict):
         yield "config.settings: is no table"
@@ -164,11 +171,19 @@ def _unusable(record: Record) -> Iterator[str]:
         yield "config.settings: teacher and student are no tables"
     if not isinstance(record.config.get("code"), str):
         yield "config.code: is no digest"
-    if record.status == "finished" and record.headline not in record.metrics:
+    if record.kind == "student" and record.status == "finished" and record.headline not in record.metrics:
         yield f"headline: {record.headline!r} was not measured"
     for field, value in _numbers(record):
         if not 0 <= value < MOST:
             yield f"{field}: {value:.3g} is no measurement"
+
+
+def _is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        level = [entry for its in inner for entry in its]
+    return not level
 
 
 def _numbers(record: Record) -> Iterator[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""The leaderboard as it is published: ``leaderboard.json``, which the other formats show and a later one is compared with.
+"""The leaderboard as it is published, ``leaderboard.json``: the other formats show it, a later one is compared with it.
 
 All text in it has been made visible and short (``bench.board.text``); numbers have ten digits.
 """
@@ -69,10 +69,11 @@ class Speed(Part):
 class Row(Part):
     """An entry (kind student), or a teacher or reference beside them, which have no place.
 
-    id: of the configuration, whoever ran it. folders: where equal records of it lie. official: the method's code is that
-    of this installation. pairing: entries with one number ran the same seeds, teachers and test items. unranked: why it
-    has no place. training: seconds of the model's own steps. times_scratch: those over scratch's, of one contributor.
-    pareto: none is as small and as good, and one of the two better. submissions: entries of this label on this board.
+    id: of the configuration, whoever ran it. folders: where equal records of it lie. official: the method's code is
+    that of this installation. pairing: entries with one number ran the same seeds, teachers and test items. unranked:
+    why it has no place. training: seconds of the model's own steps. times_scratch: those over scratch's, of one
+    contributor. pareto: none is as small and as good, and one of the two better. submissions: entries of this label on
+    this board.
     """
 
     id: str
@@ -135,7 +136,7 @@ class Board(Part):
 
 
 class Standing(Part):
-    """A method of a contributor over all boards of an overall ranking. ranks: by board. lacks: what it has no rank on."""
+    """A method of a contributor over all boards of an overall ranking. ranks: by board. lacks: those without one."""
 
     contributor: str
     label: str

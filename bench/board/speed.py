@@ -16,13 +16,11 @@ from bench.timings import Condition, Timing
 Machines = dict[str, str]
 
 
-def speeds(
-    entries: Sequence[Entry], timings: Sequence[Timing], device: str
-) -> tuple[dict[Entry, Speed], Machines]:
+def speeds(entries: Sequence[Entry], timings: Sequence[Timing], device: str) -> tuple[dict[Entry, Speed], Machines]:
     """The times of the entries' architectures, whoever timed them, and the machines by their letter.
 
-    One input, eager PyTorch, one thread, on this kind of device. Of an entry that was timed on several machines the time on that which timed
-    most of the board counts. Entries of one architecture share a rank.
+    One input, eager PyTorch, one thread, on this kind of device. Of an entry that was timed on several machines the
+    time on that which timed most of the board counts. Entries of one architecture share a rank.
     """
     of = {entry: architecture for entry in entries if (architecture := _architecture(entry)) is not None}
     known: dict[str, dict[str, Timing]] = {}
