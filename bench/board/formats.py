@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.board import text
 from bench.board.columns import LEGEND, Table, board_table, overall_table
 from bench.board.model import Board, Leaderboard, Row
+from bench.documents import Part
 
 TITLE = "Leaderboard"
 PREAMBLE = r"""\documentclass{article}
@@ -147,18 +148,22 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
         "unranked": row.unranked, "headline": board.headline,
     }  # fmt: skip
     yield from ((name, text.csv(value)) for name, value in texts.items())
-    place, speed, training = row.place, row.speed, row.training
+    yield "machine", text.csv(row.speed.machine if row.speed else "")
     quality, fidelity = row.metrics.get(board.headline), row.metrics.get(board.fidelity or "")
-    numbers: dict[str, float | None] = {
-        "rank": place and place.rank, "rank_low": place and place.low, "rank_high": place and place.high,
-        "class": place and place.in_class, "seeds": row.seeds, "failed": row.failed,
-        "quality": quality and quality.value, "quality_half_width": quality and quality.half_width,
-        "fidelity": fidelity and fidelity.value, "fidelity_half_width": fidelity and fidelity.half_width,
-        "parameters": row.parameters, "macs": row.macs,
-        "latency_seconds": speed and speed.seconds, "latency_low": speed and speed.low,
-        "latency_high": speed and speed.high, "speedup": speed and speed.speedup, "speed_rank": speed and speed.rank,
-        "training_seconds": training and training.value, "steps": row.steps, "times_scratch": row.times_scratch,
-        "pareto": int(row.pareto), "submissions": row.submissions,
-    }  # fmt: skip
-    yield "machine", text.csv(speed.machine if speed else "")
-    yield from ((name, "" if value is None else value) for name, value in numbers.items())
+    half_width = {"value": "", "half_width": "_half_width"}
+    yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "in_class": "class"})
+    yield from _numbers(row, {name: name for name in ("seeds", "failed")})
+    for name, amount in (("quality", quality), ("fidelity", fidelity)):
+        yield from _numbers(amount, {field: name + end for field, end in half_width.items()})
+    yield from _numbers(row, {name: name for name in ("parameters", "macs")})
+    times = {"seconds": "latency_seconds", "low": "latency_low", "high": "latency_high"}
+    yield from _numbers(row.speed, times | {"speedup": "speedup", "rank": "speed_rank"})
+    yield from _numbers(row.training, {"value": "training_seconds"})
+    yield from _numbers(row, {name: name for name in ("steps", "times_scratch", "pareto", "submissions")})
+
+
+def _numbers(part: Part | None, columns: Mapping[str, str]) -> Iterator[tuple[str, float | str]]:
+    """columns: {field: heading}."""
+    for field, heading in columns.items():
+        value = getattr(part, field, None)
+        yield heading, "" if value is None else int(value) if isinstance(value, bool) else value
