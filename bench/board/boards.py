@@ -158,6 +158,12 @@ def _notes(
             f"compared unpaired, for they ran other seeds, teachers or test items: entries of different sets of {sets}",
             LONGEST_NOTE,
         )
+    if wide := [f"{row.contributor}'s {row.name}" for row in _out_of_order(rows)]:
+        yield visible(
+            f"{', '.join(wide)}: varies so much that it is not known to be worse than its class's best, though others "
+            "with a better mean are; their classes say so, their ranks do not",
+            LONGEST_NOTE,
+        )
     if not machines:
         yield "not timed: parameters and MACs are what is known, and they are no speed"
     else:
@@ -166,6 +172,16 @@ def _notes(
         if any(row.speed is None for row in rows):
             yield "where no latency stands it was not timed: parameters and MACs are no speed"
     yield from dict.fromkeys(visible(metric.note) for metric in metrics.values() if metric.note)
+
+
+def _out_of_order(rows: Sequence[Row]) -> Iterable[Row]:
+    """Entries in a better class than one that is ranked above them."""
+    worst = 1
+    for row in rows:
+        if row.place and row.place.in_class is not None:
+            if row.place.in_class < worst:
+                yield row
+            worst = max(worst, row.place.in_class)
 
 
 def _why_not(entry: Entry, series: Series | None, seeds: int) -> str:

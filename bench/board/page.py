@@ -9,7 +9,7 @@ from bench.board.formats import TITLE, introduction, overall_note, remarks
 from bench.board.model import Leaderboard
 from bench.page.site import Files, _assets, _renderer
 
-SIZES = {"under 10k": 10_000, "under 100k": 100_000, "under 1M": 1_000_000, "under 10M": 10_000_000}
+SIZES = {"under 1k": 1_000, "under 10k": 10_000, "under 100k": 100_000, "under 1M": 1_000_000, "under 10M": 10_000_000}
 """Parameters below which a student is in a size class."""
 OWN = ("board.css", "board.js")
 
