@@ -7,7 +7,6 @@ import io
 import json
 import re
 import unicodedata
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +74,14 @@ def everywhere(said: str) -> list[Record]:
     return [*made, failed.model_copy(update=failure)]
 
 
-@cache
-def made(name: str, root: Path) -> tuple[Leaderboard, dict[str, bytes]]:
-    folder(root / "lab", everywhere(HOSTILE[name]))
-    path = root / "lab/records/damaged.json"
-    path.write_text(json.dumps({"schema_version": HOSTILE[name]}))
-    found = build.leaderboard([root / "lab", folder(root / "quick", usual())])
-    return found, build.content(found)
-
-
-@pytest.fixture(params=HOSTILE)
+@pytest.fixture(scope="module", params=HOSTILE)
 def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The leaderboard and its files, made once for all tests of a text."""
-    if not hasattr(request.config, "hostile_root"):
-        request.config.hostile_root = tmp_path_factory.mktemp("hostile")  # type: ignore[attr-defined]
-    return made(request.param, request.config.hostile_root / request.param)  # type: ignore[attr-defined]
+    said, root = HOSTILE[request.param], tmp_path_factory.mktemp("hostile")
+    folder(root / "lab", everywhere(said))
+    (root / "lab/records/damaged.json").write_text(json.dumps({"schema_version": said}))
+    found = build.leaderboard([root / "lab", folder(root / "quick", usual())])
+    return found, build.content(found)
 
 
 def test_all_text_is_short_and_can_be_seen(hostile: tuple[Leaderboard, dict[str, bytes]]) -> None:

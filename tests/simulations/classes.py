@@ -17,7 +17,16 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.statistics import classes, crossed_interval, crossed_unpaired, holm, unpaired_difference
+from bench.statistics import (
+    classes,
+    crossed_interval,
+    crossed_unpaired,
+    holm,
+    rank_draws,
+    rank_intervals,
+    ranks,
+    unpaired_difference,
+)
 
 Array = NDArray[np.float64]
 
@@ -31,8 +40,8 @@ VARIANTS = ("all pairs", "anchor only", "uncorrected")
 class Case:
     """Standard deviations: what seeds do to all entries, items to all, an entry's own of each, and the rest.
 
-    paired: the entries ran the same seeds. better: by so much is the first entry better, in units of the standard error
-    of a difference of two entries.
+    paired: the entries ran the same seeds. In units of the standard error of a difference of two entries, better: by so
+    much is the first entry better than all; apart: by so much is each better than the next.
     """
 
     name: str
@@ -46,6 +55,7 @@ class Case:
     paired: bool = True
     entries: int = 5
     better: float = 0.0
+    apart: float = 0.0
 
     @property
     def error(self) -> float:
@@ -63,20 +73,23 @@ class Case:
             seed = shared if self.paired else self.seed * rng.normal(size=(self.seeds, 1))
             own = self.own_seed * rng.normal(size=(self.seeds, 1)) + self.own_item * rng.normal(size=self.items)
             rest = self.rest * rng.normal(size=(self.seeds, self.items))
-            found.append(seed + item + own + rest + (self.better * self.error if entry == 0 else 0.0))
+            lead = (self.better if entry == 0 else 0.0) - self.apart * entry
+            found.append(seed + item + own + rest + lead * self.error)
         return found
 
 
-def cases(better: float = 0.0) -> list[Case]:
+def cases(better: float = 0.0, apart: float = 0.0) -> list[Case]:
     mixes = {"seeds": (1, 3, 1, 0.2, 1), "items": (0.3, 3, 0.2, 2, 0.5), "rest": (0.3, 1, 0.1, 0.1, 3)}
     shapes = ((3, 6, True), (5, 6, True), (5, 100, True), (10, 100, True), (3, 6, False), (5, 100, False))
     found = [
-        Case(name, seeds, items, *mix, paired=paired, better=better)
+        Case(name, seeds, items, *mix, paired=paired, better=better, apart=apart)
         for seeds, items, paired in shapes
         for name, mix in mixes.items()
     ]
     # No per-item results: one value a seed.
-    return found + [Case("no items", 5, 1, 1, 0, 1, 0, 0, paired, better=better) for paired in (True, False)]
+    return found + [
+        Case("no items", 5, 1, 1, 0, 1, 0, 0, paired, better=better, apart=apart) for paired in (True, False)
+    ]
 
 
 def p_values(board: Sequence[Array], paired: bool, welch: bool = False) -> Array:
@@ -129,6 +142,20 @@ def power(case: Case, rng: Generator, boards: int = BOARDS) -> dict[str, float]:
     return {"alone in class 1": alone / boards, "not in class 1": wrong / boards}
 
 
+def coverage(case: Case, rng: Generator, boards: int = BOARDS // 4) -> dict[str, float]:
+    """Of entries that are apart: the share of ranks' intervals that hold the true rank, and how wide they are."""
+    held, width = 0, 0.0
+    for _ in range(boards):
+        board = case.draw(rng)
+        seeds = ["shared" if case.paired else str(i) for i in range(case.entries)]
+        draws = rank_draws(board, seeds, ["shared"] * case.entries, 400, int(rng.integers(2**32)))
+        at = [float(rank) for rank in ranks([matrix.mean() for matrix in board])]
+        for true, (low, high) in enumerate(rank_intervals(draws, at), 1):
+            held += low <= true <= high
+            width += (high - low) / 100  # a table has shares in %
+    return {"holds the rank": held / boards / case.entries, "width": width / boards / case.entries}
+
+
 def table(head: Sequence[str], rows: Sequence[tuple[Case, dict[str, float]]]) -> str:
     """Markdown; shares in %."""
     lines = [["seeds × items", "seeds are", "most varies by", *head], ["---"] * 3 + ["---:"] * len(head)]
@@ -140,8 +167,8 @@ def table(head: Sequence[str], rows: Sequence[tuple[Case, dict[str, float]]]) ->
 
 
 def main() -> None:
-    errors, finds = [], []
-    streams = iter(np.random.SeedSequence(SEED).spawn(2 * len(cases())))
+    errors, finds, held = [], [], []
+    streams = iter(np.random.SeedSequence(SEED).spawn(3 * len(cases())))
     for case in cases():
         errors.append((case, error_rates(case, np.random.default_rng(next(streams)))))
         print(f"{len(errors)}/{2 * len(cases())}", end="\r", file=sys.stderr)
@@ -152,6 +179,13 @@ def main() -> None:
         print(f"{len(errors) + len(finds)}/{2 * len(cases())}", end="\r", file=sys.stderr)
     print(f"\nOne of five better by six standard errors of a difference, in %, {BOARDS} boards a line:\n")
     print(table(["alone in class 1", "not in class 1"], finds))
+    for case in cases(apart=1.0):
+        held.append((case, coverage(case, np.random.default_rng(next(streams)))))
+    print(
+        "\nFive entries, each a standard error of a difference apart: 95 % intervals that hold the rank, in %, and how"
+    )
+    print(f"many ranks they are wide, {BOARDS // 4} boards a line:\n")
+    print(table(["holds the rank", "width"], held))
 
 
 if __name__ == "__main__":
