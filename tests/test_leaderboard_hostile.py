@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import unicodedata
 from pathlib import Path
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from test_leaderboard import folder, student, usual
 from test_page import Collector
+from test_report import timing
 
+from bench import timings
 from bench.board import build, model, text
 from bench.board.model import Leaderboard
 from bench.documents import canonical_hash
@@ -266,6 +269,25 @@ def test_what_no_run_writes_is_left_out_by_name(tmp_path: Path, update: dict[str
     found = build.leaderboard([folder(tmp_path / "quick", usual()), lab])
     assert any(said in problem for problem in found.problems), found.problems
     assert all(row.label != "odd" for board in found.boards for row in board.rows)
+
+
+def test_numbers_whose_sum_is_none_are_a_damaged_record(tmp_path: Path) -> None:
+    odd = student("odd", [99.0])[0].model_dump(mode="json")
+    odd |= {"items": {"accuracy": [1e308, 1e308, -1e308]}, "item_names": ["a", "b", "c"]}
+    path = folder(tmp_path / "quick", usual()) / "records/classification/cnn_mlp/odd/seed-0.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(odd))
+    (problem,) = build.leaderboard([tmp_path / "quick"]).problems
+    assert problem.startswith(f"{path}: cannot be read as a record")
+
+
+def test_a_machine_that_is_no_number_is_not_compared(tmp_path: Path) -> None:
+    quick = folder(tmp_path / "quick", usual())
+    timings.write(quick, timing(usual()))
+    (path,) = quick.rglob("eager-batch-1.json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"environment": {"cpu": math.nan}}))
+    (board,) = build.leaderboard([quick]).boards
+    assert all(row.speed is None for row in board.rows)
 
 
 @given(st.text())

@@ -103,7 +103,9 @@ def _board(group: Group, folders: Sequence[Folder]) -> Drawn:
     beside = _beside(group, folders)
     metrics = _metrics(group, [*series, *beside])
     device = str(group.config.get("device"))
-    speed_of, machines = speeds(group.entries, [timing for folder in folders for timing in folder.timings], device)
+    teachers = [entry for entry in beside if entry.records[0].kind == "teacher"]
+    every = [timing for folder in folders for timing in folder.timings]
+    speed_of, machines = speeds(group.entries, teachers, every, device)
     pairings = {ran: i for i, ran in enumerate(dict.fromkeys(one.ran for one in competitors), 1)}
     ran_of = {one.entry: pairings[one.ran] for one in competitors}
     names, tries = _names(group.entries), Counter(entry.label for entry in group.entries)

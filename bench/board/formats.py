@@ -24,7 +24,7 @@ PREAMBLE = r"""\documentclass{article}
 def introduction(board: Leaderboard) -> list[str]:
     """What it is made of, in a line each."""
     return [
-        f"{one.name}: {one.records} records" + (f", {one.left_out} files left out" if one.left_out else "")
+        f"{one.name}: {one.records} records" + (f", files left out: {one.left_out}" if one.left_out else "")
         for one in board.contributors
     ]
 

@@ -167,7 +167,7 @@ def table(head: Sequence[str], rows: Sequence[tuple[Case, dict[str, float]]]) ->
 
 
 def main() -> None:
-    errors, finds, held = [], [], []
+    errors, finds = [], []
     streams = iter(np.random.SeedSequence(SEED).spawn(3 * len(cases())))
     for case in cases():
         errors.append((case, error_rates(case, np.random.default_rng(next(streams)))))
@@ -179,8 +179,7 @@ def main() -> None:
         print(f"{len(errors) + len(finds)}/{2 * len(cases())}", end="\r", file=sys.stderr)
     print(f"\nOne of five better by six standard errors of a difference, in %, {BOARDS} boards a line:\n")
     print(table(["alone in class 1", "not in class 1"], finds))
-    for case in cases(apart=1.0):
-        held.append((case, coverage(case, np.random.default_rng(next(streams)))))
+    held = [(case, coverage(case, np.random.default_rng(next(streams)))) for case in cases(apart=1.0)]
     print(
         "\nFive entries, each a standard error of a difference apart: 95 % intervals that hold the rank, in %, and how"
     )
