@@ -302,7 +302,10 @@ def test_visible_text_is_short_can_be_seen_and_stays_as_it_is(said: str) -> None
 def test_markdown_shows_what_was_said(said: str) -> None:
     (paragraph,) = (t for t in MarkdownIt("commonmark").parse(f"x {text.markdown(said)}") if t.type == "inline")
     assert {child.type for child in paragraph.children or ()} <= {"text", "text_special"}
-    assert "".join(c.content for c in paragraph.children or ()).split() == f"x {text.visible(said, text.LONGEST_NOTE)}".split()
+    assert (
+        "".join(c.content for c in paragraph.children or ()).split()
+        == f"x {text.visible(said, text.LONGEST_NOTE)}".split()
+    )
 
 
 @given(st.text("\\{}$&#^_~%ab[*]"))
