@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.board.model import Amount, Board, Overall, Place, Reading, Row
 from bench.records import MetricValue
-from bench.report.tables import ABSENT, count, heading
+from bench.report.tables import ABSENT, count_text, heading
 
 NONE = "–"
 WIDE = 1e9
@@ -120,8 +120,8 @@ def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Ite
         text = figure(amount, board.metrics[name]) if entry or amount else ""
         first = name == board.headline and in_class == 1 and several_classes
         yield Cell(text, amount.value if amount else None, first)
-    yield Cell(count(row.parameters), row.parameters)
-    yield Cell(count(row.macs), row.macs)
+    yield Cell(count_text(row.parameters), row.parameters)
+    yield Cell(count_text(row.macs), row.macs)
     speed = row.speed
     yield Cell(f"{1000 * speed.seconds:.3g}{_on(speed.machine, several)}", speed.seconds) if speed else Cell("")
     yield Cell(f"{speed.rank}{_on(speed.machine, several)}", speed.rank) if speed else Cell("")

@@ -53,8 +53,8 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         difference = estimate_text(row.difference, headline, signed=True) if row.difference and headline else ""
         cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
         cells["gap recovered"] = _gap(row)
-        cells["params"] = count(row.parameters)
-        cells["MACs"] = count(row.macs)
+        cells["params"] = count_text(row.parameters)
+        cells["MACs"] = count_text(row.macs)
         cells["latency (ms)"] = "" if row.latency is None else f"{1000 * row.latency:.3g}"
         cells["speedup"] = "" if row.speedup is None else f"{row.speedup.value:.1f}×"
         rows.append(cells)
@@ -91,7 +91,7 @@ def _gap(row: Row) -> str:
     return ABSENT if row.kind == "student" and row.difference is not None and not row.gap_defined else ""
 
 
-def count(value: int | None) -> str:
+def count_text(value: float | None) -> str:
     """Three digits and a prefix: 9.61k, 1.5M."""
     if value is None:
         return ""
