@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Run, finish
+from test_page import Collector
 from test_report import config_of, record, timing
 
 from bench import timings
@@ -315,6 +316,20 @@ def test_csv_and_json_have_the_numbers(tmp_path: Path) -> None:
     ]
     assert float(rows[0]["quality"]) == pytest.approx(86.1)
     assert json.loads(build.content(found)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
+
+
+def test_the_page_hides_rows_and_ranks_nothing_anew(tmp_path: Path) -> None:
+    quick, lab = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", smaller("small", GOOD, 1000))
+    page = Collector(build.content(build.leaderboard([quick, lab]))["index.html"])
+    of_rows = [attributes.get("data-parameters") for tag, attributes in page.tags if tag == "tr"]
+    assert of_rows == [None, "1000", "9610", "9610", None, None]  # head, three entries, teacher and reference
+    assert [attributes["value"] for tag, attributes in page.tags if tag == "option"][:4] == [
+        "",
+        "1000",
+        "10000",
+        "100000",
+    ]
+    assert ("form", {"id": "sizes", "hidden": None}) in page.tags  # until the script is there that can filter
 
 
 def changed(tmp_path: Path, records: Sequence[Record]) -> tuple[str, ...]:

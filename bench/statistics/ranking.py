@@ -14,7 +14,7 @@ LEVEL = 0.05
 """The chance, at most, that a board separates any two entries that do not differ."""
 RESAMPLES = 2000
 AT_ONCE = 1_000_000
-"""Weights of a bootstrap that are in memory at once."""
+"""Weights and comparisons of a bootstrap that are in memory at once."""
 Array = NDArray[np.float64]
 
 
@@ -72,7 +72,7 @@ def rank_draws(
             if counts.setdefault((axis, name), matrix.shape[axis]) != matrix.shape[axis]:
                 raise ValueError(f"{('seeds', 'items')[axis]} {name!r}: {matrix.shape[axis]} of them, and others")
     rng, found = np.random.default_rng(seed), []
-    for size in _portions(resamples, sum(counts.values())):
+    for size in _portions(resamples, sum(counts.values()) + len(matrices) ** 2):
         weights = {key: rng.multinomial(n, np.full(n, 1 / n), size) / n for key, n in counts.items()}
         means = [
             ((weights[0, its_seeds] @ matrix) * weights[1, its_items]).sum(1)
@@ -136,7 +136,7 @@ def _variance(interval: Interval, level: float) -> float:
 
 
 def _portions(total: int, width: int) -> Iterator[int]:
-    """Sizes that add up to ``total``, each small enough for so many weights a resample."""
+    """Sizes that add up to ``total``, each small enough for so many numbers a resample."""
     most = max(1, AT_ONCE // max(1, width))
     while total > 0:
         yield min(most, total)
