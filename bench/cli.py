@@ -16,6 +16,7 @@ import typer
 from bench.commands.compare import compare
 from bench.commands.config import config
 from bench.commands.export import export
+from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
 from bench.commands.plan import plan
 from bench.commands.plot import plot
@@ -40,7 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, time, report, plot, show, compare, export, config, selftest, validate):
+for command in (plan, run, tune, table, time, report, leaderboard, plot):
+    app.command()(command)
+for command in (show, compare, export, config, selftest, validate):
     app.command()(command)
 
 

@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ def code_digest(cls: type[Any]) -> str:
     That is the module of the class and the training loop, with all that these import, in turn, of this project and of
     the class's own package. Comments, docstrings, layout, descriptions and search spaces of fields do not count.
     """
-    packages = {"bench", "tasks", "methods", cls.__module__.partition(".")[0]}
-    waiting, found = [cls.__module__, TRAINING], dict[str, str]()
+    return module_digest(cls.__module__)
+
+
+def module_digest(name: str) -> str:
+    """Of the class that a module holds; the module is not imported, its packages are."""
+    packages = {"bench", "tasks", "methods", name.partition(".")[0]}
+    waiting, found = [name, TRAINING], dict[str, str]()
     while waiting:
         module = waiting.pop()
         if module in found or module.partition(".")[0] not in packages or (path := source_file(module)) is None:
@@ -36,11 +42,16 @@ def code_digest(cls: type[Any]) -> str:
 
 def source_file(module: str) -> Path | None:
     """The file of a module; None for a name that is none (``from module import name``)."""
-    try:
-        spec = find_spec(module)
-    except ModuleNotFoundError:  # its parent is a module, not a package
-        return None
+    spec = _spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """find_spec imports what is above a module, also where that is no package, and so nothing can be in it."""
+    parent = module.rpartition(".")[0]
+    if parent and ((above := _spec(parent)) is None or above.submodule_search_locations is None):
+        return None
+    return find_spec(module)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -76,6 +76,8 @@ def read(path: Path, model: type[P], version: int, noun: str) -> P:
         where = "".join(f"{part}." for part in first["loc"])[:-1]
         reason = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from error
+    except (OverflowError, RecursionError) as error:  # of numbers, or a depth, that no measurement has
+        raise UserError(f"{path}: cannot be read as a {noun} ({error})") from error
 
 
 def scan(results: Path, folder: str, model: type[F], version: int, noun: str) -> Scan[F]:
@@ -95,7 +97,12 @@ def scan(results: Path, folder: str, model: type[F], version: int, noun: str) ->
 
 def write(path: Path, document: Part) -> None:
     """Whole, or not at all."""
-    write_atomically(path, (_text(document.model_dump(mode="json")) + "\n").encode())
+    write_atomically(path, text(document).encode())
+
+
+def text(document: Part) -> str:
+    """As it is kept: a line a field."""
+    return _text(document.model_dump(mode="json")) + "\n"
 
 
 def _text(value: Any, indent: str = "") -> str:

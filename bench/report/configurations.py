@@ -68,7 +68,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
     found = []
     for kind, label in sorted({(kind, label) for kind, label, _ in members}, key=lambda row: order(*row)):
         keys = [key for key in members if key[:2] == (kind, label)]
-        names = _differences([configs[key] for key in keys])
+        names = differences([configs[key] for key in keys])
         found += [Group(kind, label, configs[k], tuple(members[k]), n) for k, n in zip(keys, names, strict=True)]
     return found
 
@@ -79,7 +79,7 @@ def order(kind: Kind, label: str) -> tuple[int, int, str]:
     return ("teacher", "student", "reference").index(kind), place, label
 
 
-def _differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """'student.learning_rate 0.01, steps 100' for each of several configurations; '' for a single one."""
     if len(configs) == 1:
         return [""]

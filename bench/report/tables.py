@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -119,7 +120,12 @@ LATEX = {
     "×10⁻³": r"$\times 10^{-3}$",
     "×": r"$\times$",
     "σ": r"$\sigma$",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
 }
+_SPECIAL = re.compile("|".join(map(re.escape, LATEX)))  # the longer before its beginning
 
 
 def latex(summaries: Sequence[Summary]) -> str:
@@ -138,14 +144,13 @@ def latex(summaries: Sequence[Summary]) -> str:
     return "\n".join(parts)
 
 
+def latex_text(text: str) -> str:
+    """Any text as LaTeX that prints it: no character of it is a command."""
+    return _SPECIAL.sub(lambda found: LATEX[found[0]], text)
+
+
 def _escape(text: str) -> str:
-    for character in "\\&%$#_{}~^":
-        text = (
-            text.replace(character, "\\" + character) if character != "\\" else text.replace("\\", r"\textbackslash ")
-        )
-    for character, command in LATEX.items():
-        text = text.replace(character, command)
-    return text.replace("\0", r"\textbf{").replace("\1", "}")
+    return latex_text(text).replace("\0", r"\textbf{").replace("\1", "}")
 
 
 def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from bench.statistics.intervals import (
 )
 from bench.statistics.items import PairedTest, mcnemar, wilcoxon
 from bench.statistics.power import detectable_difference
+from bench.statistics.ranking import classes, crossed_unpaired, front, rank_draws, rank_intervals, ranks
 from bench.statistics.ratios import family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
 from bench.statistics.verdicts import Verdict, difference_verdict, ratio_margin, ratio_verdict
 
@@ -20,10 +21,13 @@ __all__ = [
     "PairedTest",
     "Ratio",
     "Verdict",
+    "classes",
     "crossed_interval",
+    "crossed_unpaired",
     "detectable_difference",
     "difference_verdict",
     "family_ratio",
+    "front",
     "geometric_mean",
     "holm",
     "least_pairs",
@@ -31,6 +35,9 @@ __all__ = [
     "mean_interval",
     "paired_difference",
     "paired_ratio",
+    "rank_draws",
+    "rank_intervals",
+    "ranks",
     "ratio_interval",
     "ratio_margin",
     "ratio_verdict",

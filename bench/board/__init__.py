@@ -1,0 +1,1 @@
+"""The leaderboard: results folders of several contributors -> entries -> boards -> ranks -> five formats."""

@@ -1,0 +1,72 @@
+"""Results folders -> a leaderboard -> the files of its folder, the same bytes for the same records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import documents
+from bench.board import formats
+from bench.board.boards import boards
+from bench.board.changelog import changes
+from bench.board.entries import entries, folders, problems
+from bench.board.model import Contributor, Leaderboard
+from bench.board.overall import overall
+from bench.board.page import page
+from bench.errors import UserError
+from tasks.data.atomic import write_atomically
+
+MARK = ".distillbench-leaderboard"
+"""A folder that has this file may be written again."""
+
+
+def leaderboard(results: Sequence[Path], since: Leaderboard | None = None) -> Leaderboard:
+    """Of all folders. Raises UserError for one that is none, and where there is no entry in any."""
+    given = folders(results)
+    found, unknown = boards(entries(given), given)
+    left_out = [*problems(given), *unknown]
+    if not found:
+        reason = f" ({left_out[0]})" if left_out else ""
+        raise UserError(f"{', '.join(map(str, results))}: no finished student among the records{reason}")
+    averaged, notes = overall(found, [folder.contributor for folder in given])
+    board = Leaderboard(
+        contributors=tuple(
+            Contributor(name=folder.contributor, records=len(folder.records), left_out=len(folder.problems))
+            for folder in given
+        ),
+        boards=tuple(drawn.board for drawn in found),
+        overall=tuple(averaged),
+        notes=tuple(notes),
+        problems=tuple(left_out),
+    )
+    return board if since is None else board.model_copy(update={"changes": changes(since, board)})
+
+
+def content(board: Leaderboard) -> dict[str, bytes]:
+    """Every file by its place."""
+    return {
+        MARK: b"",
+        "README.md": formats.markdown(board).encode(),
+        "leaderboard.tex": formats.latex(board).encode(),
+        "leaderboard.csv": formats.as_csv(board).encode(),
+        "leaderboard.json": documents.text(board).encode(),
+        **page(board),
+    }
+
+
+def check(out: Path) -> None:
+    """Raises UserError where the folder holds something else."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
+        raise UserError(f"{out}: is not a leaderboard of distillbench (allowed: a new or empty folder, or such a one)")
+
+
+def write(board: Leaderboard, out: Path) -> list[Path]:
+    """Write the files; which. Raises UserError where ``out`` holds something else, or cannot be written."""
+    check(out)
+    made = content(board)
+    try:
+        for name, its in made.items():
+            write_atomically(out / name, its)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written ({error.strerror})") from error
+    return [out / name for name in made]

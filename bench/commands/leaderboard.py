@@ -1,0 +1,41 @@
+"""``distillbench leaderboard``: the results of several contributors, ranked as far as they can be."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.commands.options import console
+from bench.errors import UserError, at_most
+
+MOST_PROBLEMS = 5
+"""So many files that are left out are named on the terminal; the leaderboard names all."""
+
+
+def leaderboard(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Results folders, one a contributor.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write it to.")],
+    since: Annotated[
+        Path | None, typer.Option(metavar="OLD.json", help="One published before: say what has changed since.")
+    ] = None,
+) -> None:
+    """A leaderboard as Markdown, LaTeX, CSV, JSON and a page. A record that cannot be used is named, and left out."""
+    if not str(out) or out == Path():
+        raise UserError("--out: is empty or the current folder (give a folder of its own)")
+    screen = console()
+    with screen.status(f"{len(results)} folders: reading"):
+        from bench.board import build, model
+
+        build.check(out)
+        before = model.read(since) if since is not None else None
+        board = build.leaderboard(results, before)
+        made = build.write(board, out)
+    for line in at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in board.problems]):
+        print(f"distillbench: {line}", file=sys.stderr)
+    entries = sum(len(one.entries) for one in board.boards)
+    size = sum(path.stat().st_size for path in made)
+    what = f"{len(board.boards)} boards, {entries} entries, {len(made)} files, {size / 1e6:.1f} MB"
+    screen.print(f"{out / 'README.md'}: {what}", markup=False)

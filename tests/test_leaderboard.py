@@ -1,0 +1,412 @@
+"""The leaderboard: who is ranked with whom, what is shown and not ranked, and what has changed since the last one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run, finish
+from test_page import Collector
+from test_report import config_of, record, timing
+
+from bench import timings
+from bench.board import build, formats
+from bench.board.changelog import changes
+from bench.board.model import Board, Leaderboard, Row, read
+from bench.code import module_digest
+from bench.documents import canonical_hash
+from bench.errors import UserError
+from bench.records import Failure, Record, Size, Store, Training
+
+SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
+FORMATS = ("README.md", "leaderboard.tex", "leaderboard.csv", "leaderboard.json", "index.html")
+
+
+def student(label: str, values: Sequence[float], first: int = 0, **more: Any) -> list[Record]:
+    """A method's records; more: of its configuration."""
+    return [
+        record("student", label, seed, value, config_of("student", label, seed, **more))
+        for seed, value in enumerate(values, first)
+    ]
+
+
+def beside() -> list[Record]:
+    return [record("teacher", "teacher", 0, 90.0), record("reference", "nearest centroid", 0, 70.0)]
+
+
+def of_another_task(records: Sequence[Record], task: str = "gan") -> list[Record]:
+    """The same figures, in another task; its students had no teacher that is known."""
+    made = []
+    for one in records:
+        config = one.config | {"task": task}
+        made.append(one.model_copy(update={"task": task, "config": config, "config_hash": canonical_hash(config)}))
+    return made
+
+
+def folder(path: Path, records: Sequence[Record]) -> Path:
+    for one in records:
+        Store(path).write(one.path, one)
+    return path
+
+
+def usual() -> list[Record]:
+    return [*beside(), *student("scratch", SCRATCH), *student("good", GOOD)]
+
+
+def board_of(*paths: Path) -> Board:
+    (found,) = build.leaderboard(paths).boards
+    return found
+
+
+def entry(board: Board, label: str, contributor: str | None = None) -> Row:
+    (found,) = (r for r in board.entries if r.label == label and contributor in (None, r.contributor))
+    return found
+
+
+def test_three_folders_in_five_formats(cli: Run, tmp_path: Path) -> None:
+    three = [
+        folder(tmp_path / "quick", [*usual(), *of_another_task(usual())]),
+        folder(tmp_path / "lab-a", [*student("mine", [88.0, 90.1, 89.2]), *of_another_task(student("mine", GOOD))]),
+        folder(tmp_path / "lab-b", student("other", [70.0, 72.1, 70.9])),
+    ]
+    broken = three[2] / "records/classification/cnn_mlp/other/seed-2.json"
+    broken.write_text(broken.read_text()[:200])
+    done = [cli("leaderboard", *three, "-o", tmp_path / name) for name in ("first", "second")]
+    assert [one.returncode for one in done] == [0, 0]
+    assert "left out" in done[0].stderr
+    assert str(broken) in done[0].stderr
+    for name in FORMATS:
+        content = (tmp_path / "first" / name).read_bytes()
+        assert content == (tmp_path / "second" / name).read_bytes()
+        text = content.decode().replace("\\_", "_")
+        assert all(said in text for said in ("lab-a", "lab-b", "mine", "2 of 3 seeds")), name
+        assert str(broken) in text or name == "leaderboard.csv"
+    found = read(tmp_path / "first" / "leaderboard.json")
+    assert [board.title for board in found.boards] == ["classification, cnn_mlp", "gan, cnn_mlp"]
+    lacks = {standing.label: standing.lacks for standing in found.overall[0].standings if not standing.place}
+    assert lacks == {"other": ("classification, cnn_mlp: 2 of 3 seeds", "gan, cnn_mlp: not there")}
+
+
+def test_the_best_anchors_a_class_and_who_is_not_known_to_be_worse_shares_it(tmp_path: Path) -> None:
+    made = [*usual(), *student("alike", LIKE_SCRATCH)]
+    board = board_of(folder(tmp_path / "quick", made))
+    places = {row.label: row.place for row in board.entries}
+    assert [row.label for row in board.entries] == ["good", "alike", "scratch"]
+    assert [places[name].in_class for name in ("good", "scratch", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
+    assert (places["good"].rank, places["good"].low, places["good"].high) == (1, 1, 1)  # type: ignore[union-attr]
+    assert [row.label for row in board.rows if row.place is None] == ["teacher", "nearest centroid"]
+
+
+def test_what_did_not_run_the_same_is_compared_unpaired_and_said_to_be(tmp_path: Path) -> None:
+    same = board_of(folder(tmp_path / "a", usual()), folder(tmp_path / "b", student("mine", [85.2, 87.1, 86.4])))
+    assert {row.pairing for row in same.entries} == {1}
+    assert not any("unpaired" in note for note in same.notes)
+    for name, more in {"seeds": {"first": 7}, "teacher": {"teacher_seed": 3}}.items():
+        other = folder(tmp_path / name, student("mine", [85.2, 87.1, 86.4], **more))
+        board = board_of(tmp_path / "a", other)
+        assert entry(board, "mine").pairing != entry(board, "good").pairing
+        (note,) = (note for note in board.notes if "unpaired" in note)
+        assert f"{name}'s mine" in note
+
+
+def test_pairing_by_seed_sees_what_unpaired_seeds_hide(tmp_path: Path) -> None:
+    # Seeds differ by 10, the methods in every seed by 1.
+    base = [70.0, 80.0, 90.0, 75.0]
+    quick = folder(tmp_path / "quick", student("scratch", base))
+    better = [value + 1 + 0.01 * i for i, value in enumerate(base)]
+    paired = board_of(quick, folder(tmp_path / "same", student("mine", better)))
+    unpaired = board_of(quick, folder(tmp_path / "others", student("mine", better, first=10)))
+    assert [row.place.in_class for row in paired.entries if row.place] == [1, 2]
+    assert [row.place.in_class for row in unpaired.entries if row.place] == [1, 1]
+
+
+def test_an_entry_that_lacks_seeds_is_shown_and_not_ranked(tmp_path: Path) -> None:
+    lacking = [*student("lucky", [99.0, 99.1]), record("student", "lucky", 2, None, failure=Failure(reason="boom"))]
+    board = board_of(folder(tmp_path / "quick", [*usual(), *lacking]))
+    lucky = entry(board, "lucky")
+    assert (lucky.place, lucky.unranked) == (None, "2 of 3 seeds, 1 failed")
+    assert [row.place.rank for row in board.entries if row.place] == [1, 2]
+
+
+def test_what_never_finished_is_named(tmp_path: Path) -> None:
+    failed = record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom"))
+    found = build.leaderboard([folder(tmp_path / "quick", [*usual(), failed])])
+    assert found.problems == ("quick: classification/cnn_mlp/broken/seed 0: no seed finished (RuntimeError: boom)",)
+
+
+def test_one_seed_has_ranks_and_no_classes(tmp_path: Path) -> None:
+    board = board_of(folder(tmp_path / "quick", [*student("scratch", [80.0]), *student("good", [90.0])]))
+    assert [(row.place.rank, row.place.in_class, row.place.low) for row in board.entries if row.place] == [
+        (1, None, None),
+        (2, None, None),
+    ]
+    assert "1 seed: no classes" in board.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"code": "d" * 64}, "code dddddddddddd…"),
+        ({"data": "letters"}, "data letters"),
+        ({"device": "cuda"}, "device cuda"),
+        ({"rate": 0.02}, "student.learning_rate 0.02"),
+        ({"settings": {"steps": 200, "student": {"learning_rate": 0.01}}}, "steps 200"),
+    ],
+)
+def test_another_version_is_another_board(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+    paths = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", student("good", [99.0, 99.1, 99.2], **more))
+    found = build.leaderboard(paths)
+    assert len(found.boards) == 2
+    assert any(said in board.version for board in found.boards)
+    assert all({row.contributor for row in board.entries} in ({"quick"}, {"lab"}) for board in found.boards)
+    assert found.overall == ()
+
+
+@pytest.mark.parametrize("change", [{"direction": "lower"}, {"unit": "parts"}])
+def test_a_metric_that_is_read_in_another_way_is_on_another_board(tmp_path: Path, change: dict[str, Any]) -> None:
+    turned = [
+        one.model_copy(update={"metrics": {"accuracy": one.metrics["accuracy"].model_copy(update=change)}})
+        for one in student("mine", [99.0, 99.1, 99.2])
+    ]
+    assert len(build.leaderboard([folder(tmp_path / "a", usual()), folder(tmp_path / "b", turned)]).boards) == 2
+
+
+def smaller(label: str, values: Sequence[float], parameters: int) -> list[Record]:
+    """With a network of its own."""
+    settings = {"steps": 100, "student": {"learning_rate": 0.01, "network": {"name": "mlp", "hidden": [parameters]}}}
+    size = Size(parameters=parameters, macs=parameters, bytes=4, input_shape=(1, 1, 8, 8))
+    return [one.model_copy(update={"size": size}) for one in student(label, values, settings=settings)]
+
+
+def test_students_of_several_sizes_share_a_board_and_its_front(tmp_path: Path) -> None:
+    small, poor = smaller("small", [83.0, 85.2, 84.1], 1000), smaller("poor", [70.0, 71.0, 72.0], 5000)
+    board = board_of(folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", [*small, *poor]))
+    assert {row.label: row.pareto for row in board.entries} == {
+        "good": True,
+        "small": True,
+        "scratch": False,
+        "poor": False,
+    }
+    assert entry(board, "small").parameters == 1000
+    assert entry(board, "small").speed is None
+
+
+def test_equal_records_of_two_folders_are_one_entry(tmp_path: Path) -> None:
+    copies = usual()[:-1]  # one seed of good is not there
+    board = board_of(folder(tmp_path / "quick", usual()), folder(tmp_path / "copy", copies))
+    assert [(row.label, row.folders, row.submissions) for row in board.entries] == [
+        ("good", ("quick", "copy"), 1),
+        ("scratch", ("quick", "copy"), 1),
+    ]
+    assert sum(row.kind == "teacher" for row in board.rows) == 1
+
+
+def test_tries_are_counted_over_all_folders(tmp_path: Path) -> None:
+    tries = [
+        folder(tmp_path / f"lab-{i}", student("good", [v + i for v in GOOD], hyperparameters={"weight": i}))
+        for i in range(3)
+    ]
+    board = board_of(folder(tmp_path / "quick", usual()), *tries)
+    assert {row.submissions for row in board.entries if row.label == "good"} == {4}
+    assert {row.submissions for row in board.entries if row.label == "scratch"} == {1}
+
+
+def test_official_is_whose_code_is_that_of_this_installation(tmp_path: Path) -> None:
+    digest = module_digest("methods.mimic")
+    ours = student("mimic", GOOD, method_code=digest)
+    edited = student("mimic", [86.0, 87.0, 88.0], method_code="f" * 64)
+    named_so = student("mine", [86.0, 87.1, 88.0], method_code=digest)
+    board = board_of(folder(tmp_path / "a", ours), folder(tmp_path / "b", [*edited, *named_so]))
+    assert entry(board, "mimic", "a").official
+    assert not entry(board, "mimic", "b").official
+    assert not entry(board, "mine").official
+
+
+def test_no_torch_is_imported() -> None:
+    code = (
+        "import sys; from bench.board import build, page; from bench.code import module_digest;"
+        "module_digest('methods.mimic'); assert 'torch' not in sys.modules"
+    )
+    assert finish([sys.executable, "-c", code]).returncode == 0
+
+
+def test_speed_is_ranked_within_one_machine_alone(tmp_path: Path) -> None:
+    quick, small = folder(tmp_path / "quick", usual()), smaller("small", [83.0, 85.2, 84.1], 1000)
+    lab = folder(tmp_path / "lab", small)
+    assert any("no speed" in note for note in board_of(quick, lab).notes)
+    timings.write(quick, timing(usual(), quick=2e-5, environment={"cpu": "one", "cores": 2}))
+    timings.write(lab, timing([*beside(), *small], quick=1e-5, environment={"cpu": "one", "cores": 2}))
+    same = board_of(quick, lab)
+    assert {row.label: (row.speed.rank, row.speed.machine) for row in same.entries if row.speed} == {
+        "small": (1, "A"),
+        "good": (2, "A"),
+        "scratch": (2, "A"),
+    }
+    timings.write(lab, timing([*beside(), *small], quick=1e-5, environment={"cpu": "two", "cores": 2}))
+    other = board_of(quick, lab)
+    assert {row.label: (row.speed.rank, row.speed.machine) for row in other.entries if row.speed} == {
+        "small": (1, "B"),
+        "good": (1, "A"),
+        "scratch": (1, "A"),
+    }
+    assert set(other.machines) == {"A", "B"}
+
+
+def trained(records: Sequence[Record], seconds: float) -> list[Record]:
+    training = Training(steps=100, seconds=seconds, images_per_second=1, final_loss=0, final_distillation=0)
+    return [one.model_copy(update={"training": training}) for one in records]
+
+
+def test_the_cost_of_distilling_is_beside_that_of_scratch(tmp_path: Path) -> None:
+    made = [*trained(student("scratch", SCRATCH), 2.0), *trained(student("good", GOOD), 5.0)]
+    board = board_of(folder(tmp_path / "quick", made))
+    good = entry(board, "good")
+    assert good.training is not None
+    assert (good.training.value, good.times_scratch, good.steps) == (5.0, 2.5, 100)
+
+
+def test_the_overall_rank_averages_over_boards_of_who_is_on_all(tmp_path: Path) -> None:
+    quick = folder(tmp_path / "quick", [*usual(), *of_another_task(usual())])
+    lab = folder(tmp_path / "lab", student("mine", [88.0, 90.1, 89.2]))
+    (overall,) = build.leaderboard([quick, lab]).overall
+    found = {standing.label: standing for standing in overall.standings}
+    assert found["good"].place is not None
+    assert (found["good"].place.rank, sorted(found["good"].ranks.values())) == (1.5, [1, 2])
+    assert (found["mine"].place, found["mine"].lacks) == (None, ("gan, cnn_mlp: not there",))
+    assert list(found["mine"].ranks.values()) == [1]
+
+
+def test_who_leaves_a_task_out_does_not_choose_what_is_averaged(tmp_path: Path) -> None:
+    tasks = ("gan", "vae")
+    quick = folder(tmp_path / "quick", [*usual(), *(r for task in tasks for r in of_another_task(usual(), task))])
+    lab = folder(tmp_path / "lab", [*student("mine", GOOD), *of_another_task(student("mine", GOOD))])
+    (overall,) = build.leaderboard([quick, lab]).overall
+    assert len(overall.boards) == 3
+    assert [s.lacks for s in overall.standings if s.label == "mine"] == [("vae, cnn_mlp: not there",)]
+
+
+def test_the_order_of_the_folders_changes_no_place(tmp_path: Path) -> None:
+    paths = [
+        folder(tmp_path / "a", usual()),
+        folder(tmp_path / "b", student("mine", [85.5, 86.2, 87.0], first=5)),
+        folder(tmp_path / "c", student("other", LIKE_SCRATCH)),
+    ]
+    first, *others = (board_of(*order).rows for order in itertools.permutations(paths))
+    assert all(rows == first for rows in others)
+
+
+def test_trials_are_not_ranked(tmp_path: Path) -> None:
+    trial = student("lucky", [99.0])[0].model_copy(update={"trial": 0})
+    assert all(row.label != "lucky" for row in board_of(folder(tmp_path / "a", [*usual(), trial])).rows)
+
+
+def test_csv_and_json_have_the_numbers(tmp_path: Path) -> None:
+    found = build.leaderboard([folder(tmp_path / "quick", usual())])
+    rows = list(csv.DictReader(io.StringIO(formats.as_csv(found))))
+    assert [(row["method"], row["rank"], row["class"]) for row in rows[:2]] == [
+        ("good", "1.0", "1"),
+        ("scratch", "2.0", "2"),
+    ]
+    assert float(rows[0]["quality"]) == pytest.approx(86.1)
+    assert json.loads(build.content(found)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
+
+
+def test_the_page_hides_rows_and_ranks_nothing_anew(tmp_path: Path) -> None:
+    quick, lab = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", smaller("small", GOOD, 1000))
+    page = Collector(build.content(build.leaderboard([quick, lab]))["index.html"])
+    of_rows = [attributes.get("data-parameters") for tag, attributes in page.tags if tag == "tr"]
+    assert of_rows == [None, "1000", "9610", "9610", None, None]  # head, three entries, teacher and reference
+    assert [attributes["value"] for tag, attributes in page.tags if tag == "option"][:4] == [
+        "",
+        "1000",
+        "10000",
+        "100000",
+    ]
+    assert ("form", {"id": "sizes", "hidden": None}) in page.tags  # until the script is there that can filter
+
+
+def changed(tmp_path: Path, records: Sequence[Record]) -> tuple[str, ...]:
+    old = build.leaderboard([folder(tmp_path / "old/quick", usual())])
+    return changes(old, build.leaderboard([folder(tmp_path / "new/quick", records)]))
+
+
+def test_the_changelog_says_what_moved(tmp_path: Path) -> None:
+    quick = "classification, cnn_mlp: quick's"
+    assert changed(tmp_path / "same", usual()) == ()
+    better = [*beside(), *student("scratch", SCRATCH), *student("good", GOOD), *student("best", [95.0, 97.0, 96.1])]
+    assert changed(tmp_path / "more", better) == (
+        f"{quick} best is new, rank 1, class 1",
+        f"{quick} good: rank 1, class 1 -> rank 2, class 2",
+        f"{quick} scratch: rank 2, class 2 -> rank 3, class 3",
+    )
+    fewer = [*beside(), *student("good", GOOD)]
+    assert changed(tmp_path / "fewer", fewer) == (f"{quick} scratch is gone, was rank 2, class 2",)
+    other = [*beside(), *student("scratch", SCRATCH), *student("good", [85.0, 87.2, 86.4])]
+    (value, nll) = changed(tmp_path / "other", other)
+    assert value == f"{quick} good: accuracy 86.10 ± 2.73 -> 86.20 ± 2.77"
+    assert nll.startswith(f"{quick} good: nll ")
+    anew = [*student("scratch", SCRATCH, code="d" * 64), *student("good", GOOD, code="d" * 64)]
+    assert changed(tmp_path / "anew", anew) == (
+        "classification, cnn_mlp: a new board, of another version of this task and pair",
+        "classification, cnn_mlp: no longer a board",
+    )
+
+
+def test_since_reads_what_was_published_there_before(cli: Run, tmp_path: Path) -> None:
+    quick, out = folder(tmp_path / "quick", usual()), tmp_path / "board"
+    assert cli("leaderboard", quick, "-o", out).returncode == 0
+    folder(quick, student("best", [95.0, 97.0, 96.1]))
+    done = cli("leaderboard", quick, "-o", out, "--since", out / "leaderboard.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("README.md", "leaderboard.tex", "leaderboard.json", "index.html"):
+        assert "best is new, rank 1, class 1" in (out / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere", "-o", "out"], "nowhere: no such results folder"),
+        (["quick", "quick", "-o", "out"], "is given 2 times"),
+        (["empty", "-o", "out"], "empty: no finished student among the records"),
+        (["quick", "-o", "quick"], "is not a leaderboard of distillbench"),
+        (["quick", "-o", "thesis.tex"], "is not a leaderboard of distillbench"),
+        (["quick", "-o", "out", "--since", "thesis.tex"], "thesis.tex: cannot be read as a leaderboard"),
+        (["quick", "-o", "out", "--since", "quick/records"], "not a regular file"),
+        (["quick", "-o", ""], "--out: is empty"),
+    ],
+)
+def test_mistakes_are_one_line(cli: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    folder(tmp_path / "quick", usual())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "thesis.tex").write_text("mine")
+    root = Path(__file__).resolve().parents[1]
+    done = cli("leaderboard", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(root), "PATH": "/usr/bin"})
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_leaderboard_is_written_over_itself(tmp_path: Path) -> None:
+    found = build.leaderboard([folder(tmp_path / "quick", usual())])
+    assert build.write(found, tmp_path / "out") == build.write(found, tmp_path / "out")
+
+
+def test_contributors_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [folder(tmp_path / lab / "quick", student(f"by_{lab}", GOOD)) for lab in ("lab-a", "lab-b")]
+    assert [one.name for one in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
+
+
+def test_an_old_leaderboard_of_another_schema_is_refused(tmp_path: Path) -> None:
+    found: Leaderboard = build.leaderboard([folder(tmp_path / "quick", usual())])
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(found.model_dump(mode="json") | {"schema_version": 9}))
+    with pytest.raises(UserError, match=r"schema_version: 9 .*allowed: 1"):
+        read(path)
