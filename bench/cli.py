@@ -8,6 +8,7 @@ to compare, 4 inconclusive. Of ``validate``: 1 refused. Nothing heavy is importe
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -41,9 +42,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("list")(list_)
-for command in (plan, run, tune, table, time, report, leaderboard, plot):
-    app.command()(command)
-for command in (show, compare, export, config, selftest, validate):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    *(plan, run, tune, table, time, report, leaderboard, plot),
+    *(show, compare, export, config, selftest, validate),
+)
+for command in COMMANDS:
     app.command()(command)
 
 
