@@ -257,7 +257,7 @@ def _times_scratch(entry: Entry, entries: Sequence[Entry]) -> float | None:
     mine = _seconds(entry)
     network = _network(entry)
     for other in entries:
-        if other.label == BASELINE and other.contributor == entry.contributor and _network(other) == network:
+        if other.label == BASELINE and entry.contributor in other.folders and _network(other) == network:
             both = mine.keys() & (its := _seconds(other)).keys()
             below = math.fsum(its[seed] for seed in both)
             return tidy(math.fsum(mine[seed] for seed in both) / below) if below > 0 else None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import documents
 from bench.board import formats
 from bench.board.boards import boards
 from bench.board.changelog import changes
@@ -49,7 +48,7 @@ def content(board: Leaderboard) -> dict[str, bytes]:
         "README.md": formats.markdown(board).encode(),
         "leaderboard.tex": formats.latex(board).encode(),
         "leaderboard.csv": formats.as_csv(board).encode(),
-        "leaderboard.json": documents.text(board).encode(),
+        "leaderboard.json": formats.as_json(board).encode(),
         **page(board),
     }
 
