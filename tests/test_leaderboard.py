@@ -330,6 +330,14 @@ def test_the_page_hides_rows_and_ranks_nothing_anew(tmp_path: Path) -> None:
     assert ("form", {"id": "sizes", "hidden": None}) in page.tags  # until the script is there that can filter
 
 
+def test_the_page_names_no_address_of_a_network(tmp_path: Path) -> None:
+    made = build.content(build.leaderboard([folder(tmp_path / "quick", usual())]))
+    for name in ("index.html", "assets/board.js", "assets/board.css", "assets/page.css"):
+        assert b"//" not in made[name].replace(b"// ", b""), name  # but for a script's remarks
+
+
 def test_contributors_of_one_name_are_told_apart(tmp_path: Path) -> None:
     paths = [folder(tmp_path / lab / "quick", student(f"by_{lab}", GOOD)) for lab in ("lab-a", "lab-b")]
     assert [one.name for one in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
+    hidden = [folder(tmp_path / name, student("mine", GOOD)) for name in ("a\u202eb", "a\\u202eb")]
+    assert [one.name for one in build.leaderboard(hidden).contributors] == ["a\\u202eb", "a\\u202eb (2)"]

@@ -127,7 +127,8 @@ def _names(paths: Sequence[Path]) -> list[str]:
         for length in range(1, len(path.parts) + 1):
             if sum(other.parts[-length:] == path.parts[-length:] for other in whole) == 1:
                 break
-        names.append(visible("/".join(path.parts[-length:])))
+        name = visible("/".join(path.parts[-length:]))
+        names.append(f"{name} ({names.count(name) + 1})" if name in names else name)
     return names
 
 
