@@ -133,6 +133,24 @@ def test_an_entry_that_lacks_seeds_is_shown_and_not_ranked(tmp_path: Path) -> No
     assert [row.place.rank for row in board.entries if row.place] == [1, 2]
 
 
+def test_how_many_seeds_are_enough_may_be_said(tmp_path: Path) -> None:
+    # Who runs many seeds would otherwise leave nobody else a rank.
+    paths = (
+        folder(tmp_path / "quick", usual()),
+        folder(tmp_path / "lab", student("many", [60.0, 61.0, 62.0, 63.0, 64.0])),
+    )
+    assert [row.label for row in board_of(*paths).entries if row.place] == ["many"]
+    (board,) = build.leaderboard(paths, seeds=3).boards
+    assert [(row.label, row.place.in_class) for row in board.entries if row.place] == [
+        ("good", 1),
+        ("scratch", 2),
+        ("many", 3),
+    ]
+    (nobody,) = build.leaderboard(paths, seeds=9).boards
+    assert {row.unranked for row in nobody.entries} == {"3 of 9 seeds", "5 of 9 seeds"}
+    assert build.content(build.leaderboard(paths, seeds=9))["README.md"]
+
+
 def test_what_never_finished_is_named(tmp_path: Path) -> None:
     failed = record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom"))
     found = build.leaderboard([folder(tmp_path / "quick", [*usual(), failed])])

@@ -19,10 +19,13 @@ MARK = ".distillbench-leaderboard"
 """A folder that has this file may be written again."""
 
 
-def leaderboard(results: Sequence[Path], since: Leaderboard | None = None) -> Leaderboard:
-    """Of all folders. Raises UserError for one that is none, and where there is no entry in any."""
+def leaderboard(results: Sequence[Path], since: Leaderboard | None = None, seeds: int | None = None) -> Leaderboard:
+    """Of all folders. seeds: that a ranked entry has at least; by default as many as its board's most.
+
+    Raises UserError for a folder that is none, and where there is no entry in any.
+    """
     given = folders(results)
-    found, unknown = boards(entries(given), given)
+    found, unknown = boards(entries(given), given, seeds)
     left_out = [*problems(given), *unknown]
     if not found:
         reason = f" ({left_out[0]})" if left_out else ""

@@ -40,7 +40,7 @@ def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
 def remarks(board: Board) -> list[str]:
     seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
     items = f", {board.items} test items" if board.items else ", no per-item results: intervals are over seeds alone"
-    return [f"a complete entry has {seeds}{items}; board {board.key[:12]}", *board.notes]
+    return [f"a complete entry has at least {seeds}{items}; board {board.key[:12]}", *board.notes]
 
 
 def markdown(board: Leaderboard) -> str:
