@@ -97,12 +97,7 @@ def scan(results: Path, folder: str, model: type[F], version: int, noun: str) ->
 
 def write(path: Path, document: Part) -> None:
     """Whole, or not at all."""
-    write_atomically(path, text(document).encode())
-
-
-def text(document: Part) -> str:
-    """As it is kept: a line a field."""
-    return _text(document.model_dump(mode="json")) + "\n"
+    write_atomically(path, (_text(document.model_dump(mode="json")) + "\n").encode())
 
 
 def _text(value: Any, indent: str = "") -> str:

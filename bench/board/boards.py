@@ -54,10 +54,15 @@ class Group:
         return 1 if self.reading.direction == "higher" else -1
 
 
-def boards(entries: Sequence[Entry], folders: Sequence[Folder]) -> tuple[list[Drawn], list[str]]:
-    """Every board by its task and pair, and the entries that nothing is known of, in a line each."""
+def boards(
+    entries: Sequence[Entry], folders: Sequence[Folder], seeds: int | None = None
+) -> tuple[list[Drawn], list[str]]:
+    """Every board by its task and pair, and the entries that nothing is known of, in a line each.
+
+    seeds: that a complete entry has at least; by default as many as the board's most.
+    """
     groups, unknown = _groups(entries)
-    found = [_board(group, folders) for group in groups]
+    found = [_board(group, folders, seeds) for group in groups]
     versions: dict[tuple[str, str], list[int]] = {}
     for place, group in enumerate(groups):
         versions.setdefault((group.task, group.pair), []).append(place)
@@ -88,15 +93,15 @@ def _groups(entries: Sequence[Entry]) -> tuple[list[Group], list[str]]:
     return sorted(groups, key=lambda group: (group.task, group.pair, group.key)), unknown
 
 
-def _board(group: Group, folders: Sequence[Folder]) -> Drawn:
+def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
     series = {
         entry: found for entry in group.entries if (found := series_of(entry.finished, group.headline)) is not None
     }
-    seeds = max(len(its.seeds) for its in series.values())
-    complete = {entry: its for entry, its in series.items() if len(its.seeds) == seeds}
+    seeds = least or max(len(its.seeds) for its in series.values())
+    complete = {entry: its for entry, its in series.items() if len(its.seeds) >= seeds}
     competitors = sorted(
         (Competitor(entry, its) for entry, its in complete.items()),
-        key=lambda one: (-group.sign * math.fsum(one.series.values), one.entry.contributor, one.entry.id),
+        key=lambda one: (-group.sign * one.mean, one.entry.contributor, one.entry.id),
     )
     placed = places(competitors, group.sign)
     place_of = {one.entry: place for one, place in zip(competitors, placed.places, strict=True)}
@@ -136,7 +141,7 @@ def _board(group: Group, folders: Sequence[Folder]) -> Drawn:
         headline=visible(group.headline),
         metrics={visible(name): _reading(metric) for name, metric in metrics.items()},
         seeds=seeds,
-        items=len(competitors[0].series.names),
+        items=max((len(its.names) for its in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(_row(entry, entry.label, metrics) for entry in beside)),
         notes=tuple(_notes(rows, seeds, metrics, machines)),
@@ -257,7 +262,7 @@ def _times_scratch(entry: Entry, entries: Sequence[Entry]) -> float | None:
     mine = _seconds(entry)
     network = _network(entry)
     for other in entries:
-        if other.label == BASELINE and other.contributor == entry.contributor and _network(other) == network:
+        if other.label == BASELINE and entry.contributor in other.folders and _network(other) == network:
             both = mine.keys() & (its := _seconds(other)).keys()
             below = math.fsum(its[seed] for seed in both)
             return tidy(math.fsum(mine[seed] for seed in both) / below) if below > 0 else None

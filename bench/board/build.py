@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import documents
 from bench.board import formats
 from bench.board.boards import boards
 from bench.board.changelog import changes
@@ -20,10 +19,13 @@ MARK = ".distillbench-leaderboard"
 """A folder that has this file may be written again."""
 
 
-def leaderboard(results: Sequence[Path], since: Leaderboard | None = None) -> Leaderboard:
-    """Of all folders. Raises UserError for one that is none, and where there is no entry in any."""
+def leaderboard(results: Sequence[Path], since: Leaderboard | None = None, seeds: int | None = None) -> Leaderboard:
+    """Of all folders. seeds: that a ranked entry has at least; by default as many as its board's most.
+
+    Raises UserError for a folder that is none, and where there is no entry in any.
+    """
     given = folders(results)
-    found, unknown = boards(entries(given), given)
+    found, unknown = boards(entries(given), given, seeds)
     left_out = [*problems(given), *unknown]
     if not found:
         reason = f" ({left_out[0]})" if left_out else ""
@@ -49,7 +51,7 @@ def content(board: Leaderboard) -> dict[str, bytes]:
         "README.md": formats.markdown(board).encode(),
         "leaderboard.tex": formats.latex(board).encode(),
         "leaderboard.csv": formats.as_csv(board).encode(),
-        "leaderboard.json": documents.text(board).encode(),
+        "leaderboard.json": formats.as_json(board).encode(),
         **page(board),
     }
 

@@ -122,12 +122,13 @@ def _names(paths: Sequence[Path]) -> list[str]:
     for path, count in Counter(whole).items():
         if count > 1:
             raise UserError(f"{path}: is given {count} times (allowed: each results folder once)")
-    names = []
+    names: list[str] = []
     for path in whole:
         for length in range(1, len(path.parts) + 1):
             if sum(other.parts[-length:] == path.parts[-length:] for other in whole) == 1:
                 break
-        names.append(visible("/".join(path.parts[-length:])))
+        name = visible("/".join(path.parts[-length:]))
+        names.append(f"{name} ({names.count(name) + 1})" if name in names else name)
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.board import text
@@ -39,7 +40,7 @@ def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
 def remarks(board: Board) -> list[str]:
     seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
     items = f", {board.items} test items" if board.items else ", no per-item results: intervals are over seeds alone"
-    return [f"a complete entry has {seeds}{items}; board {board.key[:12]}", *board.notes]
+    return [f"a complete entry has at least {seeds}{items}; board {board.key[:12]}", *board.notes]
 
 
 def markdown(board: Leaderboard) -> str:
@@ -138,6 +139,11 @@ def as_csv(board: Leaderboard) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return content.getvalue()
+
+
+def as_json(board: Leaderboard) -> str:
+    """All of it, a line a value: what ``--since`` reads, and a version control shows the differences of."""
+    return json.dumps(board.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:

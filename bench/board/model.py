@@ -104,8 +104,8 @@ class Board(Part):
     """What may be compared: one task, pair of networks, code, data and settings.
 
     key: the hash of all of these. version: what tells it from other boards of the same task and pair. seeds: that a
-    complete entry has. items: test items of the headline metric, 0 where there are no per-item results. machines: those
-    that times are of, by their letter.
+    complete entry has at least. items: test items of the headline metric, 0 where there are no per-item results.
+    machines: those that times are of, by their letter.
     """
 
     key: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,10 @@ class Competitor:
     series: Series
 
     @property
+    def mean(self) -> float:
+        return math.fsum(self.series.values) / len(self.series.values)
+
+    @property
     def seeds(self) -> tuple[tuple[int, str], ...]:
         """Which they are, each with the teacher that it had."""
         records = self.entry.finished
@@ -46,7 +51,7 @@ class Competitor:
 
 def places(competitors: Sequence[Competitor], sign: int) -> Places:
     """sign: 1 where higher is better, else −1. One seed has ranks, and neither intervals nor classes."""
-    scores = [sign * float(np.mean(one.series.values)) for one in competitors]
+    scores = [sign * one.mean for one in competitors]
     at = [float(rank) for rank in ranks(scores)]
     draws = rank_draws(
         [sign * one.series.matrix for one in competitors],

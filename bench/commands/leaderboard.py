@@ -16,10 +16,13 @@ MOST_PROBLEMS = 5
 
 
 def leaderboard(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS…", help="Results folders, one a contributor.")],
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS", help="Results folders, one a contributor.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write it to.")],
     since: Annotated[
         Path | None, typer.Option(metavar="OLD.json", help="One published before: say what has changed since.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Rank who has at least so many; default: as many as a board's most.")
     ] = None,
 ) -> None:
     """A leaderboard as Markdown, LaTeX, CSV, JSON and a page. A record that cannot be used is named, and left out."""
@@ -31,7 +34,7 @@ def leaderboard(
 
         build.check(out)
         before = model.read(since) if since is not None else None
-        board = build.leaderboard(results, before)
+        board = build.leaderboard(results, before, seeds)
         made = build.write(board, out)
     for line in at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in board.problems]):
         print(f"distillbench: {line}", file=sys.stderr)

@@ -71,9 +71,11 @@ def rank_draws(
         for axis, name in enumerate(names):
             if counts.setdefault((axis, name), matrix.shape[axis]) != matrix.shape[axis]:
                 raise ValueError(f"{('seeds', 'items')[axis]} {name!r}: {matrix.shape[axis]} of them, and others")
-    rng, found = np.random.default_rng(seed), []
+    # A stream each, so that nothing depends on how many are drawn at once.
+    streams = dict(zip(counts, np.random.default_rng(seed).spawn(len(counts)), strict=True))
+    found = []
     for size in _portions(resamples, sum(counts.values()) + len(matrices) ** 2):
-        weights = {key: rng.multinomial(n, np.full(n, 1 / n), size) / n for key, n in counts.items()}
+        weights = {key: streams[key].multinomial(n, np.full(n, 1 / n), size) / n for key, n in counts.items()}
         means = [
             ((weights[0, its_seeds] @ matrix) * weights[1, its_items]).sum(1)
             for matrix, its_seeds, its_items in zip(matrices, seeds, items, strict=True)
