@@ -21,7 +21,7 @@ from bench.board import build, formats
 from bench.board.model import Board, Row, read
 from bench.code import module_digest
 from bench.documents import canonical_hash
-from bench.records import Failure, Record, Size, Store, Training
+from bench.records import Failure, Record, Size, Store, Training, TrainingCurve
 
 SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
 FORMATS = ("README.md", "leaderboard.tex", "leaderboard.csv", "leaderboard.json", "index.html")
@@ -275,8 +275,13 @@ def test_speed_is_ranked_within_one_machine_alone(tmp_path: Path) -> None:
     assert set(other.machines) == {"A", "B"}
 
 
+NO_CURVE = TrainingCurve(steps=(), loss=(), validation=())
+
+
 def trained(records: Sequence[Record], seconds: float) -> list[Record]:
-    training = Training(steps=100, seconds=seconds, images_per_second=1, final_loss=0, final_distillation=0)
+    training = Training(
+        steps=100, seconds=seconds, images_per_second=1, final_loss=0, final_distillation=0, curve=NO_CURVE
+    )
     return [one.model_copy(update={"training": training}) for one in records]
 
 

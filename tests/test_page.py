@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
 import json
 import re
@@ -20,7 +21,7 @@ from test_report import records
 from bench.drawings import Drawing, Picture, usable, write
 from bench.errors import UserError
 from bench.page.site import build, site
-from bench.records import Record, Store
+from bench.records import Failure, Record, Store
 from bench.report.again import suite_file
 from bench.report.charts import frame, of_task
 from bench.report.pictures import png
@@ -50,14 +51,16 @@ class Collector(HTMLParser):
         self.text += data
 
 
+def links(page: bytes) -> set[str]:
+    """Files that a page refers to."""
+    targets = (attributes.get(key) for _, attributes in Collector(page).tags for key in ("href", "src"))
+    return {target.partition("#")[0] for target in targets if target and not target.startswith(("#", "data:,"))}
+
+
 def test_every_link_and_source_is_a_file_of_the_page(made: dict[str, bytes]) -> None:
     for name, content in made.items():
-        if not name.endswith(".html"):
-            continue
-        for tag, attributes in Collector(content).tags:
-            for target in (attributes.get("href"), attributes.get("src")):
-                if target and not target.startswith(("#", "data:,")):
-                    assert target.partition("#")[0] in made, f"{name}: {tag} {target}"
+        if name.endswith(".html"):
+            assert links(content) <= made.keys(), name
 
 
 def test_the_same_records_give_the_same_bytes(tmp_path: Path, made: dict[str, bytes]) -> None:
@@ -82,11 +85,16 @@ def test_a_cell_page_has_the_whole_record(made: dict[str, bytes]) -> None:
     assert record.label == "good"
 
 
-HOSTILE = ["<script>alert(1)<|script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$", "</caption>"]
+HOSTILE = [
+    *("<script>alert(1)<|script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "a$b$", "</caption>"),
+    *("=HYPERLINK(1)", "a\u202eb"),
+]
 
 
 def test_a_hostile_name_is_text(tmp_path: Path) -> None:
     named = [r.model_copy(update={"pair": name.replace("/", "|")}) for name in HOSTILE for r in records()[:4]]
+    (broken,) = (r for r in records() if r.failure)
+    named.append(broken.model_copy(update={"failure": Failure(reason="x" * 1_000_000)}))
     made = site(folder(tmp_path, named))
     for name, content in made.items():
         if name.endswith(".html"):
@@ -95,8 +103,15 @@ def test_a_hostile_name_is_text(tmp_path: Path) -> None:
             assert all(s.get("src", "").startswith("assets/") or s.get("type") == "application/json" for s in scripts)
             assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
     text = Collector(made["classification.html"]).text
-    assert all(name.replace("/", "|") in text for name in HOSTILE)
+    assert all(name.replace("/", "|") in text for name in HOSTILE[:-1])
     assert "49" not in text
+    assert "\\u202e" in text
+    assert "\u202e" not in text
+    assert len(made["classification.html"]) < 1_000_000
+    dangling = [link for name in made if name.endswith(".html") for link in links(made[name]) if link not in made]
+    assert dangling == []
+    tables = [content.decode() for name, content in made.items() if name.endswith(".csv")]
+    assert not any(cell.startswith("=") for table in tables for line in csv.reader(table.splitlines()) for cell in line)
 
 
 def test_a_folder_without_methods_has_a_page_without_a_map(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from bench.board.entries import Entry, Folder, of_board
 from bench.board.model import Amount, Board, Reading, Row, tidy
 from bench.board.places import LEAST_SEEDS, Competitor, places
 from bench.board.speed import speeds
-from bench.board.text import LONGEST_NOTE, visible
 from bench.documents import canonical_hash
 from bench.records import MetricValue, Record
 from bench.report.configurations import BASELINE, differences, flat, plain
 from bench.report.series import Series, series_of
+from bench.report.text import LONGEST_NOTE, visible
 from bench.statistics import front, mean_interval
 
 MOST_SETTINGS = 200

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.board.columns import figure, who
 from bench.board.model import Board, Leaderboard, Overall, Place, Row
-from bench.board.text import LONGEST_NOTE, visible
+from bench.report.text import LONGEST_NOTE, visible
 
 
 def changes(old: Leaderboard, new: Leaderboard) -> tuple[str, ...]:

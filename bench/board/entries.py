@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from bench import timings
-from bench.board.text import visible
 from bench.code import module_digest
 from bench.documents import canonical_hash
 from bench.errors import UserError
 from bench.records import Record, Store
 from bench.registry import METHODS
 from bench.report.configurations import OF_A_METHOD
+from bench.report.text import visible
 from bench.timings import Timing
 
 MOST = 1e100

@@ -7,10 +7,10 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from bench.board import text
 from bench.board.columns import LEGEND, Table, board_table, overall_table
 from bench.board.model import Board, Leaderboard, Row
 from bench.documents import Part
+from bench.report import text
 
 TITLE = "Leaderboard"
 PREAMBLE = r"""\documentclass{article}

@@ -7,7 +7,7 @@ from importlib.resources import files
 from bench.board.columns import LEGEND, board_table, overall_table
 from bench.board.formats import TITLE, introduction, overall_note, remarks
 from bench.board.model import Leaderboard
-from bench.page.site import Files, _assets, _renderer
+from bench.page.rendering import Files, assets, renderer
 
 SIZES = {"under 1k": 1_000, "under 10k": 10_000, "under 100k": 100_000, "under 1M": 1_000_000, "under 10M": 10_000_000}
 """Parameters below which a student is in a size class."""
@@ -17,10 +17,10 @@ OWN = ("board.css", "board.js")
 def page(board: Leaderboard) -> Files:
     """index.html and its assets, by place."""
     static = files("bench.page") / "static"
-    made: Files = {name: content for name, content in _assets().items() if "plotly" not in name}
+    made: Files = {name: content for name, content in assets().items() if "plotly" not in name}
     made |= {f"assets/{name}": (static / name).read_bytes() for name in OWN}
     overalls = [(overall_table(one, board.boards), overall_note(board, one.boards)) for one in board.overall]
-    made["index.html"] = _renderer({}, "Made by distillbench leaderboard.")(
+    made["index.html"] = renderer({}, "Made by distillbench leaderboard.")(
         "board.html",
         "index",
         TITLE,

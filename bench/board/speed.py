@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence, Set
 from bench.architecture import architecture_of
 from bench.board.entries import Entry
 from bench.board.model import Speed, tidy
-from bench.board.text import visible
 from bench.report.notes import machine
+from bench.report.text import visible
 from bench.statistics import Ratio
 from bench.timings import Condition, Timing
 

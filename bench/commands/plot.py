@@ -30,6 +30,7 @@ def plot(
     from bench.page import printed
     from bench.report import charts
     from bench.report.results import summaries
+    from bench.report.text import csv_frame
     from tasks.data.atomic import write_atomically
 
     found = {chart.name: chart for chart in charts.of_results(summaries(results))}
@@ -46,7 +47,7 @@ def plot(
     content = {
         Form.svg: lambda: printed.svg(found[kind]),
         Form.png: lambda: printed.png(found[kind]),
-        Form.csv: lambda: charts.frame(found[kind]).to_csv(index=False, float_format="%.6g").encode(),
+        Form.csv: lambda: csv_frame(charts.frame(found[kind])).encode(),
     }[Form(form)]()
     try:
         write_atomically(target, content)

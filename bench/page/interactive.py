@@ -8,6 +8,7 @@ from typing import Any
 from bench.page.colours import colours
 from bench.report.charts import Axis, Chart, Point, Series
 from bench.report.tables import count_text
+from bench.report.text import visible
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
 
@@ -34,7 +35,7 @@ def figure(chart: Chart) -> dict[str, Any]:
 
 def plain(text: str) -> str:
     """plotly.js reads tags in all of its texts."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:

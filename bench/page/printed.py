@@ -13,6 +13,7 @@ from PIL import Image
 
 from bench.page.colours import DIVERGING, colours
 from bench.report.charts import Axis, Chart, HeatMap, Series
+from bench.report.text import visible
 
 DPI = 200
 COLOURS = 128
@@ -52,7 +53,7 @@ def draw(chart: Chart | HeatMap) -> Figure:
 
 def _plain(text: str) -> str:
     """A name is no formula."""
-    return text.replace("$", r"\$")
+    return visible(text, 60).replace("$", r"\$")
 
 
 def _chart(chart: Chart) -> Figure:

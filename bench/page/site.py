@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from bench import drawings
 from bench.errors import UserError
 from bench.page import interactive, printed
+from bench.page.rendering import Files, assets, renderer, script, slug
 from bench.records import Record, Store
 from bench.report import charts
 from bench.report.again import suite_file
-from bench.report.charts import Cell, Chart, HeatMap
+from bench.report.charts import Chart, HeatMap
 from bench.report.notes import machine, revision_name
 from bench.report.results import summaries as summaries_of
 from bench.report.summary import Summary
 from bench.report.tables import CAPTION, heading, notes_of, text_frame
+from bench.report.text import csv_frame
 from tasks.data.atomic import write_atomically
 
 MARK = ".distillbench-page"
 """A folder that has this file may be written again."""
 PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}
-Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -60,9 +55,9 @@ def site(results: Path) -> Files:
     hashes = {record.config_hash for record in records}
     drawn_of = {(drawing.task, drawing.pair): drawing for drawing in drawings.usable(results, hashes)}
     names = {summary.task: slug(summary.task) for summary in summaries}
-    render = _renderer(names, _origin(records))
+    render = renderer(names, _origin(records))
     overview = charts.of_all(summaries)
-    made: Files = {MARK: b"", **_assets()}
+    made: Files = {MARK: b"", **assets()}
     made["index.html"] = render(
         "index.html", "index", results.resolve().name, **_overview(summaries, records, overview, names)
     )
@@ -91,32 +86,6 @@ def site(results: Path) -> Files:
         names_of = (f"{drawings.FOLDER}/{picture.file}" for picture in drawing.pictures)
         made |= {name: (results / name).read_bytes() for name in names_of}
     return made
-
-
-def slug(text: str) -> str:
-    """A file's name for any text: the text itself where it is harmless."""
-    return text if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text) else sha256(text.encode()).hexdigest()[:16]
-
-
-def _renderer(names: Mapping[str, str], origin: str) -> Any:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bench.page"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    environment.filters["shade"] = _shade
-
-    def render(template: str, here: str, title: str, **context: Any) -> bytes:
-        text = environment.get_template(template).render(here=here, title=title, names=names, origin=origin, **context)
-        return text.encode()
-
-    return render
-
-
-def _shade(cell: Cell) -> str:
-    """A class of page.css: what is not sure is pale."""
-    if cell.value is None:
-        return "none"
-    size = 1 if not cell.sure or abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
-    return f"{'gain' if cell.value >= 0 else 'loss'}-{size}"
 
 
 def _origin(records: Sequence[Record]) -> str:
@@ -159,7 +128,7 @@ def _drawn(chart: Chart) -> dict[str, Any]:
 
 
 def _figure_files(chart: Chart | HeatMap) -> Files:
-    csv = charts.frame(chart).to_csv(index=False, float_format="%.6g")
+    csv = csv_frame(charts.frame(chart))
     name = f"figures/{slug(chart.name)}"
     return {f"{name}.svg": printed.svg(chart), f"{name}.png": printed.png(chart), f"{name}.csv": csv.encode()}
 
@@ -210,35 +179,5 @@ def _packed(records: Sequence[Record]) -> tuple[dict[str, str], Files]:
         content = {"record": record.model_dump(mode="json"), "suite": suite_file(record)}
         groups.setdefault(f"{record.task}/{record.pair}", {})[_place(record)] = content
     names = {group: slug(group.replace("/", "--")) for group in groups}
-    made = {f"data/{names[g]}.js": _script(names[g], json.dumps(cells).encode()) for g, cells in groups.items()}
+    made = {f"data/{names[g]}.js": script(names[g], json.dumps(cells).encode()) for g, cells in groups.items()}
     return names, made
-
-
-def _script(name: str, content: bytes) -> bytes:
-    """A script that hands its packed content over: from a file system a page may load scripts and nothing else."""
-    packed = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
-    return f"distillbench({json.dumps(name)},{json.dumps(packed)});\n".encode()
-
-
-def _assets() -> Files:
-    """plotly.js and DataTables as the packages plotly and itables bring them."""
-    own, tables = files("bench.page") / "static", files("itables") / "html"
-    plotly = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
-    return {
-        "assets/page.css": (own / "page.css").read_bytes(),
-        "assets/page.js": (own / "page.js").read_bytes(),
-        "assets/tables.css": (tables / "dt_bundle.css").read_bytes(),
-        "assets/tables.js": _classic((tables / "dt_bundle.js").read_text(encoding="utf-8")).encode(),
-        "assets/plotly.packed.js": _script("plotly", plotly),
-    }
-
-
-def _classic(module: str) -> str:
-    """A module as a script: from a file system a browser loads no modules."""
-    export = re.search(r"export\{([^}]*)\};?", module)
-    if export is None:
-        raise RuntimeError("itables: its bundle exports nothing")
-    pairs = [part.split(" as ") for part in export.group(1).split(",")]
-    names = ",".join(f"{json.dumps(name)}:{value}" for value, name in pairs)
-    body = module[: export.start()] + f"window.distillbenchTables={{{names}}};" + module[export.end() :]
-    return f"(()=>{{{body}\n}})();\n"

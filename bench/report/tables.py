@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.errors import at_most
 from bench.records import MetricValue
+from bench.report import text
 from bench.report.series import Estimate
 from bench.report.summary import Row, Summary
 
@@ -34,7 +35,8 @@ def headings(summary: Summary) -> dict[str, str]:
 
 def heading(name: str, metric: MetricValue) -> str:
     """'accuracy ↑ (%)'."""
-    return f"{name.replace('_', ' ')} {ARROWS[metric.direction]}" + (f" ({metric.unit})" if metric.unit else "")
+    title = f"{name.replace('_', ' ')} {ARROWS[metric.direction]}" + (f" ({metric.unit})" if metric.unit else "")
+    return text.visible(title)
 
 
 def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
@@ -43,12 +45,12 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
     several = len({row.pair for row in summary.rows}) > 1
     rows = []
     for row in summary.rows:
-        cells = {"pair": row.pair} if several else {}
-        cells["method"] = row.name
+        cells = {"pair": text.visible(row.pair)} if several else {}
+        cells["method"] = text.visible(row.name)
         cells["seeds"] = _seeds(row)
         for name, title in titles.items():
-            text = estimate_text(row.metrics.get(name), summary.metrics[name])
-            cells[title] = bold(text) if row.best and name == summary.headline else text
+            figure = estimate_text(row.metrics.get(name), summary.metrics[name])
+            cells[title] = bold(figure) if row.best and name == summary.headline else figure
         headline = summary.metrics.get(summary.headline)
         difference = estimate_text(row.difference, headline, signed=True) if row.difference and headline else ""
         cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
@@ -105,27 +107,16 @@ def markdown(summaries: Sequence[Summary]) -> str:
     """GitHub Markdown, a section a task."""
     parts = []
     for summary in summaries:
-        frame = text_frame(summary, lambda text: f"**{text}**")
-        right = ["left" if column in ("pair", "method") else "right" for column in frame.columns]
-        parts.append(f"### {summary.task}\n\n{frame.to_markdown(index=False, colalign=right, disable_numparse=True)}\n")
-        parts.append("\n".join(f"- {note}" for note in (CAPTION, *notes_of(summary))) + "\n")
+        frame = text_frame(summary, lambda figure: f"**{figure}**")
+        frame.columns = pd.Index([text.markdown(column) for column in frame.columns])
+        names = [column for column in ("pair", "method") if column in frame.columns]
+        frame[names] = frame[names].map(text.markdown)
+        right = ["left" if column in names else "right" for column in frame.columns]
+        table = frame.to_markdown(index=False, colalign=right, disable_numparse=True)
+        notes = (CAPTION, *(text.markdown(note) for note in notes_of(summary)))
+        parts.append(f"### {text.markdown(summary.task)}\n\n{table}\n")
+        parts.append("\n".join(f"- {note}" for note in notes) + "\n")
     return "\n".join(parts)
-
-
-LATEX = {
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-    "±": r"$\pm$",
-    "Δ": r"$\Delta$",
-    "×10⁻³": r"$\times 10^{-3}$",
-    "×": r"$\times$",
-    "σ": r"$\sigma$",
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
-_SPECIAL = re.compile("|".join(map(re.escape, LATEX)))  # the longer before its beginning
 
 
 def latex(summaries: Sequence[Summary]) -> str:
@@ -140,17 +131,14 @@ def latex(summaries: Sequence[Summary]) -> str:
             hrules=True, column_format="l" * names + "r" * (len(frame.columns) - names),
             caption=_escape(f"{summary.task.replace('_', ' ')}: {CAPTION}"), label=f"tab:{summary.task}",
         )  # fmt: skip
-        parts.append("".join(f"% {note}\n" for note in notes_of(summary)) + table)
+        parts.append("".join(f"% {text.visible(note, text.LONGEST_NOTE)}\n" for note in notes_of(summary)) + table)
     return "\n".join(parts)
 
 
-def latex_text(text: str) -> str:
-    """Any text as LaTeX that prints it: no character of it is a command."""
-    return _SPECIAL.sub(lambda found: LATEX[found[0]], text)
-
-
-def _escape(text: str) -> str:
-    return latex_text(text).replace("\0", r"\textbf{").replace("\1", "}")
+def _escape(cell: str) -> str:
+    """For LaTeX; what stands between \\0 and \\1 is bold."""
+    marks = {"\0": r"\textbf{", "\1": "}"}
+    return "".join(marks.get(part) or text.latex(part) for part in re.split("([\0\1])", cell))
 
 
 def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
@@ -200,7 +188,7 @@ def _finite(value: float) -> float | None:
 
 def as_csv(summaries: Sequence[Summary]) -> str:
     # Ten digits: the last ones of a bootstrap depend on the threads that a library sums with.
-    return pd.DataFrame(numbers(summaries)).to_csv(index=False, float_format="%.10g")
+    return text.csv_frame(pd.DataFrame(numbers(summaries)), "%.10g")
 
 
 def as_json(summaries: Sequence[Summary]) -> str:

@@ -99,9 +99,12 @@ function filters(table, shown) {
   if (bar.children.length) table.closest(".dt-container").before(bar);
 }
 
+// All of a text can be seen: marks of direction and other controls are written as their numbers.
+const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (c) => c === "\n" ? c : `\\u{${c.codePointAt(0).toString(16)}}`);
+
 function element(name, text, ...children) {
   const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.textContent = visible(text);
   made.append(...children);
   return made;
 }
@@ -135,7 +138,7 @@ async function cell(place) {
   const name = decodeURIComponent(location.hash.slice(1));
   const files = JSON.parse(place.dataset.files);
   const [, file] = Object.entries(files).find(([group]) => name.startsWith(`${group}/`)) ?? [];
-  document.getElementById("cell-name").textContent = name || "A cell";
+  document.getElementById("cell-name").textContent = visible(name) || "A cell";
   if (file !== undefined && !(file in packed)) await script(`data/${file}.js`);
   const cells = file === undefined ? {} : await (await unpacked(packed[file])).json();
   if (!Object.hasOwn(cells, name)) return place.replaceChildren(element("p", "There is no such cell in this page."));

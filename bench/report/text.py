@@ -9,8 +9,22 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from bench.report.tables import LATEX, latex_text
+import pandas as pd
 
+LATEX = {
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
+    "±": r"$\pm$",
+    "Δ": r"$\Delta$",
+    "×10⁻³": r"$\times 10^{-3}$",
+    "×": r"$\times$",
+    "σ": r"$\sigma$",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
+_SPECIAL = re.compile("|".join(map(re.escape, LATEX)))  # the longer before its beginning
 LONGEST = 200
 """Characters of a name or a reason that are shown; of a longer one its beginning and …"""
 LONGEST_NOTE = 2000
@@ -24,7 +38,7 @@ MARKS = 2
 
 _ENTITIES = {character: f"&#{ord(character)};" for character in "\\|<>&[]`$@"}
 """Of Markdown's special characters those that mean most, written so that no dialect can take them for themselves."""
-_MARKDOWN = re.compile(r"[*_~]|:(?=//)|(?<=www)\.|^[#+=-]|^\d+[.)](?=\s|$)", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[*~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[#+=-]|^\d+[.)](?=\s|$)", re.IGNORECASE)
 """The others: emphasis, what would be a link without being marked as one, and what begins a heading or a list."""
 _NO_LETTER = re.compile(f"×10⁻³|[^\x20-\x7e\xa1-\xff…–—‘’“”{''.join(c for c in LATEX if len(c) == 1 and c > '~')}]")
 """LaTeX's usual encoding has Latin letters with their accents; others have a command (``LATEX``), or none."""
@@ -57,6 +71,11 @@ def markdown(text: str) -> str:
     return "".join(_ENTITIES.get(character, character) for character in marked).replace("\0", "\\")
 
 
+def latex_text(text: str) -> str:
+    """Any text as LaTeX that prints it: no character of it is a command."""
+    return _SPECIAL.sub(lambda found: LATEX[found[0]], text)
+
+
 def latex(text: str) -> str:
     """What LaTeX has no letter for in its usual encoding is written as its number."""
     shown = visible(text, LONGEST_NOTE)
@@ -67,3 +86,9 @@ def csv(text: str) -> str:
     """An apostrophe keeps a spreadsheet from computing it."""
     shown = visible(text, LONGEST_NOTE)
     return f"'{shown}" if shown.startswith(FORMULA) or text.startswith(FORMULA) else shown
+
+
+def csv_frame(frame: pd.DataFrame, numbers: str = "%.6g") -> str:
+    """A frame as CSV, its texts and headings made harmless. numbers: how they are written."""
+    safe = frame.map(lambda value: csv(value) if isinstance(value, str) else value)
+    return safe.rename(columns=lambda name: csv(str(name))).to_csv(index=False, float_format=numbers)
