@@ -36,7 +36,7 @@ tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held
 	cp runs/quick.tune/trials.md results/quick/trials.md
 	$(BIN)/python results/publish.py
 
-results: $(VENV)/.installed ## rebuild results/quick (records, pictures, times, tables) and the README's blocks; commit the code first
+results: $(VENV)/.installed ## rebuild results/ (records, pictures, times, tables, board) and the README's blocks; commit the code first
 	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt
 	mv runs/results.txt results/quick/run.txt
 	$(BIN)/distillbench time results/quick --cache runs/cache --overwrite > runs/time.txt

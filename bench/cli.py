@@ -29,6 +29,7 @@ from bench.commands.table import table
 from bench.commands.time import time
 from bench.commands.tune import tune
 from bench.commands.validate import validate
+from bench.commands.watch import watch
 from bench.errors import UserError, warn_in_one_line
 from bench.stopping import CLOSED, Stopped, signals, silence
 
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 app.command("list")(list_)
 COMMANDS: tuple[Callable[..., None], ...] = (
-    *(plan, run, tune, table, time, report, leaderboard, plot),
+    *(plan, run, watch, tune, table, time, report, leaderboard, plot),
     *(show, compare, export, config, selftest, validate),
 )
 for command in COMMANDS:

@@ -1,4 +1,5 @@
-"""Rebuild what is published from the records: the tables beside them, the README's blocks, and that of docs/methods.md.
+"""Rebuild what is published from the records: the tables beside them, the leaderboard, and the blocks of the README
+and of docs/methods.md.
 
     python results/publish.py [--check]
 
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.board import build
 from bench.records import Record, Store
 from bench.report import tables
 from bench.report.results import speeds as speeds_of
@@ -54,8 +56,16 @@ def current() -> dict[Path, str]:
         QUICK / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
         QUICK / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
         QUICK / "tables.csv": tables.as_csv(summaries),
+        **{ROOT / "results" / name: text for name, text in _leaderboard().items()},
         README: readme,
     }
+
+
+def _leaderboard() -> dict[str, str]:
+    """The board of the published records, and its plain dumps, which need no program to be read."""
+    files = build.content(build.leaderboard([QUICK]))
+    names = ("README.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex")
+    return {name: files[name].decode() for name in names}
 
 
 def _blocks(summaries: Sequence[Summary], origin: str) -> dict[str, str]:

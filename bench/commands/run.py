@@ -43,7 +43,7 @@ def run(
     with output.status(f"{suite}: reading"):
         from bench import runner
         from bench.report.drawings import undrawn
-        from bench.report.progress import Live, format_seconds, headline
+        from bench.report.progress import Live, StatusFile, Together, format_seconds, headline
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         folder = out if out is not None else Path("runs", chosen.name)
@@ -52,8 +52,8 @@ def run(
             runner.prepare(chosen, folder, cache)
         line = headline(before, workers, cache, overwrite)
     output.print(line, markup=False, soft_wrap=True)
-    with Live(output) as live:
-        after = runner.run(chosen, folder, cache, workers, overwrite, live)
+    with StatusFile(folder) as status, Live(output) as live:
+        after = runner.run(chosen, folder, cache, workers, overwrite, Together(live, status))
     if undrawn(after):
         from bench.report.pictures import draw_pictures
 

@@ -230,7 +230,7 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     """Training of all students, a band over seeds a method; None where none was recorded."""
     metric = summary.metrics.get(summary.headline)
     rows = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-    series = [Series(row.name, points, "band") for row in rows if (points := _course(row, what))]
+    series = [Series(row.name, points, "band") for row in rows if (points := course(row, what))]
     if metric is None or not series:
         return None
     on = next(iter(next(row.curves for row in rows if row.curves).values())).of
@@ -251,7 +251,7 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     )
 
 
-def _course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
+def course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
     """The mean over seeds, at the steps that all of them have."""
     seeds = [dict(zip(c.steps, getattr(c, what), strict=True)) for c in row.curves.values()]
     points = []

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench import status
 from bench.errors import at_most
 from bench.estimate import seconds_of
 from bench.jobs import Job
@@ -18,12 +21,94 @@ from bench.stopping import check_reader
 
 LINE_EVERY = 30
 """Seconds between two lines where there is no terminal to draw on."""
+STATUS_EVERY = 1
+"""Seconds between two writings of the status, at least."""
 
 
-class Live(Listener):
+class Course(Listener):
+    """How far a run is, from what it tells. running: {job: (step, steps)}."""
+
+    def __init__(self) -> None:
+        self.cost: dict[str, float] = {}
+        self.running: dict[str, tuple[int, int]] = {}
+        self.finished: set[str] = set()
+        self.cells = self.failed = self.expected = 0
+        self.start = time.monotonic()
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        self.start = time.monotonic()
+        self.cost = {job.id: seconds_of(job) for job in jobs}
+        self.expected = sum(len(job.cells) for job in jobs)
+
+    def progressed(self, job: Job, step: int, steps: int) -> None:
+        self.running[job.id] = step, steps
+
+    def done(self, job: Job, records: Sequence[Record]) -> None:
+        self.finished.add(job.id)
+        self.running.pop(job.id, None)
+        self.cells += len(records)
+        self.failed += sum(record.failure is not None for record in records)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    @property
+    def left(self) -> float | None:
+        """Seconds, from the estimate, scaled by how it has held so far; None as long as that says little."""
+        share = {job: step / steps for job, (step, steps) in self.running.items()} | dict.fromkeys(self.finished, 1.0)
+        done, total = sum(c * share.get(k, 0.0) for k, c in self.cost.items()), sum(self.cost.values())
+        return self.seconds * (total - done) / done if done > 0 and done >= 0.03 * total else None
+
+
+class StatusFile(Course):
+    """Writes how far the run is into its folder, and takes that away when it ends. A disk that is full ends no run."""
+
+    def __init__(self, results: Path) -> None:
+        super().__init__()
+        self.results = results
+        self.written = -math.inf
+
+    def __enter__(self) -> StatusFile:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            status.remove(self.results)
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        super().planned(jobs)
+        self._write()
+
+    def progressed(self, job: Job, step: int, steps: int) -> None:
+        super().progressed(job, step, steps)
+        self._write()
+
+    def done(self, job: Job, records: Sequence[Record]) -> None:
+        super().done(job, records)
+        self._write()
+
+    def _write(self) -> None:
+        if time.monotonic() - self.written < STATUS_EVERY:
+            return
+        self.written = time.monotonic()
+        now = status.Status(
+            cells=self.cells,
+            failed=self.failed,
+            expected=self.expected,
+            seconds=self.seconds,
+            left=self.left,
+            running=self.running,
+        )
+        with suppress(OSError):
+            status.write(self.results, now)
+
+
+class Live(Course):
     """Bars on a terminal, a line now and then elsewhere."""
 
     def __init__(self, console: Console) -> None:
+        super().__init__()
         self.console = console
         self.bars = Progress(
             TextColumn("{task.description}"),
@@ -34,12 +119,8 @@ class Live(Listener):
             console=console,
             disable=not console.is_terminal,
         )
-        self.cost: dict[str, float] = {}
-        self.share: dict[str, float] = {}
-        self.finished: set[str] = set()
-        self.running: dict[str, TaskID] = {}
-        self.cells = self.expected = 0
-        self.start = self.last_line = time.monotonic()
+        self.bar_of: dict[str, TaskID] = {}
+        self.last_line = time.monotonic()
         self.total: TaskID | None = None
 
     def __enter__(self) -> Live:
@@ -54,25 +135,23 @@ class Live(Listener):
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def planned(self, jobs: Sequence[Job]) -> None:
-        self.start = self.last_line = time.monotonic()
-        self.cost = {job.id: seconds_of(job) for job in jobs}
-        self.expected = sum(len(job.cells) for job in jobs)
+        super().planned(jobs)
+        self.last_line = self.start
         self.total = self.bars.add_task("cells", total=self.expected, left="")
 
     def progressed(self, job: Job, step: int, steps: int) -> None:
-        if job.id not in self.running:
-            self.running[job.id] = self.bars.add_task(job.id, total=steps, left="")
-        self.bars.update(self.running[job.id], completed=step, total=steps)
-        self.share[job.id] = step / steps
+        super().progressed(job, step, steps)
+        if job.id not in self.bar_of:
+            self.bar_of[job.id] = self.bars.add_task(job.id, total=steps, left="")
+        self.bars.update(self.bar_of[job.id], completed=step, total=steps)
         self._tell()
 
     def lost(self, job: Job, reason: str) -> None:
         self.console.print(f"{job.id}: {reason}; it is tried once more", markup=False, highlight=False, soft_wrap=True)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
-        self.finished.add(job.id)
-        self.cells += len(records)
-        if (bar := self.running.pop(job.id, None)) is not None:
+        super().done(job, records)
+        if (bar := self.bar_of.pop(job.id, None)) is not None:
             self.bars.remove_task(bar)
         for record in records:
             if record.failure is not None:
@@ -85,24 +164,49 @@ class Live(Listener):
 
     def _tell(self) -> None:
         check_reader()
-        left = self._left()
         if self.total is not None:
-            self.bars.update(self.total, completed=self.cells, left=left)
+            self.bars.update(self.total, completed=self.cells, left=time_left(self.left))
         if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_EVERY:
             self.last_line = time.monotonic()
-            running = ", ".join(self.running)
             self.console.print(
-                f"{self.cells}/{self.expected} cells, {left}; now: {running}", markup=False, soft_wrap=True
+                course_line(self.cells, self.expected, self.left, self.running), markup=False, soft_wrap=True
             )
 
-    def _left(self) -> str:
-        """From the estimate, scaled by how it has held so far."""
-        done = sum(c * (1.0 if k in self.finished else self.share.get(k, 0.0)) for k, c in self.cost.items())
-        elapsed = time.monotonic() - self.start
-        if done < 0.03 * sum(self.cost.values()) or done == 0:
-            return ""
-        seconds = elapsed * (sum(self.cost.values()) - done) / done
-        return f"about {format_seconds(seconds)} left"
+
+class Together(Listener):
+    """Several who watch one run."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self.listeners = listeners
+
+    def planned(self, jobs: Sequence[Job]) -> None:
+        for listener in self.listeners:
+            listener.planned(jobs)
+
+    def progressed(self, job: Job, step: int, steps: int) -> None:
+        for listener in self.listeners:
+            listener.progressed(job, step, steps)
+
+    def lost(self, job: Job, reason: str) -> None:
+        for listener in self.listeners:
+            listener.lost(job, reason)
+
+    def done(self, job: Job, records: Sequence[Record]) -> None:
+        for listener in self.listeners:
+            listener.done(job, records)
+
+    def unreadable(self, problems: Sequence[str]) -> None:
+        for listener in self.listeners:
+            listener.unreadable(problems)
+
+
+def course_line(cells: int, expected: int, left: float | None, running: Iterable[str]) -> str:
+    """'34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'."""
+    return f"{cells}/{expected} cells, {time_left(left)}; now: {', '.join(running)}"
+
+
+def time_left(seconds: float | None) -> str:
+    return "" if seconds is None else f"about {format_seconds(seconds)} left"
 
 
 class Counter(Listener):

@@ -17,9 +17,9 @@ from bench.report.summary import Summary, summarise
 from bench.timings import scan as timings_of
 
 
-def summaries(results: Path, split: Split = "test") -> list[Summary]:
-    """A summary a task. Raises UserError where there is nothing to show."""
-    found = Store(results).scan()
+def summaries(results: Path, split: Split = "test", store: Store | None = None) -> list[Summary]:
+    """A summary a task. store: of that folder, if it is open. Raises UserError where there is nothing to show."""
+    found = (store or Store(results)).scan()
     if not found.records:
         first = next(iter(found.problems.values()), "")
         raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))

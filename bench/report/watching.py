@@ -1,0 +1,174 @@
+"""A results folder while it fills: what stands in it, and how far the run is that fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from bench import status
+from bench.errors import UserError, at_most
+from bench.records import Record, Store
+from bench.report import layout
+from bench.report.charts import course
+from bench.report.progress import course_line, format_seconds
+from bench.report.results import summaries
+from bench.report.summary import Summary
+from bench.report.tables import MARK, estimate_text, heading
+from bench.report.text import visible
+from bench.status import Status
+
+BARS = "▁▂▃▄▅▆▇█"
+POINTS = 16
+"""Characters of a curve."""
+MOST_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class View:
+    """What there is to see. status: of the run that goes on; None where there is none. note: what cannot be read."""
+
+    status: Status | None
+    summaries: tuple[Summary, ...]
+    records: tuple[Record, ...]
+    note: str = ""
+
+
+class Remembering(Store):
+    """Reads a file again only when it is another."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._known: dict[Path, tuple[tuple[int, int], Record | UserError]] = {}
+
+    def read(self, path: Path) -> Record:
+        try:
+            stat = path.stat()
+        except OSError:
+            return super().read(path)
+        stamp = stat.st_mtime_ns, stat.st_size
+        if self._known.get(path, (None, None))[0] != stamp:
+            try:
+                self._known[path] = stamp, super().read(path)
+            except UserError as error:
+                self._known[path] = stamp, error
+        found = self._known[path][1]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+
+class Watcher:
+    """Looks at a folder again and again."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.store = Remembering(results)
+        self._stamps: dict[Path, tuple[int, int]] = {}
+        self._view = View(None, (), ())
+
+    def look(self) -> tuple[View, bool]:
+        """What there is now, and whether any file is another than before. Raises UserError for what is no folder."""
+        if not self.results.is_dir():
+            raise UserError(f"{self.results}: no such results folder")
+        now, note = self._status()
+        stamps = self._stamp()
+        changed = stamps != self._stamps
+        if changed:
+            self._stamps = stamps
+            self._view = View(now, tuple(self._summaries()), tuple(self.store.scan().records))
+        return View(now, self._view.summaries, self._view.records, note), changed
+
+    def _status(self) -> tuple[Status | None, str]:
+        try:
+            return status.read(self.results), ""
+        except UserError as error:
+            return None, str(error)
+
+    def _stamp(self) -> dict[Path, tuple[int, int]]:
+        found = {}
+        for path in (*(self.results / "records").rglob("*.json"), self.results / "expected.json"):
+            try:
+                stat = path.stat()
+            except OSError:
+                continue
+            found[path] = stat.st_mtime_ns, stat.st_size
+        return found
+
+    def _summaries(self) -> list[Summary]:
+        try:
+            return summaries(self.results, store=self.store)
+        except UserError:  # nothing is finished yet
+            return []
+
+
+def drawn(view: View, width: int | None) -> Group:
+    """For a terminal of so many columns: the run, then a table a task with what is finished of it."""
+    parts: list[RenderableType] = [Text(line) for line in (headline(view), *_running(view)) if line]
+    parts += [_table(summary, width) for summary in view.summaries]
+    failed = [f"{r.name}: {visible(r.failure.reason)}" for r in view.records if r.failure]
+    problems = dict.fromkeys(visible(problem) for summary in view.summaries for problem in summary.problems)
+    lines = [f"failed: {line}" for line in failed] + [f"left out: {problem}" for problem in problems]
+    return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
+
+
+def headline(view: View) -> str:
+    """'34/227 cells, 1 failed, about 6 min left', or that no run goes on."""
+    if view.status is None:
+        done = sum(row.finished for summary in view.summaries for row in summary.rows)
+        missing = sum(row.missing for summary in view.summaries for row in summary.rows)
+        what = f"{done} cells finished" + (f", {missing} missing" if missing else "")
+        return f"{view.note or 'no run goes on here'}: {what}"
+    failed = f", {view.status.failed} failed" if view.status.failed else ""
+    since = format_seconds(view.status.seconds)
+    line = course_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
+    return f"{line.replace(' cells', f' cells{failed}', 1)}; for {since}"
+
+
+def _running(view: View) -> list[str]:
+    """A bar for each job that runs."""
+    if view.status is None:
+        return []
+    return [
+        f"  {'█' * round(20 * step / max(1, steps)):░<20} {visible(job)}, step {step} of {steps}"
+        for job, (step, steps) in view.status.running.items()
+        if 0 <= step <= max(1, steps)
+    ]
+
+
+def _table(summary: Summary, width: int | None) -> RenderableType:
+    metric = summary.metrics.get(summary.headline)
+    title = heading(summary.headline, metric) if metric else visible(summary.headline)
+    several = len({row.pair for row in summary.rows}) > 1
+    rows = []
+    for row in summary.rows:
+        expected = row.finished + row.failed + row.missing
+        cells = {"pair": visible(row.pair)} if several else {}
+        cells["method"] = layout.BEST * row.best + visible(row.name)
+        cells["seeds"] = f"{row.finished}/{expected}"
+        cells[title] = estimate_text(row.metrics.get(summary.headline), metric) if metric else ""
+        difference = estimate_text(row.difference, metric, signed=True) if row.difference and metric else ""
+        cells["Δ scratch"] = difference + MARK * row.significant
+        cells["held-out, while training"] = sparkline([point.y for point in course(row, "validation")])
+        rows.append(cells)
+    frame = pd.DataFrame(rows)
+    if width is not None:
+        order = [*(name for name in layout.NAMES if name in frame.columns), "seeds", title, *frame.columns]
+        chosen = layout.fitting(frame, dict.fromkeys(order), width)
+        frame = frame[[column for column in frame.columns if column in chosen]]
+    return layout.table(visible(summary.task), frame, width)
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """At most ``POINTS`` characters from the lowest to the highest: a shape and no scale."""
+    if len(values) < 2:
+        return ""
+    step = max(1.0, len(values) / POINTS)
+    some = [values[min(len(values) - 1, int(i * step))] for i in range(min(POINTS, len(values)))]
+    some[-1] = values[-1]
+    low, span = min(some), (max(some) - min(some)) or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] for value in some)
