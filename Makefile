@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-browser lint bench tune results clean
+.PHONY: demo test test-browser lint bench tune results records clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -36,7 +36,10 @@ tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held
 	cp runs/quick.tune/trials.md results/quick/trials.md
 	$(BIN)/python results/publish.py
 
-results: $(VENV)/.installed ## rebuild results/ (records, pictures, times, tables, board) and the README's blocks; commit the code first
+results: $(VENV)/.installed ## rebuild from the records what is made of them: tables, the board, blocks of the README and of docs/methods.md
+	$(BIN)/python results/publish.py
+
+records: $(VENV)/.installed ## make the records, pictures and times of results/ again, and all that is made of them; commit the code first
 	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt
 	mv runs/results.txt results/quick/run.txt
 	$(BIN)/distillbench time results/quick --cache runs/cache --overwrite > runs/time.txt

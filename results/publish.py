@@ -93,7 +93,7 @@ def _origin(records: Sequence[Record]) -> str:
     versions = of_all(
         [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
     )
-    return f"Made at revision {revision} by `make results` on {machine}, {versions}."
+    return f"Made at revision {revision} by `make records` on {machine}, {versions}."
 
 
 def timed(results: Path) -> str:

@@ -1,4 +1,4 @@
-"""The page of the published quick suite, as a reader uses it."""
+"""The page and the board of the published quick suite, as a reader uses them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
+from bench.board.build import leaderboard, write
 from bench.page.site import build
 
+RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parents[2] / "results" / "quick"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LOAD_SECONDS = 2
 
@@ -33,7 +35,7 @@ def browser() -> Iterator[Any]:
 def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the published quick suite."""
     out = tmp_path_factory.mktemp("page")
-    build(Path(os.environ.get("RESULTS", Path(__file__).parents[2] / "results" / "quick")), out)
+    build(RESULTS, out)
     return out
 
 
@@ -207,4 +209,39 @@ def test_in_the_dark_letters_are_light(browser: Any, page_folder: Path) -> None:
     }""")
     assert len(shades) > 50
     assert all(letters > paper + 200 for letters, paper in shades)
+    visit.context.close()
+
+
+@pytest.fixture(scope="session")
+def board_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The board of the published records."""
+    out = tmp_path_factory.mktemp("board") / "board"
+    write(leaderboard([RESULTS]), out)
+    return out
+
+
+def test_a_board_is_sorted_and_sifted_by_size_and_keeps_its_ranks(browser: Any, board_folder: Path) -> None:
+    visit = Visit(browser, board_folder)
+    tab = visit.open("index.html")
+    board = tab.locator("section[id^=board-] table.ranking").first
+    ranks = board.locator("tbody tr:visible td:first-child")
+    before = ranks.all_inner_texts()
+    board.locator("thead [tabindex='0']").first.press("Enter")
+    board.locator("thead [aria-sort]").first.wait_for()
+    assert sorted(ranks.all_inner_texts()) == sorted(before)
+    tab.get_by_label("Students").select_option("under 1k parameters")
+    shown = tab.locator("#shown").inner_text()
+    few, all_ = map(int, re.findall(r"\d+", shown)[:2])
+    assert 0 < few < all_
+    assert "ranks and classes are those of all" in shown
+    assert visit.wrong == []
+    visit.context.close()
+
+
+def test_a_board_fits_a_phone_and_is_light_on_dark(browser: Any, board_folder: Path) -> None:
+    visit = Visit(browser, board_folder, viewport={"width": 390, "height": 844}, color_scheme="dark")
+    tab = visit.open("index.html")
+    tab.wait_for_timeout(500)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert visit.wrong == []
     visit.context.close()
