@@ -38,7 +38,7 @@ class MetricValue(Part):
     value: float
     direction: Literal["higher", "lower"]
     unit: str
-    decimals: int = 2
+    decimals: int = Field(2, ge=0, le=9)
     note: str = ""
 
 

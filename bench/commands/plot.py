@@ -30,13 +30,13 @@ def plot(
     from bench.page import printed
     from bench.report import charts
     from bench.report.results import summaries
-    from bench.report.text import csv_frame
+    from bench.report.text import csv_frame, visible
     from tasks.data.atomic import write_atomically
 
     found = {chart.name: chart for chart in charts.of_results(summaries(results))}
     if kind == "list":
         for name, chart in found.items():
-            console().print(f"{name}: {chart.alt}", markup=False, soft_wrap=True)
+            console().print(f"{visible(name)}: {visible(chart.alt)}", markup=False, soft_wrap=True)
         return
     if kind not in found:
         raise UserError(f"plot: {results} has no chart {kind!r}{did_you_mean(kind, found)}")

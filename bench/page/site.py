@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bench.report.results import summaries as summaries_of
 from bench.report.summary import Summary
 from bench.report.tables import CAPTION, heading, notes_of, text_frame
 from bench.report.text import csv_frame
+from bench.statistics import mean_interval
 from tasks.data.atomic import write_atomically
 
 MARK = ".distillbench-page"
@@ -176,7 +178,12 @@ def _packed(records: Sequence[Record]) -> tuple[dict[str, str], Files]:
     """Records by task and pair: {'task/pair': file}, and the files."""
     groups: dict[str, dict[str, Any]] = {}
     for record in records:
-        content = {"record": record.model_dump(mode="json"), "suite": suite_file(record)}
+        widths = {name: mean_interval(values).half_width for name, values in record.items.items()}
+        content = {
+            "record": record.model_dump(mode="json"),
+            "suite": suite_file(record),
+            "intervals": {name: width for name, width in widths.items() if math.isfinite(width)},
+        }
         groups.setdefault(f"{record.task}/{record.pair}", {})[_place(record)] = content
     names = {group: slug(group.replace("/", "--")) for group in groups}
     made = {f"data/{names[g]}.js": script(names[g], json.dumps(cells).encode()) for g, cells in groups.items()}

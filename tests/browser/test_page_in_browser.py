@@ -156,7 +156,7 @@ def test_by_clicks_alone_to_a_cell_and_its_record(visit: Visit) -> None:
     tab.get_by_role("link", name="vae", exact=True).first.click()
     tab.locator("table.cells input, .dt-container:has(table.cells) input[type=search]").last.fill("temperature")
     tab.locator("table.cells tbody a").first.click()
-    tab.get_by_text("nats (lower is better)").first.wait_for()
+    tab.get_by_text(re.compile(r"\d ± \d+\.\d\d nats \(lower is better\)")).first.wait_for()
     with tab.expect_download() as download:
         tab.get_by_role("link", name=re.compile(r"^vae--.*\.json$")).click()
     assert '"task": "vae"' in Path(download.value.path()).read_text()

@@ -134,6 +134,8 @@ function saved(name, text) {
   return element("p", undefined, link);
 }
 
+const over = (intervals, metric, m) => Object.hasOwn(intervals, metric) ? ` ± ${intervals[metric].toFixed(m.decimals)}` : "";
+
 async function cell(place) {
   const name = decodeURIComponent(location.hash.slice(1));
   const files = JSON.parse(place.dataset.files);
@@ -142,12 +144,12 @@ async function cell(place) {
   if (file !== undefined && !(file in packed)) await script(`data/${file}.js`);
   const cells = file === undefined ? {} : await (await unpacked(packed[file])).json();
   if (!Object.hasOwn(cells, name)) return place.replaceChildren(element("p", "There is no such cell in this page."));
-  const { record, suite } = cells[name];
+  const { record, suite, intervals } = cells[name];
   const parts = [];
   const metrics = Object.entries(record.metrics).map(([metric, m]) =>
-    [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)} ${m.unit} (${m.direction} is better)`]);
+    [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)}${over(intervals, metric, m)} ${m.unit} (${m.direction} is better)`]);
   if (record.failure) parts.push(element("p", `failed: ${record.failure.reason}`));
-  if (metrics.length) parts.push(pairsTable("Metrics, of this seed", metrics));
+  if (metrics.length) parts.push(pairsTable("Metrics", metrics), element("p", `Of this seed alone; ±: 95% interval over its ${record.item_names.length} test items, for metrics that have items.`));
   if (record.training) parts.push(pairsTable("Training", flat(record.training)));
   if (record.size) parts.push(pairsTable("Size of what is deployed", flat(record.size)));
   parts.push(
