@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import finish
+from test_gate_results import folder
+from test_report import records
+
+from bench.records import MetricValue, Record
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / ".github" / "workflows"
 
@@ -71,6 +76,26 @@ def test_each_changed_folder_is_validated_and_no_name_is_a_command(tmp_path: Pat
     assert report.count("may be called by letters") == 3
     assert done.returncode == 1
     assert not list(tmp_path.rglob("owned"))
+
+
+def test_the_board_is_rebuilt_and_what_changes_is_reported(tmp_path: Path) -> None:
+    (script,) = (s["run"] for s in steps("submission", "validate") if s.get("name", "").startswith("Rebuild"))
+    folder(tmp_path / "base" / "results" / "quick", records())
+    new = [r.model_copy(update={"revision": "another"}) for r in records() if r.label in ("scratch", "good")]
+    other = [r.model_copy(update={"metrics": shifted(r)}) for r in new]
+    folder(tmp_path / "proposed" / "submissions" / "lab-a", other)
+    (tmp_path / "report").mkdir()
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = finish(["bash", "-e", "-c", script], cwd=tmp_path, env=os.environ | {"PATH": path})
+    assert done.returncode == 0, done.stderr
+    first, *changes = (tmp_path / "report" / "report.txt").read_text().splitlines()
+    assert first == "What changes on the board:"
+    assert any("lab-a" in line for line in changes)
+
+
+def shifted(record: Record) -> dict[str, MetricValue]:
+    """Other figures: a record without items may have any."""
+    return {name: m.model_copy(update={"value": m.value + 0.25}) for name, m in record.metrics.items()}
 
 
 MOCKS = """
