@@ -99,4 +99,6 @@ def _ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten, where these would be many the powers alone; plotly.js labels every digit."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
     found = [m * 10.0**k for k in decades for m in (1, 2, 5) if low / 1.6 <= m * 10.0**k <= high * 1.6]
+    if len(found) < 3:
+        return sorted({low, high, *found})
     return found if len(found) <= 7 else [tick for tick in found if math.log10(tick) % 1 < 1e-9]

@@ -133,4 +133,4 @@ def _shade(chart: HeatMap, row: str, column: str) -> float:
     """What is not sure is pale."""
     cell = chart.cells[row, column]
     value = 0.0 if cell.value is None else max(-1.0, min(1.0, cell.value))
-    return value if cell.sure else 0.25 * value
+    return value if cell.sure else 0.1 * value

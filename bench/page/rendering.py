@@ -53,7 +53,7 @@ def _shade(cell: Cell) -> str:
     """A class of page.css: what is not sure is pale."""
     if cell.value is None:
         return "none"
-    size = 1 if not cell.sure or abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
+    size = 0 if not cell.sure else 1 if abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
     return f"{'gain' if cell.value >= 0 else 'loss'}-{size}"
 
 

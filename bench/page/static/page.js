@@ -1,6 +1,9 @@
 "use strict";
 // Whatever comes from a record is text: it is set as textContent, never as markup.
 
+// All of a text can be seen: marks of direction and other controls are written as their numbers.
+const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (c) => c === "\n" ? c : `\\u{${c.codePointAt(0).toString(16)}}`);
+
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 const shade = () => document.documentElement.classList.toggle("dark", darkness.matches); // what DataTables looks at
 shade();
@@ -98,9 +101,6 @@ function filters(table, shown) {
   }
   if (bar.children.length) table.closest(".dt-container").before(bar);
 }
-
-// All of a text can be seen: marks of direction and other controls are written as their numbers.
-const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (c) => c === "\n" ? c : `\\u{${c.codePointAt(0).toString(16)}}`);
 
 function element(name, text, ...children) {
   const made = document.createElement(name);
