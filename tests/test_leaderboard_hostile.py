@@ -59,7 +59,7 @@ UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 def everywhere(said: str) -> list[Record]:
     """Records that say it in every place that is text: as a name where a file can have it."""
-    metric = MetricValue(value=85, direction="higher", unit=said, decimals=2**40, note=said)
+    metric = MetricValue(value=85, direction="higher", unit=said, decimals=9, note=said)
     fidelity = {f"teacher_{said}": metric, said: metric}
     fits = len(said) < 200 and "\x00" not in said and ".." not in said and said.strip("/") == said
     label = said if fits else "named"

@@ -100,6 +100,10 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["metrics"]["nll"].update(unit="bits"),
         "metrics.nll.unit: 'bits', and 'nats' in other records of classification",
     ),
+    "more digits than a number has": (
+        lambda r: r["metrics"]["nll"].update(decimals=10**6),
+        "metrics.nll.decimals: Input should be less than or equal to 9",
+    ),
 }
 
 

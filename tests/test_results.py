@@ -99,7 +99,7 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
         record = json.loads(path.read_text())
         record["metrics"]["ece"]["value"] += 1
         path.write_text(json.dumps(record))
-        stale = ["tables.csv", "tables.md", "tables.tex"]
+        stale = ["leaderboard.json", "tables.csv", "tables.md", "tables.tex"]
     done = finish([sys.executable, "results/publish.py", "--check"], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
     assert done.returncode == 1, done.stderr
     assert sorted(line.split(":")[0].rpartition("/")[2] for line in done.stdout.splitlines()) == stale

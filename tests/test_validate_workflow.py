@@ -81,7 +81,7 @@ def test_each_changed_folder_is_validated_and_no_name_is_a_command(tmp_path: Pat
 def test_the_board_is_rebuilt_and_what_changes_is_reported(tmp_path: Path) -> None:
     (script,) = (s["run"] for s in steps("submission", "validate") if s.get("name", "").startswith("Rebuild"))
     folder(tmp_path / "base" / "results" / "quick", records())
-    new = [r.model_copy(update={"revision": "another"}) for r in records() if r.label in ("scratch", "good")]
+    new = [r.model_copy(update={"revision": "another"}) for r in records() if r.label in ("scratch", "good", "teacher")]
     other = [r.model_copy(update={"metrics": shifted(r)}) for r in new]
     folder(tmp_path / "proposed" / "submissions" / "lab-a", other)
     (tmp_path / "report").mkdir()

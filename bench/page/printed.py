@@ -58,7 +58,8 @@ def _plain(text: str) -> str:
 
 def _chart(chart: Chart) -> Figure:
     rows = len(chart.y.categories)
-    figure = Figure(figsize=(5.2, 0.6 + 0.32 * rows if rows else 3.4), layout="constrained")
+    height = 0.6 + 0.32 * rows if rows else max(3.4, 0.5 + 0.15 * len(chart.series))  # room for the legend
+    figure = Figure(figsize=(5.2, height), layout="constrained")
     axes = figure.add_subplot()
     palette = colours(series.name for series in chart.series)
     for series in chart.series:

@@ -110,7 +110,7 @@ def drawn(view: View, width: int | None) -> Group:
     """For a terminal of so many columns: the run, then a table a task with what is finished of it."""
     parts: list[RenderableType] = [Text(line) for line in (headline(view), *_running(view)) if line]
     parts += [_table(summary, width) for summary in view.summaries]
-    failed = [f"{r.name}: {visible(r.failure.reason)}" for r in view.records if r.failure]
+    failed = [f"{visible(r.name)}: {visible(r.failure.reason)}" for r in view.records if r.failure]
     problems = dict.fromkeys(visible(problem) for summary in view.summaries for problem in summary.problems)
     lines = [f"failed: {line}" for line in failed] + [f"left out: {problem}" for problem in problems]
     return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
