@@ -76,6 +76,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   const long = table.tBodies[0].rows.length > 25;
   const shown = new window.distillbenchTables.default(table, {
     paging: long, info: long, searching: true, order: [], autoWidth: false, pageLength: 25,
+    layout: { topStart: "search", topEnd: long ? "pageLength" : null }, // the end of a wide table may be out of sight
     language: { search: "Search" },
   });
   filters(table, shown);
