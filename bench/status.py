@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from bench.documents import Part
 
 NAME = "progress.json"
 SCHEMA_VERSION = 1
-SILENT = 60
+SILENT = 20
 """Seconds without news after which nothing is said to go on: a run that is killed leaves its file behind."""
 
 
@@ -46,6 +47,11 @@ def read(results: Path) -> Status | None:
 
 def write(results: Path, status: Status) -> None:
     documents.write(results / NAME, status)
+
+
+def touch(results: Path) -> None:
+    """Say that the run still goes on, though nothing has changed."""
+    os.utime(results / NAME)
 
 
 def remove(results: Path) -> None:

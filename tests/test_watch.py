@@ -17,6 +17,7 @@ from test_report import records
 from bench import status
 from bench.errors import UserError
 from bench.records import Failure, Store
+from bench.report import progress
 from bench.report.watching import Remembering, View, Watcher, drawn, headline, sparkline
 from bench.sinks.base import package, scalars
 from bench.status import Status
@@ -86,6 +87,26 @@ def test_what_is_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pyte
     assert len(read) == once + 2
     assert again.records[0].revision == "another"
     assert list(again.problems) == [first.records[1].path]
+
+
+def test_a_run_that_is_silent_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "BEAT_EVERY", 0.01)
+    with progress.StatusFile(tmp_path):
+        old = time.time() - status.SILENT - 1
+        os.utime(tmp_path / status.NAME, (old, old))
+        limit = time.monotonic() + 60
+        while status.read(tmp_path) is None and time.monotonic() < limit:
+            time.sleep(0.01)
+        assert status.read(tmp_path) is not None
+    assert not (tmp_path / status.NAME).exists()
+
+
+def test_a_folder_with_nothing_but_damaged_files_names_them(tmp_path: Path) -> None:
+    path = tmp_path / "records" / "vae" / "x" / "mimic" / "seed-0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text("{")
+    text = " ".join(shown(Watcher(tmp_path).look()[0], 400))
+    assert f"left out: {path}: cannot be read as a record" in text
 
 
 @pytest.mark.parametrize(("values", "line"), [([0, 1], "▁█"), ([1, 1, 1], "▁▁▁"), ([5.0], ""), ([], "")])
@@ -212,6 +233,34 @@ def test_mlflow_has_each_record_once(tmp_path: Path) -> None:
     (run,) = sink.client.search_runs([sink.experiment])
     assert run.data.metrics["test/accuracy"] == record.metrics["accuracy"].value
     assert run.data.tags["label"] == record.label
+
+
+def test_a_record_that_mlflow_has_half_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
+    from bench.sinks.mlflow import MLflow
+
+    record = next(r for r in records() if r.kind == "student" and r.metrics)
+    sink = MLflow(f"sqlite:///{tmp_path / 'runs.db'}", "distillbench")
+    log = sink.client.log_batch
+
+    def gone(*_: object, **__: object) -> None:
+        raise ConnectionError("gone")
+
+    monkeypatch.setattr(sink.client, "log_batch", gone)
+    with pytest.raises(UserError, match=f"^--mlflow: {record.name}: ConnectionError: gone"):
+        sink.write(record)
+    monkeypatch.setattr(sink.client, "log_batch", log)
+    assert sink.write(record)
+
+
+def test_a_file_in_the_place_of_the_log_folder_is_bad_input(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from bench.sinks.tensorboard import TensorBoard
+
+    (tmp_path / "logs").write_text("mine")
+    with pytest.raises(UserError, match=r"^--tensorboard: .* cannot be written"):
+        TensorBoard(tmp_path / "logs").write(next(r for r in records() if r.metrics))
 
 
 def test_a_server_that_is_not_there_is_bad_input(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ from bench.stopping import check_reader
 
 LINE_EVERY = 30
 """Seconds between two lines where there is no terminal to draw on."""
+BEAT_EVERY = 5
+"""Seconds between two signs of life."""
 STATUS_EVERY = 1
 """Seconds between two writings of the status, at least."""
 
@@ -68,13 +71,25 @@ class StatusFile(Course):
         super().__init__()
         self.results = results
         self.written = -math.inf
+        self.over = threading.Event()
+        self.pulse = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> StatusFile:
+        self._write()
+        self.pulse.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.pulse.join()
         with suppress(OSError):
             status.remove(self.results)
+
+    def _beat(self) -> None:
+        """An evaluation may be silent for minutes."""
+        while not self.over.wait(BEAT_EVERY):
+            with suppress(OSError):
+                status.touch(self.results)
 
     def planned(self, jobs: Sequence[Job]) -> None:
         super().planned(jobs)

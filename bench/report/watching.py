@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -30,11 +30,15 @@ MOST_FAILURES = 5
 
 @dataclass(frozen=True)
 class View:
-    """What there is to see. status: of the run that goes on; None where there is none. note: what cannot be read."""
+    """What there is to see. status: of the run that goes on; None where there is none.
+
+    problems: of files that count for nothing. note: why the status cannot be read.
+    """
 
     status: Status | None
     summaries: tuple[Summary, ...]
     records: tuple[Record, ...]
+    problems: tuple[str, ...] = ()
     note: str = ""
 
 
@@ -80,8 +84,9 @@ class Watcher:
         changed = stamps != self._stamps
         if changed:
             self._stamps = stamps
-            self._view = View(now, tuple(self._summaries()), tuple(self.store.scan().records))
-        return View(now, self._view.summaries, self._view.records, note), changed
+            scan = self.store.scan()
+            self._view = View(now, tuple(self._summaries()), tuple(scan.records), tuple(scan.problems.values()))
+        return replace(self._view, status=now, note=note), changed
 
     def _status(self) -> tuple[Status | None, str]:
         try:
@@ -111,8 +116,7 @@ def drawn(view: View, width: int | None) -> Group:
     parts: list[RenderableType] = [Text(line) for line in (headline(view), *_running(view)) if line]
     parts += [_table(summary, width) for summary in view.summaries]
     failed = [f"{visible(r.name)}: {visible(r.failure.reason)}" for r in view.records if r.failure]
-    problems = dict.fromkeys(visible(problem) for summary in view.summaries for problem in summary.problems)
-    lines = [f"failed: {line}" for line in failed] + [f"left out: {problem}" for problem in problems]
+    lines = [f"failed: {line}" for line in failed] + [f"left out: {visible(problem)}" for problem in view.problems]
     return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
 
 

@@ -27,14 +27,21 @@ class MLflow(Sink):
             raise UserError(one_line(f"--mlflow: {uri}: {type(error).__name__}: {error}")) from error
 
     def write(self, record: Record) -> bool:
+        try:
+            return self._write(record)
+        except Exception as error:  # a server may go away at any time
+            raise UserError(one_line(f"--mlflow: {record.name}: {type(error).__name__}: {error}")) from error
+
+    def _write(self, record: Record) -> bool:
         of = f"{record.config_hash} {record.created.isoformat()}"
         if self.client.search_runs([self.experiment], f"tags.`{HASH}` = '{of}'", max_results=1):
             return False
-        tags = {HASH: of, "task": record.task, "pair": record.pair, "label": record.label, "status": record.status}
+        tags = {"task": record.task, "pair": record.pair, "label": record.label, "status": record.status}
         run = self.client.create_run(self.experiment, run_name=record.name, tags=tags).info.run_id
         at = int(record.created.timestamp() * 1000)
         metrics = [self.entities.Metric(name, value, at, step) for name, step, value in scalars(record)]
         settings = [self.entities.Param(name, value[:LONGEST]) for name, value in parameters(record).items()]
         self.client.log_batch(run, metrics=metrics, params=settings)
+        self.client.set_tag(run, HASH, of)  # last: what was cut short is written again
         self.client.set_terminated(run, "FINISHED" if record.failure is None else "FAILED")
         return True

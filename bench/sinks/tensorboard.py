@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.errors import UserError
 from bench.records import Record
 from bench.sinks.base import Sink, package, parameters, scalars
 from tasks.data.atomic import write_atomically
@@ -20,14 +21,21 @@ class TensorBoard(Sink):
         self.folder = folder
 
     def write(self, record: Record) -> bool:
+        try:
+            return self._write(record)
+        except OSError as error:
+            raise UserError(f"--tensorboard: {self.folder} cannot be written ({error.strerror or error})") from error
+
+    def _write(self, record: Record) -> bool:
         from torch.utils.tensorboard import SummaryWriter
 
         place = self.folder / record.path.relative_to("records").with_suffix("")
         mark, of = place / MARK, f"{record.config_hash} {record.created.isoformat()}\n"
         if mark.exists() and mark.read_text(encoding="utf-8") == of:
             return False
-        for old in place.glob("events.out.tfevents.*"):  # of another configuration
-            old.unlink()
+        if mark.exists():  # of another configuration; what we did not write we leave alone
+            for old in place.glob("events.out.tfevents.*"):
+                old.unlink()
         writer = SummaryWriter(str(place))
         for name, step, value in scalars(record):
             writer.add_scalar(name, value, step)
