@@ -53,7 +53,8 @@ def build(results: Path, out: Path) -> list[Path]:
 
 def site(results: Path) -> Files:
     """Every file of the site by its place."""
-    summaries, records = summaries_of(results), Store(results).scan().records
+    scan = Store(results).scan()
+    summaries, records = summaries_of(results, scan=scan), scan.records
     hashes = {record.config_hash for record in records}
     drawn_of = {(drawing.task, drawing.pair): drawing for drawing in drawings.usable(results, hashes)}
     names = {summary.task: slug(summary.task) for summary in summaries}

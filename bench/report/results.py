@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.errors import UserError
 from bench.exports import scan as exports_of
-from bench.records import Store
+from bench.records import Scan, Store
 from bench.report.manifest import NAME, expected
 from bench.report.series import Split
 from bench.report.speeds import Speeds
@@ -17,9 +17,9 @@ from bench.report.summary import Summary, summarise
 from bench.timings import scan as timings_of
 
 
-def summaries(results: Path, split: Split = "test", store: Store | None = None) -> list[Summary]:
-    """A summary a task. store: of that folder, if it is open. Raises UserError where there is nothing to show."""
-    found = (store or Store(results)).scan()
+def summaries(results: Path, split: Split = "test", scan: Scan | None = None) -> list[Summary]:
+    """A summary a task. scan: of that folder, if it is read already. UserError where there is nothing to show."""
+    found = scan or Store(results).scan()
     if not found.records:
         first = next(iter(found.problems.values()), "")
         raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))

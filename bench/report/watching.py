@@ -12,7 +12,7 @@ from rich.text import Text
 
 from bench import status
 from bench.errors import UserError, at_most
-from bench.records import Record, Store
+from bench.records import Record, Scan, Store
 from bench.report import layout
 from bench.report.charts import course
 from bench.report.progress import course_line, format_seconds
@@ -85,7 +85,7 @@ class Watcher:
         if changed:
             self._stamps = stamps
             scan = self.store.scan()
-            self._view = View(now, tuple(self._summaries()), tuple(scan.records), tuple(scan.problems.values()))
+            self._view = View(now, tuple(self._summaries(scan)), tuple(scan.records), tuple(scan.problems.values()))
         return replace(self._view, status=now, note=note), changed
 
     def _status(self) -> tuple[Status | None, str]:
@@ -104,9 +104,9 @@ class Watcher:
             found[path] = stat.st_mtime_ns, stat.st_size
         return found
 
-    def _summaries(self) -> list[Summary]:
+    def _summaries(self, scan: Scan) -> list[Summary]:
         try:
-            return summaries(self.results, store=self.store)
+            return summaries(self.results, scan=scan)
         except UserError:  # nothing is finished yet
             return []
 
