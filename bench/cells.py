@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.code import code_digest
+from bench.digests import described
 from bench.documents import canonical_hash
 from bench.records import record_path
 from bench.registry import TASKS
@@ -40,7 +41,7 @@ class Pair:
     def config(self) -> dict[str, Any]:
         cls = TASKS.get(self.task)
         settings = self.settings.model_dump(mode="json", exclude={*self.settings.locations, "steps"})
-        settings |= {role: self.settings.recipe(role).model_dump(mode="json") for role in ("teacher", "student")}
+        settings |= {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
         return {
             "version": CONFIG_VERSION,
             "task": self.task,

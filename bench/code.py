@@ -6,10 +6,10 @@ import ast
 import hashlib
 from collections.abc import Iterator
 from functools import cache
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec, resolve_name
-from pathlib import Path
+from importlib.util import resolve_name
 from typing import Any
+
+from naming.source import source_file
 
 TRAINING = "bench.training"
 """Decides what every learner becomes, whatever its task and method."""
@@ -25,10 +25,11 @@ def code_digest(cls: type[Any]) -> str:
     return module_digest(cls.__module__)
 
 
-def module_digest(name: str) -> str:
-    """Of the class that a module holds; the module is not imported, its packages are."""
-    packages = {"bench", "tasks", "methods", name.partition(".")[0]}
-    waiting, found = [name, TRAINING], dict[str, str]()
+@cache
+def module_digest(*names: str) -> str:
+    """Of the class that a module holds, or of several modules; they are not imported, their packages are."""
+    packages = {"bench", "tasks", "methods", *(name.partition(".")[0] for name in names)}
+    waiting, found = [*names, TRAINING], dict[str, str]()
     while waiting:
         module = waiting.pop()
         if module in found or module.partition(".")[0] not in packages or (path := source_file(module)) is None:
@@ -38,20 +39,6 @@ def module_digest(name: str) -> str:
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         waiting += _imports(tree, package)
     return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in sorted(found.items())).encode()).hexdigest()
-
-
-def source_file(module: str) -> Path | None:
-    """The file of a module; None for a name that is none (``from module import name``)."""
-    spec = _spec(module)
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    """find_spec imports what is above a module, also where that is no package, and so nothing can be in it."""
-    parent = module.rpartition(".")[0]
-    if parent and ((above := _spec(parent)) is None or above.submodule_search_locations is None):
-        return None
-    return find_spec(module)
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cells import Pair
+from bench.digests import PREFIX, without
 from bench.errors import UserError
 from bench.jobs import judge_path
 from bench.records import Record
@@ -24,6 +25,7 @@ from tasks.data.files import DataError
 
 ITEMS = 48
 """So many test inputs are enough."""
+ROLES = ("teacher", "student")
 OTHER_SIZE = (32, 48)
 """Of parts of the test images, where these are larger: multiples of 16."""
 
@@ -51,13 +53,12 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     """
     config, teachers = record.config, record.kind == "teacher"
     cls = TASKS.get(record.task)
-    if extra := [field for field in locations or {} if field not in cls.Settings.locations]:
+    given = locations or {}
+    if extra := [field for field in given if field not in {*cls.Settings.locations, *ROLES}]:
         raise UserError(
             f"--set {extra[0]}: says not where data lie (allowed: {', '.join(sorted(cls.Settings.locations))})"
         )
-    its_settings = config.get("settings")
-    table = {**(its_settings if isinstance(its_settings, Mapping) else {}), **(locations or {})}
-    settings = validate(cls.Settings, table, place_in("config.settings"))
+    settings = validate(cls.Settings, _over(without(config.get("settings")), given), place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
@@ -68,12 +69,22 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
         its, ours = made.get(field, ABSENT), here.get(field, ABSENT)
         if its == ours or (teachers and field.startswith("settings.student.")):
             continue
-        what = (
-            "another code" if field == "code" else "other data" if field.split(".")[0] == "data" else "other settings"
-        )
+        last = field.rpartition(".")[2]
+        what = "another code" if last == "code" else "other data" if field.split(".")[0] == "data" else "other settings"
         hint = "; --set data.train=DIR and its like say where they lie" if what == "other data" else ""
+        if str(its).startswith(PREFIX) and last != "code":
+            hint = f"; --set {field.removeprefix('settings.')}=FILE says where the file lies"
         raise UserError(f"made with {what}: {field} is {plain(its)}, here {plain(ours)}{hint}")
     return pair
+
+
+def _over(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables in tables, with what is given in the place of what is there."""
+    result = dict(settings)
+    for key, value in given.items():
+        inner = result.get(key)
+        result[key] = _over(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return result
 
 
 def load(path: Path, record: Record, cache: Path | None = None, locations: Mapping[str, Any] | None = None) -> Deployed:

@@ -100,16 +100,18 @@ def seconds_of(job: Job) -> float:
         return JUDGE_SECONDS
     if job.kind == "reference":
         return EVALUATION_SECONDS * len(job.cells)
-    student, teacher = (job.pair.settings.recipe(role).steps or 0 for role in ("student", "teacher"))
+    task = probe_task(job.pair, job.cache)
     if job.kind == "teacher":
-        return EVALUATION_SECONDS + teacher * step_seconds(job.pair, "teacher", job.cache)
+        steps = 0 if job.pair.settings.pretrained else task.steps("teacher")
+        return EVALUATION_SECONDS + steps * step_seconds(job.pair, "teacher", job.cache)
+    student_steps = task.steps("student")
     teacher_step = step_seconds(job.pair, "teacher", job.cache)
     methods = [cell.method for cell in job.cells if cell.method is not None]
-    steps = sum(
+    a_step = sum(
         step_seconds(job.pair, "student", job.cache) + (method.teacher == "own") * teacher_step for method in methods
     )
     frozen = {method.teacher for method in methods} & {"trained", "untrained"}
-    return EVALUATION_SECONDS * len(methods) + student * (steps + len(frozen) * teacher_step / 3)
+    return EVALUATION_SECONDS * len(methods) + student_steps * (a_step + len(frozen) * teacher_step / 3)
 
 
 def longest_first(jobs: Sequence[Job]) -> list[Job]:

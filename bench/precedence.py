@@ -17,6 +17,8 @@ from bench.validation import Place
 Path = tuple[str, ...]
 NONE = "none"
 """No value, in a file: TOML has none."""
+ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
+"""Of a recipe: one takes the place of the other."""
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,9 @@ def _written(layer: Layer) -> Iterator[_Written]:
             yield from of(table, f"{prefix}hyperparameters.{method}.", task, pair, method)
 
     if layer.table.steps is not None:
-        for path, value in {
-            ("steps",): layer.table.steps,
-            ("teacher", "steps"): None,
-            ("student", "steps"): None,
-        }.items():
-            yield _Written(path, Setting(value, layer.source, "steps"), None, None, "")
+        yield _Written(("steps",), Setting(layer.table.steps, layer.source, "steps"), None, None, "")
+        for path in ((role, field) for role in ("teacher", "student") for field in ALTERNATIVES):
+            yield _Written(path, Setting(None, layer.source, "steps"), None, None, "")
     yield from hyperparameters(layer.table.hyperparameters, "", None, None)
     for task, its in layer.table.tasks.items():
         yield from of(its.settings, f"tasks.{task}.", task, None, "")
@@ -116,6 +115,8 @@ def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -
             inside = other[: len(path)] == path or path[: len(other)] == other
             if inside or (renamed and other[: len(holder)] == holder):  # another network has sizes of its own
                 del found[other]
+        if path[-1] in ALTERNATIVES and setting.value is not None:
+            found.pop((*holder, ALTERNATIVES[path[-1]]), None)
         found[path] = setting
 
 
@@ -189,6 +190,8 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
         for path, setting in its.get(written.method, {}).items()
         if _common(path, written.path) == min(len(path), len(written.path))
     ]
+    if not winners and written.path[-1] in ALTERNATIVES:
+        return f"{ALTERNATIVES[written.path[-1]]} take their place"
     if not winners:
         return "its network is replaced by another"
     return f"{' and '.join(at_most(2, list(dict.fromkeys(winners))))} take its place"
@@ -202,8 +205,8 @@ def _counts(source: str, key: str, matrix: Matrix) -> bool:
             (s.source, s.key) == (source, key) and path != ("steps",) for path, s in settings.items()
         ):  # of a suite's steps also that it takes away the networks' own
             return True
-        its_own = [settings.get((role, "steps")) for role in ("teacher", "student")]
+        its_own = [[settings.get((role, field)) for field in ALTERNATIVES] for role in ("teacher", "student")]
         mine = (settings[("steps",)].source, settings[("steps",)].key) == (source, key)
-        if mine and any(own is None or own.value is None for own in its_own):
+        if mine and any(all(one is None or one.value is None for one in own) for own in its_own):
             return True
     return False

@@ -10,6 +10,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.curves import Curve, CurveRecorder
+from bench.optimisation import factor, optimiser
 from bench.seeds import derive
 from methods.base import Distillation, Method
 from methods.scratch import Scratch
@@ -62,6 +64,7 @@ class Learner:
     task: Task
     model: nn.Module
     recipe: Recipe
+    steps: int
     method: Method
     teacher: nn.Module = field(default_factory=nn.Identity)
     distil: Distillation | None = None
@@ -76,56 +79,60 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.totals = self.totals.to(self.task.device)
-        self.recorder = CurveRecorder(self.recipe.steps or self.task.settings.steps)
+        self.recorder = CurveRecorder(self.steps)
         self._optimise(self.model, self.recipe)
         if self.partner is not None and self.partner_recipe is not None:
             self._optimise(self.partner, self.partner_recipe)
 
     def _optimise(self, model: nn.Module, recipe: Recipe) -> None:
         for name, part in self.task.parts(model).items():
-            self.optimisers[id(part)] = torch.optim.AdamW(
-                part.parameters(),
-                lr=self.task.learning_rate(name, recipe.learning_rate),
-                betas=recipe.betas,
-                weight_decay=recipe.weight_decay,
-                fused=True,
-            )
+            rate = self.task.learning_rate(name, recipe.learning_rate)
+            self.optimisers[id(part)] = optimiser(part.parameters(), recipe, rate)
 
     def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> Tensor:
         """One optimiser step of every part; the loss. frozen: its frozen teacher's responses."""
+        rate = factor(self.recipe, step, steps)
         outputs = self.task.forward(self.model, inputs)
-        self._train_adversaries(self.model, inputs, outputs, step / steps)
+        self._train_adversaries(self.model, inputs, outputs, self.recipe, rate)
         distillation = torch.zeros((), device=self.task.device)
-        if self.partner is not None:
-            distillation = self._train_partner(self.partner, inputs, outputs, step / steps)
+        if self.partner is not None and self.partner_recipe is not None:
+            its_rate = factor(self.partner_recipe, step, steps)
+            distillation = self._train_partner(self.partner, inputs, outputs, self.partner_recipe, its_rate)
         elif self.distil is not None and frozen is not None:
             distillation = self.distil(self.task.responses(outputs, inputs, self.teacher), frozen)
         main, part = next(iter(self.task.parts(self.model).items()))
-        task_loss = self.task.loss(self.model, inputs, outputs, main)
+        task_loss = self.task.loss(self.model, inputs, outputs, main, self.recipe)
         loss = self.method.student_loss(task_loss, distillation)
-        self._update(part, loss, step / steps)
+        self._update(part, loss, rate)
         self._account(loss, distillation, step, steps)
         return loss.detach()
 
-    def _train_adversaries(self, model: nn.Module, inputs: Inputs, outputs: Outputs, progress: float) -> None:
+    def _train_adversaries(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
+    ) -> None:
         for name, part in list(self.task.parts(model).items())[1:]:
-            self._update(part, self.task.loss(model, inputs, outputs, name), progress)
+            self._update(part, self.task.loss(model, inputs, outputs, name, recipe), rate)
 
-    def _train_partner(self, partner: nn.Module, inputs: Inputs, outputs: Outputs, progress: float) -> Tensor:
+    def _train_partner(
+        self, partner: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
+    ) -> Tensor:
         """One step of the teacher that the method trains; the student's distillation loss towards it."""
         its_outputs = self.task.forward(partner, inputs)
-        self._train_adversaries(partner, inputs, its_outputs, progress)
+        self._train_adversaries(partner, inputs, its_outputs, recipe, rate)
         student = self.task.responses(outputs, inputs, partner)
         teacher = self.task.responses(its_outputs, inputs, partner)
         distil = self.distil or self.method.distillation_loss
         distillation = distil(student, _detached(teacher))
         main, part = next(iter(self.task.parts(partner).items()))
-        task_loss = self.task.loss(partner, inputs, its_outputs, main)
-        self._update(part, self.method.teacher_loss(task_loss, _detached(student), teacher), progress)
+        task_loss = self.task.loss(partner, inputs, its_outputs, main, recipe)
+        self._update(part, self.method.teacher_loss(task_loss, _detached(student), teacher), rate)
         return distillation
 
-    def _update(self, part: nn.Module, loss: Tensor, progress: float) -> None:
-        """Differentiate by this part's weights alone: a loss may run through other networks without training them."""
+    def _update(self, part: nn.Module, loss: Tensor, rate: float) -> None:
+        """Differentiate by this part's weights alone: a loss may run through other networks without training them.
+
+        rate: factor of the highest learning rate.
+        """
         optimiser = self.optimisers[id(part)]
         optimiser.zero_grad()
         # Not autograd.grad: its gradients have the layout of the forward pass, and a fused optimiser reads memory as if
@@ -133,7 +140,7 @@ class Learner:
         torch.autograd.backward(loss, inputs=[p for p in part.parameters() if p.requires_grad])
         for group in optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
-            group["lr"] = group["initial_lr"] * 0.5 * (1 + math.cos(math.pi * progress))
+            group["lr"] = group["initial_lr"] * rate
         optimiser.step()
 
     def _account(self, loss: Tensor, distillation: Tensor, step: int, steps: int) -> None:
@@ -144,15 +151,16 @@ class Learner:
             self.totals += torch.stack([loss.detach(), distillation.detach()])
             self.counted += 1
 
-    def result(self, steps: int, batch_size: int) -> Trained:
+    def result(self) -> Trained:
+        batch_size = self.task.settings.batch_size
         loss, distillation = (self.totals / max(1, self.counted)).tolist()
         seconds = max(self.seconds, 1e-9)
         return Trained(
             read_only(self.model),
             None if self.partner is None else read_only(self.partner),
-            steps,
+            self.steps,
             self.seconds,
-            steps * batch_size / seconds,
+            self.steps * batch_size / seconds,
             loss,
             distillation,
             self.recorder.curve(),
@@ -185,6 +193,7 @@ def train(
     task: Task,
     learners: Sequence[Learner],
     recipe: Recipe,
+    steps: int,
     seed: int,
     report: Report | None = None,
 ) -> None:
@@ -192,7 +201,7 @@ def train(
 
     A frozen teacher sees each batch once, for all learners that look at it.
     """
-    steps, batch_size = recipe.steps or task.settings.steps, task.settings.batch_size
+    batch_size = task.settings.batch_size
     rng = torch.Generator().manual_seed(derive("batches", seed))
     batches = index_batches(task.items, batch_size, rng)
     for learner in learners:
@@ -205,20 +214,31 @@ def train(
             break
         inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
         looked_at = {id(x.teacher): x.teacher for x in active if x.distil is not None and x.partner is None}
-        with torch.no_grad():
+        with torch.no_grad(), precision(task.device, recipe):
             frozen = {key: task.responses(task.forward(t, inputs), inputs, t) for key, t in looked_at.items()}
         for learner in active:
             start = time.perf_counter()
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
                 _seed(task.device, derive("step", seed, step))
-                loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
+                with precision(task.device, recipe):
+                    loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
                 learner.seconds += time.perf_counter() - start
                 learner.recorder.note(task, learner.model, loss, step)
             except Exception as error:  # whatever a method does, the other cells go on
                 learner.failure = describe(error)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
+
+
+def precision(device: torch.device, recipe: Recipe) -> AbstractContextManager[object]:
+    """Of what is computed in it: float32, or what autocast computes in bfloat16, which needs no scaling of losses.
+
+    Nothing is kept of the weights that are cast: they change from one part's step to the next.
+    """
+    if recipe.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def _seed(device: torch.device, seed: int) -> None:
@@ -237,9 +257,10 @@ def describe(error: BaseException) -> tuple[str, str]:
 def train_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
     """A teacher on the task's own objective. Raises what training raises: there is nothing to distil without it."""
     recipe = task.settings.recipe("teacher")
-    learner = Learner(task, initial(task, "teacher", seed), recipe, Scratch())
-    train(task, [learner], recipe, derive("teacher", seed), report=report)
-    trained = learner.result(recipe.steps or 0, task.settings.batch_size)
+    steps = task.steps("teacher")
+    learner = Learner(task, initial(task, "teacher", seed), recipe, steps, Scratch())
+    train(task, [learner], recipe, steps, derive("teacher", seed), report=report)
+    trained = learner.result()
     if learner.failure is not None:
         raise RuntimeError(learner.failure[0])
     return trained
@@ -249,7 +270,7 @@ def train_students(
     task: Task, teacher: nn.Module, methods: Mapping[str, Method], seed: int, report: Report | None = None
 ) -> dict[str, Trained]:
     """One student a method, from equal weights, on equal batches. ``teacher`` is the trained one; it never changes."""
-    recipe = task.settings.recipe("student")
+    recipe, steps = task.settings.recipe("student"), task.steps("student")
     learners: dict[str, Learner] = {}
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     events = cache(lambda which: held_out_events(task, which, seed))
@@ -259,6 +280,7 @@ def train_students(
             task,
             initial(task, "student", seed),
             recipe,
+            steps,
             method,
             partner=initial(task, "teacher", seed) if method.teacher == "own" else None,
             partner_recipe=task.settings.recipe("teacher") if method.teacher == "own" else None,
@@ -270,9 +292,8 @@ def train_students(
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner
-    train(task, list(learners.values()), recipe, seed, report)
-    steps = recipe.steps or 0
-    return {name: learner.result(steps, task.settings.batch_size) for name, learner in learners.items()}
+    train(task, list(learners.values()), recipe, steps, seed, report)
+    return {name: learner.result() for name, learner in learners.items()}
 
 
 def held_out_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:

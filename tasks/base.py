@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from tasks.networks.interfaces import OTHER, Ends, Interface
 from tasks.panels.kinds import Panel
 from tasks.response import Events, Response
 
@@ -26,8 +28,11 @@ Split = Literal["train", "held_out", "test"]
 Inputs = Mapping[str, Tensor]
 Outputs = Mapping[str, Any]
 Rate = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 T = TypeVar("T")
 MOST_BATCH = 2**16
+MOST_LATENT = 4096
+"""Dimensions of a latent code: 100,000 of them are 1.6 GB."""
 
 
 class Frozen(BaseModel):
@@ -45,13 +50,32 @@ class Folders(Frozen):
 
 
 class Recipe(Frozen):
-    """How one role is trained. Adam, cosine decay to zero."""
+    """How one role is trained. By default Adam, and a cosine decay to zero.
+
+    Fractions of the training are of its steps, so that they mean the same for steps and for epochs.
+    """
 
     steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
-    learning_rate: float = Field(1e-3, gt=0, description="of Adam, at the start")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled (AdamW)")
-    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="Adam's decay rates of the moments, each in [0, 1)")
+    epochs: float | None = Field(None, gt=0, description="passes over the training data, in place of steps")
+    optimiser: Literal["adam", "sgd"] = Field("adam", description="AdamW, or SGD with momentum")
+    learning_rate: float = Field(1e-3, gt=0, description="at its highest")
+    weight_decay: float = Field(0.0, ge=0, description="of adam decoupled (AdamW), of sgd added to the gradient (L2)")
+    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="adam's decay rates of the moments, each in [0, 1)")
+    momentum: Rate = Field(0.9, description="of sgd")
+    nesterov: bool = Field(False, description="of sgd")
+    schedule: Literal["cosine", "step", "constant"] = Field("cosine", description="of the learning rate")
+    milestones: tuple[Share, ...] = Field((0.5, 0.75), description="of schedule step: fractions of the training")
+    gamma: float = Field(0.1, gt=0, le=1, description="of schedule step: factor at each milestone")
+    warmup: Rate = Field(0.0, description="fraction of the training in which the rate rises linearly")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: mixed precision (autocast)")
     augment: bool = Field(False, description="random shifts or flips in training")
+    weights: Path | None = Field(None, description="of a teacher: trained weights, a file (docs/bring-your-own.md)")
+
+    @model_validator(mode="after")
+    def _momentum(self) -> Recipe:
+        if self.optimiser == "sgd" and self.nesterov and self.momentum == 0:
+            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
+        return self
 
 
 class TaskSettings(Frozen):
@@ -65,9 +89,15 @@ class TaskSettings(Frozen):
     """Fields that are paths: the digest of what is there identifies a run, not where it lies."""
 
     def recipe(self, role: Role) -> Recipe:
-        """The recipe of one role, its number of steps filled in."""
+        """The recipe of one role, its number of steps filled in where it has no epochs."""
         recipe: Recipe = getattr(self, role)
-        return recipe if recipe.steps else recipe.model_copy(update={"steps": self.steps})
+        return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the teacher comes from a file, and is not trained here."""
+        recipe: Any = self.recipe("teacher")
+        return bool(recipe.weights is not None or not recipe.network.trainable)
 
 
 @dataclass(frozen=True)
@@ -137,6 +167,8 @@ class Task(ABC):
     headline: ClassVar[str]
     references: ClassVar[tuple[str, ...]]
     """The classical baselines and floors in every table; the first is what a teacher must beat to be sound."""
+    interface: ClassVar[Interface] = OTHER
+    """What kind of network it takes, and what that takes and gives."""
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Network pairs that ship: name -> settings that differ from the defaults."""
 
@@ -175,6 +207,11 @@ class Task(ABC):
     def items(self) -> int:
         """How many training items there are to draw batches from."""
 
+    def steps(self, role: Role) -> int:
+        """Of a role's training. An epoch is as many steps as there are batches in the training items."""
+        recipe = self.settings.recipe(role)
+        return recipe.steps or math.ceil((recipe.epochs or 0) * self.items / self.settings.batch_size)
+
     @abstractmethod
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
@@ -183,12 +220,15 @@ class Task(ABC):
 
     # -- models -------------------------------------------------------------------------------------------------
 
-    @abstractmethod
-    def network(self, role: Role) -> nn.Module:
-        """A new network on the CPU, its weights drawn from torch's global generator.
+    @property
+    def ends(self) -> Ends:
+        """What a network is built between; looked at before any data are read, with ``outline`` for the splits."""
+        raise NotImplementedError(f"{type(self).__name__} says neither ends nor network")
 
-        Its size is checked before any data are read, with ``outline`` in the place of the splits.
-        """
+    def network(self, role: Role) -> nn.Module:
+        """A new network on the CPU, its weights drawn from torch's global generator: the recipe's, between the ends."""
+        model: nn.Module = getattr(self.settings, role).network.build(self.ends)
+        return model
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
         """What is optimised, each by its own loss: first what is distilled and deployed, then its adversaries."""
@@ -217,8 +257,10 @@ class Task(ABC):
         """One pass; ``loss`` and ``responses`` both read its outputs."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
-        """The ground-truth objective of one part. Scalar."""
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
+        """The ground-truth objective of one part. Scalar. recipe: that of the model, where it is being trained."""
 
     @abstractmethod
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:

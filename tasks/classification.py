@@ -18,6 +18,7 @@ from tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Rate,
     Recipe,
     Role,
     Split,
@@ -32,9 +33,13 @@ from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
 from tasks.metrics.agreement import Answers
-from tasks.networks.classifiers import CNN, MLP
+from tasks.networks.base import Classifier, Ends
+from tasks.networks.cnn import CNN
+from tasks.networks.interfaces import Interface
+from tasks.networks.mlp import MLP
 from tasks.panels.kinds import Counts, Lines, Panel, Pictures
 from tasks.response import Categorical, Events, Response
+from tasks.views.units import Normalise, built
 
 BATCH = 200
 FEW = 100
@@ -48,7 +53,10 @@ BINS = 15
 class ClassifierRecipe(Recipe):
     """A recipe and the network it trains."""
 
-    network: CNN | MLP = Field(discriminator="name")
+    network: Classifier
+    label_smoothing: Rate = Field(0.0, description="part of each target spread over all classes (Szegedy et al. 2016)")
+    normalise: Normalise | None = Field(None, description="of each channel of the network's input")
+    input_size: int | None = Field(None, ge=1, description="side that images are resized to for the network, bilinear")
 
 
 class ClassificationSettings(TaskSettings):
@@ -79,6 +87,12 @@ class Classification(Task):
         "teacher_agreement": Metric("higher", "%"),
     }
     headline: ClassVar[str] = "accuracy"
+    interface: ClassVar[Interface] = Interface(
+        "classifier",
+        "an image, grey or colour as in training, its levels divided by 255, to [0, 1]",
+        "one logit a class; a softmax makes probabilities of them",
+        "pixels",
+    )
     references: ClassVar[tuple[str, ...]] = ("nearest centroid",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cnn_mlp": {}}
 
@@ -114,10 +128,14 @@ class Classification(Task):
             images = random_shifts(images, rng)
         return {"images": images.to(self.device), "labels": data.labels[list(indices)].to(self.device)}
 
+    @property
+    def ends(self) -> Ends:
+        images = self.splits.train
+        return Ends("classifier", tuple(images.images.shape[1:]), (len(images.classes),))
+
     def network(self, role: Role) -> nn.Module:
         recipe: ClassifierRecipe = getattr(self.settings, role)
-        channels, height, width = self.splits.train.images.shape[1:]
-        return recipe.network.build((channels, height, width), len(self.splits.train.classes))
+        return built(recipe.network, self.ends, recipe.input_size, recipe.normalise)
 
     def example_input(self, batch_size: int) -> Tensor:
         return to_float(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)
@@ -125,8 +143,11 @@ class Classification(Task):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"logits": model(inputs["images"])}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
-        return F.cross_entropy(outputs["logits"], inputs["labels"])
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
+        smoothing = recipe.label_smoothing if isinstance(recipe, ClassifierRecipe) else 0.0
+        return F.cross_entropy(outputs["logits"], inputs["labels"], label_smoothing=smoothing)
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         return {"logits": Categorical(outputs["logits"])}

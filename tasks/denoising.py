@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import PurePath
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -19,7 +19,6 @@ from tasks.base import (
     Metric,
     Outputs,
     Recipe,
-    Role,
     Split,
     Splits,
     Task,
@@ -32,7 +31,9 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, grey, psnr, psnrs, ssim
-from tasks.networks.restoration import Denoiser, DnCNN
+from tasks.networks.base import Denoiser, Ends
+from tasks.networks.dncnn import DnCNN
+from tasks.networks.interfaces import Interface
 from tasks.panels.kinds import Panel, Pictures
 from tasks.panels.restored import comparison, most_different
 from tasks.response import Events, Feature, Response, ordinal_events
@@ -47,7 +48,7 @@ AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher'
 class DenoisingRecipe(Recipe):
     """A recipe and the network it trains."""
 
-    network: DnCNN
+    network: Denoiser
 
 
 class DenoisingSettings(TaskSettings):
@@ -74,6 +75,13 @@ class Denoising(Task):
         "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
     }
     headline: ClassVar[str] = "psnr"
+    interface: ClassVar[Interface] = Interface(
+        "denoiser",
+        "a noisy grey photograph, levels divided by 255; the noise is neither clipped nor rounded, so that values may "
+        "leave [0, 1]",
+        "the photograph without the noise, in about [0, 1]: clip to it, times 255",
+        "grey",
+    )
     references: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dncnn": {}}
 
@@ -120,18 +128,23 @@ class Denoising(Task):
             "target": target.to(self.device),
         }
 
-    def network(self, role: Role) -> nn.Module:
-        recipe: DenoisingRecipe = getattr(self.settings, role)
-        return recipe.network.build()
+    @property
+    def ends(self) -> Ends:
+        return Ends("denoiser", (1, None, None), (1, None, None))
 
     def example_input(self, batch_size: int) -> Tensor:
         """64×64 pixels."""
         return torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64).repeat(batch_size, 1, 1, 1)
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"noise": cast(Denoiser, model).noise(inputs["noisy"])}
+        noisy = inputs["noisy"]
+        # Where a network has predicted the noise, and taken it away, a difference would lose digits of it.
+        predict = getattr(model, "noise", None)
+        return {"noise": predict(noisy) if callable(predict) else noisy - model(noisy)}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
         """½ · squared error in units of σ²: a Normal's nats, up to a constant, a pixel."""
         loss: Tensor = 0.5 * (outputs["noise"] - inputs["noise"]).square().mean() / self._sigma**2
         return loss

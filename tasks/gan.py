@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from tasks.base import (
     MOST_BATCH,
+    MOST_LATENT,
     Evaluation,
     Inputs,
     Judge,
@@ -30,21 +32,14 @@ from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
-from tasks.judges.classifier import ClassifierJudge
+from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
 from tasks.metrics.agreement import Answers
-from tasks.metrics.distributions import DISTANCES, distances, frechet_distance, inception_identity
+from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, distances, frechet_distance, inception_identity
 from tasks.metrics.images import psnrs
-from tasks.networks.classifiers import FeatureClassifier
-from tasks.networks.generative import (
-    LEAST_SIDE,
-    MOST_LATENT,
-    MOST_SAMPLES,
-    Adversaries,
-    ConvolutionalGenerator,
-    DenseGenerator,
-    PatchDiscriminator,
-    hinge_discriminator_loss,
-)
+from tasks.networks.base import Discriminator, Ends, Generator
+from tasks.networks.dense import Dense
+from tasks.networks.interfaces import Interface
+from tasks.networks.patch import Patch
 from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Bernoulli, Events, Feature, Response
 
@@ -59,10 +54,23 @@ MOST_REAL = 10_000
 """Training images that the reference rows are made of, evenly spread."""
 
 
+class Adversaries(nn.Module):
+    """A generator, which is what a user ships, and the discriminator it learns against."""
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+        self.discriminator = discriminator
+
+    def forward(self, latent: Tensor) -> Tensor:
+        out: Tensor = self.generator(latent)
+        return out
+
+
 class GeneratorRecipe(Recipe):
     """A recipe and the generator it trains; both roles have the same discriminator."""
 
-    network: ConvolutionalGenerator | DenseGenerator = Field(discriminator="name")
+    network: Generator
 
 
 class GANSettings(TaskSettings):
@@ -75,14 +83,12 @@ class GANSettings(TaskSettings):
     latent: int = Field(16, ge=1, le=MOST_LATENT, description="dimensions of the latent code u ~ N(0, I)")
     samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
     inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
-    discriminator_width: int = Field(64, ge=1, description="channels of the discriminator")
+    discriminator: Discriminator = Patch(width=64)
     discriminator_rate: float = Field(2.0, gt=0, description="its learning rate, in units of the generator's")
     teacher: GeneratorRecipe = GeneratorRecipe(
-        network=DenseGenerator(hidden=(128,)), steps=2500, learning_rate=4e-3, betas=(0.0, 0.9)
+        network=Dense(hidden=(128,)), steps=2500, learning_rate=4e-3, betas=(0.0, 0.9)
     )
-    student: GeneratorRecipe = GeneratorRecipe(
-        network=DenseGenerator(hidden=(16,)), learning_rate=4e-3, betas=(0.0, 0.9)
-    )
+    student: GeneratorRecipe = GeneratorRecipe(network=Dense(hidden=(16,)), learning_rate=4e-3, betas=(0.0, 0.9))
 
 
 class GAN(Task):
@@ -92,6 +98,9 @@ class GAN(Task):
     settings: GANSettings
     metrics: ClassVar[Mapping[str, Metric]] = {**DISTANCES, "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE)}
     headline: ClassVar[str] = "classifier_fid"
+    interface: ClassVar[Interface] = Interface(
+        "generator", "a latent code, drawn from N(0, I)", "an image in [0, 1]: times 255"
+    )
     references: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
 
@@ -117,14 +126,19 @@ class GAN(Task):
         channels, height, width = self.splits.train.images.shape[1:]
         return channels, height, width
 
+    @property
+    def ends(self) -> Ends:
+        latent = self.settings.latent
+        return Ends("generator", (latent,), self.shape, latent)
+
     def outline(self) -> Splits[LabelledImages]:
         return folders.labelled_outline(self.settings.data)
 
     def check(self) -> None:
         _, height, width = self.shape
-        if min(height, width) < LEAST_SIDE:
+        if min(height, width) < (least := self.settings.discriminator.least_side):
             is_ = f"{self.splits.train.names[0]} is {width}×{height}"
-            raise DataError(f"data: {is_}; the discriminator needs sides of at least {LEAST_SIDE}")
+            raise DataError(f"data: {is_}; the discriminator needs sides of at least {least}")
 
     def judge_recipe(self) -> Judge:
         return ClassifierJudge(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
@@ -137,9 +151,8 @@ class GAN(Task):
         return {"images": images.to(self.device), "latent": latent.to(self.device)}
 
     def network(self, role: Role) -> nn.Module:
-        recipe: GeneratorRecipe = getattr(self.settings, role)
-        generator = recipe.network.build(self.shape, self.settings.latent)
-        return Adversaries(generator, PatchDiscriminator(self.shape, self.settings.discriminator_width))
+        generator = super().network(role)
+        return Adversaries(generator, self.settings.discriminator.build(Ends("discriminator", self.shape, ())))
 
     def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
         adversaries = cast(Adversaries, model)
@@ -154,7 +167,9 @@ class GAN(Task):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"images": model(inputs["latent"])}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
         discriminator = cast(Adversaries, model).discriminator
         if part == "discriminator":
             both = torch.cat([inputs["images"], outputs["images"].detach()])
@@ -248,3 +263,8 @@ def evaluating(module: nn.Module) -> Iterator[nn.Module]:
         yield module
     finally:
         module.train(training)
+
+
+def hinge_discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Lim & Ye 2017; mean over batch and patches."""
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean()

@@ -19,7 +19,6 @@ from tasks.base import (
     Metric,
     Outputs,
     Recipe,
-    Role,
     Split,
     Splits,
     Task,
@@ -31,9 +30,11 @@ from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
-from tasks.judges.loss_network import VGGJudge
+from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
 from tasks.metrics.images import psnr
-from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
+from tasks.networks.base import Ends, Styliser
+from tasks.networks.interfaces import Interface
+from tasks.networks.johnson import Johnson
 from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Events, Feature, Response
 
@@ -53,7 +54,7 @@ EPSILON = 1e-8
 class StyleRecipe(Recipe):
     """A recipe and the network it trains."""
 
-    network: Johnson
+    network: Styliser
 
 
 class StyleSettings(TaskSettings):
@@ -92,6 +93,13 @@ class StyleTransfer(Task):
         "teacher_psnr": Metric("higher", "dB"),
     }
     headline: ClassVar[str] = "objective"
+    interface: ClassVar[Interface] = Interface(
+        "styliser",
+        "a photograph, RGB, levels divided by 255; sides that are multiples of 4",
+        "the photograph in the style, RGB in [0, 1]: times 255",
+        "rgb",
+        4,
+    )
     references: ClassVar[tuple[str, ...]] = ("unchanged photograph",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"johnson": {}}
 
@@ -108,8 +116,7 @@ class StyleTransfer(Task):
         return folders.photograph_splits(self.settings.data, self.cache)
 
     def check(self) -> None:
-        kernels = [getattr(self.settings, role).network.kernel for role in ("teacher", "student")]
-        least = max(LEAST_SIDE, *(kernel // 2 + 1 for kernel in kernels))
+        least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))
         for field in ("patch", "test_side"):
             if (side := getattr(self.settings, field)) < least:
                 raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
@@ -180,9 +187,9 @@ class StyleTransfer(Task):
     def _inputs(self, photographs: Tensor) -> Inputs:
         return {"photographs": photographs, **self._content(photographs)}
 
-    def network(self, role: Role) -> nn.Module:
-        recipe: StyleRecipe = getattr(self.settings, role)
-        return recipe.network.build()
+    @property
+    def ends(self) -> Ends:
+        return Ends("styliser", (3, None, None), (3, None, None))
 
     def example_input(self, batch_size: int) -> Tensor:
         """128×128 pixels."""
@@ -192,7 +199,9 @@ class StyleTransfer(Task):
         stylised = model(inputs["photographs"])
         return {"stylised": stylised, "features": self._features(stylised)}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
         terms = self._terms(inputs, outputs)
         weights = self.settings
         return (

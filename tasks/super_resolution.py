@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,6 @@ from tasks.base import (
     Metric,
     Outputs,
     Recipe,
-    Role,
     Split,
     Splits,
     Task,
@@ -31,7 +30,9 @@ from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
 from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
-from tasks.networks.restoration import FSRCNN, SuperResolver
+from tasks.networks.base import Ends, SuperResolver
+from tasks.networks.fsrcnn import FSRCNN
+from tasks.networks.interfaces import Interface
 from tasks.panels.kinds import Panel, Pictures
 from tasks.panels.restored import AMPLIFIED, comparison, most_different
 from tasks.response import Events, Feature, Response, ordinal_events
@@ -46,7 +47,7 @@ AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher'
 class SuperResolutionRecipe(Recipe):
     """A recipe and the network it trains."""
 
-    network: FSRCNN
+    network: SuperResolver
 
 
 class SuperResolutionSettings(TaskSettings):
@@ -75,6 +76,13 @@ class SuperResolution(Task):
         "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
     }
     headline: ClassVar[str] = "psnr"
+    interface: ClassVar[Interface] = Interface(
+        "super_resolver",
+        "luma (BT.601 in [16, 235], a grey picture as it is), levels divided by 255",
+        "luma of the enlarged photograph, in about [0, 1]: clip to it, times 255; its colours are enlarged otherwise, "
+        "by bicubic interpolation as a rule",
+        "luma",
+    )
     references: ClassVar[tuple[str, ...]] = ("bicubic",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fsrcnn_x2": {"scale": 2}, "fsrcnn_x3": {"scale": 3}}
 
@@ -125,18 +133,23 @@ class SuperResolution(Task):
         low = downscale(target, self.settings.scale)
         return {"low": low, "bicubic": upscale(low, self.settings.scale), "target": target}
 
-    def network(self, role: Role) -> nn.Module:
-        recipe: SuperResolutionRecipe = getattr(self.settings, role)
-        return recipe.network.build(self.settings.scale)
+    @property
+    def ends(self) -> Ends:
+        return Ends("super_resolver", (1, None, None), (1, None, None), scale=self.settings.scale)
 
     def example_input(self, batch_size: int) -> Tensor:
         """64×64 pixels."""
         return torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64).repeat(batch_size, 1, 1, 1)
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"residual": cast(SuperResolver, model).residual(inputs["low"])}
+        low = inputs["low"]
+        # Where a network has added its residual to bicubic interpolation, a difference would lose digits of it.
+        predict = getattr(model, "residual", None)
+        return {"residual": predict(low) if callable(predict) else model(low) - inputs["bicubic"]}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
         """½ · squared error in units of the true residual's variance: a Normal's nats, up to a constant, a pixel."""
         error = inputs["bicubic"] + outputs["residual"] - inputs["target"]
         loss: Tensor = 0.5 * error.square().mean() / self.variance

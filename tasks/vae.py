@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from tasks.base import (
     MOST_BATCH,
+    MOST_LATENT,
     Evaluation,
     Inputs,
     Judge,
     Metric,
     Outputs,
     Recipe,
-    Role,
     Split,
     Splits,
     Task,
@@ -32,10 +32,12 @@ from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
 from tasks.metrics.agreement import Answers
-from tasks.metrics.distributions import DISTANCES, distances, inception_identity
+from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, distances, inception_identity
 from tasks.metrics.images import psnrs
-from tasks.networks.generative import MOST_LATENT, MOST_SAMPLES, VariationalAutoencoder
-from tasks.networks.generative import VAE as VAENetwork
+from tasks.networks.base import Autoencoder, Ends
+from tasks.networks.interfaces import Interface
+from tasks.networks.vae import VAE as VAENetwork
+from tasks.networks.vae import VariationalAutoencoder
 from tasks.panels.kinds import Panel, Pictures
 from tasks.response import Bernoulli, Events, Normal, Response
 
@@ -50,7 +52,7 @@ EVALUATION_SEED = 0
 class VAERecipe(Recipe):
     """A recipe and the network it trains."""
 
-    network: VAENetwork
+    network: Autoencoder
 
 
 class VAESettings(TaskSettings):
@@ -81,6 +83,12 @@ class VAE(Task):
         **DISTANCES,
     }
     headline: ClassVar[str] = "neg_elbo"
+    interface: ClassVar[Interface] = Interface(
+        "autoencoder",
+        "a binary image: 1 where a level is at least 128, else 0",
+        "the reconstruction from the posterior's mean: the probability that a pixel is 1",
+        "binary",
+    )
     references: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
 
@@ -114,10 +122,10 @@ class VAE(Task):
         noise = torch.randn(len(indices), self.settings.latent, generator=rng)
         return {"images": images.to(self.device), "noise": noise.to(self.device)}
 
-    def network(self, role: Role) -> nn.Module:
-        recipe: VAERecipe = getattr(self.settings, role)
-        channels, height, width = self.splits.train.images.shape[1:]
-        return recipe.network.build((channels, height, width), self.settings.latent)
+    @property
+    def ends(self) -> Ends:
+        shape = tuple(self.splits.train.images.shape[1:])
+        return Ends("autoencoder", shape, shape, self.settings.latent)
 
     def example_input(self, batch_size: int) -> Tensor:
         return binarise(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)
@@ -126,7 +134,9 @@ class VAE(Task):
         autoencoder = cast(VariationalAutoencoder, model)
         return _decode(autoencoder, *autoencoder.encode(inputs["images"]), inputs["noise"])
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str) -> Tensor:
+    def loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    ) -> Tensor:
         """−ELBO in nats an image."""
         return (_distortion(outputs, inputs) + _rate(outputs)).mean()
 

@@ -9,6 +9,7 @@ import torch
 from conftest import TASK_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
+from tasks.networks.classifiers import FeatureClassifier
 from torch import nn
 
 from bench.curves import POINTS, CurveRecorder
@@ -18,7 +19,6 @@ from methods.scratch import Scratch
 from methods.temperature import Temperature
 from tasks.base import Task, read_only
 from tasks.metrics.distributions import distances, frechet_distance
-from tasks.networks.classifiers import FeatureClassifier
 
 TaskOf = Callable[[str], Task]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from tasks.networks.classifiers import FeatureClassifier
+from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
 
 from bench.errors import UserError
 from bench.measure.size import size
@@ -20,8 +22,6 @@ from tasks.judges.classifier import ClassifierJudge
 from tasks.judges.loss_network import VGGJudge
 from tasks.metrics.distributions import distances
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
-from tasks.networks.classifiers import FeatureClassifier
-from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,8 @@ import pytest
 import torch
 from conftest import TASK_NAMES, untrained_judge
 from plain_loop import CELLS, Cell, Plan, Readout, Run
+from tasks.networks.classifiers import CNN
+from tasks.networks.generative import ConvolutionalGenerator
 from torch import Tensor, nn
 
 from bench.registry import METHODS
@@ -23,8 +25,6 @@ from bench.suite import load, pairs
 from bench.training import Trained, held_out_events, train_students, train_teacher
 from methods import logistic
 from tasks.base import Inputs, Role, Split, Task, read_only
-from tasks.networks.classifiers import CNN
-from tasks.networks.generative import ConvolutionalGenerator
 
 STEPS, BATCH_SIZE, SEED = 20, 4, 3
 SINGLE_PRECISION_STEPS = 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from bench.digests import without
 from bench.precedence import NONE
 from bench.records import Record
 from bench.suite_file import written
@@ -13,9 +14,9 @@ from bench.suite_file import written
 def suite_of(record: Record) -> dict[str, Any]:
     """A table as a suite file has it, of this cell alone; a reference and a teacher come with the scratch student.
 
-    The user's own folders are not in it: no record says where they lie.
+    The user's own folders and files are not in it: no record says where they lie.
     """
-    settings = _written(record.config.get("settings", {}))
+    settings = _written(without(record.config.get("settings", {})))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
     method = record.label if record.kind == "student" else "scratch"
     own = {"hyperparameters": {method: hyperparameters}} if hyperparameters else {}

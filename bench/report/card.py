@@ -16,11 +16,11 @@ from bench.report.series import series_of
 from bench.report.tables import ARROWS, estimate_text
 from tasks.data.embedded import PHOTOGRAPHS, STYLE_PICTURE
 from tasks.data.licences import DIGITS, LICENCES
-from tasks.networks.interfaces import INTERFACES, OTHER, Interface
+from tasks.networks.interfaces import Interface
 
 
 def interface_of(task: str) -> Interface:
-    return INTERFACES.get(task, OTHER)
+    return TASKS.get(task).interface
 
 
 def card(record: Record, pair: Pair, exported: Exported, file: str, beside: Sequence[Record]) -> str:

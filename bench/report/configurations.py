@@ -98,7 +98,7 @@ def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     flats = [flat(config) for config in configs]
     fields = sorted({field for one in flats for field in one})
     fields = [field for field in fields if len({repr(one.get(field, ABSENT)) for one in flats}) > 1]
-    return [field for field in fields if field not in DIGESTS] or fields
+    return [field for field in fields if field.rpartition(".")[2] not in DIGESTS] or fields
 
 
 def named(fields: Sequence[str]) -> str:

@@ -138,8 +138,8 @@ def training(submission: Submission, claim: Claim) -> Iterator[Finding]:
         pair = claim.pair(record)
         if record.training is None or record.kind == "reference" or pair is None:
             continue
-        steps, batch_size = pair.settings.recipe(record.kind).steps, pair.settings.batch_size
-        for field, problem, allowed in _training(record.training, steps or pair.settings.steps, batch_size):
+        steps, batch_size = pair.build().steps(record.kind), pair.settings.batch_size
+        for field, problem, allowed in _training(record.training, steps, batch_size):
             yield Finding("training", str(record.path), f"training.{field}", problem, allowed)
 
 

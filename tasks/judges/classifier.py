@@ -12,9 +12,36 @@ from torch import Tensor, nn
 
 from tasks.base import Judge
 from tasks.data.embedded import LabelledImages
-from tasks.networks.classifiers import FeatureClassifier
 
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
+
+
+class FeatureClassifier(nn.Module):
+    """A small convolutional classifier whose penultimate layer judges images; input in [0, 1].
+
+    ``features``: (batch, channels, h, w) -> (batch, dimensions), each of about unit variance on the training images.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, dimensions: int = 32) -> None:
+        super().__init__()
+        channels, height, width = shape
+        layers: list[nn.Module] = [nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU()]
+        while True:
+            layers += [nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU()]
+            height, width = (height + 1) // 2, (width + 1) // 2
+            if min(height, width) <= 4:
+                break
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * height * width, dimensions))
+        self.standardise = nn.BatchNorm1d(dimensions, affine=False)
+        self.head = nn.Linear(dimensions, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        out: Tensor = self.standardise(self.body(images))
+        return out
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.head(F.relu(self.features(images)))
+        return out
 
 
 @dataclass(frozen=True)

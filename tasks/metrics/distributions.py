@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from tasks.base import Metric, read_only
 from tasks.data.files import DataError, file_digest
-from tasks.networks.classifiers import FeatureClassifier
+from tasks.judges.classifier import FeatureClassifier
 
 KID_SUBSETS, KID_SUBSET_SIZE = 50, 500
 INCEPTION_DIMENSIONS = 2048
+MOST_SAMPLES = 100_000
+"""Latent codes are drawn all at once."""
 CLASSIFIER_NOTE = (
     "classifier FID and KID are on the features of a small classifier of the training images, trained by distillbench: "
     "not comparable with Inception FID"

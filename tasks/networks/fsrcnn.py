@@ -1,30 +1,30 @@
-"""Networks that restore images, each mapping a degraded image to a restored one of the same kind."""
+"""FSRCNN, a fast network for super-resolution."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import Frozen
 from tasks.metrics.images import upscale
+from tasks.networks.base import Ends, Network
 
 RESIDUAL_SCALE = 0.1
-"""Networks compute in units of about the residual's size, so that one learning rate suits all their layers."""
+"""The network computes in units of about the residual's size, so that one learning rate suits all its layers."""
 
 
-class FSRCNN(Frozen):
+class FSRCNN(Network):
     """Dong et al. 2016: FSRCNN(d, s, m), learning what bicubic interpolation lacks."""
 
     name: Literal["fsrcnn"] = "fsrcnn"
+    kinds: ClassVar[frozenset[str]] = frozenset({"super_resolver"})
     features: int = Field(48, ge=1, description="d, channels of feature extraction and deconvolution")
     shrunk: int = Field(12, ge=1, description="s, channels of the mapping layers")
     mappings: int = Field(3, ge=0, le=1000, description="m, number of 3×3 mapping layers")
 
-    def build(self, scale: int) -> nn.Module:
-        return SuperResolver(self.features, self.shrunk, self.mappings, scale)
+    def build(self, ends: Ends) -> nn.Module:
+        return SuperResolver(self.features, self.shrunk, self.mappings, ends.scale)
 
 
 class SuperResolver(nn.Module):
@@ -55,38 +55,3 @@ class SuperResolver(nn.Module):
 
     def forward(self, low: Tensor) -> Tensor:
         return upscale(low, self.scale) + self.residual(low)
-
-
-class DnCNN(Frozen):
-    """Zhang et al. 2017, without batch normalisation: convolutions that predict the noise."""
-
-    name: Literal["dncnn"] = "dncnn"
-    depth: int = Field(7, ge=2, le=1000, description="3×3 convolutions")
-    width: int = Field(24, ge=1, description="channels between them")
-
-    def build(self) -> nn.Module:
-        return Denoiser(self.depth, self.width)
-
-
-class Denoiser(nn.Module):
-    """(batch, 1, h, w) -> the same, grey in [0, 1]."""
-
-    def __init__(self, depth: int, width: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = [nn.Conv2d(1, width, 3, padding=1), nn.ReLU()]
-        for _ in range(depth - 2):
-            layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, 1, 3, padding=1))
-        with torch.no_grad():
-            for layer in list(self.body)[:-1]:
-                if isinstance(layer, nn.Conv2d):
-                    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-
-    def noise(self, noisy: Tensor) -> Tensor:
-        """The noise the network sees."""
-        out: Tensor = RESIDUAL_SCALE * self.body(2 * noisy - 1)
-        return out
-
-    def forward(self, noisy: Tensor) -> Tensor:
-        return noisy - self.noise(noisy)

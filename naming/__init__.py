@@ -1,0 +1,1 @@
+"""What can be named in a suite: methods, tasks and networks, of ours and of other packages."""

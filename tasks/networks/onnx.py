@@ -1,0 +1,82 @@
+"""A teacher that is an ONNX file, run by ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.networks.base import Ends, Network, UnfitError
+
+
+class Onnx(Network):
+    """A teacher that is an ONNX file of one input and one output. It has no gradient, and is not trained.
+
+    It runs on the CPU, on one thread, with the batch that the file allows.
+    """
+
+    name: Literal["onnx"] = "onnx"
+    kinds: ClassVar[frozenset[str]] = frozenset({"classifier", "super_resolver", "denoiser", "styliser"})
+    trainable: ClassVar[bool] = False
+    file: Path = Field(description="an ONNX file of one input and one output, float32")
+
+    def build(self, ends: Ends) -> nn.Module:
+        model = OnnxModel(self.file.read_bytes() if self.file.is_file() else b"", str(self.file))
+        expected = [None, *ends.takes]
+        if len(model.shape) != len(expected) or any(
+            a is not None and b is not None and a != b for a, b in zip(model.shape, expected, strict=True)
+        ):
+            raise UnfitError(f"{self.file} takes {_text(model.shape)}, and the task gives {_text(expected)}")
+        return model
+
+
+class OnnxModel(nn.Module):
+    """A graph of one input and one output behind a module's call; copies of it have a session each."""
+
+    def __init__(self, content: bytes, file: str) -> None:
+        super().__init__()
+        self.content, self.file = content, file
+        self._open()
+
+    def _open(self) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has its own kinds
+            reason = " ".join(str(error).split())[:200]
+            raise UnfitError(f"{self.file} cannot be read as an ONNX file ({reason})") from error
+        takes, gives = self.session.get_inputs(), self.session.get_outputs()
+        if len(takes) != 1 or len(gives) != 1 or takes[0].type != "tensor(float)":
+            have = f"{len(takes)} inputs ({', '.join(i.type for i in takes)}) and {len(gives)} outputs"
+            raise UnfitError(f"{self.file} has {have} (allowed: one of each, float32)")
+        self.takes = takes[0].name
+        self.shape = [side if isinstance(side, int) else None for side in takes[0].shape]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "session"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._open()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        batch = self.shape[0] or len(inputs)
+        found = [self._run(part, batch) for part in inputs.detach().cpu().split(batch)]
+        return torch.cat(found).to(inputs.device)
+
+    def _run(self, inputs: Tensor, batch: int) -> Tensor:
+        """A batch of the file's length: what is missing is filled up, and cut off again."""
+        missing = inputs.new_zeros(batch - len(inputs), *inputs.shape[1:])
+        (found,) = self.session.run(None, {self.takes: torch.cat([inputs, missing]).numpy()})
+        return torch.from_numpy(found)[: len(inputs)]
+
+
+def _text(shape: list[int | None]) -> str:
+    return "×".join("any" if side is None else str(side) for side in shape)

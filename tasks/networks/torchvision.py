@@ -1,0 +1,41 @@
+"""Classifiers of torchvision."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+from torch import nn
+
+from naming.errors import did_you_mean
+from tasks.networks.base import Ends, Network, UnfitError
+from tasks.views.units import in_colour
+
+
+def _known(model: str) -> str:
+    import torchvision
+    from torchvision.models import list_models  # a second to import
+
+    if model not in (names := list_models(module=torchvision.models)):
+        message = f"unknown model {model!r}{did_you_mean(model, names)}"
+        raise PydanticCustomError("model", "{message}", {"message": message})
+    return model
+
+
+class Torchvision(Network):
+    """A classifier of torchvision, its weights drawn anew; a grey image is repeated to three channels."""
+
+    name: Literal["torchvision"] = "torchvision"
+    kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
+    model: Annotated[str, AfterValidator(_known)] = Field("resnet18", description="as torchvision names it")
+    arguments: dict[str, Any] = Field({}, description="of the model's builder, as {dropout = 0.2}")
+
+    def build(self, ends: Ends) -> nn.Module:
+        from torchvision.models import get_model
+
+        try:
+            model = get_model(self.model, weights=None, num_classes=ends.classes, **self.arguments)
+        except Exception as error:  # a builder may refuse its arguments in any way
+            raise UnfitError(f"torchvision's {self.model} cannot be built ({type(error).__name__}: {error})") from error
+        return in_colour(model, ends)

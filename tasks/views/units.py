@@ -1,0 +1,83 @@
+"""An image in a network's own units: its size and its normalisation, as it was trained with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from tasks.base import Frozen
+from tasks.networks.base import Ends, Network, UnfitError
+
+
+class Normalise(Frozen):
+    """(image − mean) / std, an image in [0, 1]; one number a channel, or one for all. ImageNet's by default."""
+
+    mean: tuple[float, ...] = Field((0.485, 0.456, 0.406), min_length=1, description="of each channel, in [0, 1]")
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.229, 0.224, 0.225), min_length=1, description="of each channel, in [0, 1]"
+    )
+
+
+class View(nn.Module):
+    """Something before a network; weights from elsewhere are those of ``network``."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+
+class InColour(View):
+    """A network of three channels behind images of one, which is repeated."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.network(images.expand(-1, 3, -1, -1))
+        return out
+
+
+def in_colour(network: nn.Module, ends: Ends) -> nn.Module:
+    """A network of three channels: as it is for colour images, behind a repetition of their channel for grey ones."""
+    return InColour(network) if ends.shape[0] == 1 else network
+
+
+class InItsUnits(View):
+    """(batch, channels, height, width) in [0, 1] -> what the network says of it, resized and normalised.
+
+    Resizing is bilinear, with antialiasing where it shrinks. A grey image becomes one of three channels where the
+    normalisation has three.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module, size: tuple[int, int] | None, normalise: Normalise) -> None:
+        super().__init__(network)
+        self.size = size
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(normalise, name)).view(1, -1, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.size is not None:
+            shrinks = images.shape[-1] > self.size[1]
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=shrinks)
+        out: Tensor = self.network((images - self.mean) / self.std)
+        return out
+
+
+def built(network: Network, ends: Ends, size: int | None, normalise: Normalise | None) -> nn.Module:
+    """The network behind its units; itself where it has none of its own. Raises UnfitError."""
+    if size is None and normalise is None:
+        return network.build(ends)
+    channels, height, width = ends.shape
+    normalise = normalise or Normalise(mean=(0.0,), std=(1.0,))
+    named = sorted({len(normalise.mean), len(normalise.std)} - {1, channels})
+    if named and (channels > 1 or len(named) > 1):
+        raise UnfitError(f"normalise: has {named[0]} channels, the images have {channels} (allowed: 1 or {channels})")
+    sides = (height, width) if size is None else (size, size)
+    inner = replace(ends, takes=(named[0] if named else channels, *sides))
+    return InItsUnits(network.build(inner), None if size is None else sides, normalise)
