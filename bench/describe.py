@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
-from bench.registry import METHODS, TASKS
+from bench.registry import METHODS, NETWORKS, TASKS
 from bench.suite_file import known, shipped
 from bench.validation import models_of
+from naming.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,14 @@ def everything(kind: str) -> dict[str, str]:
         return {suite: tomllib.loads(text).get("description", "") for suite, text in shipped().items()}
     if kind == "pairs":
         return {f"{task} {pair}": _networks(task, pair) for task in TASKS.names() for pair in TASKS.get(task).pairs}
-    registry = TASKS if kind == "tasks" else METHODS
-    return {name: registry.first_line(name) for name in registry.names()}
+    registries: dict[str, Registry[Any]] = {"tasks": TASKS, "methods": METHODS, "networks": NETWORKS}
+    return {name: registries[kind].first_line(name) for name in registries[kind].names()}
 
 
 def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: str = "") -> Iterator[Row]:
     """Every setting of a model, those of models in it by their dotted names."""
+    from tasks.networks.base import OfKind
+
     for name, field in model.model_fields.items():
         value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
         inner = models_of(field.annotation)
@@ -47,21 +51,20 @@ def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: s
                 continue  # the name of a network: said where the network is
             yield Row(f"{prefix}{name}", plain(value), _range(field), field.description or "")
             continue
-        if field.discriminator:
-            names = [m.model_fields[str(field.discriminator)].default for m in inner]
-            its = getattr(value, str(field.discriminator), None)
-            yield Row(f"{prefix}{name}.{field.discriminator}", plain(its), ", ".join(names), "kind of network")
+        if kind := next((mark for mark in field.metadata if isinstance(mark, OfKind)), None):
+            about = "distillbench list networks NAME has the settings of each"
+            yield Row(f"{prefix}{name}.name", value.name, ", ".join(kind.names()), about)
+            yield from settings(type(value), value, f"{prefix}{name}.")
+            continue
         for each in inner:
-            of_it = value if isinstance(value, each) else None
-            mark = "" if len(inner) == 1 or of_it is not None else f" ({each.model_fields['name'].default})"
-            for row in settings(each, of_it, f"{prefix}{name}."):
-                yield Row(f"{row.name}{mark}", row.default, row.range, row.description)
+            rows = settings(each, value if isinstance(value, each) else None, f"{prefix}{name}.")
+            yield from rows if value is not None else (replace(row, default=plain(None)) for row in rows)
 
 
 def plain(value: Any) -> str:
     """A value as a suite file has it."""
-    if value is None:
-        return "none"
+    if value is None or value is PydanticUndefined:
+        return "none" if value is None else "(to be given)"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
@@ -121,6 +124,10 @@ def one(kind: str, name: str) -> list[Any]:
         tuned = [f"{field} in {search}" for field, search in search_space(cls).items()]
         tuning = [Text(f"distillbench tune: {'; '.join(tuned)}")] if tuned else []
         return [Text(_doc(cls)), _table(list(settings(cls)), f"hyperparameters.{name}."), *tuning]
+    if kind == "networks":
+        network_ = NETWORKS.get(name)
+        kinds = Text(f"it can be: {', '.join(kind.replace('_', '-') for kind in sorted(network_.kinds))}")
+        return [Text(_doc(network_)), kinds, _table(list(settings(network_)), "tasks.TASK.ROLE.network.")]
     TASKS.check(name)
     task = TASKS.get(name)
     if kind == "tasks":

@@ -20,6 +20,7 @@ from torch import nn
 
 from bench.cells import Cell, Pair
 from bench.code import code_digest
+from bench.contract import load_pretrained
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
 from bench.records import Failure, MetricValue, Record, Training, TrainingCurve
@@ -140,12 +141,16 @@ def _train_judge(job: Job) -> list[Record]:
 
 
 def _train_teacher(job: Job, report: Report) -> list[Record]:
-    """Train the teacher unless it is cached; evaluate it, and check it on held-out data against the baseline."""
+    """Train or load the teacher unless it is cached; evaluate it, and check it on held-out data."""
     task = prepared_task(job.pair, job.cache)
     path = teacher_path(job.cache, job.pair, job.teacher_seed)
+    training: Training | None = None
     if usable(path, path.stem):
         teacher, metadata = load_teacher(task, path)
-        training = Training.model_validate_json(metadata["training"])
+        training = Training.model_validate_json(metadata["training"]) if "training" in metadata else None
+    elif task.settings.pretrained:
+        teacher = pretrained(task)
+        save_weights(path, teacher, path.stem)
     else:
         trained = train_teacher(task, job.teacher_seed, report)
         teacher, training = trained.model, _training(task, trained)
@@ -166,6 +171,14 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
             warnings=_check_teacher(task, held_out),
         )
     ]
+
+
+def pretrained(task: Task) -> nn.Module:
+    """A teacher that was trained elsewhere."""
+    model = initial(task, "teacher", 0)
+    if (weights := task.settings.recipe("teacher").weights) is not None:
+        load_pretrained(model, weights)
+    return read_only(model)
 
 
 def _check_teacher(task: Task, held_out: Mapping[str, float]) -> tuple[str, ...]:
@@ -287,7 +300,10 @@ def _items(evaluation: Evaluation) -> dict[str, Any]:
 
 def deployed_size(task: Task, model: nn.Module) -> Any:
     """Counted on a copy on the CPU: the counter must not see a device, nor a model that is still in use."""
-    return size(copy.deepcopy(task.deployed(model)).cpu().eval(), task.example_input(1))
+    deployed = task.deployed(model)
+    if next(deployed.parameters(), None) is None and next(deployed.buffers(), None) is None:
+        return None  # what runs elsewhere, in a file of its own, cannot be counted
+    return size(copy.deepcopy(deployed).cpu().eval(), task.example_input(1))
 
 
 def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from bench import contract
 from bench.cells import Cell, Pair
 from bench.documents import OtherSchemaError
 from bench.errors import UserError, one_line
@@ -19,6 +21,7 @@ from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, one_thread, teacher_path
 from bench.measure.lock import busy_on_the_machine
+from bench.preflight import ROLES
 from bench.records import Record, Store
 from bench.registry import TASKS
 from bench.report.configurations import ABSENT, flat, plain
@@ -184,11 +187,19 @@ def _check_data(todo: Plan, cache: Path) -> None:
             check_data(pair, cache)
 
 
+@lru_cache(maxsize=64)
 def check_data(pair: Pair, cache: Path) -> None:
-    """Raise UserError where the data of a pair cannot be read, or do not fit its settings."""
+    """Raise UserError where the data of a pair cannot be read or do not fit its settings, or its networks do not."""
+    task = probe_task(pair, cache)
     try:
-        probe_task(pair, cache).check()
+        task.check()
     except DataError as error:
+        raise UserError(f"tasks.{pair.task}.{error}") from error
+    try:
+        models = {role: contract.build(task, role) for role in ROLES}
+        if (weights := pair.settings.recipe("teacher").weights) is not None:
+            contract.load_pretrained(models["teacher"], weights)
+    except UserError as error:
         raise UserError(f"tasks.{pair.task}.{error}") from error
 
 

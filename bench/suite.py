@@ -14,8 +14,9 @@ from bench.precedence import Matrix
 from bench.preflight import check_networks
 from bench.registry import METHODS, TASKS
 from bench.suite_file import Layer, SuiteTable, assigned, checked, known, read, read_tuned
-from bench.validation import validate
+from bench.validation import Place, validate
 from tasks.data.files import DataError
+from tasks.networks.base import Network
 
 if TYPE_CHECKING:
     from methods.base import Method
@@ -91,6 +92,11 @@ def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite
         if layer.strict and (problem := precedence.without_effect(layer, *scope)) is not None:
             raise UserError(problem)
     device = _last(layers, "device")
+    entries = tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items())
+    for entry in entries if _last(layers, "teachers") == "per-seed" else ():
+        if entry.pair.settings.pretrained:
+            name = f"{entry.pair.task}/{entry.pair.pair}"
+            raise UserError(f"teachers: 'per-seed', and the teacher of {name} comes from a file (allowed: 'shared')")
     return Suite(
         name=_last(layers, "name"),
         description=_last(layers, "description"),
@@ -98,7 +104,7 @@ def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite
         methods=methods,
         device=device,
         teachers=_last(layers, "teachers"),
-        entries=tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items()),
+        entries=entries,
     )
 
 
@@ -130,22 +136,39 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
     place = precedence.place(settings, f"tasks.{task}")
     resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), device)
     try:
-        cls.data_identity(resolved.settings)
+        _ = resolved.config
         check_networks(resolved, place)
     except DataError as error:
         raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
-    return Entry(
-        resolved,
-        {
-            name: validate(
-                METHODS.get(name),
-                precedence.nested(table),
-                precedence.place(table, f"tasks.{task}.hyperparameters.{name}"),
-            )
-            for name, table in tables.items()
-            if name
-        },
-    )
+    methods = {
+        name: validate(
+            METHODS.get(name),
+            precedence.nested(table),
+            precedence.place(table, f"tasks.{task}.hyperparameters.{name}"),
+        )
+        for name, table in tables.items()
+        if name
+    }
+    _check_roles(resolved, methods, place)
+    return Entry(resolved, methods)
+
+
+def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> None:
+    """What is trained has weights to train; where a teacher has none, no method trains one of its kind."""
+    teacher, student = pair.settings.recipe("teacher"), pair.settings.recipe("student")
+    if student.weights is not None:
+        raise UserError(f"{place(['student', 'weights'])}: a student starts from drawn weights (allowed: of a teacher)")
+    if not getattr(student, "network", Network).trainable:
+        raise UserError(f"{place(['student', 'network'])}: has no weights to train (allowed: as a teacher)")
+    if getattr(teacher, "network", Network).trainable:
+        return
+    if teacher.weights is not None:
+        raise UserError(f"{place(['teacher', 'weights'])}: has no effect: the network has its own in its file")
+    for name, method in methods.items():
+        if method.teacher in ("own", "untrained"):
+            what = "trains a teacher of its own" if method.teacher == "own" else "looks at an untrained teacher"
+            network = place(["teacher", "network"])
+            raise UserError(f"methods: {name!r} {what}, and {network} has no weights to train: leave the method out")
 
 
 def pairs(suite: Suite) -> list[Pair]:

@@ -9,10 +9,13 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bench.errors import UserError, did_you_mean
+from tasks.networks.named import NETWORKS
 
 M = TypeVar("M", bound=BaseModel)
 Place = Callable[[Sequence[str]], str]
 """Names a field for the reader: ('student', 'steps') -> 'mine.toml: tasks.gan.student.steps'."""
+SAYS_ALL = frozenset({"value_error", "network", "model", "timm", "nesterov"})
+"""Complaints of our own, in which what was given stands already."""
 TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
 """What pydantic says of something that is no table, in words of Python."""
 
@@ -22,7 +25,7 @@ def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, model, place)) from error
+        raise UserError(_explain(error, model, place, values)) from error
 
 
 def place_in(source: str) -> Place:
@@ -30,20 +33,15 @@ def place_in(source: str) -> Place:
     return lambda path: f"{source}: {'.'.join(path)}"
 
 
-def _explain(error: ValidationError, model: type[BaseModel], place: Place) -> str:
+def _explain(error: ValidationError, model: type[BaseModel], place: Place, values: Mapping[str, Any]) -> str:
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    holder = _model_at(model, location[:-1])
-    path = [part for part in location if part not in _tags(model, location)]
-    if first["type"] == "extra_forbidden" and holder is not None:
-        return f"{place(path)}: unknown key{did_you_mean(location[-1], holder.model_fields)}"
-    if first["type"] == "union_tag_invalid":
-        context = first["ctx"]
-        return f"{place([*path, 'name'])}: unknown network {context['tag']!r} (allowed: {context['expected_tags']})"
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden" and (holder := _model_at(model, path[:-1], values)) is not None:
+        return f"{place(path)}: unknown key{did_you_mean(path[-1], holder.model_fields)}"
     if first["type"] == "missing":
         return f"{place(path)}: missing"
     message = "input should be a table" if first["type"] in TABLES else first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] == "value_error" else f", not {str(first['input'])[:60]!r}"
+    given = "" if first["type"] in SAYS_ALL else f", not {str(first['input'])[:60]!r}"
     return f"{place(path)}: {message[0].lower()}{message[1:]}{given}"
 
 
@@ -56,28 +54,15 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
     return []
 
 
-def _tags(model: type[BaseModel], location: Sequence[str]) -> set[str]:
-    """Parts of a pydantic location that name a member of a union, not a key."""
-    tags: set[str] = set()
-    for i in range(1, len(location)):
-        before = location[:i]
-        parent = _model_at(model, before[:-1])
-        if parent is not None and (field := parent.model_fields.get(before[-1])) and field.discriminator:
-            tags.add(location[i])
-    return tags
-
-
-def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel] | None:
-    """The model whose fields a pydantic location's last part is among."""
+def _model_at(model: type[BaseModel], path: Sequence[str], values: Any) -> type[BaseModel] | None:
+    """The model whose fields the last part of a location in these values is among."""
     current: type[BaseModel] | None = model
-    candidates: list[type[BaseModel]] = []
-    for part in location:
-        tagged = [m for m in candidates if m.model_fields.get("name") and m.model_fields["name"].default == part]
-        if tagged and len(candidates) > 1:
-            current, candidates = tagged[0], []
-            continue
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
         if current is None or part not in current.model_fields:
             continue  # a key of a dict, an index of a tuple
-        candidates = models_of(current.model_fields[part].annotation)
-        current = candidates[0] if candidates else None
+        current = next(iter(models_of(current.model_fields[part].annotation)), None)
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if current is not None and current.__name__ == "Network" and name in NETWORKS.names():
+            current = NETWORKS.get(str(name))
     return current

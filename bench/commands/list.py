@@ -15,15 +15,18 @@ class Kind(StrEnum):
     everything = "all"
     tasks = "tasks"
     methods = "methods"
+    networks = "networks"
     pairs = "pairs"
     suites = "suites"
 
 
 def list_(
-    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="tasks, methods, pairs, suites or all.")] = "all",
+    kind: Annotated[
+        str, typer.Argument(metavar="[KIND]", help="tasks, methods, networks, pairs, suites, all.")
+    ] = "all",
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = "",
 ) -> None:
-    """What there is: tasks, methods, pairs of networks and suites; with NAME, what can be set, and to what."""
+    """What there is: tasks, methods, networks, pairs of them and suites; with NAME, what can be set, and to what."""
     from bench import describe
     from bench.suite_file import known
 
@@ -33,7 +36,7 @@ def list_(
         for block in describe.one(kind, name):
             output.print(block)
         return
-    for each in ("tasks", "methods", "suites") if kind == "all" else (kind,):
+    for each in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
         output.print(f"[bold]{each}[/bold]")
         lines = describe.everything(each)
         indent = max(16, *map(len, lines)) + 4

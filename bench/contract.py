@@ -1,0 +1,143 @@
+"""Whether a network meets a task's contract: what is built, what comes out of it, and what a file of weights holds.
+
+Looked at before anything is trained; ``distillbench check`` looks at more (bench/examination.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from torch import Tensor, nn
+
+from bench.errors import UserError, at_most
+from bench.training import initial
+from tasks.base import Role, Task
+from tasks.views.units import View
+
+ITEMS = 2
+"""Inputs that a network is tried on."""
+
+
+def build(task: Task, role: Role) -> nn.Module:
+    """A role's untrained network in eval mode, its output looked at. Raises UserError, naming the setting."""
+    place = f"{role}.network"
+    try:
+        model = initial(task, role, 0).eval()
+    except Exception as error:  # networks of the user's own fail in any way
+        raise UserError(f"{place}: {one_line(error)}") from error
+    deployed = task.deployed(model)
+    example = task.example_input(ITEMS).to(task.device)
+    try:
+        with torch.no_grad():
+            output = deployed(example)
+    except Exception as error:
+        raise UserError(f"{place}: cannot take an input of {sides(example.shape[1:])} ({one_line(error)})") from error
+    if (problem := output_problem(task, example, output)) is not None:
+        raise UserError(f"{place}: {problem}")
+    for name in ("encode", "decode") if task.interface.kind == "autoencoder" else ():
+        if not callable(getattr(deployed, name, None)):
+            raise UserError(f"{place}: has no method {name!r}, as an autoencoder has (docs/bring-your-own.md)")
+    return model
+
+
+def expected_output(task: Task, example: Tensor) -> tuple[int, ...] | None:
+    """The shape that a batch has behind a network, where the task says what it is built between."""
+    try:
+        ends = task.ends
+    except NotImplementedError:
+        return None
+    given = example.shape[1:]
+    if len(given) != len(ends.gives):
+        return (len(example), *(side or 0 for side in ends.gives))
+    sides_ = (side * ends.scale if gives is None else gives for side, gives in zip(given, ends.gives, strict=True))
+    return (len(example), *sides_)
+
+
+def output_problem(task: Task, example: Tensor, output: object) -> str | None:
+    """Why an output is none that the task can use, in a line; None where it is."""
+    if not isinstance(output, Tensor):
+        return f"puts out {type(output).__name__}, not one tensor"
+    expected = expected_output(task, example)
+    if expected is not None and tuple(output.shape) != expected:
+        return (
+            f"puts out {sides(output.shape[1:])} for an input of {sides(example.shape[1:])} "
+            f"(allowed: {sides(expected[1:])}: {task.interface.gives})"
+        )
+    if not output.is_floating_point():
+        return f"puts out {str(output.dtype).removeprefix('torch.')}, not floating-point numbers"
+    return None
+
+
+def load_pretrained(model: nn.Module, path: Path) -> None:
+    """Weights that were trained elsewhere, into a network of the same architecture; no code of the file is run.
+
+    A file of safetensors, or a state dict as torch saves it, alone or under 'state_dict', 'model' or
+    'model_state_dict'. Raises UserError.
+    """
+    target = model
+    while isinstance(target, View):
+        target = target.network
+    state = _state(path)
+    wanted = target.state_dict()
+    missing = [name for name in wanted if name not in state]
+    strange = [name for name in state if name not in wanted]
+    shapes = [
+        f"{name} is {sides(state[name].shape)}, here {sides(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    found = [
+        *([f"lacks {_named(missing)}"] if missing else []),
+        *([f"has {_named(strange)} beside"] if strange else []),
+        *([f"{'; '.join(at_most(2, shapes))}"] if shapes else []),
+    ]
+    if found:
+        raise UserError(f"teacher.weights: {path} holds the weights of another network: {'; '.join(found)}")
+    target.load_state_dict(state)
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    """The tensors in a file, by name."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"teacher.weights: {path} cannot be read ({error.strerror})") from error
+    state: Any
+    try:
+        state = load_safetensors(content)
+    except SafetensorError:
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises anything on foreign bytes; what holds code is refused, not run
+            reason = "neither safetensors nor a state dict without code in it"
+            raise UserError(f"teacher.weights: {path} cannot be read as weights ({reason})") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"teacher.weights: {path} holds no state dict (allowed: tensors by name)")
+    if all(str(name).startswith("module.") for name in state):  # of DataParallel
+        state = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+    return cast(Mapping[str, Tensor], state)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+    return f"{', '.join(names[:2])}{more}"
+
+
+def sides(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape)) or "a single number"
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, shortly; its kind too, where it is none of ours."""
+    from tasks.networks.base import UnfitError
+
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, UnfitError | UserError) else f"{type(error).__name__}: {text}"
