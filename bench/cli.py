@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from bench.commands.check import check
 from bench.commands.compare import compare
 from bench.commands.config import config
 from bench.commands.export import export
@@ -45,7 +46,7 @@ app = typer.Typer(
 app.command("list")(list_)
 COMMANDS: tuple[Callable[..., None], ...] = (
     *(plan, run, watch, tune, table, time, report, leaderboard, plot),
-    *(show, compare, export, config, selftest, validate),
+    *(show, check, compare, export, config, selftest, validate),
 )
 for command in COMMANDS:
     app.command()(command)

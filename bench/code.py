@@ -25,7 +25,6 @@ def code_digest(cls: type[Any]) -> str:
     return module_digest(cls.__module__)
 
 
-@cache
 def module_digest(*names: str) -> str:
     """Of the class that a module holds, or of several modules; they are not imported, their packages are."""
     packages = {"bench", "tasks", "methods", *(name.partition(".")[0] for name in names)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from bench.cells import Pair
-from bench.digests import PREFIX, without
+from bench.digests import CODE, PREFIX, without
 from bench.errors import UserError
 from bench.jobs import judge_path
 from bench.records import Record
-from bench.registry import TASKS
+from bench.registry import NETWORKS, TASKS
 from bench.report.configurations import ABSENT, flat, plain
 from bench.training import initial
 from bench.validation import place_in, validate
@@ -25,7 +25,6 @@ from tasks.data.files import DataError
 
 ITEMS = 48
 """So many test inputs are enough."""
-ROLES = ("teacher", "student")
 OTHER_SIZE = (32, 48)
 """Of parts of the test images, where these are larger: multiples of 16."""
 
@@ -53,12 +52,16 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     """
     config, teachers = record.config, record.kind == "teacher"
     cls = TASKS.get(record.task)
-    given = locations or {}
-    if extra := [field for field in given if field not in {*cls.Settings.locations, *ROLES}]:
-        raise UserError(
-            f"--set {extra[0]}: says not where data lie (allowed: {', '.join(sorted(cls.Settings.locations))})"
-        )
-    settings = validate(cls.Settings, _over(without(config.get("settings")), given), place_in("config.settings"))
+    given, its_settings = locations or {}, config.get("settings")
+    untold = dict(_untold(its_settings))
+    there = flat(given) if given else {}
+    if extra := [field for field in there if field not in untold and field.split(".")[0] not in cls.Settings.locations]:
+        allowed = ", ".join([*sorted(cls.Settings.locations), *untold])
+        raise UserError(f"--set {extra[0]}: says not where data lie (allowed: {allowed})")
+    for field, why in untold.items():
+        if field not in there:
+            raise UserError(f"config.settings.{field}: {why}: say it again with --set {field}=…")
+    settings = validate(cls.Settings, _over(without(its_settings), given), place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
@@ -72,10 +75,26 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
         last = field.rpartition(".")[2]
         what = "another code" if last == "code" else "other data" if field.split(".")[0] == "data" else "other settings"
         hint = "; --set data.train=DIR and its like say where they lie" if what == "other data" else ""
-        if str(its).startswith(PREFIX) and last != "code":
-            hint = f"; --set {field.removeprefix('settings.')}=FILE says where the file lies"
         raise UserError(f"made with {what}: {field} is {plain(its)}, here {plain(ours)}{hint}")
     return pair
+
+
+def _untold(settings: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings that no record is believed in: where files lie, and which code of others makes networks.
+
+    Whoever opens a record from elsewhere would else run what it names.
+    """
+    if not isinstance(settings, Mapping):
+        return
+    name = settings.get("name")
+    runs = NETWORKS.get(name).runs if isinstance(name, str) and name in NETWORKS.names() else ()
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _untold(value, f"{prefix}{key}.")
+        elif key in runs:
+            yield f"{prefix}{key}", f"{plain(value)!r} would be imported and run"
+        elif str(value).startswith(PREFIX) and key != CODE:
+            yield f"{prefix}{key}", "no record says where a file lies"
 
 
 def _over(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,16 @@ def described(recipe: BaseModel, prefix: str) -> dict[str, Any]:
         if isinstance(value, Path):
             found[name] = PREFIX + file_digest(value, place)
         elif isinstance(value, Network):
-            code = module_digest(type(value).__module__, *value.sources)
+            code = _code(type(value).__module__, *value.sources)
             found[name] = {**described(value, place), CODE: PREFIX + code}
         else:
             found[name] = dumped
     return found
+
+
+@cache
+def _code(*modules: str) -> str:
+    return module_digest(*modules)
 
 
 def without(values: Any) -> dict[str, Any]:

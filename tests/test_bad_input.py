@@ -248,7 +248,7 @@ SIZES = {
     "gan": {
         "latent=1000000000": "latent: input should be less than or equal to 4096",
         "samples=1000000000": "samples: input should be less than or equal to 100000",
-        "discriminator_width=100000000": "teacher: its discriminator takes about",
+        "discriminator.width=100000000": "teacher: its discriminator takes about",
     },
     "vae": {
         "latent=1000000000": "latent: input should be less than or equal to 4096",

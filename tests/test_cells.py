@@ -288,7 +288,7 @@ def test_only_a_method_that_fits_something_asks_for_events(task_of: TaskOf, monk
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 30, 42)])
 def test_every_pixel_is_in_a_patch(shape: tuple[int, int, int]) -> None:
-    from tasks.networks.generative import PatchDiscriminator
+    from tasks.networks.patch import PatchDiscriminator
 
     torch.manual_seed(0)
     images = torch.rand(2, *shape, requires_grad=True)

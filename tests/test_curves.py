@@ -9,7 +9,6 @@ import torch
 from conftest import TASK_NAMES
 from hypothesis import given
 from hypothesis import strategies as st
-from tasks.networks.classifiers import FeatureClassifier
 from torch import nn
 
 from bench.curves import POINTS, CurveRecorder
@@ -18,6 +17,7 @@ from bench.weights import digest
 from methods.scratch import Scratch
 from methods.temperature import Temperature
 from tasks.base import Task, read_only
+from tasks.judges.classifier import FeatureClassifier
 from tasks.metrics.distributions import distances, frechet_distance
 
 TaskOf = Callable[[str], Task]

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tasks.networks.classifiers import FeatureClassifier
-from tasks.networks.stylisation import VGG16, Johnson, RandomPyramid
 
 from bench.errors import UserError
 from bench.measure.size import size
@@ -18,10 +16,12 @@ from tasks.base import Task
 from tasks.data.embedded import digits, photographs
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
-from tasks.judges.classifier import ClassifierJudge
-from tasks.judges.loss_network import VGGJudge
+from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
+from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
 from tasks.metrics.distributions import distances
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
+from tasks.networks.base import Ends
+from tasks.networks.johnson import Johnson
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +184,7 @@ def test_the_random_pyramid_sees_edges_and_colours_in_units_of_the_style(task_of
 def test_every_weight_of_a_styliser_does_something() -> None:
     # In double precision: what a normalisation takes away again has a gradient of nothing but rounding.
     torch.manual_seed(0)
-    model = Johnson(width=4, blocks=2).build().double()
+    model = Johnson(width=4, blocks=2).build(Ends("styliser", (3, None, None), (3, None, None))).double()
     (model(torch.rand(2, 3, 32, 32).double()) * torch.rand(2, 3, 32, 32)).sum().backward()
     assert all(weight.grad is not None and weight.grad.norm() > 1e-6 for weight in model.parameters())
 

@@ -16,8 +16,6 @@ import pytest
 import torch
 from conftest import TASK_NAMES, untrained_judge
 from plain_loop import CELLS, Cell, Plan, Readout, Run
-from tasks.networks.classifiers import CNN
-from tasks.networks.generative import ConvolutionalGenerator
 from torch import Tensor, nn
 
 from bench.registry import METHODS
@@ -25,6 +23,8 @@ from bench.suite import load, pairs
 from bench.training import Trained, held_out_events, train_students, train_teacher
 from methods import logistic
 from tasks.base import Inputs, Role, Split, Task, read_only
+from tasks.networks.cnn import CNN
+from tasks.networks.conv import Conv
 
 STEPS, BATCH_SIZE, SEED = 20, 4, 3
 SINGLE_PRECISION_STEPS = 3
@@ -48,7 +48,7 @@ NETWORKS: dict[str, dict[Role, Any]] = {
         "teacher": CNN(width=6, depth=2, batch_norm=True, dropout=0.3),
         "student": CNN(width=4, batch_norm=True, dropout=0.2),
     },
-    "gan": {"teacher": ConvolutionalGenerator(width=8), "student": ConvolutionalGenerator(width=4)},
+    "gan": {"teacher": Conv(width=8), "student": Conv(width=4)},
 }
 """Such as the shipped pairs do not have: with batch statistics, with dropout in both, with convolutions."""
 

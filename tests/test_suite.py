@@ -34,7 +34,7 @@ WRONG = {
     "setting of another type": (GOOD + 'labels = "many"\n', "tasks.classification.labels: input should be a valid int"),
     "unknown network": (
         GOOD + 'student = { network = { name = "mpl" } }\n',
-        "tasks.classification.student.network.name: unknown network 'mpl' (allowed: 'cnn', 'mlp')",
+        "tasks.classification.student.network.name: unknown network 'mpl'; did you mean 'mlp'? (allowed: ",
     ),
     "unknown size": (
         GOOD + "student = { network = { hiden = [3] } }\n",

@@ -87,7 +87,7 @@ def test_the_learning_rate_decays_to_zero(task_of: TaskOf) -> None:
     from bench.training import Learner, train
 
     recipe = task.settings.recipe("student").model_copy(update={"steps": 10})
-    learner = Learner(task, model, recipe, Scratch())
-    train(task, [learner], recipe, seed=0)
+    learner = Learner(task, model, recipe, 10, Scratch())
+    train(task, [learner], recipe, 10, seed=0)
     rates = [group["lr"] for optimiser in learner.optimisers.values() for group in optimiser.param_groups]
     assert all(rate < 0.05 * recipe.learning_rate for rate in rates)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from bench.digests import CODE, PREFIX
 from bench.documents import canonical_hash
 from bench.records import Record
 
@@ -36,7 +37,17 @@ class Group:
 
     @property
     def name(self) -> str:
-        return f"{self.label} ({self.difference})" if self.difference else self.label
+        marks = [*(["pretrained"] if self.pretrained else []), *([self.difference] if self.difference else [])]
+        return f"{self.label} ({', '.join(marks)})" if marks else self.label
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is a teacher from a file, which was not trained here."""
+        settings = self.config.get("settings")
+        recipe = flat(settings.get("teacher") if isinstance(settings, Mapping) else None)
+        return self.kind == "teacher" and any(
+            str(value).startswith(PREFIX) for field, value in recipe.items() if field != f"network.{CODE}"
+        )
 
     @cached_property
     def finished(self) -> dict[int, Record]:

@@ -37,6 +37,9 @@ class Network(Frozen, ABC):
     trainable: ClassVar[bool] = True
     """Whether it has weights, and gradients pass through it."""
 
+    runs: ClassVar[tuple[str, ...]] = ()
+    """Settings that name code to import and run: these are never taken from a record."""
+
     @abstractmethod
     def build(self, ends: Ends) -> nn.Module:
         """A new network, its weights drawn from torch's global generator. Raises UnfitError."""

@@ -27,6 +27,7 @@ class Module(Network):
     kinds: ClassVar[frozenset[str]] = frozenset(
         {"classifier", "generator", "discriminator", "autoencoder", "super_resolver", "denoiser", "styliser"}
     )
+    runs: ClassVar[tuple[str, ...]] = ("factory",)
     factory: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")] = Field(
         description="package.module:function"
     )

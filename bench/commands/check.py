@@ -1,0 +1,56 @@
+"""``distillbench check``: can this network be a task's?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bench.commands.options import console
+
+MARKS = {"ok": "ok  ", "no": "[bold red]no[/]  ", "n/a": "n/a "}
+
+
+def check(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="As distillbench list tasks has it.")],
+    network: Annotated[
+        str,
+        typer.Argument(
+            metavar="NETWORK", help="By name (distillbench list networks); package.module:function; or FILE.onnx."
+        ),
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting of the network, e.g. model=resnet18."),
+    ] = None,
+    task_set: Annotated[
+        list[str] | None,
+        typer.Option("--task-set", metavar="KEY=VALUE", help="A setting of the task, e.g. data.train=DIR."),
+    ] = None,
+) -> None:
+    """Whether a network meets a task's contract: shapes, gradients, batches in eval mode, size, ONNX.
+
+    Exit code 0: it does; 1: it does not.
+    """
+    output = console()
+    with output.status("check: looking"):
+        from bench.examination import examine, pair_with
+        from bench.suite_file import assigned
+
+        settings: dict[str, Any] = {**_named(network), **assigned(set_ or [])}
+        found = list(examine(*pair_with(task, settings, task_set or []), Path("runs", "cache")))
+    width = max(len(finding.what) for finding in found)
+    for finding in found:
+        output.print(f"{finding.what.ljust(width)}  {MARKS[finding.verdict]}", end="")
+        output.print(finding.text, markup=False, soft_wrap=True)
+    if any(finding.verdict == "no" for finding in found):
+        raise typer.Exit(1)
+
+
+def _named(network: str) -> dict[str, Any]:
+    if network.endswith(".onnx"):
+        return {"name": "onnx", "file": network}
+    if ":" in network:
+        return {"name": "module", "factory": network}
+    return {"name": network}

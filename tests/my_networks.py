@@ -1,0 +1,86 @@
+"""Networks as a user has them in a module of her own; some are no good."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def denoiser(width: int = 6) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 1, 3, padding=1))
+
+
+class Generator(nn.Module):
+    """Asks for what the task has, by name."""
+
+    def __init__(self, shape: tuple[int, int, int], latent: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.shape = shape
+        pixels = shape[0] * shape[1] * shape[2]
+        self.body = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, pixels), nn.Sigmoid())
+
+    def forward(self, latent: Tensor) -> Tensor:
+        out: Tensor = self.body(latent).view(-1, *self.shape)
+        return out
+
+
+def classifier(shape: tuple[int, int, int], classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
+
+
+def upscaler(scale: int) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(1, scale**2, 3, padding=1), nn.PixelShuffle(scale))
+
+
+class LooksAround(nn.Module):
+    """An item's output depends on its batch; one layer has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(1, 1, 3, padding=1)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.body(images) - images.mean()
+        return out
+
+
+class Draws(nn.Module):
+    """Draws in eval mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(1, 1, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.body(images) + torch.randn_like(images)
+        return out
+
+
+def raises() -> nn.Module:
+    raise ValueError("no such\nthing")
+
+
+def number() -> int:
+    return 3
+
+
+def smaller() -> nn.Module:
+    return nn.Conv2d(1, 2, 3)
+
+
+def whole_numbers() -> nn.Module:
+    class Rounds(nn.Conv2d):
+        def forward(self, images: Tensor) -> Tensor:
+            return super().forward(images).long()
+
+    return Rounds(1, 1, 3, padding=1)
+
+
+def two_outputs() -> nn.Module:
+    class Two(nn.Conv2d):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+            out = super().forward(images)
+            return out, out
+
+    return Two(1, 1, 3, padding=1)
