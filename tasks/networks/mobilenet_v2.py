@@ -37,10 +37,7 @@ class MobileNetV2(Network):
                 before = after
         features = int(FEATURES * max(self.width, 1))
         layers += [*convolution(before, features, 1), nn.ReLU()]
-        network = initialised(nn.Sequential(*layers, *head(features, ends)))
-        nn.init.normal_(network[-1].weight, std=0.01)
-        nn.init.zeros_(network[-1].bias)
-        return network
+        return initialised(nn.Sequential(*layers, *head(features, ends)), last=0.01)
 
 
 class InvertedResidual(nn.Module):

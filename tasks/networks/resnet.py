@@ -49,9 +49,7 @@ class Block(nn.Module):
     def __init__(self, before: int, after: int, stride: int, projected: bool) -> None:
         super().__init__()
         self.stride, self.more = stride, after - before
-        self.body = nn.Sequential(
-            *convolution(before, after, stride=stride), nn.ReLU(), *convolution(after, after)
-        )
+        self.body = nn.Sequential(*convolution(before, after, stride=stride), nn.ReLU(), *convolution(after, after))
         self.shortcut = nn.Sequential(*convolution(before, after, 1, stride)) if projected and self.more else None
 
     def forward(self, features: Tensor) -> Tensor:
@@ -77,11 +75,16 @@ def head(width: int, ends: Ends) -> list[nn.Module]:
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, ends.classes)]
 
 
-def initialised(network: nn.Sequential) -> nn.Sequential:
-    """Convolutions as He et al. 2015 draw them, by what they give (fan-out)."""
+def initialised(network: nn.Sequential, last: float | None = None) -> nn.Sequential:
+    """Convolutions as He et al. 2015 draw them, by what they give (fan-out); biases 0.
+
+    last: standard deviation of the last layer; by default it is drawn as torch does.
+    """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.Linear) and last is not None:
+            nn.init.normal_(layer.weight, std=last)
+        if isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
+            nn.init.zeros_(layer.bias)
     return network

@@ -50,7 +50,7 @@ class ShuffleNetV1(Network):
 class Unit(nn.Module):
     """Grouped 1×1 convolutions around a shuffle and a 3×3 convolution of each channel.
 
-    Where it halves the map, its input, halved, makes up the first channels; otherwise it is added.
+    Where it halves the map, its input, halved, makes up the last channels; otherwise it is added.
     """
 
     def __init__(self, before: int, after: int, groups_in: int, groups_out: int, halves: bool) -> None:
@@ -69,7 +69,7 @@ class Unit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.body(features)
-        return F.relu(features + out if self.pool is None else torch.cat([self.pool(features), out], dim=1))
+        return F.relu(features + out if self.pool is None else torch.cat([out, self.pool(features)], dim=1))
 
 
 class Shuffle(nn.Module):
@@ -80,4 +80,5 @@ class Shuffle(nn.Module):
         self.groups = groups
 
     def forward(self, features: Tensor) -> Tensor:
-        return features.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        out: Tensor = features.unflatten(1, (self.groups, -1)).transpose(1, 2).flatten(1, 2)
+        return out

@@ -41,7 +41,4 @@ class VGG(Network):
                 layers += [nn.BatchNorm2d(out)] if self.batch_norm else []
                 layers.append(nn.ReLU())
                 channels = out
-        network = initialised(nn.Sequential(*layers, *head(channels, ends)))
-        nn.init.normal_(network[-1].weight, std=0.01)
-        nn.init.zeros_(network[-1].bias)
-        return network
+        return initialised(nn.Sequential(*layers, *head(channels, ends)), last=0.01)

@@ -35,9 +35,7 @@ class WideResNet(Network):
             layers.append(Block(before, after, 2 if stage else 1, self.dropout))
             layers += [Block(after, after, 1, self.dropout) for _ in range((self.depth - 4) // 6 - 1)]
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(), *head(widths[-1], ends)]
-        network = initialised(nn.Sequential(*layers))
-        nn.init.zeros_(network[-1].bias)
-        return network
+        return initialised(nn.Sequential(*layers))
 
 
 def _convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -45,7 +43,7 @@ def _convolution(before: int, after: int, kernel: int = 3, stride: int = 1) -> n
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions, each after normalisation and ReLU, and a shortcut; to other channels it is a convolution."""
+    """Two 3×3 convolutions, each after normalisation and ReLU, and a shortcut: to other channels a convolution."""
 
     def __init__(self, before: int, after: int, stride: int, dropout: float) -> None:
         super().__init__()
