@@ -1,1 +1,1 @@
-"""Networks, and the settings that build them: one file a family. Standard networks (ResNets …) will stand beside."""
+"""Networks, and the settings that build them: one file a family (docs/networks.md)."""
