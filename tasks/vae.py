@@ -64,6 +64,11 @@ class VAESettings(TaskSettings):
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")
     importance_samples: int = Field(50, ge=1, le=5000, description="K of the IWAE bound (Burda et al. 2016)")
+    evaluated: int = Field(
+        500,
+        ge=1,
+        description="images of a split, chosen once, that bounds and reconstructions are measured on, at most",
+    )
     samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
     inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
@@ -156,17 +161,15 @@ class VAE(Task):
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         autoencoder = cast(VariationalAutoencoder, model)
-        data: LabelledImages = getattr(self.splits, split)
-        real = binarise(data.images).to(self.device)
+        data = chosen(getattr(self.splits, split), self.settings.evaluated)
+        shown = binarise(data.images).to(self.device)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         elbos, bounds, rebuilt = [], [], []
-        for start in range(0, len(data), BATCH):
-            indices = range(start, min(start + BATCH, len(data)))
+        for images in shown.split(BATCH):
             log_weights, mean_elbo = [], []
-            images = self.shared_inputs(indices, rng, split=split)["images"]
             posterior = autoencoder.encode(images)
             for _ in range(self.settings.importance_samples):
-                noise = torch.randn(len(indices), self.settings.latent, generator=rng).to(self.device)
+                noise = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
                 inputs, outputs = {"images": images, "noise": noise}, _decode(autoencoder, *posterior, noise)
                 mean_elbo.append(-_distortion(outputs, inputs) - _rate(outputs))
                 log_weights.append(_log_weight(outputs, inputs))
@@ -180,11 +183,12 @@ class VAE(Task):
         items = {
             "neg_elbo": (-torch.cat(elbos)).tolist(),
             "neg_iwae": (-torch.cat(bounds)).tolist(),
-            "reconstruction_psnr": psnrs(torch.cat(rebuilt), real).tolist(),
+            "reconstruction_psnr": psnrs(torch.cat(rebuilt), shown).tolist(),
         }
         if teacher is not model:
-            its = self._answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in real.split(BATCH)]))
+            its = self._answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in shown.split(BATCH)]))
             items["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
+        real = binarise(getattr(self.splits, split).images).to(self.device)
         return evaluation_of(data.names, items, distances(self.judge, self.settings.inception, real, samples))
 
     @cached_property
@@ -204,11 +208,12 @@ class VAE(Task):
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
-        train, data = binarise(self.splits.train.images), getattr(self.splits, split)
-        real = binarise(data.images).to(self.device)
+        train, whole = binarise(self.splits.train.images), getattr(self.splits, split)
+        real = binarise(whole.images).to(self.device)
         if name == "real images (train)":
             return Evaluation(distances(self.judge, self.settings.inception, real, train.to(self.device)))
         frequency = (train.sum(0).double() + 1) / (len(train) + 2)
+        data = chosen(whole, self.settings.evaluated)
         images = binarise(data.images).double()
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
@@ -255,6 +260,14 @@ def _decode(model: VariationalAutoencoder, mean: Tensor, log_variance: Tensor, n
     """Pixel logits at the sample that the noise picks from the posterior."""
     latent = mean + (0.5 * log_variance).exp() * noise
     return {"pixels": model.decode(latent), "mean": mean, "log_variance": log_variance}
+
+
+def chosen(data: LabelledImages, most: int) -> LabelledImages:
+    """All, or so many of them: drawn once by a fixed seed, in their order, the same for every model."""
+    if len(data) <= most:
+        return data
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(EVALUATION_SEED))
+    return data.subset(order[:most].sort().values)
 
 
 def binarise(images: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-from conftest import METHOD_NAMES, TASK_NAMES
+from conftest import METHOD_NAMES, TASK_NAMES, untrained_judge
 from torch import Tensor, nn
 
 from bench.registry import METHODS
@@ -302,3 +302,19 @@ def test_alpha_and_weight_are_not_both_taken() -> None:
     assert Temperature(alpha=0.9).alpha == 0.9
     with pytest.raises(ValueError, match="alpha takes the place of weight"):
         Temperature(alpha=0.9, weight=0.5)
+
+
+def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() -> None:
+    from bench.suite import load
+    from tasks.vae import chosen
+
+    pair = load({"tasks": {"vae": {"evaluated": 60, "importance_samples": 2, "samples": 200}}}).entries[0].pair
+    task = pair.build()
+    task.judge = untrained_judge(task)
+    part = chosen(task.splits.test, 60)
+    assert len(part) == 60 < len(task.splits.test)
+    assert chosen(task.splits.test, 500) is task.splits.test
+    assert list(part.names) == sorted(part.names)
+    model = read_only(initial(task, "student", 0))
+    for found in (task.evaluate(model, model), task.reference("independent pixels")):
+        assert tuple(found.items["neg_elbo"]) == part.names
