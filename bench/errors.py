@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tasks.data.errors import did_you_mean as did_you_mean
 from tasks.data.telling import DataWarning
 
 
@@ -22,14 +22,6 @@ class FailedCellsError(Exception):
         cell, reason = next(iter(failures.items()))
         super().__init__(f"{len(failures)} of {cells} cells failed, first {cell}: {reason}")
         self.failures = dict(failures)
-
-
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """'; did you mean X? (allowed: A, B, C)', or without the guess."""
-    names = sorted(allowed)
-    close = get_close_matches(name, names, n=1)
-    guess = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{guess} (allowed: {', '.join(names)})"
 
 
 def one_line(text: str) -> str:
