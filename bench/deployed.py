@@ -21,6 +21,7 @@ from bench.validation import place_in, validate
 from bench.weights import DamagedError, digest, load_weights, usable
 from tasks.base import Role, Split, Task, read_only
 from tasks.data.files import DataError
+from tasks.data.sets import settings_of
 
 ITEMS = 48
 """So many test inputs are enough."""
@@ -56,13 +57,14 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
             f"--set {extra[0]}: says not where data lie (allowed: {', '.join(sorted(cls.Settings.locations))})"
         )
     its_settings = config.get("settings")
-    table = {**(its_settings if isinstance(its_settings, Mapping) else {}), **(locations or {})}
+    named = {"data": settings_of(config.get("data"))}
+    table = {**(its_settings if isinstance(its_settings, Mapping) else {}), **named, **(locations or {})}
     settings = validate(cls.Settings, table, place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
     except DataError as error:
-        raise UserError(f"--set {error}") from error
+        raise UserError(str(error) if named["data"] else f"--set {error}") from error
     made = flat({key: config.get(key) for key in pair.config})
     for field in sorted(made.keys() | here.keys(), key=lambda field: (field != "code", field)):
         its, ours = made.get(field, ABSENT), here.get(field, ABSENT)

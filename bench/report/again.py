@@ -8,6 +8,7 @@ from typing import Any
 from bench.precedence import NONE
 from bench.records import Record
 from bench.suite_file import written
+from tasks.data.sets import settings_of
 
 
 def suite_of(record: Record) -> dict[str, Any]:
@@ -17,6 +18,7 @@ def suite_of(record: Record) -> dict[str, Any]:
     """
     settings = _written(record.config.get("settings", {}))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
+    data = {"data": its} if (its := settings_of(record.config.get("data"))) else {}
     method = record.label if record.kind == "student" else "scratch"
     own = {"hyperparameters": {method: hyperparameters}} if hyperparameters else {}
     return {
@@ -25,7 +27,7 @@ def suite_of(record: Record) -> dict[str, Any]:
         "methods": [method],
         "device": str(record.config.get("device", "cpu")),
         "teachers": record.teachers,
-        "tasks": {record.task: {"pairs": [record.pair], "pair": {record.pair: settings | own}}},
+        "tasks": {record.task: {**data, "pairs": [record.pair], "pair": {record.pair: settings | own}}},
     }
 
 

@@ -115,16 +115,12 @@ def _decoded(name: str, base: Path, state: str) -> Decoded:
 def _decode(its: StandardSet, base: Path) -> Decoded:
     found = (_read_labelled if its.kind == "labelled" else _read_photographs)(its, base)
     for split, count in its.images.items():
-        whole = len(getattr(found, split)) + (len(found.held_out) if split == "train" and _carves(its) else 0)
+        whole = len(getattr(found, split)) + (len(found.held_out) if split == "train" and its.carved else 0)
         if whole != count:
             raise DataError(f"{its.name!r} under {base} has {whole} images of {split}, and the set has {count}")
     if its.pixels and (digest := pixel_digest(found.train, found.held_out, found.test)) != its.pixels:
         raise DataError(f"{its.name!r} under {base} has other pixels (digest {digest}, and the set's is {its.pixels})")
     return Decoded(found, kept.checksum(*_packed(found)))
-
-
-def _carves(its: StandardSet) -> bool:
-    return "train" in its.images and "held_out" not in its.images
 
 
 def _read_labelled(its: StandardSet, base: Path) -> Splits[LabelledImages]:
@@ -136,7 +132,7 @@ def _read_labelled(its: StandardSet, base: Path) -> Splits[LabelledImages]:
     for images, labels in parts.values():
         if tuple(images.shape[1:]) != its.shape or labels.min() < 0 or labels.max() >= len(its.classes):
             raise DataError(f"{its.name!r} under {base} has images or labels of another kind")
-    if _carves(its):
+    if its.carved:
         images, labels = parts["train"]
         held_out = torch.zeros(len(labels), dtype=torch.bool)
         for number in range(len(its.classes)):
@@ -152,7 +148,7 @@ def _labelled(its: StandardSet, images: Tensor, labels: Tensor, split: str) -> L
 def _read_photographs(its: StandardSet, base: Path) -> Splits[Photographs]:
     """Where a set has no held-out split it is every tenth picture by name."""
     paths = {split: pictures(base / its.folders[split]) if split in its.folders else [] for split in SPLITS}
-    if _carves(its):
+    if its.carved:
         paths["held_out"] = paths["train"][1::CARVE]
         paths["train"] = [path for i, path in enumerate(paths["train"]) if i % CARVE != 1]
 

@@ -50,8 +50,8 @@ def labelled(its: StandardSet, base: Path) -> dict[str, Labelled]:
 def _by_torchvision(its: StandardSet, base: Path, split: str) -> Labelled:
     made = torchvision_class(its.reader)
     try:
-        data = made(base, split=split) if its.reader in ("SVHN", "STL10") else made(base, train=split == "train")
-        labels = data.labels if its.reader in ("SVHN", "STL10") else data.targets
+        data = made(base, split=split) if its.by_split else made(base, train=split == "train")
+        labels = data.labels if its.by_split else data.targets
     except Exception as error:  # numpy, scipy and pickle raise anything on foreign bytes
         raise DataError(f"{base}: {its.name} cannot be read ({' '.join(str(error).split())})") from error
     images = torch.as_tensor(data.data)

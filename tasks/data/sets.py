@@ -23,6 +23,7 @@ from tasks.data.names import pictures
 ROOT = "DISTILLBENCH_DATA"
 """The environment variable that says under which folder the sets lie."""
 Kind = Literal["labelled", "photographs"]
+WORDS: Mapping[Kind, str] = {"labelled": "labelled images", "photographs": "photographs"}
 Presence = Literal["found", "incomplete", "missing"]
 Chosen = tuple["StandardSet | None", "StandardSet | None"]
 
@@ -60,6 +61,16 @@ class StandardSet(BaseModel):
     def fetched(self) -> bool:
         """Whether a program can get it."""
         return self.kind == "labelled" and not self.package
+
+    @property
+    def carved(self) -> bool:
+        """Whether its held-out split is a tenth of train."""
+        return "train" in self.images and "held_out" not in self.images
+
+    @property
+    def by_split(self) -> bool:
+        """How torchvision's class is told which part is wanted: by name, or whether it is train."""
+        return self.reader in ("SVHN", "STL10")
 
     @property
     def credit(self) -> str:
@@ -136,8 +147,10 @@ def known(name: str, kind: Kind | None = None) -> StandardSet:
     allowed = [each.name for each in every.values() if kind in (None, each.kind)]
     if name in allowed:
         return every[name]
-    wrong = f"{name!r} is a set of {every[name].kind} images, the task wants {kind}" if name in every else ""
-    raise DataError(f"{wrong or f'unknown set {name!r}'}{did_you_mean(name, allowed)}")
+    if name in every and kind is not None:
+        is_ = f"{name!r} is a set of {WORDS[every[name].kind]}, and {WORDS[kind]} are wanted"
+        raise DataError(f"{is_} (allowed: {', '.join(sorted(allowed))})")
+    raise DataError(f"unknown set {name!r}{did_you_mean(name, allowed)}")
 
 
 def chosen(name: str | None, test_name: str | None, own_test: bool, kind: Kind) -> Chosen:
