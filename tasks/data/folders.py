@@ -135,9 +135,17 @@ def _of_folders(
     return Splits(loaded["train"], loaded["held_out"], loaded.get("test", loaded["held_out"]))
 
 
-@lru_cache(maxsize=2)
 def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Photographs]:
     """Photographs in colour, split by picture. cache: where decoded images of folders are kept."""
+    return _photographs(folders, cache) if _by_name(folders) else photographs_once(folders, cache)
+
+
+def _by_name(folders: Folders) -> bool:
+    """What is read of a set is remembered as long as its files stay the same; folders are looked at once a process."""
+    return folders.name is not None or folders.test_name is not None
+
+
+def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
 
     def load(files: Sequence[ImageFile]) -> Photographs:
         paths = [Path(file.path) for file in files]
@@ -187,9 +195,12 @@ def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
     return Splits(none, none, none)
 
 
-@lru_cache(maxsize=2)
 def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
     """A set, or class folders: all images of one size, and in grey or colour as the first is."""
+    return _labelled(folders, cache) if _by_name(folders) else labelled_once(folders, cache)
+
+
+def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     if folders == Folders():
         return digits()
     first, classes, (channels, height, width) = _format(folders)
@@ -220,3 +231,7 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
         return [[file for of_class in by_class for file in of_class[part]] for part in range(parts)]
 
     return _resolve(folders, "labelled", load, carve, digits)
+
+
+photographs_once = lru_cache(maxsize=2)(_photographs)
+labelled_once = lru_cache(maxsize=2)(_labelled)
