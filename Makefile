@@ -48,7 +48,7 @@ records: $(VENV)/.installed ## make the records, pictures and times of results/ 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --editable '.[dev,mnist]'
 	touch $@
 
 clean:

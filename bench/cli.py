@@ -17,6 +17,7 @@ import typer
 from bench.commands.check import check
 from bench.commands.compare import compare
 from bench.commands.config import config
+from bench.commands.data import app as data
 from bench.commands.export import export
 from bench.commands.leaderboard import leaderboard
 from bench.commands.list import list_
@@ -50,6 +51,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
+app.add_typer(data, help="Standard sets by name: what there is, whether it is whole, how to get it.")
 
 
 def _version(wanted: bool) -> None:

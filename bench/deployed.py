@@ -22,6 +22,7 @@ from bench.validation import place_in, validate
 from bench.weights import DamagedError, digest, load_weights, usable
 from tasks.base import Role, Split, Task, read_only
 from tasks.data.files import DataError
+from tasks.data.sets import settings_of
 
 ITEMS = 48
 """So many test inputs are enough."""
@@ -61,12 +62,13 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     for field, why in untold.items():
         if field not in there:
             raise UserError(f"config.settings.{field}: {why}: say it again with --set {field}=…")
-    settings = validate(cls.Settings, _over(without(its_settings), given), place_in("config.settings"))
+    its_own = {**without(its_settings), "data": settings_of(config.get("data"))}
+    settings = validate(cls.Settings, _over(its_own, given), place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
     except DataError as error:
-        raise UserError(f"--set {error}") from error
+        raise UserError(str(error) if named["data"] else f"--set {error}") from error
     made = flat({key: config.get(key) for key in pair.config})
     for field in sorted(made.keys() | here.keys(), key=lambda field: (field != "code", field)):
         its, ours = made.get(field, ABSENT), here.get(field, ABSENT)

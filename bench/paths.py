@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.errors import UserError
 
 
-def results_folder(text: str) -> Path:
-    """The parser of ``--out``. As a Path an empty text, of a variable that is not set, would be the current folder."""
-    if not text:
-        raise UserError("--out: is empty (give a folder, or leave it out)")
-    return Path(text)
+def some_folder(option: str, there: bool = False) -> Callable[[str], Path]:
+    """The parser of an option. As a Path an empty text, of a variable that is not set, would be the current folder.
+
+    there: the folder must be.
+    """
+
+    def parse(text: str) -> Path:
+        if not text:
+            raise UserError(f"{option}: is empty (give a folder, or leave it out)")
+        if there and not Path(text).is_dir():
+            raise UserError(f"{option}: {text} is not a folder")
+        return Path(text)
+
+    return parse
+
+
+results_folder = some_folder("--out")
 
 
 def regular_file(path: Path, option: str) -> Path:

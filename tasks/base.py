@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -42,11 +42,23 @@ class Frozen(BaseModel):
 
 
 class Folders(Frozen):
-    """Where the images come from; what is not given is embedded or carved out of ``train`` (docs/data.md)."""
+    """Where the images come from: a standard set by name, or folders.
 
+    What is not given is embedded, or the set's own, or carved out of ``train`` (docs/data.md).
+    """
+
+    name: str | None = Field(None, description="a standard set, in place of folders (distillbench data list)")
+    test_name: str | None = Field(None, description="a standard set to report on, in place of test")
     train: Path | None = Field(None, description="folder of training images")
     held_out: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
-    test: Path | None = Field(None, description="folder to report on; default: a tenth of train")
+    test: Path | None = Field(None, description="folder to report on; default: a tenth of train, or the set's own")
+
+    @model_validator(mode="after")
+    def _one_source_a_split(self) -> Self:
+        for named, split in (("name", "train"), ("name", "held_out"), ("test_name", "test")):
+            if getattr(self, named) and getattr(self, split):
+                raise ValueError(f"{named} and {split} exclude each other: a set by name brings its own images")
+        return self
 
 
 class Recipe(Frozen):

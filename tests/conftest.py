@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from bench.suite import load, pairs
 from tasks.base import Task, read_only
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
+os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
+atexit.register(shutil.rmtree, os.environ["DISTILLBENCH_CACHE"], ignore_errors=True)
 os.environ["DISTILLBENCH_LOCK"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.lock"))
 
 TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")

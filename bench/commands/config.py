@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.commands.options import Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
+from bench.commands.options import Data, Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
 
 
 def config(
@@ -12,6 +12,7 @@ def config(
     seeds: Seeds = None,
     set_: Settings = None,
     device: Device = None,
+    data: Data = None,
 ) -> None:
     """The resolved suite as TOML, defaults and all: a file that runs the same."""
     from bench.suite import as_table

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.commands.options import Data
 from bench.errors import UserError
 from bench.paths import results_folder
 
@@ -35,6 +36,7 @@ def export(
         list[str] | None,
         typer.Option("--set", "-s", metavar="KEY=VALUE", help="Where the data lie, e.g. data.train=DIR."),
     ] = None,
+    data: Data = None,
 ) -> None:
     """A finished network as ONNX, checked against PyTorch, with its model card and a script that runs it."""
     from bench.deployed import load, results_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UserError, did_you_mean
-from bench.paths import results_folder
+from bench.paths import results_folder, some_folder
 from bench.stopping import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -121,6 +122,15 @@ def console() -> Console:
     return terminal if terminal.is_terminal else Output(highlight=False, width=240)
 
 
+def _data_root(folder: Path | None) -> Path | None:
+    """Processes that this one starts inherit it."""
+    from tasks.data.sets import ROOT
+
+    if folder is not None:
+        os.environ[ROOT] = str(folder.absolute())
+    return folder
+
+
 SuiteName = Annotated[
     str,
     typer.Argument(metavar="SUITE", help="A shipped suite (quick, smoke) or a .toml file.", autocompletion=_suites),
@@ -150,4 +160,14 @@ Seeds = Annotated[
     typer.Option("--seeds", "--seed", metavar="SEEDS", help="These seeds alone, e.g. 0,1,2 or 0-4."),
 ]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; overrides the suite's.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        parser=some_folder("--data", there=True),
+        callback=_data_root,
+        metavar="DIR",
+        help="Where standard sets lie; default: $DISTILLBENCH_DATA.",
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core.")]

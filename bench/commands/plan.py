@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands.options import (
+    Data,
     Device,
     Methods,
     Out,
@@ -32,6 +33,7 @@ def plan(
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
+    data: Data = None,
     workers: Workers = None,
 ) -> None:
     """Which cells a suite has and which are already there; runs nothing."""

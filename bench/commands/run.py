@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import (
+    Data,
     Device,
     Methods,
     Out,
@@ -31,6 +32,7 @@ def run(
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
+    data: Data = None,
     workers: Workers = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where trained teachers are kept; default: in the results.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import BACKENDS, Device, Out, Settings, Tasks, chosen, console, loaded, names, numbers
+from bench.commands.options import BACKENDS, Data, Device, Out, Settings, Tasks, chosen, console, loaded, names, numbers
 from bench.errors import UserError, at_most, did_you_mean
 from bench.paths import regular_file
 
@@ -46,6 +46,7 @@ def time(
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
+    data: Data = None,
     cache: Annotated[
         Path | None, typer.Option(help="Where teachers and exports are kept; default: in the results.")
     ] = None,

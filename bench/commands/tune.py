@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Device, Methods, Settings, SuiteName, Tasks, Workers, console, loaded, numbers
+from bench.commands.options import Data, Device, Methods, Settings, SuiteName, Tasks, Workers, console, loaded, numbers
 from bench.errors import UserError
 from bench.paths import regular_file, results_folder
 
@@ -42,6 +42,7 @@ def tune(
     ] = None,
     set_: Settings = None,
     device: Device = None,
+    data: Data = None,
     workers: Workers = None,
     cache: Annotated[Path | None, typer.Option(help="Where trained teachers are kept; default: as of run.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trials of another configuration.")] = False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Workers, console, loaded
+from bench.commands.options import Data, Workers, console, loaded
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def validate(
         typer.Option(help="Of judges and teachers made here, for --rerun and --retrain; default: all trained anew."),
     ] = None,
     workers: Workers = None,
+    data: Data = None,
     format_: Annotated[ReportFormat, typer.Option("--format", "-f", help="How to write it.")] = ReportFormat.terminal,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every finding.")] = False,
 ) -> None:

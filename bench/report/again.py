@@ -9,6 +9,7 @@ from bench.digests import without
 from bench.precedence import NONE
 from bench.records import Record
 from bench.suite_file import written
+from tasks.data.sets import settings_of
 
 
 def suite_of(record: Record) -> dict[str, Any]:
@@ -18,6 +19,7 @@ def suite_of(record: Record) -> dict[str, Any]:
     """
     settings = _written(without(record.config.get("settings", {})))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
+    data = {"data": its} if (its := settings_of(record.config.get("data"))) else {}
     method = record.label if record.kind == "student" else "scratch"
     own = {"hyperparameters": {method: hyperparameters}} if hyperparameters else {}
     return {
@@ -26,7 +28,7 @@ def suite_of(record: Record) -> dict[str, Any]:
         "methods": [method],
         "device": str(record.config.get("device", "cpu")),
         "teachers": record.teachers,
-        "tasks": {record.task: {"pairs": [record.pair], "pair": {record.pair: settings | own}}},
+        "tasks": {record.task: {**data, "pairs": [record.pair], "pair": {record.pair: settings | own}}},
     }
 
 

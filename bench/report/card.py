@@ -16,6 +16,7 @@ from bench.report.series import series_of
 from bench.report.tables import ARROWS, estimate_text
 from tasks.data.embedded import PHOTOGRAPHS, STYLE_PICTURE
 from tasks.data.licences import DIGITS, LICENCES
+from tasks.data.sets import table
 from tasks.networks.interfaces import Interface
 
 
@@ -175,9 +176,16 @@ def licences(data: Any) -> list[str]:
         return [line for split in ("train", "held_out", "test") for line in _pictures(split)]
     if not isinstance(data, Mapping):
         return [f"data: {plain(data)}; its licence is not known here"]
+    if "name" in data:
+        own = [f"all splits: {_credit(data)}"]
+        return (
+            own if "test" not in data else [f"train and held_out: {_credit(data)}", *licences({"test": data["test"]})]
+        )
     found: list[str] = []
     for split, its in data.items():
-        if its == "photographs":
+        if isinstance(its, Mapping):
+            found.append(f"{split}: {_credit(its)}")
+        elif its == "photographs":
             found += _pictures(split)
         elif its == "digits":
             found.append(f"{split}: {DIGITS}")
@@ -190,6 +198,13 @@ def licences(data: Any) -> list[str]:
 
 def _pictures(split: str) -> list[str]:
     return [f"{split}: {_stem(path)}: {LICENCES[_stem(path)]}" for _, path in getattr(PHOTOGRAPHS, split)]
+
+
+def _credit(its: Mapping[str, Any]) -> str:
+    """Of a standard set, as a configuration names it; one of another version may be none of ours."""
+    name = str(its.get("name"))
+    known = table().get(name)
+    return f"{known.credit}, from {known.origin}" if known else f"{plain(name)}; its licence is not known here"
 
 
 def _stem(path: str) -> str:

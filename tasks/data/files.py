@@ -5,71 +5,110 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from PIL.ExifTags import Base
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from tasks.data.atomic import write_atomically
+from tasks.data import kept
+from tasks.data.errors import DataError as DataError
+from tasks.data.names import SUFFIXES, hidden, is_picture
 from tasks.data.telling import tell
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
-
 
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 GREY = SIXTEEN_BITS | {"1", "L", "LA", "I", "F"}
 """PIL's modes without colour."""
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations in which a camera lay on its side."""
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 """To be raised when an image is decoded in another way: what was kept before is not found any more."""
-
-
-class DataError(ValueError):
-    """A folder or an image that cannot be used; one line that names it."""
-
-
-def hidden(name: str) -> bool:
-    """What systems leave in folders and nobody sees: .ipynb_checkpoints, ._001.png, __MACOSX."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def image_files(folder: Path) -> list[Path]:
     """Every image under the folder, sorted by relative name. What is hidden is skipped, and told."""
+    return list(map(Path, _image_files(folder)))
+
+
+def _image_files(folder: Path) -> list[str]:
+    """As text: of tens of thousands, a Path each would take as long as all the rest."""
     if not folder.is_dir():
         raise DataError(f"data: {folder} is not a folder")
-    found, skipped = [], 0
-    for directory, _, names in os.walk(folder, followlinks=True):
-        images = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]  # noqa: PTH122
-        unseen = any(map(hidden, Path(directory).relative_to(folder).parts))
-        seen = [] if unseen else [name for name in images if not hidden(name)]
-        found += [Path(directory, name) for name in seen]
-        skipped += len(images) - len(seen)
+    found, skipped = list[str](), 0
+    for seen, unseen in _walk(folder):
+        found += seen
+        skipped += unseen
     if skipped:
         tell(f"data: {folder}: {skipped} hidden image{'s' * (skipped > 1)} skipped ('.' before the name, or __MACOSX)")
     if not found:
         raise DataError(f"data: no image under {folder} (looked for {', '.join(sorted(SUFFIXES))})")
-    return sorted(found, key=lambda path: path.parts)
+    return sorted(found, key=_parts)
+
+
+def first_image(folder: Path) -> Path | None:
+    """The first of ``image_files``, where the folder has any; nothing is told."""
+    some = next((seen for seen, _ in _walk(folder) if seen), [])
+    return Path(min(some, key=_parts)) if some else None
+
+
+def _walk(folder: Path) -> Iterator[tuple[list[str], int]]:
+    """Of each folder in turn, itself first: the images that are seen, and how many are hidden."""
+    top = len(folder.parts)
+    for directory, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        images = [name for name in names if is_picture(name)]
+        if any(map(hidden, Path(directory).parts[top:])):
+            yield [], len(images)
+        else:
+            seen = [f"{directory}{os.sep}{name}" for name in images if not hidden(name)]
+            yield seen, len(images) - len(seen)
+
+
+def _parts(path: str) -> str:
+    """Paths are in the order of their parts."""
+    return path.replace(os.sep, "\0")
+
+
+class ImageFile(NamedTuple):
+    """path: as text. sha256: of its bytes."""
+
+    path: str
+    sha256: str
+
+
+def contents(folder: Path) -> list[ImageFile]:
+    """Every image under the folder, as ``image_files`` has them, with what identifies its content.
+
+    The digests are kept for the user's next process, which then reads no file: found again by the files' paths,
+    sizes and times of change.
+    """
+    paths = _image_files(folder)
+    state = state_of(paths, "digests")
+    place = kept.folder() / "digests" / f"{state[:32]}.safetensors"
+    found = kept.find(place, state)
+    if found is not None:
+        digests = found.tensors["digests"].numpy().tobytes()
+    else:
+        with ThreadPoolExecutor(4) as pool:
+            digests = b"".join(pool.map(lambda path: hashlib.sha256(_bytes(Path(path))).digest(), paths))
+        tensor = torch.frombuffer(bytearray(digests), dtype=torch.uint8)
+        kept.write_if_possible(place, state, {"digests": tensor})
+    return [ImageFile(path, digests[32 * i : 32 * i + 32].hex()) for i, path in enumerate(paths)]
 
 
 @lru_cache(maxsize=16)
 def digest(folder: Path) -> str:
     """SHA-256 over the relative names and the bytes of every image under the folder."""
-    total = hashlib.sha256()
-    for path in image_files(folder):
-        content = _bytes(path)
-        total.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
-        total.update(content)
-    return total.hexdigest()
+    start = str(folder)
+    lines = (f"{path.removeprefix(start).strip(os.sep)}\0{sha256}\n" for path, sha256 in contents(folder))
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 @lru_cache(maxsize=16)
@@ -130,53 +169,44 @@ def _eight_bits(image: Image.Image, path: Path, field: str) -> Image.Image:
 
 
 def read_all(paths: Sequence[Path], mode: str, cache: Path | None = None) -> list[Tensor]:
-    """Every image as ``read`` gives it. With a cache folder they are decoded once, and afterwards mapped into memory.
+    """Every image as ``read`` gives it: views of one piece of memory, image after image.
 
-    What is kept is found again by the files' paths, sizes and times of change, and carries a checksum; a kept file that
-    is damaged is told and made again. The tensors of one call are views of one piece of memory, image after image.
+    With a cache folder they are decoded once, and found again by the files' paths, sizes and times of change.
     """
-    state = _state(paths, mode)
-    kept = cache / "images" / f"{state}.safetensors" if cache is not None else None
-    if kept is not None and kept.exists():
-        try:
-            return _split(*_load(kept, state))
-        except (SafetensorError, KeyError, ValueError) as error:
-            tell(f"data: {kept} is damaged ({error}); the images are decoded again")
-    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
-        # Large photographs are no attack; twice as large is an error of PIL's.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        images = list(pool.map(lambda path: read(path, mode), paths))
-    pixels, shapes = torch.cat([image.flatten() for image in images]), torch.tensor([image.shape for image in images])
-    if kept is not None:
-        metadata = {"sha256": _checksum(state, pixels, shapes)}
-        write_atomically(kept, save({"pixels": pixels, "shapes": shapes}, metadata))
-    return _split(pixels, shapes)
-
-
-def _load(kept: Path, state: str) -> tuple[Tensor, Tensor]:
-    with safe_open(kept, framework="pt") as file:
-        pixels, shapes = file.get_tensor("pixels"), file.get_tensor("shapes")
-        if (file.metadata() or {}).get("sha256") != _checksum(state, pixels, shapes):
-            raise ValueError("its content is not what its checksum says")
-    return pixels, shapes
-
-
-def _checksum(state: str, pixels: Tensor, shapes: Tensor) -> str:
-    """SHA-256 of what is kept, and of what it is kept for: a file in the place of another is damaged, too."""
-    total = hashlib.sha256(state.encode())
-    for tensor in (shapes, pixels):
-        total.update(tensor.contiguous().numpy().data)
-    return total.hexdigest()
-
-
-def _split(pixels: Tensor, shapes: Tensor) -> list[Tensor]:
+    pixels, shapes = decoded(paths, mode, state_of(paths, mode), cache)
     parts = pixels.split(shapes.prod(1).tolist())
     return [part.view(*shape) for part, shape in zip(parts, shapes.tolist(), strict=True)]
 
 
-def _state(paths: Sequence[Path], mode: str) -> str:
-    total = hashlib.sha256(f"{CACHE_FORMAT}\0{mode}".encode())
-    for path in paths:
-        status = path.stat()
-        total.update(f"\0{path.absolute()}\0{status.st_size}\0{status.st_mtime_ns}".encode())
-    return total.hexdigest()
+def decoded(paths: Iterable[Path | str], mode: str, state: str, cache: Path | None = None) -> tuple[Tensor, Tensor]:
+    """The pixels of all images as ``read`` gives them, one after another, and their shapes, (n, 3).
+
+    With a cache folder they are decoded once, and afterwards mapped into memory. state: what they are found again by.
+    What is kept carries a checksum; a kept file that is damaged is told and made again.
+    """
+    place = cache / "images" / f"{state}.safetensors" if cache is not None else None
+    if place is not None and (found := kept.find(place, state)) is not None:
+        return found.tensors["pixels"], found.tensors["shapes"]
+    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
+        # Large photographs are no attack; twice as large is an error of PIL's.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        images = list(pool.map(lambda path: read(Path(path), mode), paths))
+    pixels, shapes = torch.cat([image.flatten() for image in images]), torch.tensor([image.shape for image in images])
+    if place is not None:
+        kept.write(place, state, {"pixels": pixels, "shapes": shapes})
+    return pixels, shapes
+
+
+def state_of(paths: Iterable[Path | str], use: str) -> str:
+    """What is made of some files, for one use, is found again by this: their paths, sizes and times of change."""
+    here, lines = f"{Path.cwd()}{os.sep}", [str(CACHE_FORMAT), use]
+    for path in map(str, paths):
+        status = os.stat(path)  # noqa: PTH116 -- of tens of thousands
+        whole = path if path.startswith(os.sep) else here + path
+        lines.append(f"{whole}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}")
+    return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def state_of_contents(files: Sequence[ImageFile], use: str) -> str:
+    """Likewise, of the files' bytes, wherever they lie."""
+    return hashlib.sha256("\0".join([str(CACHE_FORMAT), use, *(file.sha256 for file in files)]).encode()).hexdigest()

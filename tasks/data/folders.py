@@ -1,9 +1,12 @@
-"""The user's own images: class folders (folder/class/image) or plain folders of photographs."""
+"""What a task's ``data`` setting names: the embedded images, a standard set, or the user's own.
+
+Her own are class folders (folder/class/image) or plain folders of photographs.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,140 +14,224 @@ from typing import Any, TypeVar
 import torch
 
 from tasks.base import Folders, Splits
+from tasks.data import named
 from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
-from tasks.data.files import DataError, digest, file_digest, header, hidden, image_files, read_all
+from tasks.data.errors import DataError
+from tasks.data.files import (
+    ImageFile,
+    contents,
+    decoded,
+    digest,
+    first_image,
+    header,
+    image_files,
+    read_all,
+    state_of_contents,
+)
+from tasks.data.names import hidden
+from tasks.data.pixels import image_digests
+from tasks.data.sets import Kind, StandardSet, about, chosen
 from tasks.data.telling import tell
 
-CARVE = 10
+CARVE = named.CARVE
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
+KINDS: Mapping[str, Kind] = {"digits": "labelled", "photographs": "photographs"}
+"""Of the sets that may stand in the place of embedded ones."""
 
-T = TypeVar("T")
+T = TypeVar("T", LabelledImages, Photographs)
 
 
 def identity(folders: Folders, kind: str) -> Any:
-    """What identifies the data: the embedded set's name, or a digest of her files' names and bytes."""
+    """What identifies the data: the embedded set's name, a standard set's with a digest, or digests of her files."""
     if folders == Folders():
         return kind
-    return {
-        split: digest(path) if (path := getattr(folders, split)) else ("carved" if folders.train else kind)
-        for split in ("train", "held_out", "test")
-    }
+    train, reported = _sets(folders, KINDS[kind])
+    test: Any = digest(folders.test) if folders.test else None
+    if reported is not None:
+        with about("data.test_name"):
+            test = named.identity(reported)
+    if train is not None:
+        with about("data.name"):
+            return named.identity(train) | ({} if test is None else {"test": test})
+    other = "carved" if folders.train else kind
+    own = {split: digest(path) if (path := getattr(folders, split)) else other for split in ("train", "held_out")}
+    return own | {"test": other if test is None else test}
 
 
-def _carve(paths: Sequence[Path], parts: int) -> list[list[Path]]:
+def _sets(folders: Folders, kind: Kind) -> tuple[StandardSet | None, StandardSet | None]:
+    return chosen(folders.name, folders.test_name, folders.test is not None, kind)
+
+
+def _carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:
     """Every tenth file to each part but the first, which keeps the rest; by rank, so that any ten files suffice."""
-    taken = [[p for i, p in enumerate(paths) if i % CARVE == part] for part in range(1, parts)]
-    rest = [p for i, p in enumerate(paths) if i % CARVE not in range(1, parts)]
+    taken = [[file for i, file in enumerate(files) if i % CARVE == part] for part in range(1, parts)]
+    rest = [file for i, file in enumerate(files) if i % CARVE not in range(1, parts)]
     if not all(taken) or not rest:
-        raise DataError(f"data: {len(paths)} images under {paths[0].parent} are too few to split into {parts} parts")
+        where = Path(files[0].path).parent
+        raise DataError(f"data: {len(files)} images under {where} are too few to split into {parts} parts")
     return [rest, *taken]
 
 
-def _check_disjoint(splits: Iterable[Sequence[Path]]) -> None:
+def _check_disjoint(splits: Iterable[Sequence[ImageFile]]) -> None:
     """Raise DataError where two splits have a file in common, or two files of equal content."""
-    by_size: dict[int, list[tuple[int, Path]]] = {}
-    for number, paths in enumerate(splits):
-        for path in paths:
-            by_size.setdefault(path.stat().st_size, []).append((number, path))
-    for candidates in by_size.values():
-        if len({number for number, _ in candidates}) < 2:
-            continue
-        seen: dict[str, tuple[int, Path]] = {}
-        for number, path in candidates:
-            other, twin = seen.setdefault(file_digest(path, "data"), (number, path))
+    seen: dict[str, tuple[int, str]] = {}
+    for number, files in enumerate(splits):
+        for path, sha256 in files:
+            other, twin = seen.setdefault(sha256, (number, path))
             if other != number:
-                same = f"{path} is" if path.samefile(twin) else f"{twin} and {path} are the same picture, and"
+                same = f"{path} is" if Path(path).samefile(twin) else f"{twin} and {path} are the same picture, and"
                 raise DataError(f"data: {same} in two splits; train, held_out and test must be disjoint")
 
 
+def _check_apart(test: T, *others: T) -> None:
+    """Raise DataError where an image of the test split is one of the others', of another source, pixel by pixel."""
+    known = dict(zip(image_digests(test), test.names, strict=True))
+    for other in others:
+        for name, its in zip(other.names, image_digests(other), strict=True):
+            if its in known:
+                twins = f"the test image {known[its]} and {name} are the same picture"
+                raise DataError(f"data: {twins}, and in two splits; train, held_out and test must be disjoint")
+
+
 def _resolve(
-    folders: Folders, load: Callable[[Sequence[Path]], T], carve: Callable[..., Any], default: Splits[T]
+    folders: Folders,
+    kind: Kind,
+    load: Callable[[Sequence[ImageFile]], T],
+    carve: Callable[..., Any],
+    default: Callable[[], Splits[T]],
 ) -> Splits[T]:
-    """Folders that are given as they are; the others carved from train, or embedded where train is too."""
-    given = {name: image_files(path) for name in ("held_out", "test") if (path := getattr(folders, name))}
-    if folders.train is None:
-        return Splits(
-            default.train, *(load(given[n]) if n in given else getattr(default, n) for n in ("held_out", "test"))
-        )
-    missing = [name for name in ("held_out", "test") if name not in given]
-    train, *carved = carve(image_files(folders.train), len(missing) + 1)
-    parts = given | dict(zip(missing, carved, strict=True))
-    _check_disjoint((train, *parts.values()))
-    return Splits(load(train), load(parts["held_out"]), load(parts["test"]))
+    """Sets and folders that are given as they are; the others carved from train, or embedded where train is too."""
+    train_set, test_set = _sets(folders, kind)
+    test: T | None = None
+    if test_set is not None:
+        with about("data.test_name"):
+            test = named.splits(test_set).test
+    if train_set is not None:
+        with about("data.name"):
+            whole: Splits[T] = named.splits(train_set)
+        test = load(contents(folders.test)) if folders.test else test
+    elif folders.train is None:
+        own = default()
+        given = {n: load(contents(path)) for n in ("held_out", "test") if (path := getattr(folders, n))}
+        return Splits(own.train, given.get("held_out", own.held_out), test or given.get("test", own.test))
+    else:
+        whole = _of_folders(folders, test is not None, load, carve)
+    if test is None:
+        return whole
+    _check_apart(test, whole.train, whole.held_out)
+    return Splits(whole.train, whole.held_out, test)
 
 
-@lru_cache(maxsize=2)
+def _of_folders(
+    folders: Folders, tested: bool, load: Callable[[Sequence[ImageFile]], T], carve: Callable[..., Any]
+) -> Splits[T]:
+    """With a train folder. tested: a set takes the place of the test split, which is none of the folder's then."""
+    files = {name: contents(path) for name in ("train", "held_out", "test") if (path := getattr(folders, name))}
+    missing = [name for name in ("held_out", "test") if name not in files and not (tested and name == "test")]
+    train, *carved = carve(files["train"], len(missing) + 1)
+    parts = files | dict(zip(missing, carved, strict=True)) | {"train": train}
+    _check_disjoint(parts.values())
+    loaded = {name: load(its) for name, its in parts.items()}
+    return Splits(loaded["train"], loaded["held_out"], loaded.get("test", loaded["held_out"]))
+
+
 def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Photographs]:
-    """Photographs in colour, split by picture. cache: where decoded images are kept."""
+    """Photographs in colour, split by picture. cache: where decoded images of folders are kept."""
+    return _photographs(folders, cache) if _by_name(folders) else photographs_once(folders, cache)
 
-    def load(paths: Sequence[Path]) -> Photographs:
+
+def _by_name(folders: Folders) -> bool:
+    """What is read of a set is remembered as long as its files stay the same; folders are looked at once a process."""
+    return folders.name is not None or folders.test_name is not None
+
+
+def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
+
+    def load(files: Sequence[ImageFile]) -> Photographs:
+        paths = [Path(file.path) for file in files]
         root = os.path.commonpath([path.parent for path in paths])
         names = tuple(path.relative_to(root).as_posix() for path in paths)
         return Photographs(names, tuple(read_all(paths, "RGB", cache)))
 
-    return _resolve(folders, load, _carve, photographs())
+    return _resolve(folders, "photographs", load, _carve, photographs)
 
 
-def _format(folder: Path) -> tuple[Path, tuple[str, ...], tuple[int, int, int]]:
-    """Of class folders: the first image, the classes, the images' (channels, height, width). Nothing is decoded."""
-    paths = image_files(folder)
-    classes = sorted({parts[0] for path in paths if len(parts := path.relative_to(folder).parts) > 1})
-    seen = (entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name))
+def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
+    """Of labelled images: what the first is called, the classes, its (channels, height, width). Nothing is decoded."""
+    train, test = _sets(folders, "labelled")
+    if train is not None:
+        found = f"{train.name!r}", train.classes, train.shape
+    elif folders.train is not None:
+        found = _format_of_classes(folders.train)
+    else:
+        raise DataError("data: held_out, test and test_name of labelled images need data.train or data.name as well")
+    if test is not None and (test.classes, test.shape) != found[1:]:
+        what = f"{test.name!r} has other classes, or images of another size or colour,"
+        raise DataError(f"data.test_name: {what} than {found[0]}, which is trained on")
+    return found
+
+
+def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
+    entries = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    seen = {name: first_image(folder / name) for name in entries if not hidden(name)}
+    classes = [name for name, first in seen.items() if first is not None]
+    if not classes:
+        image_files(folder)  # which says why there is none
     if empty := sorted(set(seen) - set(classes)):
         names = ", ".join([*empty[:5], *(["…"] if len(empty) > 5 else [])])
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
         tell(f"data: {folder}: {count} without images skipped ({names})")
     if len(classes) < 2:
         raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
-    grey, (width, height) = header(paths[0])
-    return paths[0], tuple(classes), (1 if grey else 3, height, width)
-
-
-def _train_folder(folders: Folders) -> Path:
-    if folders.train is None:
-        raise DataError("data: held_out and test folders of class folders need data.train as well")
-    return folders.train
+    first = seen[classes[0]] or folder
+    grey, (width, height) = header(first)
+    return str(first), tuple(classes), (1 if grey else 3, height, width)
 
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
     """``labelled_splits`` without any items: their classes, and the shape of their images."""
-    classes, shape = DIGITS, DIGIT_SHAPE
-    if folders != Folders():
-        _, classes, shape = _format(_train_folder(folders))
+    _, classes, shape = ("", DIGITS, DIGIT_SHAPE) if folders == Folders() else _format(folders)
     none = LabelledImages(torch.empty((0, *shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64), classes, ())
     return Splits(none, none, none)
 
 
-@lru_cache(maxsize=2)
 def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
-    """Class folders; all images of one size, and in grey or colour as the first is."""
+    """A set, or class folders: all images of one size, and in grey or colour as the first is."""
+    return _labelled(folders, cache) if _by_name(folders) else labelled_once(folders, cache)
+
+
+def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     if folders == Folders():
         return digits()
-    first, classes, (channels, *size) = _format(_train_folder(folders))
+    first, classes, (channels, height, width) = _format(folders)
     index = {name: i for i, name in enumerate(classes)}
 
-    def class_of(path: Path) -> str:
-        if (name := path.parent.name) not in index:
-            raise DataError(f"data: {path} is in no known class (classes: {', '.join(classes)})")
+    def class_of(file: ImageFile) -> str:
+        if (name := file.path.rsplit(os.sep, 2)[-2]) not in index:
+            raise DataError(f"data: {file.path} is in no known class (classes: {', '.join(classes)})")
         return name
 
-    def load(paths: Sequence[Path]) -> LabelledImages:
-        labels = torch.tensor([index[class_of(path)] for path in paths])
-        images = read_all(paths, "L" if channels == 1 else "RGB", cache)
-        for path, image in zip(paths, images, strict=True):
-            if list(image.shape[1:]) != size:
-                raise DataError(
-                    f"data: {path} is {image.shape[2]}×{image.shape[1]}, but {first} is {size[1]}×{size[0]}; "
-                    "class folders need images of one size"
-                )
-        names = tuple(f"{path.parent.name}/{path.name}" for path in paths)
-        return LabelledImages(torch.stack(images), labels, classes, names)
+    def load(files: Sequence[ImageFile]) -> LabelledImages:
+        mode = "L" if channels == 1 else "RGB"
+        labels = torch.tensor([index[class_of(file)] for file in files])
+        pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
+        for odd in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
+            raise DataError(
+                f"data: {files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
+                "class folders need images of one size"
+            )
+        names = tuple("/".join(file.path.rsplit(os.sep, 2)[-2:]) for file in files)
+        return LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)
 
-    def carve(paths: Sequence[Path], parts: int) -> list[list[Path]]:
-        members: dict[str, list[Path]] = {name: [] for name in classes}
-        for path in paths:
-            members[class_of(path)].append(path)
+    def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:
+        members: dict[str, list[ImageFile]] = {name: [] for name in classes}
+        for file in files:
+            members[class_of(file)].append(file)
         by_class = [_carve(of_class, parts) for of_class in members.values()]
-        return [[path for of_class in by_class for path in of_class[part]] for part in range(parts)]
+        return [[file for of_class in by_class for file in of_class[part]] for part in range(parts)]
 
-    return _resolve(folders, load, carve, digits())
+    return _resolve(folders, "labelled", load, carve, digits)
+
+
+photographs_once = lru_cache(maxsize=2)(_photographs)
+labelled_once = lru_cache(maxsize=2)(_labelled)

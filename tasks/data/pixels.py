@@ -1,10 +1,37 @@
-"""Pixels as files have them and as networks want them."""
+"""Pixels as files have them and as networks want them, and which images are the same."""
 
 from __future__ import annotations
 
+import hashlib
+
 from torch import Tensor
+
+from tasks.data.embedded import LabelledImages, Photographs
 
 
 def to_float(images: Tensor) -> Tensor:
     """uint8 in [0, 255] -> float in [0, 1]."""
     return images.float() / 255
+
+
+def image_digests(part: LabelledImages | Photographs) -> list[bytes]:
+    """SHA-256 of each image's shape and pixels."""
+    return [
+        hashlib.sha256(f"{list(image.shape)}".encode() + image.contiguous().numpy().tobytes()).digest()
+        for image in part.images
+    ]
+
+
+def pixel_digest(*parts: LabelledImages | Photographs) -> str:
+    """SHA-256 of all images together, each with the name of its class, whatever their order, names and files.
+
+    Of two copies of a set, as files of any lossless format and by name, it is the same.
+    """
+    every = []
+    for part in parts:
+        digests = image_digests(part)
+        if isinstance(part, LabelledImages):
+            classes = [part.classes[label].encode() for label in part.labels.tolist()]
+            digests = [digest + name for digest, name in zip(digests, classes, strict=True)]
+        every += [hashlib.sha256(digest).digest() for digest in digests]
+    return hashlib.sha256(b"".join(sorted(every))).hexdigest()
