@@ -40,7 +40,7 @@ class Pair:
     @cached_property
     def config(self) -> dict[str, Any]:
         cls = TASKS.get(self.task)
-        settings = self.settings.model_dump(mode="json", exclude={*self.settings.locations, "steps"})
+        settings = described(self.settings, leave={*self.settings.locations, "steps", "teacher", "student"})
         settings |= {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
         return {
             "version": CONFIG_VERSION,

@@ -68,7 +68,7 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     try:
         here = flat(pair.config)
     except DataError as error:
-        raise UserError(str(error) if named["data"] else f"--set {error}") from error
+        raise UserError(str(error) if its_own["data"] else f"--set {error}") from error
     made = flat({key: config.get(key) for key in pair.config})
     for field in sorted(made.keys() | here.keys(), key=lambda field: (field != "code", field)):
         its, ours = made.get(field, ABSENT), here.get(field, ABSENT)

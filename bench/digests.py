@@ -1,8 +1,8 @@
-"""Recipes as a configuration has them: a file by its digest, a network with the digest of its code."""
+"""Settings as a configuration has them: a file by its digest, a network with the digest of its code."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,17 @@ CODE = "code"
 """Of a network, beside its settings."""
 
 
-def described(recipe: BaseModel, prefix: str) -> dict[str, Any]:
-    """The recipe in JSON terms. prefix: what it is called in a suite, for messages. Raises DataError for a file."""
+def described(settings: BaseModel, prefix: str = "", leave: Collection[str] = ()) -> dict[str, Any]:
+    """Settings in JSON terms, but for what is left out. prefix: what they are called in a suite, for messages.
+
+    Raises DataError for a file that cannot be read.
+    """
     from tasks.data.files import file_digest
     from tasks.networks.base import Network
 
     found: dict[str, Any] = {}
-    for name, dumped in recipe.model_dump(mode="json").items():
-        value, place = getattr(recipe, name), f"{prefix}.{name}"
+    for name, dumped in settings.model_dump(mode="json", exclude={*leave}).items():
+        value, place = getattr(settings, name), f"{prefix}.{name}".removeprefix(".")
         if isinstance(value, Path):
             found[name] = PREFIX + file_digest(value, place)
         elif isinstance(value, Network):
@@ -48,15 +51,3 @@ def without(values: Any) -> dict[str, Any]:
         for key, value in values.items()
         if not (isinstance(value, str) and value.startswith(PREFIX))
     }
-
-
-def files_of(recipe: BaseModel, prefix: str) -> dict[str, Path]:
-    """Every file that a recipe names, by its dotted place in a suite."""
-    found: dict[str, Path] = {}
-    for name in type(recipe).model_fields:
-        value, place = getattr(recipe, name), f"{prefix}.{name}"
-        if isinstance(value, Path):
-            found[place] = value
-        elif isinstance(value, BaseModel):
-            found |= files_of(value, place)
-    return found

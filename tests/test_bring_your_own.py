@@ -1,4 +1,4 @@
-"""docs/bring-your-own.md followed from top to bottom: its files written, its commands run, training cut to three steps."""
+"""docs/bring-your-own.md from top to bottom: its files written, its commands run, training cut to three steps."""
 
 from __future__ import annotations
 
