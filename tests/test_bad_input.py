@@ -103,6 +103,12 @@ def test_a_first_image_of_no_bytes_is_named(classes: Path) -> None:
         labelled_splits(Folders(train=classes))
 
 
+def test_a_link_to_nowhere_is_named(classes: Path) -> None:
+    (classes / "cat" / "link.png").symlink_to(classes / "nowhere.png")
+    with pytest.raises(DataError, match=r"^data: .*cat/link\.png cannot be read \(No such file"):
+        labelled_splits(Folders(train=classes))
+
+
 def test_a_decompression_bomb_is_named_and_a_large_photograph_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

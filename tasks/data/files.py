@@ -198,10 +198,16 @@ def decoded(paths: Iterable[Path | str], mode: str, state: str, cache: Path | No
 
 
 def state_of(paths: Iterable[Path | str], use: str) -> str:
-    """What is made of some files, for one use, is found again by this: their paths, sizes and times of change."""
+    """What is made of some files, for one use, is found again by this: their paths, sizes and times of change.
+
+    Raises DataError where one is not there.
+    """
     here, lines = f"{Path.cwd()}{os.sep}", [str(CACHE_FORMAT), use]
     for path in map(str, paths):
-        status = os.stat(path)  # noqa: PTH116 -- of tens of thousands
+        try:
+            status = os.stat(path)  # noqa: PTH116 -- of tens of thousands
+        except OSError as error:  # a link to nowhere
+            raise DataError(f"data: {path} cannot be read ({error.strerror})") from error
         whole = path if path.startswith(os.sep) else here + path
         lines.append(f"{whole}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}")
     return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()

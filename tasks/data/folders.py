@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -102,24 +103,24 @@ def _resolve(
 ) -> Splits[T]:
     """Sets and folders that are given as they are; the others carved from train, or embedded where train is too."""
     train_set, test_set = _sets(folders, kind)
-    test: T | None = None
+    test: T | None = None  # of another source than train
     if test_set is not None:
         with about("data.test_name"):
             test = named.splits(test_set).test
+    elif folders.test and folders.train is None:
+        test = load(contents(folders.test))
     if train_set is not None:
         with about("data.name"):
             whole: Splits[T] = named.splits(train_set)
-        test = load(contents(folders.test)) if folders.test else test
-    elif folders.train is None:
-        own = default()
-        given = {n: load(contents(path)) for n in ("held_out", "test") if (path := getattr(folders, n))}
-        return Splits(own.train, given.get("held_out", own.held_out), test or given.get("test", own.test))
-    else:
+    elif folders.train is not None:
         whole = _of_folders(folders, test is not None, load, carve)
+    else:
+        own = default()
+        whole = replace(own, held_out=load(contents(folders.held_out))) if folders.held_out else own
     if test is None:
         return whole
     _check_apart(test, whole.train, whole.held_out)
-    return Splits(whole.train, whole.held_out, test)
+    return replace(whole, test=test)
 
 
 def _of_folders(

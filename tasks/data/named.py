@@ -31,7 +31,7 @@ FORMAT = 1
 CARVE = 10
 """One image of so many of training goes to the held-out split where a set has none."""
 SPLITS = ("train", "held_out", "test")
-WORDS = {"title", "citation", "licence", "origin", "shares", "extra"}
+UNSEEN = {"title", "citation", "licence", "origin", "shares", "extra"}
 """Fields of a set that decide no pixel."""
 
 
@@ -65,7 +65,7 @@ def verified(its: StandardSet) -> Decoded:
     """From its files, whatever is kept of it. Raises DataError where something is wrong with them."""
     base = its.base()
     _check_there(its, base)
-    return _decode(its, base)
+    return _unpacked(its, _decode(its, base))
 
 
 def outline(its: StandardSet) -> Splits[LabelledImages]:
@@ -89,7 +89,7 @@ def _state(its: StandardSet, base: Path) -> str:
     """What a kept file is found by. Raises DataError where the set is not there."""
     _check_there(its, base)
     paths = [path for each in its.paths(base) for path in (pictures(each) if each.is_dir() else [each])]
-    return state_of(paths, f"{FORMAT} {its.model_dump_json(exclude=WORDS)}")
+    return state_of(paths, f"{FORMAT} {its.model_dump_json(exclude=UNSEEN)}")
 
 
 def _place(its: StandardSet, state: str) -> Path:
@@ -104,15 +104,14 @@ def _decoded(name: str, base: Path, state: str) -> Decoded:
     if (found := kept.find(place, state)) is not None:
         return _unpacked(its, found)
     decoded = _decode(its, base)
-    about, tensors = _packed(decoded.splits)
-    kept.write_if_possible(place, state, tensors, about)
+    kept.write_if_possible(place, state, decoded.tensors, decoded.about)
     if before.get("state") == state and before["sha256"] != decoded.sha256:
         raise DataError(f"{place} was damaged, and {name} was taken for another set; it is mended, start again")
-    mapped = kept.find(place, state)  # which all processes share
-    return decoded if mapped is None else _unpacked(its, mapped)
+    return _unpacked(its, kept.find(place, state) or decoded)  # what is kept all processes share
 
 
-def _decode(its: StandardSet, base: Path) -> Decoded:
+def _decode(its: StandardSet, base: Path) -> kept.Kept:
+    """What is to be kept of a set, from its files. Raises DataError where they are not what the table says."""
     found = (_read_labelled if its.kind == "labelled" else _read_photographs)(its, base)
     for split, count in its.images.items():
         whole = len(getattr(found, split)) + (len(found.held_out) if split == "train" and its.carved else 0)
@@ -120,7 +119,8 @@ def _decode(its: StandardSet, base: Path) -> Decoded:
             raise DataError(f"{its.name!r} under {base} has {whole} images of {split}, and the set has {count}")
     if its.pixels and (digest := pixel_digest(found.train, found.held_out, found.test)) != its.pixels:
         raise DataError(f"{its.name!r} under {base} has other pixels (digest {digest}, and the set's is {its.pixels})")
-    return Decoded(found, kept.checksum(*_packed(found)))
+    about, tensors = _packed(found)
+    return kept.Kept(tensors, about, kept.checksum(about, tensors))
 
 
 def _read_labelled(its: StandardSet, base: Path) -> Splits[LabelledImages]:

@@ -36,8 +36,11 @@ def verify(its: StandardSet, base: Path) -> None:
 
 
 def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror})") from error
 
 
 def labelled(its: StandardSet, base: Path) -> dict[str, Labelled]:
