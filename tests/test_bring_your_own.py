@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_new_user_gets_through(cli: Run, place: Path) -> None:
     pytest.importorskip("timm")
     assert {path.suffix for path in place.iterdir()} == {".py", ".toml"}
-    lines = re.findall(r"^    ((?:distillbench|python) .*)$", DOCUMENT, re.MULTILINE)
+    lines = re.findall(r"^    (?:\$ )?((?:distillbench|python) .*)$", DOCUMENT, re.MULTILINE)
     assert len(lines) > 10
     for line in lines:
         program, *words = shlex.split(line)
