@@ -28,7 +28,7 @@ OF_TRAINING = frozenset(
 ROLES = ("teacher", "student")
 
 
-def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size) -> str:
+def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size | None) -> str:
     """The digest of what is deployed, for one input.
 
     config: of a pair or record. It is of the code, of the settings of the task and of the role but those of training
@@ -38,12 +38,12 @@ def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"],
     settings = config.get("settings", {})
     shared = {key: value for key, value in settings.items() if key not in {*ROLES, *OF_TRAINING}}
     own = {key: value for key, value in settings.get(role, {}).items() if key not in OF_TRAINING}
-    counted = size.model_dump(mode="json")
+    counted = None if size is None else size.model_dump(mode="json")
     return canonical_hash({"task": config["task"], "code": config["code"], "of": [shared, own], "size": counted})
 
 
 def architecture_of(record: Record) -> str | None:
-    """Of a student's or teacher's record; None where there is no network, or it was not sized."""
-    if record.kind == "reference" or record.size is None:
+    """Of a student's or teacher's record; None where there is no network, or none that was kept."""
+    if record.kind == "reference" or record.status == "failed" or record.trial is not None:
         return None
     return architecture(record.config, record.kind, record.size)

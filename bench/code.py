@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cache
 from importlib.util import resolve_name
 from typing import Any
 
-from naming.source import source_file
+from naming.source import local_root, source_file
 
 TRAINING = "bench.training"
 """Decides what every learner becomes, whatever its task and method."""
@@ -25,14 +25,26 @@ def code_digest(cls: type[Any]) -> str:
     return module_digest(cls.__module__)
 
 
-def module_digest(*names: str) -> str:
-    """Of the class that a module holds, or of several modules; they are not imported, their packages are."""
-    packages = {"bench", "tasks", "methods", *(name.partition(".")[0] for name in names)}
-    waiting, found = [*names, TRAINING], dict[str, str]()
+def module_digest(name: str, beside: Collection[str] = ()) -> str:
+    """Of the class that a module holds; it is not imported, its packages are.
+
+    beside: further modules that decide it, of a user: with all that they import from their own folder; of an installed
+    package, of which the version tells, their file alone.
+    """
+    packages = {"bench", "tasks", "methods", name.partition(".")[0]}
+    roots = {local_root(module) for module in beside} - {None}
+    waiting, found = [name, *beside, TRAINING], dict[str, str]()
     while waiting:
         module = waiting.pop()
-        if module in found or module.partition(".")[0] not in packages or (path := source_file(module)) is None:
+        local = bool(roots) and local_root(module) in roots
+        wanted = local or module in beside or module.partition(".")[0] in packages
+        if module in found or not wanted or (path := source_file(module)) is None:
             continue
+        if module in beside and not local:
+            found[module] = hashlib.sha256(path.read_bytes()).hexdigest()
+            continue
+        if local and (parent := module.rpartition(".")[0]):
+            waiting.append(parent)
         tree = ast.parse(path.read_bytes())
         found[module] = hashlib.sha256(_canonical(tree).encode()).hexdigest()
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cells import Pair
-from bench.digests import CODE, PREFIX, without
+from bench.digests import without
 from bench.errors import UserError
 from bench.jobs import judge_path
 from bench.records import Record
@@ -26,6 +26,8 @@ from tasks.data.sets import settings_of
 
 ITEMS = 48
 """So many test inputs are enough."""
+FILES = frozenset({"weights", "file"})
+"""Settings of recipes and networks that are files."""
 OTHER_SIZE = (32, 48)
 """Of parts of the test images, where these are larger: multiples of 16."""
 
@@ -95,7 +97,7 @@ def _untold(settings: object, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _untold(value, f"{prefix}{key}.")
         elif key in runs:
             yield f"{prefix}{key}", f"{plain(value)!r} would be imported and run"
-        elif str(value).startswith(PREFIX) and key != CODE:
+        elif key in FILES and value is not None:
             yield f"{prefix}{key}", "no record says where a file lies"
 
 

@@ -30,7 +30,7 @@ def described(settings: BaseModel, prefix: str = "", leave: Collection[str] = ()
         if isinstance(value, Path):
             found[name] = PREFIX + file_digest(value, place)
         elif isinstance(value, Network):
-            code = _code(type(value).__module__, *value.sources)
+            code = _code(type(value).__module__, value.sources)
             found[name] = {**described(value, place), CODE: PREFIX + code}
         else:
             found[name] = dumped
@@ -38,16 +38,26 @@ def described(settings: BaseModel, prefix: str = "", leave: Collection[str] = ()
 
 
 @cache
-def _code(*modules: str) -> str:
-    return module_digest(*modules)
+def _code(module: str, sources: tuple[str, ...]) -> str:
+    return module_digest(module, sources)
 
 
-def without(values: Any) -> dict[str, Any]:
-    """Of a configuration's settings those that a suite can have: all but digests."""
+def unchanged(settings: BaseModel, config: Mapping[str, Any], prefix: str) -> bool:
+    """Whether files and code are still what they were when the configuration was made of these settings."""
+    _code.cache_clear()
+    return described(settings, prefix) == config
+
+
+def without(values: Any, file: str = "") -> dict[str, Any]:
+    """Of a configuration's settings those that a suite can have: all but digests. file: in place of a file's."""
     if not isinstance(values, Mapping):
         return {}
-    return {
-        key: without(value) if isinstance(value, Mapping) else value
-        for key, value in values.items()
-        if not (isinstance(value, str) and value.startswith(PREFIX))
-    }
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            found[key] = without(value, file)
+        elif not (isinstance(value, str) and value.startswith(PREFIX)):
+            found[key] = value
+        elif file and key != CODE:
+            found[key] = file.format(digest=value)
+    return found

@@ -16,7 +16,7 @@ from bench.cells import Pair
 from bench.deployed import given_by_evaluation
 from bench.errors import UserError
 from bench.estimate import probe_task
-from bench.jobs import deployed_size, settle_process
+from bench.jobs import deployed_size
 from bench.measure.export import export
 from bench.registry import NETWORKS, TASKS
 from bench.suite import load
@@ -59,7 +59,6 @@ def pair_with(task: str, network: Mapping[str, Any], settings: Sequence[str] = (
 
 def examine(pair: Pair, role: Role, cache: Path) -> Iterator[Finding]:
     """One finding after another; the first that is not ok may end it. Raises UserError for data that cannot be used."""
-    settle_process()
     task = probe_task(pair, cache)
     try:
         model = contract.build(task, role)

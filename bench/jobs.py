@@ -21,6 +21,7 @@ from torch import nn
 from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.contract import load_pretrained
+from bench.digests import unchanged
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
 from bench.records import Failure, MetricValue, Record, Training, TrainingCurve
@@ -100,6 +101,10 @@ def execute(job: Job, report: Report) -> list[Record]:
     """Do the job; its records, in the order of its cells."""
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited while the run went on; run again")
+    for role in ("teacher", "student"):
+        recipe = job.pair.settings.recipe(role)
+        if not unchanged(recipe, job.pair.config["settings"][role], role):
+            raise RuntimeError(f"a file or the code of {role}.network was changed while the run went on; run again")
     settle_process()
     warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
     match job.kind:
@@ -281,7 +286,7 @@ def _record(
         **_items(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
-        weights_sha256=digest(model) if model is not None else None,
+        weights_sha256=digest(model) if model is not None and model.state_dict() else None,
         own_teacher=dict(own_teacher) if own_teacher else None,
         warnings=warnings,
     )
@@ -301,8 +306,8 @@ def _items(evaluation: Evaluation) -> dict[str, Any]:
 def deployed_size(task: Task, model: nn.Module) -> Any:
     """Counted on a copy on the CPU: the counter must not see a device, nor a model that is still in use."""
     deployed = task.deployed(model)
-    if next(deployed.parameters(), None) is None and next(deployed.buffers(), None) is None:
-        return None  # what runs elsewhere, in a file of its own, cannot be counted
+    if next(deployed.parameters(), None) is None:
+        return None  # what runs elsewhere, from a file of its own, is not counted
     return size(copy.deepcopy(deployed).cpu().eval(), task.example_input(1))
 
 

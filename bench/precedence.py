@@ -19,6 +19,8 @@ NONE = "none"
 """No value, in a file: TOML has none."""
 ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
 """Of a recipe: one takes the place of the other."""
+ARGUMENTS = "arguments"
+"""Of somebody else's function: no word in it is one of ours."""
 
 
 @dataclass(frozen=True)
@@ -99,23 +101,26 @@ def _written(layer: Layer) -> Iterator[_Written]:
 def _leaves(table: Mapping[str, Any], source: str, prefix: str) -> list[tuple[Path, Setting]]:
     """Every value, at its path; a network's name before its sizes."""
     found: list[tuple[Path, Setting]] = []
+    within = prefix.split(".")
     for key, value in table.items():
         if isinstance(value, Mapping):  # an empty table says nothing
             found += [((key, *path), setting) for path, setting in _leaves(value, source, f"{prefix}{key}.")]
         else:
-            found.append(((key,), Setting(None if value == NONE else value, source, f"{prefix}{key}")))
-    return sorted(found, key=lambda leaf: leaf[0][-1] != "name")
+            none = value == NONE and ARGUMENTS not in within
+            found.append(((key,), Setting(None if none else value, source, f"{prefix}{key}")))
+    return sorted(found, key=lambda leaf: leaf[0][-1] != "name" or ARGUMENTS in leaf[0])
 
 
 def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -> None:
     for path, setting in leaves:
         holder = path[:-1]
-        renamed = path[-1] == "name" and path in found and found[path].value != setting.value
+        ours = ARGUMENTS not in path
+        renamed = ours and path[-1] == "name" and path in found and found[path].value != setting.value
         for other in list(found):
             inside = other[: len(path)] == path or path[: len(other)] == other
             if inside or (renamed and other[: len(holder)] == holder):  # another network has sizes of its own
                 del found[other]
-        if path[-1] in ALTERNATIVES and setting.value is not None:
+        if ours and path[-1] in ALTERNATIVES and setting.value is not None:
             found.pop((*holder, ALTERNATIVES[path[-1]]), None)
         found[path] = setting
 

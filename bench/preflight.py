@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from bench.errors import UserError
 from tasks.base import Role
+from tasks.networks.base import Network
 
 if TYPE_CHECKING:
     from bench.cells import Pair
@@ -55,16 +56,20 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
     """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
     task = pair.build()
     task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
+    network = getattr(pair.settings.recipe(role), "network", None)
     try:
+        if isinstance(network, Network) and network.runs:
+            return {}  # a user's code may keep what it makes on the meta device
+        task.load(role)
         with torch.device("meta"), _Undrawn():
             parts = task.parts(task.network(role))
+        names = {"model": "network"}
+        return {
+            names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
+            for name, part in parts.items()
+        }
     except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
         return {"network": math.inf} if "overflow" in str(error).lower() else {}
-    names = {"model": "network"}
-    return {
-        names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
-        for name, part in parts.items()
-    }
 
 
 @lru_cache(maxsize=1)

@@ -201,12 +201,19 @@ def as_table(suite: Suite) -> dict[str, Any]:
         table["pairs"].append(pair.pair)
         before = precedence.of_pair(cls.Settings().model_dump(), cls.pairs.get(pair.pair, {}), pair.task, pair.pair, ())
         settings = _written(pair.settings.model_dump(mode="json"), precedence.nested(before))
-        if all(settings[role].get("steps", precedence.NONE) != precedence.NONE for role in ("teacher", "student")):
+        for role in ("teacher", "student"):
+            if settings[role].get("epochs") is not None:
+                settings[role].pop("steps", None)  # it is none
+        if all(_says_how_long(settings[role]) for role in ("teacher", "student")):
             del settings["steps"]  # would have no effect
         methods = {name: method.model_dump(mode="json", exclude_none=True) for name, method in entry.methods.items()}
         table["pair"][pair.pair] = settings | {"hyperparameters": {name: its for name, its in methods.items() if its}}
     fields = ("name", "description", "seeds", "methods", "device", "teachers")
     return {field: getattr(suite, field) for field in fields} | {"tasks": tasks}
+
+
+def _says_how_long(recipe: Mapping[str, Any]) -> bool:
+    return any(recipe.get(field, precedence.NONE) != precedence.NONE for field in precedence.ALTERNATIVES)
 
 
 def _written(values: Mapping[str, Any], default: Any) -> dict[str, Any]:

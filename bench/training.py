@@ -10,7 +10,6 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -92,7 +91,7 @@ class Learner:
     def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> Tensor:
         """One optimiser step of every part; the loss. frozen: its frozen teacher's responses."""
         rate = factor(self.recipe, step, steps)
-        outputs = self.task.forward(self.model, inputs)
+        outputs = passed(self.task, self.model, inputs, self.recipe)
         self._train_adversaries(self.model, inputs, outputs, self.recipe, rate)
         distillation = torch.zeros((), device=self.task.device)
         if self.partner is not None and self.partner_recipe is not None:
@@ -117,7 +116,7 @@ class Learner:
         self, partner: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
     ) -> Tensor:
         """One step of the teacher that the method trains; the student's distillation loss towards it."""
-        its_outputs = self.task.forward(partner, inputs)
+        its_outputs = passed(self.task, partner, inputs, recipe)
         self._train_adversaries(partner, inputs, its_outputs, recipe, rate)
         student = self.task.responses(outputs, inputs, partner)
         teacher = self.task.responses(its_outputs, inputs, partner)
@@ -184,6 +183,7 @@ def index_batches(items: int, batch_size: int, rng: torch.Generator) -> Iterator
 
 def initial(task: Task, role: Role, seed: int) -> nn.Module:
     """A new network whose weights depend on the role and the seed alone."""
+    task.load(role)  # before the seed: a module may draw when it is imported
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive("weights", role, seed))
         return task.network(role).to(task.device)
@@ -201,7 +201,7 @@ def train(
 
     A frozen teacher sees each batch once, for all learners that look at it.
     """
-    batch_size = task.settings.batch_size
+    batch_size, teachers = task.settings.batch_size, task.settings.recipe("teacher")
     rng = torch.Generator().manual_seed(derive("batches", seed))
     batches = index_batches(task.items, batch_size, rng)
     for learner in learners:
@@ -214,15 +214,14 @@ def train(
             break
         inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
         looked_at = {id(x.teacher): x.teacher for x in active if x.distil is not None and x.partner is None}
-        with torch.no_grad(), precision(task.device, recipe):
-            frozen = {key: task.responses(task.forward(t, inputs), inputs, t) for key, t in looked_at.items()}
+        with torch.no_grad():
+            frozen = {key: task.responses(passed(task, t, inputs, teachers), inputs, t) for key, t in looked_at.items()}
         for learner in active:
             start = time.perf_counter()
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
                 _seed(task.device, derive("step", seed, step))
-                with precision(task.device, recipe):
-                    loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
+                loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
                 learner.seconds += time.perf_counter() - start
                 learner.recorder.note(task, learner.model, loss, step)
             except Exception as error:  # whatever a method does, the other cells go on
@@ -231,14 +230,17 @@ def train(
             report(step + 1, steps)
 
 
-def precision(device: torch.device, recipe: Recipe) -> AbstractContextManager[object]:
-    """Of what is computed in it: float32, or what autocast computes in bfloat16, which needs no scaling of losses.
+def passed(task: Task, model: nn.Module, inputs: Inputs, recipe: Recipe) -> Outputs:
+    """One pass in the recipe's precision; what comes out is float32, for losses and comparisons: a small divergence is
+    a difference of large numbers. bfloat16 has the range of float32, so that no loss need be scaled.
 
-    Nothing is kept of the weights that are cast: they change from one part's step to the next.
+    Nothing is kept of the weights that autocast casts: they change from one part's step to the next.
     """
     if recipe.precision == "float32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
+        return task.forward(model, inputs)
+    with torch.autocast(task.device.type, torch.bfloat16, cache_enabled=False):
+        outputs = task.forward(model, inputs)
+    return {name: its.float() if isinstance(its, Tensor) else its for name, its in outputs.items()}
 
 
 def _seed(device: torch.device, seed: int) -> None:

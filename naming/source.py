@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sysconfig
+from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +13,21 @@ def source_file(module: str) -> Path | None:
     """The file of a module; None for a name that is none (``from module import name``)."""
     spec = _spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+@cache
+def local_root(module: str) -> Path | None:
+    """The folder in which a module, or its top-level package, lies; None for what is installed, or not there."""
+    try:
+        spec = find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin)
+    root = path.parent.parent if path.name == "__init__.py" else path.parent
+    installed = {Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib")}
+    return None if any(folder in (root, *root.parents) for folder in installed) else root
 
 
 def _spec(module: str) -> ModuleSpec | None:

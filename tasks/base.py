@@ -68,7 +68,9 @@ class Recipe(Frozen):
     """
 
     steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
-    epochs: float | None = Field(None, gt=0, description="passes over the training data, in place of steps")
+    epochs: float | None = Field(
+        None, gt=0, le=1e6, strict=True, description="passes over the training data, in place of steps"
+    )
     optimiser: Literal["adam", "sgd"] = Field("adam", description="AdamW, or SGD with momentum")
     learning_rate: float = Field(1e-3, gt=0, description="at its highest")
     weight_decay: float = Field(0.0, ge=0, description="of adam decoupled (AdamW), of sgd added to the gradient (L2)")
@@ -79,7 +81,9 @@ class Recipe(Frozen):
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="of schedule step: fractions of the training")
     gamma: float = Field(0.1, gt=0, le=1, description="of schedule step: factor at each milestone")
     warmup: Rate = Field(0.0, description="fraction of the training in which the rate rises linearly")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16: mixed precision (autocast)")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of its passes in training; bfloat16: mixed (autocast)"
+    )
     augment: bool = Field(False, description="random shifts or flips in training")
     weights: Path | None = Field(None, description="of a teacher: trained weights, a file (docs/bring-your-own.md)")
 
@@ -222,7 +226,8 @@ class Task(ABC):
     def steps(self, role: Role) -> int:
         """Of a role's training. An epoch is as many steps as there are batches in the training items."""
         recipe = self.settings.recipe(role)
-        return recipe.steps or math.ceil((recipe.epochs or 0) * self.items / self.settings.batch_size)
+        batches = (recipe.epochs or 0) * self.items / self.settings.batch_size
+        return recipe.steps or math.ceil(round(batches, 6))
 
     @abstractmethod
     def shared_inputs(
@@ -236,6 +241,11 @@ class Task(ABC):
     def ends(self) -> Ends:
         """What a network is built between; looked at before any data are read, with ``outline`` for the splits."""
         raise NotImplementedError(f"{type(self).__name__} says neither ends nor network")
+
+    def load(self, role: Role) -> None:
+        """Import what ``network`` builds from."""
+        if (network := getattr(self.settings.recipe(role), "network", None)) is not None:
+            network.load()
 
     def network(self, role: Role) -> nn.Module:
         """A new network on the CPU, its weights drawn from torch's global generator: the recipe's, between the ends."""

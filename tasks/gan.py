@@ -150,6 +150,10 @@ class GAN(Task):
         latent = torch.randn(len(indices), self.settings.latent, generator=rng)
         return {"images": images.to(self.device), "latent": latent.to(self.device)}
 
+    def load(self, role: Role) -> None:
+        super().load(role)
+        self.settings.discriminator.load()
+
     def network(self, role: Role) -> nn.Module:
         generator = super().network(role)
         return Adversaries(generator, self.settings.discriminator.build(Ends("discriminator", self.shape, ())))

@@ -84,3 +84,69 @@ def two_outputs() -> nn.Module:
             return out, out
 
     return Two(1, 1, 3, padding=1)
+
+
+KEPT = nn.Conv2d(1, 1, 3, padding=1)
+SHIFT = torch.tensor(0.5)
+
+
+def kept() -> nn.Module:
+    """The same one at each call: students would share it."""
+    return KEPT
+
+
+def other_generator() -> nn.Module:
+    """Weights that are not drawn from torch's generator."""
+    import random
+
+    model = nn.Conv2d(1, 1, 3, padding=1)
+    nn.init.constant_(model.weight, random.random())
+    return model
+
+
+def lazy() -> nn.Module:
+    return nn.LazyConv2d(1, 3, padding=1)
+
+
+def without_weights() -> nn.Module:
+    return nn.Identity()
+
+
+def multiples_of_four() -> nn.Module:
+    class Halves(nn.Conv2d):
+        def forward(self, images: Tensor) -> Tensor:
+            return nn.functional.interpolate(super().forward(nn.functional.avg_pool2d(images, 4)), scale_factor=4)
+
+    return Halves(1, 1, 3, padding=1)
+
+
+def two_in_training() -> nn.Module:
+    class Auxiliary(nn.Conv2d):
+        def forward(self, images: Tensor) -> Tensor:
+            out = super().forward(images)
+            return (out, out) if self.training else out  # type: ignore[return-value]
+
+    return Auxiliary(1, 1, 3, padding=1)
+
+
+def leaves() -> nn.Module:
+    raise SystemExit(0)
+
+
+class Shifts(nn.Conv2d):
+    """Has a tensor of its module, which must not be made on another device."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images - SHIFT)
+
+
+def one_verdict(shape: tuple[int, int, int]) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 1))
+
+
+def prints() -> nn.Module:
+    print("hello")
+    return nn.Conv2d(1, 1, 3, padding=1)

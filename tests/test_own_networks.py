@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 import torchvision
@@ -20,19 +22,22 @@ from torch import nn
 
 from bench import contract
 from bench.architecture import OF_TRAINING
-from bench.cells import Pair
+from bench.cells import Cell, Pair
 from bench.deployed import pair_of
+from bench.digests import _code
 from bench.errors import UserError
 from bench.examination import examine, pair_with
+from bench.jobs import Job, execute, settled
 from bench.measure.export import export
 from bench.records import Store
 from bench.suite import load
 from bench.training import initial, train_students
 from methods.mimic import Mimic
 from tasks.base import Recipe, read_only
-from tasks.views.units import InItsUnits, Normalise
+from tasks.views.units import InItsUnits
 
 TESTS = Path(__file__).parent
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 
 
 def pair(task: str, methods: tuple[str, ...] = ("scratch",), **settings: Any) -> Pair:
@@ -108,6 +113,14 @@ def test_timm_by_name() -> None:
         ({"name": "timm", "model": "resnet10"}, "student.network.model: unknown model 'resnet10'; did you mean"),
         ({"name": "fsrcnn"}, "student.network.name: no classifier: 'fsrcnn'; did you mean"),
         ({"name": "onnx", "file": "x.onnx"}, "x.onnx"),
+        (
+            {"name": "timm", "model": "resnet18", "arguments": {"checkpoint_path": "x.pth"}},
+            "checkpoint_path is not taken",
+        ),
+        (
+            {"name": "torchvision", "arguments": {"weights": "DEFAULT"}},
+            "weights is not taken: trained weights are given",
+        ),
         ({"name": "module", "factory": "no colon"}, "student.network.factory: string should match"),
     ],
 )
@@ -137,19 +150,6 @@ def test_a_factory_gets_what_it_asks_for_by_name() -> None:
     assert upscaler(torch.zeros(1, 1, 4, 5)).shape == (1, 1, 12, 15)
 
 
-def test_own_networks_learn_like_ours(task_of: Any) -> None:
-    """For denoising and super-resolution the response is a difference of what goes in and what comes out."""
-    for task_name, factory in {"denoising": "denoiser", "super_resolution": "upscaler"}.items():
-        its = pair(task_name, student=module(factory)).build()
-        model = read_only(initial(its, "student", 0))
-        inputs = its.shared_inputs([0, 1], torch.Generator().manual_seed(0))
-        outputs = its.forward(model, inputs)
-        if task_name == "denoising":
-            assert torch.equal(outputs["noise"], inputs["noisy"] - model(inputs["noisy"]))
-        else:
-            assert torch.equal(outputs["residual"], model(inputs["low"]) - inputs["bicubic"])
-
-
 @pytest.mark.parametrize(
     ("factory", "expected"),
     [
@@ -160,6 +160,13 @@ def test_own_networks_learn_like_ours(task_of: Any) -> None:
         ("two_outputs", "student.network: puts out tuple, not one tensor"),
         ("classifier", "student.network: my_networks:classifier raised TypeError"),
         ("nothing", "student.network: my_networks has no nothing"),
+        ("kept", "student.network: is the same module each time, and students would share weight, bias"),
+        ("other_generator", "student.network: is another each time at weight: draw weights from torch's generator"),
+        ("lazy", "student.network: has layers whose size an input decides (lazy modules)"),
+        ("without_weights", "student.network: has no weights to train"),
+        ("multiples_of_four", "student.network: puts out 1×44×48 for an input of 1×45×51"),
+        ("two_in_training", "student.network: cannot be trained: a pass in train mode, or its loss, failed"),
+        ("leaves", "student.network: my_networks:leaves raised SystemExit"),
     ],
 )
 def test_a_factory_that_is_no_good_is_refused_before_anything_is_trained(
@@ -182,25 +189,71 @@ def test_a_factory_that_is_no_good_is_refused_before_anything_is_trained(
         assert not list((tmp_path / "out").glob("records/**/*.json"))
 
 
+def test_a_discriminator_that_is_no_good_is_refused() -> None:
+    discriminator = module("one_verdict")["network"]
+    with pytest.raises(UserError, match=r"its discriminator puts out no pair of features .* and logits"):
+        contract.build(pair("gan", discriminator=discriminator).build(), "teacher")
+
+
+def test_a_module_with_tensors_of_its_own_is_imported_as_usual() -> None:
+    """Sizes are looked at on the meta device, on which nothing of the user's may be imported."""
+    sys.modules.pop("my_networks", None)
+    its = pair("denoising", student=module("Shifts"))
+    assert bool(torch.isfinite(contract.build(its.build(), "student")(torch.rand(1, 1, 16, 16))).all())
+
+
+def test_what_a_factory_prints_is_no_output_of_the_program(cli: Run, tmp_path: Path) -> None:
+    suite = tmp_path / "own.toml"
+    suite.write_text(
+        'seeds = [0]\n[tasks.denoising]\nstudent = { network = { name = "module", factory = "my_networks:prints" } }\n'
+    )
+    environment = os.environ | {"PYTHONPATH": str(TESTS)}
+    shown = cli("config", suite, env=environment).stdout
+    assert "hello" not in shown
+    assert "my_networks:prints" in shown
+
+
 def test_the_code_of_a_module_is_part_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (TESTS / "my_networks.py").read_text()
     monkeypatch.syspath_prepend(tmp_path)
-    digests = []
-    for i, text in enumerate((source, source + "\n# a comment\n", source + "\nWIDTH = 3\n")):
-        (tmp_path / f"mine_{i}.py").write_text(text)
-        network = {"name": "module", "factory": f"mine_{i}:denoiser"}
-        config = pair("denoising", student={"network": network}).config
-        digests.append(config["settings"]["student"]["network"]["code"])
-    assert all(digest.startswith("sha256:") for digest in digests)
-    # The name of the module is in the digest: what changes beside it shows in files of one name.
-    (tmp_path / "mine.py").write_text(source)
-    from bench.code import module_digest
 
-    before = module_digest("mine")
-    (tmp_path / "mine.py").write_text(source + "\n# a comment\n")
-    assert module_digest("mine") == before
-    (tmp_path / "mine.py").write_text(source + "\nWIDTH = 3\n")
-    assert module_digest("mine") != before
+    def digest(main: str, helper: str) -> str:
+        (tmp_path / "mine.py").write_text(main)
+        (tmp_path / "beside.py").write_text(helper)
+        _code.cache_clear()  # a new process
+        config = pair("denoising", student={"network": {"name": "module", "factory": "mine:denoiser"}}).config
+        return str(config["settings"]["student"]["network"]["code"])
+
+    main = "import beside\n" + source
+    before = digest(main, "A = 1\n")
+    assert before.startswith("sha256:")
+    assert digest(main + "\n# a comment\n", "A = 1  # so\n") == before
+    assert digest(main + "\nWIDTH = 3\n", "A = 1\n") != before
+    assert digest(main, "A = 2\n") != before, "a module beside it, which it imports"
+    assert digest(main, "A = 1\n") == before
+
+
+def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "live.py").write_text((TESTS / "my_networks.py").read_text())
+    its = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
+    cell = Cell("reference", its, "noisy input", 0, 0)
+    job = Job("references", "reference", its, (cell,), "shared", tmp_path, tmp_path)
+    with settled():
+        assert execute(job, lambda step, steps: None)[0].status == "finished"
+        (tmp_path / "live.py").write_text("WIDTH = 3\n" + (TESTS / "my_networks.py").read_text())
+        with pytest.raises(RuntimeError, match=r"the code of student\.network was changed while the run went on"):
+            execute(job, lambda step, steps: None)
+
+
+def test_a_file_of_weights_that_is_replaced_is_another_configuration(
+    tmp_path: Path, resnet: tuple[nn.Module, Path]
+) -> None:
+    _, weights = resnet
+    recipe = {"network": {"name": "torchvision"}, "weights": str(weights)}
+    before = pair("classification", teacher=recipe).teacher_hash(0)
+    save_file(torchvision.models.resnet18(num_classes=10).state_dict(), weights)
+    assert pair("classification", teacher=recipe).teacher_hash(0) != before
 
 
 def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: Path) -> None:
@@ -247,7 +300,7 @@ def test_a_network_of_another_package_is_found_by_name(cli: Run, tmp_path: Path)
 def test_each_network_sees_the_same_view_in_its_own_units(resnet: tuple[nn.Module, Path]) -> None:
     inner, weights = resnet
     recipe = {"network": {"name": "torchvision", "model": "resnet18"}, "input_size": 24, "weights": str(weights)}
-    its = pair("classification", teacher={**recipe, "normalise": Normalise().model_dump()}).build()
+    its = pair("classification", teacher={**recipe, "normalise": IMAGENET}).build()
     teacher = initial(its, "teacher", 0)
     contract.load_pretrained(teacher, weights)
     images = its.shared_inputs(range(6), torch.Generator().manual_seed(0), augment=True)["images"]
@@ -261,8 +314,12 @@ def test_each_network_sees_the_same_view_in_its_own_units(resnet: tuple[nn.Modul
 
 
 def test_a_normalisation_of_other_channels_is_refused() -> None:
-    normalise = {"mean": [0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-    with pytest.raises(UserError, match=r"teacher.network: normalise: has 2 channels, the images have 1"):
+    with pytest.raises(UserError, match=r"teacher.normalise: mean has 2 channels, std 3"):
+        pair("classification", teacher={"normalise": {"mean": [0.5, 0.5], "std": [0.5, 0.5, 0.5]}})
+    with pytest.raises(UserError, match=r"teacher.normalise.std: missing"):
+        pair("classification", teacher={"normalise": {"mean": [0.5]}})
+    normalise = {"mean": [0.5, 0.5], "std": [0.5, 0.5]}
+    with pytest.raises(UserError, match=r"teacher.network: normalise: has 2 channels, the images have 1 .*1 or 3"):
         contract.build(pair("classification", teacher={"normalise": normalise}).build(), "teacher")
 
 
@@ -380,6 +437,15 @@ def test_a_teacher_in_onnx_teaches_as_the_network_that_it_was(onnx_teacher: tupl
     assert students["onnx"].distillation == pytest.approx(students["eager"].distillation, rel=1e-4)
     for mine, other in zip(*(s.model.parameters() for s in students.values()), strict=True):
         assert torch.allclose(mine, other, atol=1e-4)
+
+
+def test_a_file_whose_weights_lie_beside_it_is_refused(onnx_teacher: tuple[nn.Module, Path], tmp_path: Path) -> None:
+    """No digest of the file would know them."""
+    model = onnx.load(onnx_teacher[1])
+    onnx.save(model, tmp_path / "split.onnx", save_as_external_data=True, location="split.data", size_threshold=0)
+    its = pair("classification", teacher={"network": {"name": "onnx", "file": str(tmp_path / "split.onnx")}})
+    with pytest.raises(UserError, match=r"split\.onnx keeps .* in another file \(allowed: all in one file\)"):
+        contract.build(its.build(), "teacher")
 
 
 @pytest.mark.parametrize("method", ["cross_model", "random_teacher"])

@@ -15,10 +15,11 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LR
 from bench.errors import UserError
 from bench.optimisation import factor
 from bench.seeds import derive
-from bench.suite import load
+from bench.suite import as_table, cells, load
 from bench.training import Learner, index_batches, initial, train
+from methods.mimic import Mimic
 from methods.scratch import Scratch
-from tasks.base import Recipe, Task
+from tasks.base import Recipe, Task, read_only
 
 TaskOf = Callable[[str], Task]
 STEPS = 200
@@ -151,6 +152,13 @@ def test_epochs_take_the_place_of_steps_and_the_other_way_round() -> None:
         student(steps=7, epochs=2)
 
 
+@pytest.mark.parametrize("teacher", [{"epochs": 2.5}, {"steps": 4}, {}])
+def test_a_suite_with_epochs_written_out_is_the_same_suite(teacher: dict[str, Any]) -> None:
+    suite = load({"name": "its", "tasks": {"classification": {"student": {"epochs": 2}, "teacher": teacher}}})
+    again = load(as_table(suite))
+    assert [cell.hash for cell in cells(again)] == [cell.hash for cell in cells(suite)]
+
+
 def test_label_smoothing_is_of_the_role_that_sets_it(task_of: TaskOf) -> None:
     task = task_of("classification")
     recipe = task.settings.recipe("student").model_copy(update={"label_smoothing": 0.2})
@@ -161,13 +169,27 @@ def test_label_smoothing_is_of_the_role_that_sets_it(task_of: TaskOf) -> None:
     assert smooth.item() == pytest.approx((0.8 * plain - 0.2 * log_p.mean()).item(), rel=1e-5)
 
 
-def test_mixed_precision_computes_in_bfloat16_and_keeps_its_weights_in_float32(task_of: TaskOf) -> None:
+def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
+    task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     task = task_of("classification")
     seen: set[torch.dtype] = set()
+    compared: set[torch.dtype] = set()
     found = {}
+
+    def responses(*arguments: Any) -> Any:
+        its = type(task).responses(task, *arguments)
+        compared.update(response.values.dtype for response in its.values())
+        return its
+
+    monkeypatch.setattr(task, "responses", responses)
+    teacher = read_only(initial(task, "teacher", 0))
     for precision in ("float32", "bfloat16"):
         recipe = task.settings.recipe("student").model_copy(update={"precision": precision, "steps": 40})
-        learner = Learner(task, initial(task, "student", 0), recipe, 40, Scratch())
+        method = Mimic(weight=0.01)
+        learner = Learner(
+            task, initial(task, "student", 0), recipe, 40, method, teacher=teacher, distil=method.distillation_loss
+        )
         hook = learner.model.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
         train(task, [learner], recipe, 40, seed=0)
         hook.remove()
@@ -175,6 +197,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_its_weights_in_float32(t
         assert {p.dtype for p in learner.model.parameters()} == {torch.float32}
         found[precision] = learner.result().loss
     assert torch.bfloat16 in seen
+    assert compared == {torch.float32}, "a small divergence is a difference of large numbers"
     assert found["bfloat16"] != found["float32"]
     assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
 

@@ -36,10 +36,12 @@ def check(
     output = console()
     with output.status("check: looking"):
         from bench.examination import examine, pair_with
+        from bench.jobs import settled
         from bench.suite_file import assigned
 
         settings: dict[str, Any] = {**_named(network), **assigned(set_ or [])}
-        found = list(examine(*pair_with(task, settings, task_set or []), Path("runs", "cache")))
+        with settled():
+            found = list(examine(*pair_with(task, settings, task_set or []), Path("runs", "cache")))
     width = max(len(finding.what) for finding in found)
     for finding in found:
         output.print(f"{finding.what.ljust(width)}  {MARKS[finding.verdict]}", end="")

@@ -12,7 +12,9 @@ from typing import Any
 
 from bench.measure.load import governor as governor_of
 
-LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image", "onnxruntime")
+LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image", "onnxruntime", "torchvision")
+EXTRAS = ("timm",)
+"""Libraries that need not be there."""
 
 
 @cache
@@ -26,7 +28,7 @@ def environment() -> dict[str, Any]:
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "libraries": {name: its for name in LIBRARIES if (its := _version(name))},
+        "libraries": {name: its for name in LIBRARIES + EXTRAS if (its := _version(name))},
     }
     if (governor := governor_of()) is not None:
         found["governor"] = governor

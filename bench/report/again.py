@@ -11,13 +11,16 @@ from bench.records import Record
 from bench.suite_file import written
 from tasks.data.sets import settings_of
 
+FILE = "FILE with {digest}"
+"""In the place of a path: whoever makes it again has to say where the file lies."""
+
 
 def suite_of(record: Record) -> dict[str, Any]:
     """A table as a suite file has it, of this cell alone; a reference and a teacher come with the scratch student.
 
-    The user's own folders and files are not in it: no record says where they lie.
+    The user's own folders are not in it, and of her files the digests alone: no record says where they lie.
     """
-    settings = _written(without(record.config.get("settings", {})))
+    settings = _written(without(record.config.get("settings", {}), FILE))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
     data = {"data": its} if (its := settings_of(record.config.get("data"))) else {}
     method = record.label if record.kind == "student" else "scratch"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench.measure.environment import LIBRARIES
+from bench.measure.environment import EXTRAS, LIBRARIES
 from bench.records import Record
 from bench.submission.claim import Claim
 from bench.submission.findings import Finding, listed
@@ -58,7 +58,7 @@ def _environment(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     fields = {field: found.get(field) for field in WORDS}
     if isinstance(libraries, dict):
         fields |= {f"libraries.{name}": libraries.get(name) for name in LIBRARIES}
-        strangers = [f"libraries.{name}" for name in libraries if name not in LIBRARIES]
+        strangers = [f"libraries.{name}" for name in libraries if name not in LIBRARIES + EXTRAS]
     else:
         yield "libraries", "is missing", f"a table of {listed(LIBRARIES)}"
         strangers = []

@@ -34,7 +34,7 @@ class Shape:
     teachers: frozenset[str]
     itemised: frozenset[str]
     items: tuple[str, ...]
-    sizes: Mapping[Role, Size]
+    sizes: Mapping[Role, Size | None]
 
 
 @dataclass(frozen=True)

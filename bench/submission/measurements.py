@@ -33,6 +33,10 @@ def complete(submission: Submission, claim: Claim) -> Iterator[Finding]:
             "own_teacher": record.own_teacher is not None,
         }
         needed = {"metrics", *(("held_out", "training", "size", "weights_sha256") if learned else ())}
+        pair = claim.pair(record)
+        if record.kind == "teacher" and pair is not None and pair.settings.pretrained:
+            has_weights = pair.settings.recipe("teacher").weights is not None
+            needed -= {"training"} if has_weights else {"training", "size", "weights_sha256"}
         optional = {"items", *(("own_teacher",) if record.kind == "student" else ())}
         if record.status == "failed":
             needed, optional = {"failure"}, set()
@@ -126,7 +130,9 @@ def size(submission: Submission, claim: Claim) -> Iterator[Finding]:
     for record in submission.finished:
         if record.size is None or record.kind == "reference" or (shape := claim.shape(record)) is None:
             continue
-        its = shape.sizes[record.kind].model_dump()
+        if (counted := shape.sizes[record.kind]) is None:
+            continue
+        its = counted.model_dump()
         for field, found in record.size.model_dump().items():
             if found != its[field]:
                 yield Finding("size", str(record.path), f"size.{field}", f"{found}, and counted here {its[field]}")

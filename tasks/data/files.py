@@ -111,9 +111,20 @@ def digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-@lru_cache(maxsize=16)
 def file_digest(path: Path, field: str) -> str:
     """SHA-256 of one file. field: the setting that names it, for the message where it cannot be read."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{field}: {path} is no file")
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{field}: {path} cannot be read ({error.strerror})") from error
+    return _digest_of(path, field, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest_of(path: Path, field: str, *state: int) -> str:
+    """state: of the file, so that one that has changed is read again."""
     return hashlib.sha256(_bytes(path, field)).hexdigest()
 
 

@@ -48,6 +48,9 @@ class Network(Frozen, ABC):
         """Of what it says: some have tables of arguments."""
         return hash(self.model_dump_json())
 
+    def load(self) -> None:
+        """Import what it is built from: a package that is first imported on the meta device would stay there."""
+
     @property
     def least_side(self) -> int:
         """Of an image that it takes, pixels."""

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -39,14 +40,18 @@ class Module(Network):
         findable()
         try:
             return (module,) if source_file(module) else ()
-        except (ImportError, ValueError):
+        except Exception:  # a package above it is imported, and may fail in any way: what is wrong, build says
             return ()
+
+    def load(self) -> None:
+        self._factory()
 
     def build(self, ends: Ends) -> nn.Module:
         factory = self._factory()
         try:
-            made = factory(**_asked_for(factory, ends), **self.arguments)
-        except Exception as error:  # the user's code may fail in any way
+            with redirect_stdout(sys.stderr):
+                made = factory(**_asked_for(factory, ends), **self.arguments)
+        except (Exception, SystemExit) as error:  # the user's code may fail in any way
             raise UnfitError(f"{self.factory} raised {type(error).__name__}: {error}") from error
         if not isinstance(made, nn.Module):
             raise UnfitError(f"{self.factory} returned {_article(type(made).__name__)}, no torch.nn.Module")
@@ -56,8 +61,9 @@ class Module(Network):
         module, _, name = self.factory.partition(":")
         findable()
         try:
-            found: Any = importlib.import_module(module)
-        except Exception as error:  # what is imported is the user's code
+            with redirect_stdout(sys.stderr):  # what it prints is no output of the program
+                found: Any = importlib.import_module(module)
+        except (Exception, SystemExit) as error:  # what is imported is the user's code
             where = f"; looked for in {Path.cwd()} and among the installed packages"
             hint = where if isinstance(error, ModuleNotFoundError) else ""
             raise UnfitError(f"{module} cannot be imported ({type(error).__name__}: {error}){hint}") from error

@@ -24,7 +24,10 @@ class Onnx(Network):
     file: Path = Field(description="an ONNX file of one input and one output, float32")
 
     def build(self, ends: Ends) -> nn.Module:
-        model = OnnxModel(self.file.read_bytes() if self.file.is_file() else b"", str(self.file))
+        content = self.file.read_bytes() if self.file.is_file() else b""
+        if external := _external(content):
+            raise UnfitError(f"{self.file} keeps {external} in another file (allowed: all in one file)")
+        model = OnnxModel(content, str(self.file))
         expected = [None, *ends.takes]
         if len(model.shape) != len(expected) or any(
             a is not None and b is not None and a != b for a, b in zip(model.shape, expected, strict=True)
@@ -76,6 +79,17 @@ class OnnxModel(nn.Module):
         missing = inputs.new_zeros(batch - len(inputs), *inputs.shape[1:])
         (found,) = self.session.run(None, {self.takes: torch.cat([inputs, missing]).numpy()})
         return torch.from_numpy(found)[: len(inputs)]
+
+
+def _external(content: bytes) -> str | None:
+    """The first tensor that lies in another file, of which no digest would know."""
+    import onnx
+
+    try:
+        graph = onnx.load_from_string(content).graph
+    except Exception:  # no graph at all: said where it is opened
+        return None
+    return next((t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL), None)
 
 
 def _text(shape: list[int | None]) -> str:

@@ -23,13 +23,25 @@ def _known(model: str) -> str:
     return model
 
 
+def _no_files(arguments: dict[str, Any]) -> dict[str, Any]:
+    if found := sorted({"weights", "weights_backbone", "pretrained"} & arguments.keys()):
+        message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
+        raise PydanticCustomError("arguments", "{message}", {"message": message})
+    return arguments
+
+
 class Torchvision(Network):
     """A classifier of torchvision, its weights drawn anew; a grey image is repeated to three channels."""
 
     name: Literal["torchvision"] = "torchvision"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
     model: Annotated[str, AfterValidator(_known)] = Field("resnet18", description="as torchvision names it")
-    arguments: dict[str, Any] = Field({}, description="of the model's builder, as {dropout = 0.2}")
+    arguments: Annotated[dict[str, Any], AfterValidator(_no_files)] = Field(
+        {}, description="of the model's builder, as {dropout = 0.2}"
+    )
+
+    def load(self) -> None:
+        import torchvision.models  # noqa: F401
 
     def build(self, ends: Ends) -> nn.Module:
         from torchvision.models import get_model

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from tasks.base import Frozen
@@ -15,12 +16,17 @@ from tasks.networks.base import Ends, Network, UnfitError
 
 
 class Normalise(Frozen):
-    """(image − mean) / std, an image in [0, 1]; one number a channel, or one for all. ImageNet's by default."""
+    """(image − mean) / std, an image in [0, 1]; one number a channel, or one for all."""
 
-    mean: tuple[float, ...] = Field((0.485, 0.456, 0.406), min_length=1, description="of each channel, in [0, 1]")
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.229, 0.224, 0.225), min_length=1, description="of each channel, in [0, 1]"
-    )
+    mean: tuple[float, ...] = Field(min_length=1, description="of each channel, in [0, 1]")
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, description="of each channel, in [0, 1]")
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Normalise:
+        if len(self.mean) != len(self.std):
+            message = f"mean has {len(self.mean)} channels, std {len(self.std)} (allowed: as many)"
+            raise PydanticCustomError("normalise", "{message}", {"message": message})
+        return self
 
 
 class View(nn.Module):
@@ -63,8 +69,7 @@ class InItsUnits(View):
 
     def forward(self, images: Tensor) -> Tensor:
         if self.size is not None:
-            shrinks = images.shape[-1] > self.size[1]
-            images = F.interpolate(images, self.size, mode="bilinear", antialias=shrinks)
+            images = F.interpolate(images, self.size, mode="bilinear", antialias=True)
         out: Tensor = self.network((images - self.mean) / self.std)
         return out
 
@@ -75,9 +80,11 @@ def built(network: Network, ends: Ends, size: int | None, normalise: Normalise |
         return network.build(ends)
     channels, height, width = ends.shape
     normalise = normalise or Normalise(mean=(0.0,), std=(1.0,))
-    named = sorted({len(normalise.mean), len(normalise.std)} - {1, channels})
-    if named and (channels > 1 or len(named) > 1):
-        raise UnfitError(f"normalise: has {named[0]} channels, the images have {channels} (allowed: 1 or {channels})")
+    named = len(normalise.mean)
+    allowed = {1, 3} if channels == 1 else {1, channels}
+    if named not in allowed:
+        text = " or ".join(map(str, sorted(allowed)))
+        raise UnfitError(f"normalise: has {named} channels, the images have {channels} (allowed: {text})")
     sides = (height, width) if size is None else (size, size)
-    inner = replace(ends, takes=(named[0] if named else channels, *sides))
+    inner = replace(ends, takes=(max(named, channels), *sides))
     return InItsUnits(network.build(inner), None if size is None else sides, normalise)
