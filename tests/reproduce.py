@@ -17,6 +17,7 @@ import torch
 from plain_loop import ClassificationCell, Plan, train
 from torch import nn
 
+from bench.digests import without
 from tasks.classification import Classification
 
 METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
@@ -42,7 +43,7 @@ def frozen(model: nn.Module) -> nn.Module:
 def reproduce(record: dict[str, Any]) -> dict[str, float]:
     """The metrics of the record's model, trained again: first its teacher, then what it is."""
     config = record["config"]
-    task = Classification(Classification.Settings.model_validate(config["settings"]))
+    task = Classification(Classification.Settings.model_validate(without(config["settings"])))
     cell = ClassificationCell(task)
     teacher = frozen(train(cell, "teacher", record["teacher_seed"], same_kernels=True).model)
     if record["kind"] == "teacher":

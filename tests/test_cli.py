@@ -41,7 +41,7 @@ def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> N
     for name, items in student.items.items():
         assert student.metrics[name].value == pytest.approx(sum(items) / 500)
     path = tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json"
-    assert len(path.read_text().splitlines()) < 150
+    assert len(path.read_text().splitlines()) < 200
     assert student.environment["libraries"]["torch"] == version("torch")
     assert (tiny_results / "pictures/classification--cnn_mlp--hardest.png").stat().st_size > 1000
 

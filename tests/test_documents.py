@@ -17,7 +17,10 @@ from PIL import Image
 from bench.suite import load
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "bring-your-own.md"),  # followed as a whole
+]
 SHORT = ["--set", "steps=3"]
 
 
@@ -33,14 +36,14 @@ def snippets(path: Path, language: str) -> list[str]:
 
 
 def shortened(command: str) -> list[str]:
-    """As it is typed, but that a run takes seconds: three steps, one seed, and but for the first one task."""
+    """As it is typed, but that a run takes seconds: three steps, one seed, and one task or two."""
     name, *arguments = shlex.split(command)[1:]
     if name == "run":
-        arguments += [*SHORT, "--cache", "kept"]  # judges are trained once for all of them
+        arguments += [*SHORT, "--cache", "kept", "--workers", "1"]  # judges are trained once for all of them
         if not {"--seeds", "--device"} & set(arguments):
             arguments += ["--seeds", "0"]
-        if "--task" not in arguments and "--out" in arguments:
-            arguments += ["--task", "gan"]
+        if "--task" not in arguments and "quick" in arguments:
+            arguments += ["--task", "gan" if "--out" in arguments else "gan,vae"]
     if name == "tune":
         arguments += [*SHORT, "--task", "classification", "--trials", "2", "--seeds", "100", "--confirm", "101,102"]
     if name == "time":

@@ -39,6 +39,7 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
         task,
         initial(task, "student", 0),
         task.settings.recipe("student"),
+        task.steps("student"),
         chosen,
         teacher=teacher,
         distil=chosen.prepare(lambda: held_out_events(task, teacher, 0)) if chosen.teacher != "none" else None,
