@@ -123,6 +123,8 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
         if record.trial is not None:
             raise UserError("is a trial of tuning: its weights are not kept")
         pair = pair_of(record, locations)
+        if record.kind == "teacher" and record.weights_sha256 is None:
+            raise UserError("its network is a file already, and has no weights here")
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     results = results_of(path, record)

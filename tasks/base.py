@@ -112,8 +112,8 @@ class TaskSettings(Frozen):
     @property
     def pretrained(self) -> bool:
         """Whether the teacher comes from a file, and is not trained here."""
-        recipe: Any = self.recipe("teacher")
-        return bool(recipe.weights is not None or not recipe.network.trainable)
+        recipe = self.recipe("teacher")
+        return recipe.weights is not None or not getattr(getattr(recipe, "network", None), "trainable", True)
 
 
 @dataclass(frozen=True)

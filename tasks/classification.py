@@ -67,6 +67,7 @@ class ClassificationSettings(TaskSettings):
         ge=2,
         description=f"training labels, equally many of each class; default: {FEW} of the digits, all of a folder's",
     )
+    flips: bool = Field(False, description="augmentation mirrors images as well as shifting them: not for digits")
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     teacher: ClassifierRecipe = ClassifierRecipe(
@@ -126,6 +127,9 @@ class Classification(Task):
         images = to_float(data.images[list(indices)])
         if augment:
             images = random_shifts(images, rng)
+        if augment and self.settings.flips:
+            mirrored = torch.rand(len(images), generator=rng) < 0.5
+            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
         return {"images": images.to(self.device), "labels": data.labels[list(indices)].to(self.device)}
 
     @property

@@ -318,3 +318,20 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
     model = read_only(initial(task, "student", 0))
     for found in (task.evaluate(model, model), task.reference("independent pixels")):
         assert tuple(found.items["neg_elbo"]) == part.names
+
+
+def test_augmentation_mirrors_images_where_it_is_asked_to() -> None:
+    from bench.suite import load
+
+    settings = {"flips": True, "teacher": {"augment": True}}
+    task = load({"tasks": {"classification": settings}}).entries[0].pair.build()
+    plain = load({"tasks": {"classification": {}}}).entries[0].pair.build()
+    indices = range(64)
+    mirrored = task.shared_inputs(indices, torch.Generator().manual_seed(0), augment=True)["images"]
+    shifted = plain.shared_inputs(indices, torch.Generator().manual_seed(0), augment=True)["images"]
+    same = (mirrored == shifted).flatten(1).all(1)
+    other = (mirrored == shifted.flip(3)).flatten(1).all(1)
+    assert bool((same | other).all())
+    assert 16 < int(same.sum()) < 48
+    unaugmented = task.shared_inputs(indices, torch.Generator().manual_seed(0))["images"]
+    assert torch.equal(unaugmented, plain.shared_inputs(indices, torch.Generator().manual_seed(0))["images"])
