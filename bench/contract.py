@@ -38,7 +38,7 @@ def build(task: Task, role: Role) -> nn.Module:
     try:
         model, again = (initial(task, role, 0).eval() for _ in range(2))
     except Exception as error:  # networks of the user's own fail in any way
-        raise UserError(f"{place}: {one_line(error)}") from error
+        raise UserError(f"{place}: {reason(error)}") from error
     recipe = task.settings.recipe(role)
     problem = _drawn(model, again) if getattr(recipe, "network", Network).trainable else None
     problem = problem or _deployed(task, task.deployed(model)) or _as_trained(task, model)
@@ -73,7 +73,7 @@ def _deployed(task: Task, deployed: nn.Module) -> str | None:
             with torch.no_grad():
                 output = deployed(batch)
         except Exception as error:
-            return f"cannot take an input of {sides(batch.shape[1:])} ({one_line(error)})"
+            return f"cannot take an input of {sides(batch.shape[1:])} ({reason(error)})"
         if (problem := output_problem(task, batch, output)) is not None:
             return problem
     for name in ("encode", "decode") if task.interface.kind == "autoencoder" else ():
@@ -104,7 +104,7 @@ def _as_trained(task: Task, model: nn.Module) -> str | None:
             losses = [task.loss(model, inputs, outputs, part) for part in task.parts(model)]
             task.responses(outputs, inputs, model)
     except Exception as error:
-        return f"cannot be trained: a pass in train mode, or its loss, failed ({one_line(error)})"
+        return f"cannot be trained: a pass in train mode, or its loss, failed ({reason(error)})"
     if any(loss.numel() != 1 for loss in losses):
         return "cannot be trained: its loss is no single number"
     return None
@@ -189,8 +189,8 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises anything on foreign bytes; what holds code is refused, not run
-            reason = "neither safetensors nor a state dict without code in it"
-            raise UserError(f"teacher.weights: {path} cannot be read as weights ({reason})") from error
+            why = "neither safetensors nor a state dict without code in it"
+            raise UserError(f"teacher.weights: {path} cannot be read as weights ({why})") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -210,7 +210,7 @@ def sides(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape)) or "a single number"
 
 
-def one_line(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """What an error says, shortly; its kind too, where it is none of ours."""
     text = " ".join(str(error).split())[:300]
     return text if isinstance(error, UnfitError | UserError) else f"{type(error).__name__}: {text}"
