@@ -97,7 +97,7 @@ def _as_trained(task: Task, model: nn.Module) -> str | None:
     rng = torch.Generator().manual_seed(0)
     inputs = task.shared_inputs(range(min(task.items, ITEMS)), rng)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             outputs = task.forward(model, inputs)
             if task.interface.kind == "generator" and (problem := _discriminator_problem(model, outputs["images"])):
                 return problem
