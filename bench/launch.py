@@ -31,6 +31,7 @@ from bench.timings import Condition, Launch, Subject
 from bench.training import initial
 from tasks.base import Role, Task
 from tasks.data.atomic import write_atomically
+from tasks.networks.onnx import OnnxModel
 
 LEAST_PAIRS = 10
 """Of one launch; three make thirty."""
@@ -103,6 +104,8 @@ class Networks:
 
     def _made(self, role: Role, precision: str) -> bytes | NotAvailable:
         model = self.models[role]
+        if isinstance(model, OnnxModel):
+            return NotAvailable("is an ONNX file of its own, which ONNX Runtime runs under eager as well")
         if precision == "float32":
             return exported(self.task.deployed(model), self.task.example_input(2))
         full = self.content(role, "float32")

@@ -513,3 +513,31 @@ def test_check_says_so_and_its_exit_code_too(cli: Run, tmp_path: Path) -> None:
 
 def test_settings_of_training_are_no_part_of_an_architecture() -> None:
     assert set(Recipe.model_fields) | {"batch_size", "label_smoothing"} == OF_TRAINING
+
+
+def test_a_teacher_in_onnx_is_timed_and_its_records_hold(
+    cli: Run, tmp_path: Path, onnx_teacher: tuple[nn.Module, Path]
+) -> None:
+    suite = tmp_path / "own.toml"
+    suite.write_text(
+        'name = "own"\nseeds = [0]\nsteps = 2\nmethods = ["scratch"]\n[tasks.classification]\n'
+        f'teacher = {{ network = {{ name = "onnx", file = "{onnx_teacher[1]}" }} }}\n'
+    )
+    out = tmp_path / "out"
+    assert cli("run", suite, "--out", out).returncode == 0
+    ways = ["--backends", "eager,onnxruntime", "--precisions", "float32", "--batch", "1", "--launches", "1"]
+    timed = cli("time", suite, "--out", out, *ways)
+    assert timed.returncode == 0, timed.stderr
+    assert "is an ONNX file of its own" in timed.stdout
+    table = json.loads(cli("table", out, "--format", "json").stdout)
+    assert "speedup" in json.dumps(table)
+    (record,) = (r for r in Store(out) if r.kind == "teacher")
+    assert (record.size, record.weights_sha256, record.training) == (None, None, None)
+    findings = cli("validate", out, "--suite", suite)
+    assert re.search(r"^complete +passed", findings.stdout, re.MULTILINE), findings.stdout
+    assert re.search(r"^size +passed", findings.stdout, re.MULTILINE)
+    exported = cli(
+        "export", out / record.path, "-o", tmp_path / "x", "--set", f"teacher.network.file={onnx_teacher[1]}"
+    )
+    assert exported.returncode == 2
+    assert "its network is a file already" in exported.stderr
