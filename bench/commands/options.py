@@ -133,7 +133,9 @@ def _data_root(folder: Path | None) -> Path | None:
 
 SuiteName = Annotated[
     str,
-    typer.Argument(metavar="SUITE", help="A shipped suite (quick, mnist, smoke) or a .toml file.", autocompletion=_suites),
+    typer.Argument(
+        metavar="SUITE", help="A shipped suite (quick, mnist, smoke) or a .toml file.", autocompletion=_suites
+    ),
 ]
 Out = Annotated[
     Path | None,
