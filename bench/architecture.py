@@ -8,22 +8,10 @@ from typing import Any, Literal
 from bench.documents import canonical_hash
 from bench.records import Record, Size
 
-OF_TRAINING = frozenset(
-    {
-        *(
-            "steps",
-            "epochs",
-            "batch_size",
-            "optimiser",
-            "learning_rate",
-            "weight_decay",
-            "betas",
-            "momentum",
-            "nesterov",
-        ),
-        *("schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "label_smoothing"),
-    }
-)
+OF_TRAINING = frozenset({
+    "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
+    "schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "label_smoothing",
+})  # fmt: skip
 """Settings that say how a network is trained, and not what it is."""
 ROLES = ("teacher", "student")
 

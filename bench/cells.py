@@ -37,17 +37,20 @@ class Pair:
         """The task, its data not yet loaded, its judge not yet there. cache: where decoded images are kept."""
         return TASKS.get(self.task)(self.settings, self.device, cache)
 
+    def described(self) -> dict[str, Any]:
+        """Its settings in JSON terms, files and the code of networks as they are now."""
+        settings = described(self.settings, leave={*self.settings.locations, "steps", "teacher", "student"})
+        return settings | {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
+
     @cached_property
     def config(self) -> dict[str, Any]:
         cls = TASKS.get(self.task)
-        settings = described(self.settings, leave={*self.settings.locations, "steps", "teacher", "student"})
-        settings |= {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
         return {
             "version": CONFIG_VERSION,
             "task": self.task,
             "code": code_digest(cls),
             "data": cls.data_identity(self.settings),
-            "settings": settings,
+            "settings": self.described(),
             "device": self.device.partition(":")[0],
         }
 

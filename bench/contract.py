@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from torch.nn.parameter import UninitializedParameter
 from bench.errors import UserError, at_most
 from bench.training import initial
 from tasks.base import Role, Task
-from tasks.networks.base import Network, UnfitError
+from tasks.networks.base import Ends, Network, UnfitError
 from tasks.views.units import View
 
 ITEMS = 2
@@ -65,7 +66,7 @@ def _deployed(task: Task, deployed: nn.Module) -> str | None:
     """On the task's example, and on one of odd sides where it has to take any."""
     example = task.example_input(ITEMS).to(task.device)
     examples = [example]
-    if _any_side(task):
+    if (ends := _ends(task)) is not None and None in ends.takes:
         height, width = (side - side % task.interface.multiple for side in ODD)
         examples.append(F.interpolate(example, (height, width)))
     for batch in examples:
@@ -82,11 +83,12 @@ def _deployed(task: Task, deployed: nn.Module) -> str | None:
     return None
 
 
-def _any_side(task: Task) -> bool:
+def _ends(task: Task) -> Ends | None:
+    """None: a task that makes its networks itself need not say."""
     try:
-        return None in task.ends.takes
+        return task.ends
     except NotImplementedError:
-        return False
+        return None
 
 
 def _as_trained(task: Task, model: nn.Module) -> str | None:
@@ -120,9 +122,7 @@ def _discriminator_problem(model: nn.Module, images: Tensor) -> str | None:
 
 def expected_output(task: Task, example: Tensor) -> tuple[int, ...] | None:
     """The shape that a batch has behind a network, where the task says what it is built between."""
-    try:
-        ends = task.ends
-    except NotImplementedError:
+    if (ends := _ends(task)) is None:
         return None
     given = example.shape[1:]
     if len(given) != len(ends.gives):
@@ -169,7 +169,7 @@ def load_pretrained(model: nn.Module, path: Path) -> None:
     found = [
         *([f"lacks {_named(missing)}"] if missing else []),
         *([f"has {_named(strange)} beside"] if strange else []),
-        *([f"{'; '.join(at_most(2, shapes))}"] if shapes else []),
+        *at_most(2, shapes),
     ]
     if found:
         raise UserError(f"teacher.weights: {path} holds the weights of another network: {'; '.join(found)}")
@@ -187,7 +187,7 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         state = load_safetensors(content)
     except SafetensorError:
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises anything on foreign bytes; what holds code is refused, not run
             why = "neither safetensors nor a state dict without code in it"
             raise UserError(f"teacher.weights: {path} cannot be read as weights ({why})") from error

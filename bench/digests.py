@@ -42,10 +42,9 @@ def _code(module: str, sources: tuple[str, ...]) -> str:
     return module_digest(module, sources)
 
 
-def unchanged(settings: BaseModel, config: Mapping[str, Any], prefix: str) -> bool:
-    """Whether files and code are still what they were when the configuration was made of these settings."""
+def forget_code() -> None:
+    """Networks' code is looked at again when it is asked for next."""
     _code.cache_clear()
-    return described(settings, prefix) == config
 
 
 def without(values: Any, file: str = "") -> dict[str, Any]:

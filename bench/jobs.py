@@ -21,7 +21,7 @@ from torch import nn
 from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.contract import load_pretrained
-from bench.digests import unchanged
+from bench.digests import forget_code
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
 from bench.records import Failure, MetricValue, Record, Training, TrainingCurve
@@ -101,10 +101,11 @@ def execute(job: Job, report: Report) -> list[Record]:
     """Do the job; its records, in the order of its cells."""
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited while the run went on; run again")
-    for role in ("teacher", "student"):
-        recipe = job.pair.settings.recipe(role)
-        if not unchanged(recipe, job.pair.config["settings"][role], role):
-            raise RuntimeError(f"a file or the code of {role}.network was changed while the run went on; run again")
+    forget_code()
+    for name, now in job.pair.described().items():
+        if now != job.pair.config["settings"][name]:
+            what = f"{name}.network" if name in ("teacher", "student") else name
+            raise RuntimeError(f"a file or the code of {what} was changed while the run went on; run again")
     settle_process()
     warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
     match job.kind:

@@ -193,13 +193,10 @@ def check_data(pair: Pair, cache: Path) -> None:
     task = probe_task(pair, cache)
     try:
         task.check()
-    except DataError as error:
-        raise UserError(f"tasks.{pair.task}.{error}") from error
-    try:
         models = {role: contract.build(task, role) for role in ROLES}
         if (weights := pair.settings.recipe("teacher").weights) is not None:
             contract.load_pretrained(models["teacher"], weights)
-    except UserError as error:
+    except (DataError, UserError) as error:
         raise UserError(f"tasks.{pair.task}.{error}") from error
 
 

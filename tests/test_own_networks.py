@@ -233,6 +233,17 @@ def test_the_code_of_a_module_is_part_of_the_configuration(tmp_path: Path, monke
     assert digest(main, "A = 1\n") == before
 
 
+def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "judging.py").write_text((TESTS / "my_networks.py").read_text())
+    its = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
+    job = Job("references", "reference", its, (), "shared", tmp_path, tmp_path)
+    assert its.config["settings"]["discriminator"]["code"].startswith("sha256:")
+    (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (TESTS / "my_networks.py").read_text())
+    with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
+        execute(job, lambda step, steps: None)
+
+
 def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "live.py").write_text((TESTS / "my_networks.py").read_text())

@@ -11,16 +11,7 @@ from pydantic_core import PydanticCustomError
 from torch import nn
 
 from tasks.networks.base import Ends, Network, UnfitError
-
-FILES = frozenset({"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"})
-"""Arguments that bring weights from somewhere, of which no configuration would know."""
-
-
-def _no_files(arguments: dict[str, Any]) -> dict[str, Any]:
-    if found := sorted(FILES & arguments.keys()):
-        message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
-        raise PydanticCustomError("arguments", "{message}", {"message": message})
-    return arguments
+from tasks.networks.torchvision import without
 
 
 def _known(model: str) -> str:
@@ -42,9 +33,10 @@ class Timm(Network):
     name: Literal["timm"] = "timm"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
     model: Annotated[str, AfterValidator(_known)] = Field(description="as timm names it")
-    arguments: Annotated[dict[str, Any], AfterValidator(_no_files)] = Field(
-        {}, description="of timm.create_model, as {img_size = 32}"
-    )
+    arguments: Annotated[
+        dict[str, Any],
+        without("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
+    ] = Field({}, description="of timm.create_model, as {img_size = 32}")
 
     def load(self) -> None:
         import timm  # noqa: F401

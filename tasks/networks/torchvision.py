@@ -23,11 +23,16 @@ def _known(model: str) -> str:
     return model
 
 
-def _no_files(arguments: dict[str, Any]) -> dict[str, Any]:
-    if found := sorted({"weights", "weights_backbone", "pretrained"} & arguments.keys()):
-        message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
-        raise PydanticCustomError("arguments", "{message}", {"message": message})
-    return arguments
+def without(*names: str) -> AfterValidator:
+    """Refuses arguments of these names, which bring weights from somewhere: no configuration would know of them."""
+
+    def check(arguments: dict[str, Any]) -> dict[str, Any]:
+        if found := sorted({*names} & arguments.keys()):
+            message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
+            raise PydanticCustomError("arguments", "{message}", {"message": message})
+        return arguments
+
+    return AfterValidator(check)
 
 
 class Torchvision(Network):
@@ -36,7 +41,7 @@ class Torchvision(Network):
     name: Literal["torchvision"] = "torchvision"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
     model: Annotated[str, AfterValidator(_known)] = Field("resnet18", description="as torchvision names it")
-    arguments: Annotated[dict[str, Any], AfterValidator(_no_files)] = Field(
+    arguments: Annotated[dict[str, Any], without("weights", "weights_backbone", "pretrained")] = Field(
         {}, description="of the model's builder, as {dropout = 0.2}"
     )
 
