@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-browser lint bench tune results records clean
+.PHONY: demo test test-browser lint bench results clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -31,18 +31,19 @@ bench: $(VENV)/.installed ## timings in three launches, each a process: what `di
 	@echo "Keep this folder (cp -r runs/bench runs/bench-before), change the code, make bench again, and then:"
 	@echo "$(BIN)/distillbench compare runs/bench-before runs/bench"
 
-tune: $(VENV)/.installed ## choose the quick suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
-	$(BIN)/distillbench tune quick --out runs/quick.tune --cache runs/cache --output bench/suites/quick.tuned.toml
-	cp runs/quick.tune/trials.md results/quick/trials.md
-	$(BIN)/python results/publish.py
-
 results: $(VENV)/.installed ## rebuild from the records what is made of them: tables, the board, blocks of the README and of docs/methods.md
 	$(BIN)/python results/publish.py
 
-records: $(VENV)/.installed ## make the records, pictures and times of results/ again, and all that is made of them; commit the code first
-	$(BIN)/distillbench run quick --out results/quick --cache runs/cache --overwrite > runs/results.txt
-	mv runs/results.txt results/quick/run.txt
-	$(BIN)/distillbench time results/quick --cache runs/cache --overwrite > runs/time.txt
+results-%: $(VENV)/.installed ## results-mnist: make a suite's records, pictures and times again, and all that is made of them; commit the code first
+	mkdir -p runs
+	$(BIN)/distillbench run $* --out results/$* --cache runs/cache --overwrite > runs/$*.txt
+	mv runs/$*.txt results/$*/run.txt
+	$(BIN)/distillbench time results/$* --cache runs/cache --overwrite > runs/$*.time.txt
+	$(BIN)/python results/publish.py
+
+tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
+	$(BIN)/distillbench tune $* --out runs/$*.tune --cache runs/cache --output bench/suites/$*.tuned.toml
+	cp runs/$*.tune/trials.md results/$*/trials.md
 	$(BIN)/python results/publish.py
 
 $(VENV)/.installed: pyproject.toml

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.board import build
-from bench.records import Record, Store
+from bench.records import Store
 from bench.report import tables
 from bench.report.results import speeds as speeds_of
 from bench.report.results import summaries as summaries_of
@@ -29,50 +29,63 @@ from bench.timings import scan
 from tasks.data.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ROOT / "results" / "quick"
+RESULTS = ROOT / "results"
 README = ROOT / "README.md"
 METHODS = ROOT / "docs" / "methods.md"
-TRIALS = QUICK / "trials.md"
-"""What `make tune` found."""
+SHOWN = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
+"""{suite: the tasks of which the README has tables}. All suites that are published, each in the folder of its name."""
 WIDTH = 80
 
 
 def current() -> dict[Path, str]:
     """Every published text as the records have it."""
-    records, summaries = Store(QUICK).scan().records, summaries_of(QUICK)
-    origin = _origin(records)
-    readme = README.read_text(encoding="utf-8")
-    for name, text in _blocks(summaries, origin).items():
-        readme = replace_block(readme, name, text)
-    methods = METHODS.read_text(encoding="utf-8")
-    if TRIALS.exists():
-        methods = replace_block(methods, "trials", TRIALS.read_text(encoding="utf-8").rstrip())
-    speeds = speeds_of(QUICK)
-    if speeds:
-        readme = replace_block(readme, "latency", f"{timed(QUICK)}\n\n{overview(speeds)}")
+    readme, methods = README.read_text(encoding="utf-8"), METHODS.read_text(encoding="utf-8")
+    texts: dict[Path, str] = {}
+    for suite in SHOWN:
+        texts |= _of(suite)
+        for name, text in _blocks(suite).items():
+            readme = replace_block(readme, f"{name} {suite}", text)
+        # what `make tune-SUITE` found
+        trials = (RESULTS / suite / "trials.md").read_text(encoding="utf-8").rstrip()
+        methods = replace_block(methods, f"trials {suite}", trials)
+    texts |= {RESULTS / name: text for name, text in _leaderboard().items()}
+    return texts | {README: readme, METHODS: methods}
+
+
+def _of(suite: str) -> dict[Path, str]:
+    """What lies in a suite's folder beside its records."""
+    folder, origin = RESULTS / suite, _origin(suite)
+    summaries = summaries_of(folder)
     return {
-        METHODS: methods,
-        QUICK / "latency.md": f"{timed(QUICK)}\n\n{markdown_of(speeds)}",
-        QUICK / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
-        QUICK / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
-        QUICK / "tables.csv": tables.as_csv(summaries),
-        **{ROOT / "results" / name: text for name, text in _leaderboard().items()},
-        README: readme,
+        folder / "latency.md": f"{_timed(suite)}\n\n{markdown_of(speeds_of(folder))}",
+        folder / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
+        folder / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
+        folder / "tables.csv": tables.as_csv(summaries),
     }
 
 
 def _leaderboard() -> dict[str, str]:
     """The board of the published records, and its plain dumps, which need no program to be read."""
-    files = build.content(build.leaderboard([QUICK]))
+    files = build.content(build.leaderboard([RESULTS / suite for suite in SHOWN]))
     names = ("README.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex")
     return {name: files[name].decode() for name in names}
 
 
-def _blocks(summaries: Sequence[Summary], origin: str) -> dict[str, str]:
-    first, *_, last = (QUICK / "run.txt").read_text(encoding="utf-8").splitlines()
-    run = ["$ distillbench run quick", first, last]
-    console = [*run, "", "$ distillbench table runs/quick", *_on_a_terminal(summaries)]
-    return {"origin": origin, "console": "\n".join(f"    {line}".rstrip() for line in console)}
+def _blocks(suite: str) -> dict[str, str]:
+    """{what the README shows of a suite: its text}."""
+    folder = RESULTS / suite
+    summaries = [summary for summary in summaries_of(folder) if summary.task in SHOWN[suite]]
+    others = {summary.task for summary in summaries_of(folder)} - set(SHOWN[suite])
+    first, *_, last = (folder / "run.txt").read_text(encoding="utf-8").splitlines()
+    only = f" --task {','.join(SHOWN[suite])}" if others else ""
+    table = f"$ distillbench table runs/{suite}{only}"
+    console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(summaries)]
+    speeds = [speed for speed in speeds_of(folder) if speed.task in SHOWN[suite]]
+    return {
+        "origin": _origin(suite),
+        "console": "\n".join(f"    {line}".rstrip() for line in console),
+        "latency": f"{_timed(suite)}\n\n{overview(speeds)}",
+    }
 
 
 def _on_a_terminal(summaries: Sequence[Summary]) -> list[str]:
@@ -82,29 +95,30 @@ def _on_a_terminal(summaries: Sequence[Summary]) -> list[str]:
     return text.getvalue().rstrip().splitlines()
 
 
-def _origin(records: Sequence[Record]) -> str:
+def _origin(suite: str) -> str:
     """'Made at revision 1a2b3c4 on 2 cores of …, with torch …': where the figures come from, in a sentence."""
 
     def of_all(values: Sequence[str]) -> str:
         return " and ".join(dict.fromkeys(values))
 
+    records = Store(RESULTS / suite).scan().records
     revision = of_all([r.revision[:12] + "-dirty" * r.revision.endswith("-dirty") for r in records])
     machine = of_all([f"{r.environment['cores']} cores of {r.environment['cpu']}" for r in records])
     versions = of_all(
         [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
     )
-    return f"Made at revision {revision} by `make records` on {machine}, {versions}."
+    return f"Made at revision {revision} by `make results-{suite}` on {machine}, {versions}."
 
 
-def timed(results: Path) -> str:
+def _timed(suite: str) -> str:
     """Where the times come from, in a sentence."""
-    found = scan(results).found
+    found = scan(RESULTS / suite).found
     revisions = dict.fromkeys(t.revision[:12] + "-dirty" * t.revision.endswith("-dirty") for t in found)
     machines = dict.fromkeys(f"{t.environment['cores']} cores of {t.environment['cpu']}" for t in found)
     libraries = ("torch", "onnxruntime")
     versions = dict.fromkeys(", ".join(f"{x} {t.environment['libraries'][x]}" for x in libraries) for t in found)
     return (
-        f"Timed at revision {' and '.join(revisions)} by `distillbench time results/quick` on one of "
+        f"Timed at revision {' and '.join(revisions)} by `distillbench time results/{suite}` on one of "
         f"{' and '.join(machines)}, {' and '.join(versions)}."
     )
 
@@ -123,9 +137,12 @@ def stale() -> list[Path]:
 
 
 def problems() -> list[str]:
-    """What in the folder of records cannot be used, one line each: nothing is published without it unsaid."""
-    found = dict.fromkeys(Store(QUICK).scan().problems.values())
-    return list(found | dict.fromkeys(problem for summary in summaries_of(QUICK) for problem in summary.problems))
+    """What in the folders of records cannot be used, one line each: nothing is published without it unsaid."""
+    found: list[str] = []
+    for folder in (RESULTS / suite for suite in SHOWN):
+        found += Store(folder).scan().problems.values()
+        found += (problem for summary in summaries_of(folder) for problem in summary.problems)
+    return list(dict.fromkeys(found))
 
 
 def main() -> None:

@@ -10,18 +10,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from submissions import Submitted, copy_of
+from synthetic_sets import Made, make
 from torch import nn
 
 from bench.records import Store
 from bench.submission.claim import Claim, claim
 from bench.suite import load, pairs
 from tasks.base import Task, read_only
+from tasks.data import kept, sets
+from tasks.data.telling import tell
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -137,3 +141,19 @@ def submitted(honest: Submitted, tmp_path: Path) -> Submitted:
     """A copy of the honest submission, to be spoilt."""
     shutil.copytree(honest.root, tmp_path / "submitted")
     return Submitted(tmp_path / "submitted")
+
+
+@pytest.fixture
+def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data root, and a cache of its own."""
+    monkeypatch.setenv(sets.ROOT, str(tmp_path / "root"))
+    monkeypatch.setenv(kept.CACHE, str(tmp_path / "kept"))
+    (tmp_path / "root").mkdir()
+    tell.cache_clear()
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def made_set(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """A small synthetic set in the data root, by its name."""
+    return partial(make, monkeypatch, data_root)
