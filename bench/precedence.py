@@ -7,7 +7,7 @@ all tasks < one task < one of its pairs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bench.errors import at_most
@@ -19,6 +19,8 @@ NONE = "none"
 """No value, in a file: TOML has none."""
 ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
 """Of a recipe: one takes the place of the other."""
+SOURCES = {"train": "name", "test": "test_name", "test_name": "test"}
+"""Of images (``data``): the former, said later, takes the place of the latter. A name takes all folders' place."""
 ARGUMENTS = "arguments"
 """Of somebody else's function: no word in it is one of ours."""
 
@@ -120,8 +122,13 @@ def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -
             inside = other[: len(path)] == path or path[: len(other)] == other
             if inside or (renamed and other[: len(holder)] == holder):  # another network has sizes of its own
                 del found[other]
-        if ours and path[-1] in ALTERNATIVES and setting.value is not None:
-            found.pop((*holder, ALTERNATIVES[path[-1]]), None)
+        if ours and setting.value is not None:
+            if path[-1] in ALTERNATIVES:
+                found.pop((*holder, ALTERNATIVES[path[-1]]), None)
+            elif holder[-1:] == ("data",) and path[-1] in SOURCES:
+                earlier = (*holder, SOURCES[path[-1]])
+                if earlier in found and found[earlier].source != setting.source:  # both in one place: refused
+                    found[earlier] = replace(setting, value=None)
         found[path] = setting
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import torch
+import warm
 from submissions import Submitted, copy_of
 from synthetic_sets import Made, make
 from torch import nn
@@ -99,7 +100,18 @@ def reproducible(results: Path) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def cli() -> Run:
-    """The real command: cli("run", "smoke", ...) -> completed process."""
+    """The real command, started warm: cli("run", "smoke", ...) -> completed process. Options: limit, cwd, env."""
+    server = warm.context()
+
+    def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        return warm.command(server, [str(argument) for argument in arguments], **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def cold_cli() -> Run:
+    """The real command from nothing, as a shell starts it."""
 
     def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
         return finish([sys.executable, "-m", "bench.cli", *map(str, arguments)], **options)

@@ -27,6 +27,16 @@ def test_help_does_not_import_torch() -> None:
     assert "import bench" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["table", "{results}"], ["plan", "smoke", "--seeds", "1,x"], ["--debug", "run", "quik"]]
+)
+def test_the_tests_start_it_as_a_shell_does(arguments: list[str], cli: Run, cold_cli: Run, tiny_results: Path) -> None:
+    words = [word.replace("{results}", str(tiny_results)) for word in arguments]
+    warm, cold = cli(*words), cold_cli(*words)
+    assert (warm.returncode, warm.stdout) == (cold.returncode, cold.stdout)
+    assert warm.stderr.splitlines()[-1:] == cold.stderr.splitlines()[-1:]  # a traceback has other frames above
+
+
 def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> None:
     records = list(Store(tiny_results))
     assert len(records) == 1 + 1 + 5 * 3
@@ -304,9 +314,9 @@ def test_output_that_cannot_be_written_is_said_in_a_line(tiny_results: Path, for
 @pytest.mark.parametrize("variables", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 @pytest.mark.parametrize("form", ["terminal", "markdown"])
 def test_a_locale_without_our_signs_gets_others(
-    cli: Run, tiny_results: Path, variables: dict[str, str], form: str
+    cold_cli: Run, tiny_results: Path, variables: dict[str, str], form: str
 ) -> None:
-    done = cli("table", tiny_results, "--format", form, env=os.environ | variables)
+    done = cold_cli("table", tiny_results, "--format", form, env=os.environ | variables)
     assert done.returncode == 0, done.stderr
     assert "temperature" in done.stdout
     assert done.stderr == ""

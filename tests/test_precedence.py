@@ -6,14 +6,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
 from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from bench.errors import UserError
 from bench.suite import Suite, as_table, cells, load, pairs
+from tasks.base import Folders
 
 
 def suite(tmp_path: Path, text: str) -> str:
@@ -70,6 +73,21 @@ def test_the_later_place_wins_and_in_a_place_the_more_specific(
     assert found["super_resolution/fsrcnn_x2"] == winner({"all", "task", "pair"})
     assert found["super_resolution/fsrcnn_x3"] == winner({"all", "task"})
     assert found["gan/dense_128_16"] == winner({"all"})
+
+
+def test_folders_that_are_said_later_take_the_place_of_a_set_by_name(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for i in range(24):
+            path = tmp_path / split / "ab"[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((8, 8), 10 * i + (split == "test"), dtype=np.uint8)).save(path)
+    named: dict[str, Any] = {"tasks": {"vae": {"data": {"name": "mnist_sample"}}}}
+    folders = {split: tmp_path / split for split in ("train", "test")}
+    (pair,) = pairs(load(named, [f'tasks.vae.data.{split}="{path}"' for split, path in folders.items()]))
+    assert pair.settings.data == Folders(**folders)
+    named["tasks"]["vae"]["data"]["train"] = str(tmp_path / "train")
+    with pytest.raises(UserError, match="name and train exclude each other"):
+        load(named)
 
 
 def test_a_hyperparameter_on_the_command_line_wins_over_every_table_of_the_suite() -> None:

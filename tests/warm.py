@@ -1,0 +1,67 @@
+"""The command in a process of its own, forked from one in which the libraries are imported already.
+
+Importing torch takes seconds, and the tests call the command hundreds of times. Signals, exit codes, working directory,
+environment and output are those of any process; ``test_cli`` compares the two ways to start it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+
+PRELOADED = ["bench.cli", "bench.runner", "bench.measure.export", "bench.page", "onnxruntime", "torchvision", "pandas"]
+
+
+def context() -> ForkServerContext:
+    """Forks from a process in which torch has no thread of its own: nothing was computed there."""
+    made = multiprocessing.get_context("forkserver")
+    made.set_forkserver_preload(PRELOADED)
+    return made
+
+
+def command(
+    server: ForkServerContext,
+    arguments: list[str],
+    limit: float = 300,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run ``distillbench`` with these arguments to its end, or end all that it started after ``limit`` seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        out, errors = Path(folder, "out"), Path(folder, "errors")
+        place = str(Path.cwd() if cwd is None else cwd)
+        process = server.Process(target=_child, args=(arguments, place, dict(env or os.environ), out, errors))
+        process.start()
+        process.join(limit)
+        if process.exitcode is None:
+            assert process.pid is not None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.join()
+            raise subprocess.TimeoutExpired(arguments, limit, out.read_bytes(), errors.read_bytes())
+        return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), errors.read_text())
+
+
+def _child(arguments: list[str], cwd: str, environment: dict[str, str], out: Path, errors: Path) -> None:
+    os.setsid()
+    for descriptor, path in ((1, out), (2, errors)):
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    tests = str(Path(__file__).parent)
+    known = [path for path in sys.path if path != tests]
+    sys.path[:] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *known]
+    sys.argv = ["distillbench", *arguments]
+    from bench.cli import main
+
+    main()
