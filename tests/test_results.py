@@ -21,7 +21,7 @@ QUICK = ROOT / "results" / "quick"
 
 
 def test_every_published_record_is_of_the_suite_and_the_code_that_are_here() -> None:
-    """The configuration's hash has the digest of the code in it. If this fails: ``make records``."""
+    """The configuration's hash has the digest of the code in it. If this fails: ``make results-SUITE``."""
     suite = load("quick")
     state = plan(suite, QUICK)
     assert not state.missing
