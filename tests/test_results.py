@@ -17,17 +17,24 @@ from bench.runner import plan
 from bench.suite import cells, load
 
 ROOT = Path(__file__).resolve().parents[1]
-QUICK = ROOT / "results" / "quick"
+RESULTS = ROOT / "results"
+SUITES = ("mnist", "quick")
+published = pytest.mark.parametrize("suite", SUITES)
 
 
-def test_every_published_record_is_of_the_suite_and_the_code_that_are_here() -> None:
+def test_every_folder_of_results_is_a_suites() -> None:
+    assert {path.name for path in RESULTS.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(SUITES)
+
+
+@published
+def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite: str) -> None:
     """The configuration's hash has the digest of the code in it. If this fails: ``make results-SUITE``."""
-    suite = load("quick")
-    state = plan(suite, QUICK)
+    loaded = load(suite)
+    state = plan(loaded, RESULTS / suite)
     assert not state.missing
     assert not state.failed
     assert not state.other
-    assert len(list(Store(QUICK))) == len(cells(suite)), "nothing else lies there"
+    assert len(list(Store(RESULTS / suite))) == len(cells(loaded)), "nothing else lies there"
 
 
 def test_published_tables_and_the_readme_say_what_the_records_say() -> None:
@@ -35,15 +42,17 @@ def test_published_tables_and_the_readme_say_what_the_records_say() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_published_records_are_of_a_committed_revision_and_one_machine() -> None:
-    records = list(Store(QUICK))
+@published
+def test_published_records_are_of_a_committed_revision_and_one_machine(suite: str) -> None:
+    records = list(Store(RESULTS / suite))
     assert not any(record.revision.endswith("-dirty") for record in records)
     assert len({record.environment["cpu"] for record in records}) == 1
 
 
-def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured() -> None:
-    found = {export.path: export for export in exports.scan(QUICK).found}
-    students = [record for record in Store(QUICK) if record.kind == "student"]
+@published
+def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured(suite: str) -> None:
+    found = {export.path: export for export in exports.scan(RESULTS / suite).found}
+    students = [record for record in Store(RESULTS / suite) if record.kind == "student"]
     assert len(found) == len(students)
     for record in students:
         export = found[exports.path_of(record)]
@@ -56,10 +65,11 @@ def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_
         assert not export.revision.endswith("-dirty")
 
 
-def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_intervals() -> None:
-    found = timings.scan(QUICK)
+@published
+def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_intervals(suite: str) -> None:
+    found = timings.scan(RESULTS / suite)
     assert not found.problems
-    records = list(Store(QUICK))
+    records = list(Store(RESULTS / suite))
     for pair in {(record.task, record.pair) for record in records}:
         of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "reference"}
         mine = {t.condition.way: t for t in found.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
@@ -73,11 +83,27 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
             assert not timing.revision.endswith("-dirty")
 
 
-def test_every_pair_has_its_picture_and_none_is_large() -> None:
-    wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load("quick"))}
-    drawings = usable(QUICK, {record.config_hash for record in Store(QUICK).scan().records})
+def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_their_teachers() -> None:
+    """As deployed, by ONNX Runtime: in eager PyTorch the calls of small layers cost more than their work."""
+    sizes = {(r.task, r.kind): r.size.parameters for r in Store(RESULTS / "mnist") if r.size is not None}
+    speedups = {
+        timing.task: timing.speedup()
+        for timing in timings.scan(RESULTS / "mnist").found
+        if (timing.condition.way, timing.condition.batch_size) == ("onnxruntime", 1)
+    }
+    assert speedups.keys() == {"classification", "gan", "vae"}
+    for task, speedup in speedups.items():
+        assert 4 * sizes[task, "student"] <= sizes[task, "teacher"]
+        assert speedup is not None
+        assert speedup.low >= 4
+
+
+@published
+def test_every_pair_has_its_picture_and_none_is_large(suite: str) -> None:
+    wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
+    drawings = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
     assert {(drawing.task, drawing.pair) for drawing in drawings} == wanted
-    files = {path.name: path.stat().st_size for path in (QUICK / "pictures").glob("*.png")}
+    files = {path.name: path.stat().st_size for path in (RESULTS / suite / "pictures").glob("*.png")}
     assert files.keys() == {picture.file for drawing in drawings for picture in drawing.pictures}
     assert max(files.values()) <= 300_000
 
