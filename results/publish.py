@@ -76,7 +76,8 @@ def _blocks(suite: str) -> dict[str, str]:
     folder = RESULTS / suite
     summaries = [summary for summary in summaries_of(folder) if summary.task in SHOWN[suite]]
     others = {summary.task for summary in summaries_of(folder)} - set(SHOWN[suite])
-    first, *_, last = (folder / "run.txt").read_text(encoding="utf-8").splitlines()
+    said = (folder / "run.txt").read_text(encoding="utf-8")
+    first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out
     only = f" --task {','.join(SHOWN[suite])}" if others else ""
     table = f"$ distillbench table runs/{suite}{only}"
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(summaries)]
