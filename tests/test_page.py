@@ -20,10 +20,11 @@ from test_report import records
 
 from bench.drawings import Drawing, Picture, usable, write
 from bench.errors import UserError
+from bench.page.printed import draw
 from bench.page.site import build, site
 from bench.records import Failure, Record, Store
 from bench.report.again import suite_file
-from bench.report.charts import frame, of_task
+from bench.report.charts import Cell, HeatMap, frame, of_task
 from bench.report.pictures import png
 from bench.report.results import summaries
 from bench.suite import cells, load
@@ -229,6 +230,11 @@ def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:
     assert [p.x for p in front.points] == sorted(p.x for p in front.points)
     table = frame(differences)
     assert len(table) == sum(len(series.points) for series in differences.series)
+
+
+def test_the_printed_map_says_a_gap_and_its_interval_in_two_lines() -> None:
+    chart = HeatMap("map", "Map", ("a",), ("b",), {("a", "b"): Cell(0.81, "81%*", True, (0.78, 0.84))}, "a map")
+    assert [text.get_text() for text in draw(chart).axes[0].texts] == ["81%*\n[78, 84]"]
 
 
 def test_plot_writes_one_chart_and_names_what_it_has(cli: Run, tmp_path: Path) -> None:
