@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PUBLISHED := mnist quick
 
-.PHONY: demo test test-browser lint bench results clean
+.PHONY: demo test test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -34,14 +35,14 @@ bench: $(VENV)/.installed ## timings in three launches, each a process: what `di
 results: $(VENV)/.installed ## rebuild from the records what is made of them: tables, the board, blocks of the README and of docs/methods.md
 	$(BIN)/python results/publish.py
 
-results-%: $(VENV)/.installed ## results-mnist: make a suite's records, pictures and times again, and all that is made of them; commit the code first
+$(PUBLISHED:%=results-%): results-%: $(VENV)/.installed ## results-mnist: make a suite's records, pictures and times again, and all that is made of them; commit the code first
 	mkdir -p runs
 	$(BIN)/distillbench run $* --out results/$* --cache runs/cache --overwrite > runs/$*.txt
 	mv runs/$*.txt results/$*/run.txt
 	$(BIN)/distillbench time results/$* --cache runs/cache --overwrite > runs/$*.time.txt
 	$(BIN)/python results/publish.py
 
-tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
+$(PUBLISHED:%=tune-%): tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
 	$(BIN)/distillbench tune $* --out runs/$*.tune --cache runs/cache --output bench/suites/$*.tuned.toml
 	cp runs/$*.tune/trials.md results/$*/trials.md
 	$(BIN)/python results/publish.py

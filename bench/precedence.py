@@ -127,9 +127,13 @@ def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -
                 found.pop((*holder, ALTERNATIVES[path[-1]]), None)
             elif holder[-1:] == ("data",) and path[-1] in SOURCES:
                 earlier = (*holder, SOURCES[path[-1]])
-                if earlier in found and found[earlier].source != setting.source:  # both in one place: refused
+                if earlier in found and not _in_one_table(found[earlier], setting):  # both in one: refused
                     found[earlier] = replace(setting, value=None)
         found[path] = setting
+
+
+def _in_one_table(one: Setting, other: Setting) -> bool:
+    return one.source == other.source and one.key.rpartition(".")[0] == other.key.rpartition(".")[0]
 
 
 def nested(settings: Settings) -> dict[str, Any]:
@@ -205,7 +209,7 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
     if not winners and written.path[-1] in ALTERNATIVES:
         return f"{ALTERNATIVES[written.path[-1]]} take their place"
     if not winners:
-        return "its network is replaced by another"
+        return "its images come from elsewhere" if "data" in written.path else "its network is replaced by another"
     return f"{' and '.join(at_most(2, list(dict.fromkeys(winners))))} take its place"
 
 

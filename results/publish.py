@@ -42,7 +42,7 @@ def current() -> dict[Path, str]:
     readme, methods = README.read_text(encoding="utf-8"), METHODS.read_text(encoding="utf-8")
     texts: dict[Path, str] = {}
     for suite in SHOWN:
-        texts |= _of(suite)
+        texts |= _tables(suite)
         for name, text in _blocks(suite).items():
             readme = replace_block(readme, f"{name} {suite}", text)
         # what `make tune-SUITE` found
@@ -52,7 +52,7 @@ def current() -> dict[Path, str]:
     return texts | {README: readme, METHODS: methods}
 
 
-def _of(suite: str) -> dict[Path, str]:
+def _tables(suite: str) -> dict[Path, str]:
     """What lies in a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
     summaries = summaries_of(folder)
@@ -74,11 +74,11 @@ def _leaderboard() -> dict[str, str]:
 def _blocks(suite: str) -> dict[str, str]:
     """{what the README shows of a suite: its text}."""
     folder = RESULTS / suite
-    summaries = [summary for summary in summaries_of(folder) if summary.task in SHOWN[suite]]
-    others = {summary.task for summary in summaries_of(folder)} - set(SHOWN[suite])
+    all_of_them = summaries_of(folder)
+    summaries = [summary for summary in all_of_them if summary.task in SHOWN[suite]]
     said = (folder / "run.txt").read_text(encoding="utf-8")
     first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out
-    only = f" --task {','.join(SHOWN[suite])}" if others else ""
+    only = f" --task {','.join(SHOWN[suite])}" if len(summaries) < len(all_of_them) else ""
     table = f"$ distillbench table runs/{suite}{only}"
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(summaries)]
     speeds = [speed for speed in speeds_of(folder) if speed.task in SHOWN[suite]]
@@ -108,7 +108,7 @@ def _origin(suite: str) -> str:
     versions = of_all(
         [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
     )
-    return f"Made at revision {revision} by `make results-{suite}` on {machine}, {versions}."
+    return f"Made at revision {revision} by `distillbench run {suite}` on {machine}, {versions}."
 
 
 def _timed(suite: str) -> str:

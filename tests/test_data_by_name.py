@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import re
+import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from PIL import Image
 from synthetic_sets import EACH, WRITERS, Made, enter, pictures, with_checksums
 
+from bench.suite import cells, load, pairs
 from tasks.base import Folders
 from tasks.data import kept, named, reading, sets
 from tasks.data.errors import DataError
@@ -19,8 +23,9 @@ from tasks.data.folders import identity, labelled_outline, labelled_splits, phot
 from tasks.data.pixels import pixel_digest
 from tasks.data.telling import DataWarning, tell
 
-
 # -- labelled -------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_torchvisions_files_are_read_as_they_were_written_and_split_as_documented(name: str, made_set: Made) -> None:
     its, (images, labels), test = made_set(name)
@@ -129,7 +134,28 @@ def test_a_set_by_folder_of_lossless_files_is_the_set_by_name(made_set: Made, tm
     assert pixel_digest(relabelled) != pixel_digest(found.test)
 
 
+@pytest.mark.parametrize("command", ["run cifar10 --data", "run cifar10 --set"])
+def test_the_suite_cifar10_runs_as_its_document_says(
+    command: str, made_set: Made, data_root: Path, tmp_path: Path
+) -> None:
+    its, *parts = made_set("cifar10")
+    for split, (images, labels) in zip(("train", "test"), parts, strict=True):
+        for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+            path = tmp_path / "DIR" / split / its.classes[label] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.transpose(1, 2, 0)).save(path)
+    document = (Path(__file__).resolve().parents[1] / "docs" / "cifar10.md").read_text().replace("\\\n", "")
+    for line in re.findall(rf"^    distillbench ({command}.*)$", document, re.MULTILINE):
+        words = shlex.split(line.replace("DIR", str(tmp_path / "DIR")))
+        suite = load("cifar10", [word for before, word in pairwise(words) if before == "--set"])
+        (pair,) = pairs(suite)
+        assert len(pair.build().splits.test) == len(parts[1][0])
+        assert len(cells(suite)) == 11
+
+
 # -- mnist_sample ---------------------------------------------------------------------------------------------------
+
+
 def test_the_sample_of_mnist_is_split_by_class_and_the_same_for_everybody(data_root: Path) -> None:
     found = labelled_splits(Folders(name="mnist_sample"))
     parts = [getattr(found, split) for split in named.SPLITS]
@@ -150,6 +176,8 @@ def test_a_damaged_table_of_digits_is_named(tmp_path: Path) -> None:
 
 
 # -- photographs ----------------------------------------------------------------------------------------------------
+
+
 def test_photographs_by_name_are_split_by_folder_or_every_tenth(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

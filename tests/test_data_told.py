@@ -14,8 +14,9 @@ from bench.suite import as_table, cells, load
 from tasks.base import Folders
 from tasks.data import named, sets
 
-
 # -- what is said of them -------------------------------------------------------------------------------------------
+
+
 def test_every_set_of_the_table_is_credited_and_consistent() -> None:
     for name, its in sets.table().items():
         assert all((its.title, its.citation, its.licence, its.origin.startswith("http"))), name
@@ -54,6 +55,8 @@ def test_the_settings_of_named_sets_are_read_off_a_configuration() -> None:
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
+
+
 def test_the_command_says_what_there_is(cli: Run, tmp_path: Path) -> None:
     listed = cli("data", "list", "--data", tmp_path)
     assert listed.returncode == 0, listed.stderr

@@ -67,12 +67,12 @@ def test_since_reads_what_was_published_there_before(cli: Run, tmp_path: Path) -
         (["quick", "-o", ""], "--out: is empty"),
     ],
 )
-def test_mistakes_are_one_line(cli: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_mistakes_are_one_line(cold_cli: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
     folder(tmp_path / "quick", usual())
     (tmp_path / "empty").mkdir()
     (tmp_path / "thesis.tex").write_text("mine")
     root = Path(__file__).resolve().parents[1]
-    done = cli("leaderboard", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(root), "PATH": "/usr/bin"})
+    done = cold_cli("leaderboard", *arguments, cwd=tmp_path, env={"PYTHONPATH": str(root), "PATH": "/usr/bin"})
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -13,6 +13,7 @@ from conftest import Run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from synthetic_sets import pictures
 
 from bench.errors import UserError
 from bench.suite import Suite, as_table, cells, load, pairs
@@ -85,9 +86,30 @@ def test_folders_that_are_said_later_take_the_place_of_a_set_by_name(tmp_path: P
     folders = {split: tmp_path / split for split in ("train", "test")}
     (pair,) = pairs(load(named, [f'tasks.vae.data.{split}="{path}"' for split, path in folders.items()]))
     assert pair.settings.data == Folders(**folders)
+    two = {"pairs": ["mlp_256_16", "own"], "pair": {"own": {"data": folders}}}
+    specific = {"tasks": {"vae": named["tasks"]["vae"] | two}}
+    assert [p.settings.data for p in pairs(load(specific))] == [Folders(name="mnist_sample"), Folders(**folders)]
+    again = load(specific, ['tasks.vae.data.name="mnist_sample"'])
+    assert [p.settings.data for p in pairs(again)] == 2 * [Folders(name="mnist_sample")]
+    with pytest.raises(UserError, match=r"data.name: has no effect: suite: tasks.vae.pair.own.data.train take"):
+        load({"tasks": {"vae": named["tasks"]["vae"] | two | {"pairs": ["own"]}}})
     named["tasks"]["vae"]["data"]["train"] = str(tmp_path / "train")
     with pytest.raises(UserError, match="name and train exclude each other"):
         load(named)
+
+
+def test_other_test_images_that_are_said_later_take_the_place_of_those_before(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(monkeypatch, data_root, "bsds500", train=3, held_out=2, test=2)
+    pictures(monkeypatch, data_root, "set12", test=2)
+    folder = data_root / "set12"
+    suite = {"tasks": {"denoising": {"data": {"name": "bsds500", "test_name": "set12"}}}}
+    (pair,) = pairs(load(suite, [f'tasks.denoising.data.test="{folder}"']))
+    assert pair.settings.data == Folders(name="bsds500", test=folder)
+    suite["tasks"]["denoising"]["data"] = {"name": "bsds500", "test": str(folder)}
+    (pair,) = pairs(load(suite, ['tasks.denoising.data.test_name="set12"']))
+    assert pair.settings.data == Folders(name="bsds500", test_name="set12")
 
 
 def test_a_hyperparameter_on_the_command_line_wins_over_every_table_of_the_suite() -> None:

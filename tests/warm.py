@@ -1,7 +1,8 @@
 """The command in a process of its own, forked from one in which the libraries are imported already.
 
-Importing torch takes seconds, and the tests call the command hundreds of times. Signals, exit codes, working directory,
-environment and output are those of any process; ``test_cli`` compares the two ways to start it.
+Importing torch takes seconds, and the tests call the command hundreds of times. What the interpreter or a library reads
+when it starts (PYTHONUTF8, OMP_NUM_THREADS, the seed of string hashes) is the server's: what depends on it is tested
+cold. ``test_cli`` compares the two ways to start it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -37,14 +39,19 @@ def command(
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
         place = str(Path.cwd() if cwd is None else cwd)
-        process = server.Process(target=_child, args=(arguments, place, dict(env or os.environ), out, errors))
+        its = dict(os.environ if env is None else env)
+        process = server.Process(target=_child, args=(arguments, place, its, out, errors))
         process.start()
-        process.join(limit)
-        if process.exitcode is None:
+        try:
+            process.join(limit)
+            if process.exitcode is None:
+                raise subprocess.TimeoutExpired(arguments, limit, out.read_bytes(), errors.read_bytes())
+        except BaseException:
             assert process.pid is not None
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.join()
-            raise subprocess.TimeoutExpired(arguments, limit, out.read_bytes(), errors.read_bytes())
+            raise
         return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), errors.read_text())
 
 
