@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,7 +25,7 @@ from bench.page.printed import draw
 from bench.page.site import build, site
 from bench.records import Failure, Record, Store
 from bench.report.again import suite_file
-from bench.report.charts import Cell, HeatMap, frame, of_task
+from bench.report.charts import Cell, HeatMap, curve, frame, of_task
 from bench.report.pictures import png
 from bench.report.results import summaries
 from bench.suite import cells, load
@@ -230,6 +231,22 @@ def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:
     assert [p.x for p in front.points] == sorted(p.x for p in front.points)
     table = frame(differences)
     assert len(table) == sum(len(series.points) for series in differences.series)
+
+
+def test_the_band_of_a_curve_of_percentages_ends_where_they_do(tiny_results: Path) -> None:
+    """Of three seeds, one of which learnt nothing, an interval reaches from below 0 to above 100."""
+    (summary,) = summaries(tiny_results)
+    rows = []
+    for row in summary.rows:
+        curves = {
+            seed: its.model_copy(update={"validation": tuple({0: 10.0}.get(seed, 90.0) for _ in its.validation)})
+            for seed, its in row.curves.items()
+        }
+        rows.append(replace(row, curves=curves))
+    chart = curve(replace(summary, rows=tuple(rows)), "cnn_mlp", "validation")
+    assert chart is not None
+    ends = {point.y_ends for series in chart.series for point in series.points}
+    assert ends == {(0, 100)}
 
 
 def test_the_printed_map_says_a_gap_and_its_interval_in_two_lines() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -240,6 +240,8 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     else:
         title, y = "Training curve", Axis(heading(summary.headline, metric), better=metric.direction)
         note = f"{summary.headline.replace('_', ' ')} on {on}"
+        if metric.unit == "%":  # an interval over few seeds goes beyond what there can be, and would set the axis
+            series = [replace(its, points=tuple(_within(point, 0, 100) for point in its.points)) for its in series]
     return Chart(
         f"{summary.task}-{pair}-{what}",
         title,
@@ -261,6 +263,12 @@ def course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
             interval = mean_interval(values)
             points.append(Point(step, interval.mean, None, _ends(interval), row.name))
     return tuple(points)
+
+
+def _within(point: Point, low: float, high: float) -> Point:
+    if point.y_ends is None:
+        return point
+    return replace(point, y_ends=(max(low, point.y_ends[0]), min(high, point.y_ends[1])))
 
 
 def fidelity(summary: Summary, pair: str) -> Chart | None:
