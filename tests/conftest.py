@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 import warm
+from own_pairs import saved_resnet
 from submissions import Submitted, copy_of
 from synthetic_sets import Made, make
 from torch import nn
@@ -153,6 +154,12 @@ def submitted(honest: Submitted, tmp_path: Path) -> Submitted:
     """A copy of the honest submission, to be spoilt."""
     shutil.copytree(honest.root, tmp_path / "submitted")
     return Submitted(tmp_path / "submitted")
+
+
+@pytest.fixture
+def resnet(tmp_path: Path) -> tuple[nn.Module, Path]:
+    """A network of torchvision's and its weights in a file."""
+    return saved_resnet(tmp_path)
 
 
 @pytest.fixture

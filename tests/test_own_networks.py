@@ -15,7 +15,7 @@ import torch
 import torchvision
 from conftest import Run
 from my_networks import Generator
-from own_pairs import TESTS, module, pair, saved_resnet
+from own_pairs import TESTS, module, pair
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -27,12 +27,6 @@ from bench.digests import _code
 from bench.errors import UserError
 from bench.jobs import Job, execute, settled
 from bench.records import Store
-
-
-@pytest.fixture
-def resnet(tmp_path: Path) -> tuple[nn.Module, Path]:
-    return saved_resnet(tmp_path)
-
 
 # -- a pair of torchvision, from one file to the table -----------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torchvision
 from conftest import Run
-from own_pairs import pair, saved_resnet
+from own_pairs import pair
 from torch import nn
 
 from bench import contract
@@ -27,11 +27,6 @@ from tasks.base import read_only
 from tasks.views.units import InItsUnits
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-
-
-@pytest.fixture
-def resnet(tmp_path: Path) -> tuple[nn.Module, Path]:
-    return saved_resnet(tmp_path)
 
 
 # -- units -------------------------------------------------------------------------------------------------------------
