@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulations.classes import Case, error_rates, p_values, power
 
@@ -193,6 +193,7 @@ def test_equal_names_of_unequal_numbers_are_refused() -> None:
 sides = st.lists(st.lists(st.floats(-5, 5), min_size=3, max_size=3), min_size=2, max_size=4)
 
 
+@example(2 * [[0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.0, 3.7e-131]], False)  # a variance whose square is zero
 @given(sides, sides, st.booleans())
 def test_unpaired_is_never_narrower_than_over_seeds_alone(
     one: list[list[float]], other: list[list[float]], same: bool

@@ -79,7 +79,8 @@ def unpaired_difference(values: Sequence[float], baseline: Sequence[float], leve
     if (variance := sum(squares)) == 0:
         return student(mean, 0.0, n - 1, n, level)
     parts = zip(squares, (values, baseline), strict=True)
-    degrees = variance**2 / sum(square**2 / (len(side) - 1) for square, side in parts)
+    # By shares of the variance: the square of a tiny one is zero.
+    degrees = 1 / sum((square / variance) ** 2 / (len(side) - 1) for square, side in parts)
     return student(mean, variance, degrees, n, level)
 
 

@@ -112,7 +112,7 @@ def crossed_unpaired(values: ArrayLike, baseline: ArrayLike, same_items: bool, l
     variance = sum(part for part, _ in parts)
     if variance == 0:
         return alone
-    degrees = variance**2 / sum(part**2 / degrees for part, degrees in parts)
+    degrees = 1 / sum((part / variance) ** 2 / degrees for part, degrees in parts)
     both = student(alone.mean, variance, degrees, alone.n, level)
     wider = max(both, alone, key=lambda interval: interval.half_width)
     return Interval(wider.mean, wider.half_width, wider.n, wider.degrees, max(both.p, alone.p))
