@@ -132,11 +132,6 @@ def replace_block(text: str, name: str, content: str) -> str:
     return pattern.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
 
 
-def stale() -> list[Path]:
-    """The published files that are not what the records say."""
-    return [path for path, text in current().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-
-
 def problems() -> list[str]:
     """What in the folders of records cannot be used, one line each: nothing is published without it unsaid."""
     found: list[str] = []
@@ -150,13 +145,14 @@ def main() -> None:
     if bad := problems():
         print(*bad, sep="\n", file=sys.stderr)
         sys.exit(1)
-    paths = stale()
-    texts = current()
-    for path in paths:
+    stale = {
+        path: text for path, text in current().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+    for path, text in stale.items():
         print(f"{path.relative_to(ROOT)}: {'not current' if '--check' in sys.argv else 'written'}")
         if "--check" not in sys.argv:
-            write_atomically(path, texts[path].encode())
-    if paths and "--check" in sys.argv:
+            write_atomically(path, text.encode())
+    if stale and "--check" in sys.argv:
         sys.exit(1)
 
 
