@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from tasks.judges.answers import Answers
 from tasks.networks.interfaces import OTHER, Ends, Interface
 from tasks.panels.kinds import Panel
 from tasks.response import Events, Response
@@ -194,6 +195,7 @@ class Task(ABC):
         self.device = torch.device(device)
         self.cache = cache
         self.judge: nn.Module | None = None
+        self.answers = Answers()
 
     # -- data ---------------------------------------------------------------------------------------------------
 
@@ -297,6 +299,10 @@ class Task(ABC):
     @abstractmethod
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
+
+    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
+        """``evaluate`` on several splits. For a task to override where they have work in common."""
+        return {split: self.evaluate(model, teacher, split) for split in splits}
 
     validation_part: ClassVar[str] = ""
     """What of the held-out split ``validation_metric`` looks at, in words."""

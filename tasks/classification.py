@@ -32,7 +32,6 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import random_shifts
-from tasks.metrics.agreement import Answers
 from tasks.networks.base import Classifier, Ends
 from tasks.networks.cnn import CNN
 from tasks.networks.interfaces import Interface
@@ -233,12 +232,8 @@ class Classification(Task):
         agree = {name: f"{100 * counts.diag().sum().item() / len(data):.1f} % agree" for name, counts in of.items()}
         return Counts(f"{first} says" if others else "true class", "model says", data.classes, of, agree)
 
-    @cached_property
-    def _answers(self) -> Answers:
-        return Answers()
-
     def _verdicts(self, teacher: nn.Module, split: Split) -> Tensor:
-        return self._answers(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
+        return self.answers(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
 
     def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])

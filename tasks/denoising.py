@@ -29,7 +29,6 @@ from tasks.data import folders
 from tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, grey, psnr, psnrs, ssim
 from tasks.networks.base import Denoiser, Ends
 from tasks.networks.dncnn import DnCNN
@@ -228,10 +227,6 @@ class Denoising(Task):
         )
         return torch.from_numpy(clean).to(noisy)[None, None]
 
-    @cached_property
-    def _answers(self) -> Answers:
-        return Answers()
-
     def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
         items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
@@ -241,6 +236,6 @@ class Denoising(Task):
             items["psnr"].append(psnr(restored, inputs["target"]))
             items["ssim"].append(ssim(restored, inputs["target"]))
             if teacher is not None:
-                its = self._answers(teacher, (split, name), partial(teacher, inputs["noisy"]))
+                its = self.answers(teacher, (split, name), partial(teacher, inputs["noisy"]))
                 items["teacher_psnr"].append(float(psnrs(restored, its)))
         return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})

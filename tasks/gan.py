@@ -33,8 +33,15 @@ from tasks.data.embedded import LabelledImages
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
-from tasks.metrics.agreement import Answers
-from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, distances, frechet_distance, inception_identity
+from tasks.metrics.distributions import (
+    DISTANCES,
+    MOST_SAMPLES,
+    FeatureSets,
+    distances,
+    features,
+    frechet_distance,
+    inception_identity,
+)
 from tasks.metrics.images import psnrs
 from tasks.networks.base import Discriminator, Ends, Generator
 from tasks.networks.dense import Dense
@@ -197,14 +204,18 @@ class GAN(Task):
         outcomes = (torch.arange(len(rows), device=rows.device) < len(rows) // 2).float().unsqueeze(1)
         return {"features": Events(Feature(features), outcomes)}
 
-    @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        return self.evaluations(model, teacher, [split])[split]
+
+    @torch.no_grad()
+    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
+        """What is generated is of no split, and is made once."""
         fake = self._samples(model)
-        found = self._distances(fake, split)
+        seen, agreement = self._features(fake), {}
         if teacher is not model:
-            its = self._answers(teacher, "samples", lambda: self._samples(teacher))
-            found["teacher_psnr"] = float(psnrs(fake, its).mean())
-        return Evaluation(found)
+            its = self.answers(teacher, "samples", lambda: self._samples(teacher))
+            agreement["teacher_psnr"] = float(psnrs(fake, its).mean())
+        return {split: Evaluation(distances(self._real(split), seen) | agreement) for split in splits}
 
     def _samples(self, model: nn.Module, count: int | None = None) -> Tensor:
         """Images from the same codes every time."""
@@ -212,22 +223,18 @@ class GAN(Task):
         latent = torch.randn(count or self.settings.samples, self.settings.latent, generator=rng).to(self.device)
         return torch.cat([model(batch) for batch in latent.split(BATCH)])
 
-    @cached_property
-    def _answers(self) -> Answers:
-        return Answers()
-
     validation_part = f"{VALIDATION} samples and up to {VALIDATION} held-out images, which is biased upwards"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
-        return frechet_distance(self._validation, self._features(self._samples(model, VALIDATION)))
+        return frechet_distance(self._validation, self._judged(self._samples(model, VALIDATION)))
 
     @cached_property
     def _validation(self) -> Tensor:
         images = to_float(self.splits.held_out.spread(VALIDATION).images)
-        return self._features(images.to(self.device))
+        return self._judged(images.to(self.device))
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _judged(self, images: Tensor) -> Tensor:
         return cast(FeatureClassifier, self.judge).features(images)
 
     def reference(self, name: str, split: Split = "test") -> Evaluation:
@@ -235,14 +242,14 @@ class GAN(Task):
         images = self.splits.train.images
         train = to_float(images[:: max(1, len(images) // MOST_REAL)][:MOST_REAL])
         if name == "real images (train)":
-            return Evaluation(self._distances(train.to(self.device), split))
+            return Evaluation(distances(self._real(split), self._features(train.to(self.device))))
         flat = train.flatten(1).double()
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         # Low-rank sampling: combinations of the centred images have exactly the sample covariance.
         weights = torch.randn(self.settings.samples, len(flat), generator=rng, dtype=torch.double)
         gaussian = flat.mean(0) + weights @ (flat - flat.mean(0)) / (len(flat) - 1) ** 0.5
         gaussian = gaussian.float().clamp(0, 1).view(-1, *self.shape)
-        return Evaluation(self._distances(gaussian.to(self.device), split))
+        return Evaluation(distances(self._real(split), self._features(gaussian.to(self.device))))
 
     @torch.no_grad()
     def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
@@ -253,9 +260,13 @@ class GAN(Task):
         real = to_float(self.splits.test.spread(PICTURES).images)
         return {"samples": Pictures({"real": real, **samples}, note=note)}
 
-    def _distances(self, fake: Tensor, split: Split) -> dict[str, float]:
-        real = to_float(getattr(self.splits, split).images).to(self.device)
-        return distances(self.judge, self.settings.inception, real, fake)
+    def _real(self, split: Split) -> FeatureSets:
+        images = getattr(self.splits, split).images
+        judge = cast(nn.Module, self.judge)
+        return self.answers(judge, split, lambda: self._features(to_float(images).to(self.device)))
+
+    def _features(self, images: Tensor) -> FeatureSets:
+        return features(self.judge, self.settings.inception, images)
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from tasks.data import folders
 from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from tasks.data.embedded import Photographs
 from tasks.data.pixels import to_float
-from tasks.metrics.agreement import Answers
 from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
 from tasks.networks.base import Ends, SuperResolver
 from tasks.networks.fsrcnn import FSRCNN
@@ -221,10 +220,6 @@ class SuperResolution(Task):
         }
         return comparison(images, methods, "original", data.names[index])
 
-    @cached_property
-    def _answers(self) -> Answers:
-        return Answers()
-
     def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         """Picture by picture, the border shaved by the scale."""
         data: Photographs = getattr(self.splits, split)
@@ -236,6 +231,6 @@ class SuperResolution(Task):
             items["psnr"].append(psnr(restored, target))
             items["ssim"].append(ssim(restored, target))
             if teacher is not None:
-                its = self._answers(teacher, (split, name), partial(teacher, low))
+                its = self.answers(teacher, (split, name), partial(teacher, low))
                 items["teacher_psnr"].append(float(psnrs(restored, shave(its, self.settings.scale))))
         return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})

@@ -31,8 +31,7 @@ from tasks.base import (
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.agreement import Answers
-from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, distances, inception_identity
+from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, FeatureSets, distances, features, inception_identity
 from tasks.metrics.images import psnrs
 from tasks.networks.base import Autoencoder, Ends
 from tasks.networks.interfaces import Interface
@@ -160,7 +159,23 @@ class VAE(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        return self.evaluations(model, teacher, [split])[split]
+
+    @torch.no_grad()
+    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
+        """What is generated is of no split, and is made once."""
         autoencoder = cast(VariationalAutoencoder, model)
+        seen = self._features(self._samples(autoencoder))
+        found = {}
+        for split in splits:
+            data, items = self._bounds(autoencoder, teacher, split)
+            found[split] = evaluation_of(data.names, items, distances(self._real(split), seen))
+        return found
+
+    def _bounds(
+        self, autoencoder: VariationalAutoencoder, teacher: nn.Module, split: Split
+    ) -> tuple[LabelledImages, dict[str, list[float]]]:
+        """Of images of a split: bounds on their likelihood, and how well they are reconstructed."""
         data = chosen(getattr(self.splits, split), self.settings.evaluated)
         shown = binarise(data.images).to(self.device)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
@@ -171,29 +186,36 @@ class VAE(Task):
             for _ in range(self.settings.importance_samples):
                 noise = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
                 inputs, outputs = {"images": images, "noise": noise}, _decode(autoencoder, *posterior, noise)
-                mean_elbo.append(-_distortion(outputs, inputs) - _rate(outputs))
-                log_weights.append(_log_weight(outputs, inputs))
+                distortion = _distortion(outputs, inputs)
+                mean_elbo.append(-distortion - _rate(outputs))
+                log_weights.append(_log_weight(outputs, inputs, distortion))
             elbos.append(torch.stack(mean_elbo).mean(0))
             bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
             rebuilt.append(autoencoder(images))
-        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
-        uniform = torch.Generator().manual_seed(EVALUATION_SEED)
-        samples = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
-        samples = torch.bernoulli(samples, generator=uniform).to(self.device)
         items = {
             "neg_elbo": (-torch.cat(elbos)).tolist(),
             "neg_iwae": (-torch.cat(bounds)).tolist(),
             "reconstruction_psnr": psnrs(torch.cat(rebuilt), shown).tolist(),
         }
-        if teacher is not model:
-            its = self._answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in shown.split(BATCH)]))
+        if teacher is not autoencoder:
+            its = self.answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in shown.split(BATCH)]))
             items["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
-        real = binarise(getattr(self.splits, split).images).to(self.device)
-        return evaluation_of(data.names, items, distances(self.judge, self.settings.inception, real, samples))
+        return data, items
 
-    @cached_property
-    def _answers(self) -> Answers:
-        return Answers()
+    def _samples(self, autoencoder: VariationalAutoencoder) -> Tensor:
+        """Binary images from the same codes every time."""
+        rng = torch.Generator().manual_seed(EVALUATION_SEED)
+        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
+        pixels = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
+        return torch.bernoulli(pixels, generator=rng).to(self.device)
+
+    def _real(self, split: Split) -> FeatureSets:
+        images = getattr(self.splits, split).images
+        judge = cast(nn.Module, self.judge)
+        return self.answers(judge, split, lambda: self._features(binarise(images).to(self.device)))
+
+    def _features(self, images: Tensor) -> FeatureSets:
+        return features(self.judge, self.settings.inception, images)
 
     validation_part = f"up to {VALIDATION} held-out images, one code each"
 
@@ -209,16 +231,15 @@ class VAE(Task):
     def reference(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
         train, whole = binarise(self.splits.train.images), getattr(self.splits, split)
-        real = binarise(whole.images).to(self.device)
         if name == "real images (train)":
-            return Evaluation(distances(self.judge, self.settings.inception, real, train.to(self.device)))
+            return Evaluation(distances(self._real(split), self._features(train.to(self.device))))
         frequency = (train.sum(0).double() + 1) / (len(train) + 2)
         data = chosen(whole, self.settings.evaluated)
         images = binarise(data.images).double()
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.bernoulli(frequency.expand(self.settings.samples, -1, -1, -1), generator=rng).float()
-        others = distances(self.judge, self.settings.inception, real, samples.to(self.device))
+        others = distances(self._real(split), self._features(samples.to(self.device)))
         return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
 
     @torch.no_grad()
@@ -288,10 +309,10 @@ def _rate(outputs: Outputs) -> Tensor:
     return kl
 
 
-def _log_weight(outputs: Outputs, inputs: Inputs) -> Tensor:
+def _log_weight(outputs: Outputs, inputs: Inputs, distortion: Tensor) -> Tensor:
     """log p(x, z) − log q(z given x) at the sampled z = μ + σ·ε, one an image (Burda et al. 2016, eq. 8)."""
     noise, mean, log_variance = inputs["noise"], outputs["mean"], outputs["log_variance"]
     latent = mean + (0.5 * log_variance).exp() * noise
     log_prior_over_posterior = 0.5 * (noise.square() - latent.square() + log_variance).sum(1)
-    result: Tensor = log_prior_over_posterior - _distortion(outputs, inputs)
+    result: Tensor = log_prior_over_posterior - distortion
     return result

@@ -320,6 +320,22 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
         assert tuple(found.items["neg_elbo"]) == part.names
 
 
+@pytest.mark.parametrize("name", ["gan", "vae"])
+def test_two_splits_at_once_give_what_each_gives_alone_and_generate_once(
+    name: str, task_of: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of unequally large splits, too: what is generated must not depend on what was drawn for the images before."""
+    task = task_of(name)
+    model, teacher = (read_only(initial(task, role, 0)) for role in ("student", "teacher"))
+    alone = {split: task.evaluate(model, teacher, split) for split in ("test", "held_out")}
+    made = []
+    generate = task._samples
+    monkeypatch.setattr(task, "_samples", lambda *its: made.append(its) or generate(*its))
+    assert task.evaluations(model, teacher, ["test", "held_out"]) == alone
+    assert len(made) == 1
+    assert len(task.splits.test) != len(task.splits.held_out)
+
+
 def test_augmentation_mirrors_images_where_it_is_asked_to() -> None:
     from bench.suite import load
 

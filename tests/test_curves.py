@@ -18,7 +18,7 @@ from methods.scratch import Scratch
 from methods.temperature import Temperature
 from tasks.base import Task, read_only
 from tasks.judges.classifier import FeatureClassifier
-from tasks.metrics.distributions import distances, frechet_distance
+from tasks.metrics.distributions import distances, features, frechet_distance
 
 TaskOf = Callable[[str], Task]
 
@@ -90,4 +90,6 @@ def test_the_frechet_distance_is_that_of_torchmetrics() -> None:
     real, fake = torch.rand(400, 1, 8, 8), torch.rand(300, 1, 8, 8) ** 2
     with torch.no_grad():
         ours = frechet_distance(judge.features(real), judge.features(fake))
-    assert ours == pytest.approx(distances(judge, None, real, fake)["classifier_fid"], rel=1e-3)
+    assert ours == pytest.approx(
+        distances(features(judge, None, real), features(judge, None, fake))["classifier_fid"], rel=1e-3
+    )

@@ -18,7 +18,7 @@ from tasks.data.files import DataError
 from tasks.data.pixels import to_float
 from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
 from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
-from tasks.metrics.distributions import distances
+from tasks.metrics.distributions import distances, features
 from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from tasks.networks.base import Ends
 from tasks.networks.johnson import Johnson
@@ -41,11 +41,15 @@ def test_the_judge_of_digits_knows_digits(judge: FeatureClassifier) -> None:
     assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
 
 
+def between(judge: FeatureClassifier, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+    return distances(features(judge, None, real), features(judge, None, fake))
+
+
 def test_distances_order_real_images_noise_and_collapse(judge: FeatureClassifier) -> None:
     real, train = to_float(digits().test.images), to_float(digits().train.images)
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     collapsed = real[:1].repeat(500, 1, 1, 1) + 0.01 * noise
-    floor, from_noise, from_collapse = (distances(judge, None, real, fake) for fake in (train, noise, collapsed))
+    floor, from_noise, from_collapse = (between(judge, real, fake) for fake in (train, noise, collapsed))
     assert floor["classifier_fid"] < 1
     assert from_collapse["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_noise["classifier_fid"] > 10 * floor["classifier_fid"]
@@ -61,7 +65,7 @@ def test_fid_is_the_frechet_distance_of_two_gaussians(judge: FeatureClassifier) 
         a, b = (judge.features(images).double().numpy() for images in (real, fake))
     ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
-    assert distances(judge, None, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
+    assert between(judge, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:

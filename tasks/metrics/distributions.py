@@ -43,36 +43,42 @@ class Given(nn.Identity):
         self.num_features = dimensions
 
 
-@torch.no_grad()
-def distances(
-    judge: nn.Module | None, inception: Path | None, real: Tensor, fake: Tensor, batch_size: int = 200
-) -> dict[str, float]:
-    """FID (Heusel et al. 2017) and KID × 10³ (Bińkowski et al. 2018) between two sets of images.
+FeatureSets = Mapping[str, Tensor]
+"""Of a set of images: {network: (n, dimensions)}."""
 
-    real, fake: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
-    torch-fidelity's weights.
+
+@torch.no_grad()
+def features(judge: nn.Module | None, inception: Path | None, images: Tensor, batch_size: int = 200) -> FeatureSets:
+    """What the networks see that judge.
+
+    images: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
+    torch-fidelity's weights, or None: that network does not judge.
     """
+    if not isinstance(judge, FeatureClassifier):
+        raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
+    networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judge.features}
+    if inception is not None:
+        networks["inception"] = inception_features(inception, images.device)
+    return {
+        name: torch.cat([network(batch) for batch in images.split(batch_size)]) for name, network in networks.items()
+    }
+
+
+def distances(real: FeatureSets, fake: FeatureSets) -> dict[str, float]:
+    """FID (Heusel et al. 2017) and KID × 10³ (Bińkowski et al. 2018) between two sets of images, on each network."""
     from torchmetrics.image.fid import FrechetInceptionDistance  # slow to import
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    if not isinstance(judge, FeatureClassifier):
-        raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
-    networks: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
-        "classifier": (judge.features, judge.head.in_features)
-    }
-    if inception is not None:
-        networks["inception"] = (inception_features(inception, real.device), INCEPTION_DIMENSIONS)
     found: dict[str, float] = {}
-    for name, (features, dimensions) in networks.items():
-        given = Given(dimensions)
-        fid = FrechetInceptionDistance(feature=given, normalize=True).to(real.device)
-        subset = min(len(real), len(fake), KID_SUBSET_SIZE)
+    for name, its in real.items():
+        given = Given(its.shape[1])
+        fid = FrechetInceptionDistance(feature=given, normalize=True).to(its.device)
+        subset = min(len(its), len(fake[name]), KID_SUBSET_SIZE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it keeps all features in memory, and says so
             kid = KernelInceptionDistance(feature=given, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
-        kid = kid.to(real.device)
-        for images, is_real in ((real, True), (fake, False)):
-            values = torch.cat([features(batch) for batch in images.split(batch_size)])
+        kid = kid.to(its.device)
+        for values, is_real in ((its, True), (fake[name], False)):
             fid.update(values, real=is_real)
             kid.update(values, real=is_real)
         with torch.random.fork_rng(devices=[]):

@@ -101,9 +101,14 @@ def importable() -> dict[str, type[Network]]:
     return found
 
 
+def refusal(message: str) -> PydanticCustomError:
+    """Of a setting, for its validator to raise: pydantic's own words do not stand before it."""
+    return PydanticCustomError("network", "{message}", {"message": message})
+
+
 def _at_name(message: str, value: Any) -> ValidationError:
-    problem = PydanticCustomError("network", "{message}", {"message": message})
-    return ValidationError.from_exception_data("network", [InitErrorDetails(type=problem, loc=("name",), input=value)])
+    details = InitErrorDetails(type=refusal(message), loc=("name",), input=value)
+    return ValidationError.from_exception_data("network", [details])
 
 
 Classifier: TypeAlias = Annotated[SerializeAsAny[Network], OfKind("classifier")]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
+from tasks.networks.base import Ends, Network, refusal
 
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
-        raise PydanticCustomError("odd", "input should be odd")
+        raise refusal("input should be odd")
     return size
 
 

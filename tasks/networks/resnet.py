@@ -7,15 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
+from tasks.networks.base import Ends, Network, refusal
 
 
 def _layers(depth: int) -> int:
     if depth % 6 != 2:
-        raise PydanticCustomError("layers", "input should be 6n + 2, as 8, 14, 20, 32, 56 or 110")
+        raise refusal("input should be 6n + 2, as 8, 14, 20, 32, 56 or 110")
     return depth
 
 

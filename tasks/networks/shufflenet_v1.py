@@ -7,10 +7,9 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
+from tasks.networks.base import Ends, Network, refusal
 from tasks.networks.resnet import convolution, head
 
 STEM = 24
@@ -32,7 +31,7 @@ class ShuffleNetV1(Network):
     def _divisible(self) -> ShuffleNetV1:
         if self.width % (multiple := 4 * self.groups):
             message = f"width should be a multiple of {multiple} for groups = {self.groups}"
-            raise PydanticCustomError("width", "{message}", {"message": message})
+            raise refusal(message)
         return self
 
     def build(self, ends: Ends) -> nn.Module:

@@ -7,23 +7,22 @@ from importlib.util import find_spec
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from torch import nn
 
-from tasks.networks.base import Ends, Network, UnfitError
+from tasks.networks.base import Ends, Network, UnfitError, refusal
 from tasks.networks.torchvision import without
 
 
 def _known(model: str) -> str:
     if find_spec("timm") is None:
-        raise PydanticCustomError("timm", "timm is not installed: pip install 'distillbench[timm]'")
+        raise refusal("timm is not installed: pip install 'distillbench[timm]'")
     from timm import list_models  # seconds to import
 
     if model not in (names := list_models()):
         close = get_close_matches(model, names, n=1)
         guess = f"; did you mean {close[0]!r}?" if close else ""
         message = f"unknown model {model!r}{guess} (allowed: the {len(names)} of timm.list_models())"
-        raise PydanticCustomError("model", "{message}", {"message": message})
+        raise refusal(message)
     return model
 
 

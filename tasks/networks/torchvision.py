@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from torch import nn
 
 from naming.errors import did_you_mean
-from tasks.networks.base import Ends, Network, UnfitError
+from tasks.networks.base import Ends, Network, UnfitError, refusal
 from tasks.views.units import in_colour
 
 
@@ -19,7 +18,7 @@ def _known(model: str) -> str:
 
     if model not in (names := list_models(module=torchvision.models)):
         message = f"unknown model {model!r}{did_you_mean(model, names)}"
-        raise PydanticCustomError("model", "{message}", {"message": message})
+        raise refusal(message)
     return model
 
 
@@ -29,7 +28,7 @@ def without(*names: str) -> AfterValidator:
     def check(arguments: dict[str, Any]) -> dict[str, Any]:
         if found := sorted({*names} & arguments.keys()):
             message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
-            raise PydanticCustomError("arguments", "{message}", {"message": message})
+            raise refusal(message)
         return arguments
 
     return AfterValidator(check)

@@ -6,16 +6,15 @@ from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
+from tasks.networks.base import Ends, Network, refusal
 from tasks.networks.resnet import head, initialised
 
 
 def _layers(depth: int) -> int:
     if depth % 6 != 4:
-        raise PydanticCustomError("layers", "input should be 6n + 4, as 10, 16, 28 or 40")
+        raise refusal("input should be 6n + 4, as 10, 16, 28 or 40")
     return depth
 
 

@@ -8,11 +8,10 @@ from typing import Annotated
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from tasks.base import Frozen
-from tasks.networks.base import Ends, Network, UnfitError
+from tasks.networks.base import Ends, Network, UnfitError, refusal
 
 
 class Normalise(Frozen):
@@ -25,7 +24,7 @@ class Normalise(Frozen):
     def _as_many(self) -> Normalise:
         if len(self.mean) != len(self.std):
             message = f"mean has {len(self.mean)} channels, std {len(self.std)} (allowed: as many)"
-            raise PydanticCustomError("normalise", "{message}", {"message": message})
+            raise refusal(message)
         return self
 
 
