@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.board import build
-from bench.records import Store
+from bench.records import Record, Store
 from bench.report import tables
 from bench.report.results import speeds as speeds_of
 from bench.report.results import summaries as summaries_of
@@ -25,7 +25,7 @@ from bench.report.speeds import markdown as markdown_of
 from bench.report.speeds import overview
 from bench.report.summary import Summary
 from bench.report.terminal import terminal
-from bench.timings import scan
+from bench.timings import Timing, scan
 from tasks.data.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,31 +97,31 @@ def _on_a_terminal(summaries: Sequence[Summary]) -> list[str]:
 
 
 def _origin(suite: str) -> str:
-    """'Made at revision 1a2b3c4 on 2 cores of …, with torch …': where the figures come from, in a sentence."""
-
-    def of_all(values: Sequence[str]) -> str:
-        return " and ".join(dict.fromkeys(values))
-
-    records = Store(RESULTS / suite).scan().records
-    revision = of_all([r.revision[:12] + "-dirty" * r.revision.endswith("-dirty") for r in records])
-    machine = of_all([f"{r.environment['cores']} cores of {r.environment['cpu']}" for r in records])
-    versions = of_all(
-        [f"Python {r.environment['python']}, torch {r.environment['libraries']['torch']}" for r in records]
-    )
+    """'Made at revision 1a2b3c4 by … on 2 cores of …, with torch …': where the figures come from, in a sentence."""
+    revision, machine, versions = _circumstances(Store(RESULTS / suite).scan().records, "torch")
     return f"Made at revision {revision} by `distillbench run {suite}` on {machine}, {versions}."
 
 
 def _timed(suite: str) -> str:
     """Where the times come from, in a sentence."""
-    found = scan(RESULTS / suite).found
-    revisions = dict.fromkeys(t.revision[:12] + "-dirty" * t.revision.endswith("-dirty") for t in found)
-    machines = dict.fromkeys(f"{t.environment['cores']} cores of {t.environment['cpu']}" for t in found)
-    libraries = ("torch", "onnxruntime")
-    versions = dict.fromkeys(", ".join(f"{x} {t.environment['libraries'][x]}" for x in libraries) for t in found)
-    return (
-        f"Timed at revision {' and '.join(revisions)} by `distillbench time results/{suite}` on one of "
-        f"{' and '.join(machines)}, {' and '.join(versions)}."
-    )
+    revision, machine, versions = _circumstances(scan(RESULTS / suite).found, "torch", "onnxruntime")
+    return f"Timed at revision {revision} by `distillbench time results/{suite}` on one of {machine}, {versions}."
+
+
+def _circumstances(found: Sequence[Record] | Sequence[Timing], *libraries: str) -> tuple[str, str, str]:
+    """Revision, machine and versions, each with 'and' where not all agree."""
+    told = [
+        (
+            one.revision[:12] + "-dirty" * one.revision.endswith("-dirty"),
+            f"{one.environment['cores']} cores of {one.environment['cpu']}",
+            ", ".join(
+                [f"Python {one.environment['python']}", *(f"{x} {one.environment['libraries'][x]}" for x in libraries)]
+            ),
+        )
+        for one in found
+    ]
+    revision, machine, versions = (" and ".join(dict.fromkeys(values)) for values in zip(*told, strict=True))
+    return revision, machine, versions
 
 
 def replace_block(text: str, name: str, content: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -302,6 +303,18 @@ def test_the_overall_rank_averages_over_boards_of_who_is_on_all(tmp_path: Path) 
     assert (found["good"].place.rank, sorted(found["good"].ranks.values())) == (1.5, [1, 2])
     assert (found["mine"].place, found["mine"].lacks) == (None, ("gan, cnn_mlp: not there",))
     assert list(found["mine"].ranks.values()) == [1]
+
+
+def test_rankings_of_several_suites_are_told_apart_by_their_tasks(tmp_path: Path) -> None:
+    def suite(name: str, *tasks: str) -> Path:
+        return folder(tmp_path / name, [record for task in tasks for record in of_another_task(usual(), task)])
+
+    def headings(*folders: Path) -> list[str]:
+        return re.findall("^## (Overall.*)$", formats.markdown(build.leaderboard(folders)), re.MULTILINE)
+
+    quick, other = suite("quick", "classification", "denoising"), suite("other", "gan", "vae")
+    assert headings(quick) == ["Overall"]
+    assert headings(quick, other) == ["Overall: classification, denoising", "Overall: gan, vae"]
 
 
 def test_who_leaves_a_task_out_does_not_choose_what_is_averaged(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,9 @@ def test_the_run_is_shown_with_what_runs_and_what_is_left(tmp_path: Path) -> Non
     view, _ = Watcher(results).look()
     assert headline(view) == "3/9 cells, 1 failed, about 3 min left; now: students gan/x seed 0; for 2 min"
     assert shown(view)[1] == f"  {'█' * 8}{'░' * 12} students gan/x seed 0, step 40 of 100"
+    status.write(results, replace(GOING_ON, cells=0, failed=0, left=None))  # before the first cell
+    view, _ = Watcher(results).look()
+    assert headline(view) == "0/9 cells; now: students gan/x seed 0; for 2 min"
 
 
 def test_a_run_that_was_killed_goes_on_no_longer(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.board.columns import LEGEND, Table, board_table, overall_table
-from bench.board.model import Board, Leaderboard, Row
+from bench.board.model import Board, Leaderboard, Overall, Row
 from bench.documents import Part
 from bench.report import text
 
@@ -37,6 +37,13 @@ def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
     )
 
 
+def overall_title(board: Leaderboard, overall: Overall) -> str:
+    """Where there are several, each with its tasks."""
+    if len(board.overall) == 1:
+        return "Overall"
+    return f"Overall: {', '.join(dict.fromkeys(one.task for one in board.boards if one.key in overall.boards))}"
+
+
 def remarks(board: Board) -> list[str]:
     seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
     items = f", {board.items} test items" if board.items else ", no per-item results: intervals are over seeds alone"
@@ -51,7 +58,7 @@ def markdown(board: Leaderboard) -> str:
         parts += ["## Changes", _list(board.changes or ["none"], write)]
     for overall in board.overall:
         parts += [
-            "## Overall",
+            f"## {write(overall_title(board, overall))}",
             _markdown_table(overall_table(overall, board.boards)),
             _list([overall_note(board, overall.boards)], write),
         ]

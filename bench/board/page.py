@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from bench.board.columns import LEGEND, board_table, overall_table
-from bench.board.formats import TITLE, introduction, overall_note, remarks
+from bench.board.formats import TITLE, introduction, overall_note, overall_title, remarks
 from bench.board.model import Leaderboard
 from bench.page.rendering import Files, assets, renderer
 
@@ -19,7 +19,10 @@ def page(board: Leaderboard) -> Files:
     static = files("bench.page") / "static"
     made: Files = {name: content for name, content in assets().items() if "plotly" not in name}
     made |= {f"assets/{name}": (static / name).read_bytes() for name in OWN}
-    overalls = [(overall_table(one, board.boards), overall_note(board, one.boards)) for one in board.overall]
+    overalls = [
+        (overall_title(board, one), overall_table(one, board.boards), overall_note(board, one.boards))
+        for one in board.overall
+    ]
     made["index.html"] = renderer({}, "Made by distillbench leaderboard.")(
         "board.html",
         "index",

@@ -216,8 +216,9 @@ class Together(Listener):
 
 
 def course_line(cells: int, expected: int, left: float | None, running: Iterable[str]) -> str:
-    """'34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'."""
-    return f"{cells}/{expected} cells, {time_left(left)}; now: {', '.join(running)}"
+    """'34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'; ``left``: None before it is known."""
+    course = ", ".join(filter(None, [f"{cells}/{expected} cells", time_left(left)]))
+    return f"{course}; now: {', '.join(running)}"
 
 
 def time_left(seconds: float | None) -> str:

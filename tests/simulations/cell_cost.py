@@ -1,0 +1,76 @@
+"""What a cell's time goes into.
+
+    python tests/simulations/cell_cost.py SUITE [KEY.PATH=VALUE ...]
+
+trains the teacher and the scratch student of each pair of a suite, and prints the table of docs/performance.md: seconds
+of training, of looks at held-out data for its curve, and of the evaluation at its end; the last two as shares of all.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import nn
+
+from bench.cells import Pair
+from bench.jobs import BOTH, settle_process
+from bench.suite import load, pairs
+from bench.training import Learner, initial, train
+from methods.scratch import Scratch
+from tasks.base import Role, Task, read_only
+
+
+def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """A row a pair and role."""
+    for pair in pairs(load(suite, overrides)):
+        with TemporaryDirectory() as cache:
+            task = pair.build(Path(cache))
+            if (recipe := task.judge_recipe()) is not None:
+                task.judge = read_only(recipe.train())
+            teacher: nn.Module | None = None
+            for role in ("teacher", "student"):
+                learner = _trained(task, role)
+                start = time.perf_counter()
+                task.evaluations(learner.model, teacher or learner.model, BOTH)
+                yield _row(pair, role, learner, time.perf_counter() - start)
+                teacher = learner.model
+
+
+def _trained(task: Task, role: Role) -> Learner:
+    recipe, steps = task.settings.recipe(role), task.steps(role)
+    learner = Learner(task, initial(task, role, 0), recipe, steps, Scratch())
+    train(task, [learner], recipe, steps, 0)
+    if learner.failure is not None:
+        raise RuntimeError(learner.failure[1])
+    read_only(learner.model)
+    return learner
+
+
+def _row(pair: Pair, role: Role, learner: Learner, evaluation: float) -> dict[str, str]:
+    looks = learner.recorder.seconds
+    whole = learner.seconds + looks + evaluation
+    spent = {"looks": looks, "evaluation": evaluation}
+    return {
+        "pair": f"{pair.task}, {pair.pair}",
+        "role": role,
+        "training (s)": f"{learner.seconds:.2f}",
+        **{f"{what} (s)": f"{seconds:.2f}, {100 * seconds / whole:.1f} %" for what, seconds in spent.items()},
+    }
+
+
+def main() -> None:
+    settle_process()
+    head: list[str] = []
+    for row in costs(sys.argv[1], sys.argv[2:]):
+        if not head:
+            head = list(row)
+            print(f"| {' | '.join(head)} |\n| --- | --- |{' ---: |' * (len(head) - 2)}", flush=True)
+        print(f"| {' | '.join(row.values())} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
