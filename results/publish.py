@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from functools import cache
 from io import StringIO
 from pathlib import Path
 
@@ -19,10 +20,9 @@ from rich.console import Console
 from bench.board import build
 from bench.records import Record, Store
 from bench.report import tables
-from bench.report.results import speeds as speeds_of
-from bench.report.results import summaries as summaries_of
-from bench.report.speeds import markdown as markdown_of
-from bench.report.speeds import overview
+from bench.report.charts import Cell, gap_recovered
+from bench.report.results import speeds, summaries
+from bench.report.speeds import Speeds, markdown, overview
 from bench.report.summary import Summary
 from bench.report.terminal import terminal
 from bench.timings import Timing, scan
@@ -48,19 +48,30 @@ def current() -> dict[Path, str]:
         # what `make tune-SUITE` found
         trials = (RESULTS / suite / "trials.md").read_text(encoding="utf-8").rstrip()
         methods = replace_block(methods, f"trials {suite}", trials)
+    readme = replace_block(readme, "overview", _overview())
     texts |= {RESULTS / name: text for name, text in _leaderboard().items()}
     return texts | {README: readme, METHODS: methods}
+
+
+@cache
+def _summaries(suite: str) -> list[Summary]:
+    return summaries(RESULTS / suite)
+
+
+@cache
+def _speeds(suite: str) -> list[Speeds]:
+    return speeds(RESULTS / suite)
 
 
 def _tables(suite: str) -> dict[Path, str]:
     """What lies in a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
-    summaries = summaries_of(folder)
+    found = _summaries(suite)
     return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{markdown_of(speeds_of(folder))}",
-        folder / "tables.md": f"{origin}\n\n{tables.markdown(summaries)}",
-        folder / "tables.tex": f"% {origin}\n\n{tables.latex(summaries)}",
-        folder / "tables.csv": tables.as_csv(summaries),
+        folder / "latency.md": f"{_timed(suite)}\n\n{markdown(_speeds(suite))}",
+        folder / "tables.md": f"{origin}\n\n{tables.markdown(found)}",
+        folder / "tables.tex": f"% {origin}\n\n{tables.latex(found)}",
+        folder / "tables.csv": tables.as_csv(found),
     }
 
 
@@ -71,28 +82,44 @@ def _leaderboard() -> dict[str, str]:
     return {name: files[name].decode() for name in names}
 
 
+def _overview() -> str:
+    """Methods by pairs of networks: the part of the gap that is recovered, of all tasks that the README shows."""
+    found = gap_recovered([summary for suite in SHOWN for summary in _shown(suite)])
+    lines = [["", *found.columns], [":---", *["---:"] * len(found.columns)]]
+    lines += [[row, *(_recovered(found.cells[row, column]) for column in found.columns)] for row in found.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(suite: str) -> list[Summary]:
+    return [summary for summary in _summaries(suite) if summary.task in SHOWN[suite]]
+
+
+def _recovered(cell: Cell) -> str:
+    if cell.ends is None:
+        return cell.text
+    low, high = (f"{100 * end:.0f}" for end in cell.ends)
+    return f"{cell.text} [{low}, {high}]".replace("*", r"\*")
+
+
 def _blocks(suite: str) -> dict[str, str]:
     """{what the README shows of a suite: its text}."""
-    folder = RESULTS / suite
-    all_of_them = summaries_of(folder)
-    summaries = [summary for summary in all_of_them if summary.task in SHOWN[suite]]
-    said = (folder / "run.txt").read_text(encoding="utf-8")
+    shown = _shown(suite)
+    said = (RESULTS / suite / "run.txt").read_text(encoding="utf-8")
     first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out
-    only = f" --task {','.join(SHOWN[suite])}" if len(summaries) < len(all_of_them) else ""
+    only = f" --task {','.join(SHOWN[suite])}" if len(shown) < len(_summaries(suite)) else ""
     table = f"$ distillbench table runs/{suite}{only}"
-    console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(summaries)]
-    speeds = [speed for speed in speeds_of(folder) if speed.task in SHOWN[suite]]
+    console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(shown)]
     return {
         "origin": _origin(suite),
         "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "latency": f"{_timed(suite)}\n\n{overview(speeds)}",
+        "latency": f"{_timed(suite)}\n\n{overview([speed for speed in _speeds(suite) if speed.task in SHOWN[suite]])}",
     }
 
 
-def _on_a_terminal(summaries: Sequence[Summary]) -> list[str]:
+def _on_a_terminal(shown: Sequence[Summary]) -> list[str]:
     """The tables as a terminal of 80 columns shows them."""
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(summaries, WIDTH))
+    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(shown, WIDTH))
     return text.getvalue().rstrip().splitlines()
 
 
@@ -135,9 +162,9 @@ def replace_block(text: str, name: str, content: str) -> str:
 def problems() -> list[str]:
     """What in the folders of records cannot be used, one line each: nothing is published without it unsaid."""
     found: list[str] = []
-    for folder in (RESULTS / suite for suite in SHOWN):
-        found += Store(folder).scan().problems.values()
-        found += (problem for summary in summaries_of(folder) for problem in summary.problems)
+    for suite in SHOWN:
+        found += Store(RESULTS / suite).scan().problems.values()
+        found += (problem for summary in _summaries(suite) for problem in summary.problems)
     return list(dict.fromkeys(found))
 
 

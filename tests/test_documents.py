@@ -23,6 +23,11 @@ DOCUMENTS = [
     *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "bring-your-own.md"),  # followed as a whole
 ]
 SHORT = ["--set", "steps=3"]
+FEW = [
+    *("--set", "tasks.gan.samples=200"),
+    *("--set", "tasks.vae.samples=200"),
+    *("--set", "tasks.vae.importance_samples=2"),
+]
 
 
 def commands(path: Path) -> list[str]:
@@ -37,14 +42,16 @@ def snippets(path: Path, language: str) -> list[str]:
 
 
 def shortened(command: str) -> list[str]:
-    """As it is typed, but that a run takes seconds: three steps, one seed, and one task or two."""
+    """As it is typed, but that a run takes seconds: three steps, one seed, one task or two, and few samples."""
     name, *arguments = shlex.split(command)[1:]
     if name == "run":
         arguments += [*SHORT, "--cache", "kept", "--workers", "1"]  # judges are trained once for all of them
         if not {"--seeds", "--device"} & set(arguments):
             arguments += ["--seeds", "0"]
-        if "--task" not in arguments and "quick" in arguments:
-            arguments += ["--task", "gan" if "--out" in arguments else "gan,vae"]
+        if "quick" in arguments:
+            arguments += FEW
+            if "--task" not in arguments:
+                arguments += ["--task", "gan" if "--out" in arguments else "gan,vae"]
         if "mnist" in arguments:
             arguments += ["--task", "classification"]
     if name == "table" and "--task" in arguments:  # of what was run above
@@ -83,7 +90,8 @@ def test_every_command_of_the_readme_works(cli: Run, place: Path) -> None:
         assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
         assert result.stdout.strip(), command
     (script,) = snippets(ROOT / "README.md", "python")
-    script = script.replace('out="runs/quick"', 'out="runs/quick", overrides=["steps=3"], seeds=[0]')
+    few = [*SHORT[1::2], *FEW[1::2]]
+    script = script.replace('out="runs/quick"', f'out="runs/quick", overrides={few}, seeds=[0], tasks=["gan", "vae"]')
     result = finish([sys.executable, "-c", script], cwd=place)
     assert result.returncode == 0, result.stderr
     assert "temperature" in result.stdout

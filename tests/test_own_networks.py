@@ -239,7 +239,7 @@ def test_a_file_of_weights_that_is_replaced_is_another_configuration(
 def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: Path) -> None:
     suite = tmp_path / "own.toml"
     suite.write_text(
-        'seeds = [0]\nsteps = 2\nmethods = ["scratch"]\n[tasks.denoising]\n'
+        'seeds = [0]\nsteps = 2\nmethods = ["scratch"]\n[tasks.classification]\n[tasks.denoising]\n'
         'student = { network = { name = "module", factory = "my_networks:denoiser" } }\n'
     )
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
@@ -252,6 +252,9 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     )
     given = ["--set", "student.network.factory=my_networks:denoiser"]
     assert cli("export", path, "-o", tmp_path / "onnx", *given, env=environment).returncode == 0
+    quick = ["--task", "denoising", "--backends", "eager", "--precisions", "float32", "--batch", "1", "--launches", "1"]
+    done = cli("time", tmp_path / "out", *quick, *given, env=environment)
+    assert done.returncode == 0, "of one task alone: the other has no such factory" + done.stderr
     # Nor does one say another factory than it was made with.
     (record,) = (r for r in Store(tmp_path / "out") if r.kind == "student")
     with pytest.raises(UserError, match=r"made with other settings: settings\.student\.network"):

@@ -52,6 +52,26 @@ def test_they_run_like_the_built_in_ones(done: tuple[Path, int, str]) -> None:
             assert record["training"]["final_distillation"] > 0
 
 
+def test_a_method_is_tuned_by_itself_and_takes_its_place_beside_those_that_were_run_before(
+    cli: Run, tmp_path: Path
+) -> None:
+    """As docs/writing-a-method.md has it of the suite quick."""
+    suite, out, chosen = tmp_path / "few.toml", tmp_path / "out", tmp_path / "cosine.tuned.toml"
+    suite.write_text('seeds = [0, 1]\nsteps = 5\nmethods = ["scratch", "mimic"]\n[tasks.classification]\n')
+    budget = ("--trials", "2", "--seeds", "100", "--confirm", "101,102", "--out", tmp_path / "trials")
+    for command in (
+        ("tune", suite, "--methods", "cosine", *budget, "--output", chosen),
+        ("run", suite, "--out", out),
+        ("run", suite, "--methods", "cosine", "--set", f"tuned={chosen}", "--out", out),
+    ):
+        result = cli(*command, env=ENVIRONMENT)
+        assert result.returncode == 0, result.stderr
+    assert "cosine" in (tmp_path / "trials" / "trials.md").read_text()
+    (table,) = json.loads(cli("table", out, "--format", "json", env=ENVIRONMENT).stdout)
+    students = {row["method"]: (row["finished"], row["missing"]) for row in table["rows"] if row["kind"] == "student"}
+    assert students == {"scratch": (2, 0), "mimic": (2, 0), "cosine": (2, 0)}
+
+
 def test_a_method_that_raises_fails_alone_and_the_exit_code_tells(cli: Run, done: tuple[Path, int, str]) -> None:
     out, code, text = done
     assert code == 1

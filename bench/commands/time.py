@@ -125,12 +125,13 @@ def _pairs(
         return folder, pairs_of_suite(suite), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")
-    found, problems = pairs_of(Store(Path(what)).scan().records, assigned(set_ or []))
-    wanted = names("--tasks", tasks)
+    records, wanted = Store(Path(what)).scan().records, names("--tasks", tasks)
     for name in wanted:
-        if name not in (there := [pair.task for pair in found]):
+        if name not in (there := {record.task for record in records}):
             raise UserError(f"--tasks: {what} has no task {name!r}{did_you_mean(name, there)}")
-    found = [replace(pair, device=device or pair.device) for pair in found if not wanted or pair.task in wanted]
+    mine = [record for record in records if not wanted or record.task in wanted]
+    found, problems = pairs_of(mine, assigned(set_ or []))
+    found = [replace(pair, device=device or pair.device) for pair in found]
     if not found:
         raise UserError(problems[0] if problems else f"{what}: holds no finished student")
     return Path(what), found, problems
