@@ -23,6 +23,7 @@ from bench.weights import DamagedError, digest, load_weights, usable
 from tasks.base import Role, Split, Task, read_only
 from tasks.data.files import DataError
 from tasks.data.sets import settings_of
+from tasks.judges.answers import Answers
 
 ITEMS = 48
 """So many test inputs are enough."""
@@ -196,8 +197,8 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
         if sum(map(len, seen)) >= ITEMS:
             raise _EnoughError
 
-    deployed = task.deployed(model)
-    handle = deployed.register_forward_pre_hook(look)
+    deployed, known = task.deployed(model), task.answers
+    handle, task.answers = deployed.register_forward_pre_hook(look), Answers()  # what is known is not asked again
     try:
         task.evaluate(model, model, split)
     except _EnoughError:
@@ -207,6 +208,7 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
             seen.append(task.example_input(1))
     finally:
         handle.remove()
+        task.answers = known
     return seen or [task.example_input(1)]
 
 

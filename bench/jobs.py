@@ -28,7 +28,7 @@ from bench.records import Failure, MetricValue, Record, Training, TrainingCurve
 from bench.registry import TASKS
 from bench.training import Report, Trained, describe, initial, train_students, train_teacher
 from bench.weights import digest, load_weights, save_weights, usable
-from tasks.base import Evaluation, Role, Split, Task, read_only
+from tasks.base import Evaluation, Role, Task, read_only
 from tasks.data.telling import DataWarning
 
 
@@ -45,10 +45,6 @@ class Job:
     cache: Path
     needs: tuple[str, ...] = ()
     teacher_seed: int = field(default=0)
-
-
-BOTH: tuple[Split, ...] = ("test", "held_out")
-"""A finished network is measured on: one to report, one to choose by and to check."""
 
 
 def weights_path(out: Path, cell: Cell) -> Path:
@@ -168,13 +164,12 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
     if not job.cells:
         return []
     (cell,) = job.cells
-    found = task.evaluations(teacher, teacher, BOTH)
-    held_out = found["held_out"].metrics
+    held_out = task.evaluate(teacher, teacher, "held_out").metrics
     return [
         _record(
             job,
             cell,
-            evaluation=found["test"],
+            evaluation=task.evaluate(teacher, teacher),
             training=training,
             model=teacher,
             task=task,
@@ -233,15 +228,14 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
     try:
         if cell.trial is not None:
             return _trial(job, task, cell, trained, task.evaluate(trained.model, teacher, "held_out"))
-        found = task.evaluations(trained.model, teacher, BOTH)
         record = _record(
             job,
             cell,
-            evaluation=found["test"],
+            evaluation=task.evaluate(trained.model, teacher),
             training=_training(task, trained),
             model=trained.model,
             task=task,
-            held_out=found["held_out"].metrics,
+            held_out=task.evaluate(trained.model, teacher, "held_out").metrics,
             own_teacher=task.evaluate(trained.partner, trained.partner).metrics if trained.partner else None,
         )
     except Exception as error:  # an evaluation that fails is a failed cell

@@ -14,7 +14,7 @@ from tasks.networks.named import NETWORKS
 M = TypeVar("M", bound=BaseModel)
 Place = Callable[[Sequence[str]], str]
 """Names a field for the reader: ('student', 'steps') -> 'mine.toml: tasks.gan.student.steps'."""
-SAYS_ALL = frozenset({"value_error", "network", "model", "arguments", "timm", "nesterov", "normalise"})
+SAYS_ALL = frozenset({"value_error", "network", "nesterov"})
 """Complaints of our own, in which what was given stands already."""
 TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
 """What pydantic says of something that is no table, in words of Python."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -137,18 +137,19 @@ def _timed(suite: str) -> str:
 
 def _circumstances(found: Sequence[Record] | Sequence[Timing], *libraries: str) -> tuple[str, str, str]:
     """Revision, machine and versions, each with 'and' where not all agree."""
-    told = [
-        (
-            one.revision[:12] + "-dirty" * one.revision.endswith("-dirty"),
-            f"{one.environment['cores']} cores of {one.environment['cpu']}",
-            ", ".join(
-                [f"Python {one.environment['python']}", *(f"{x} {one.environment['libraries'][x]}" for x in libraries)]
-            ),
-        )
-        for one in found
-    ]
-    revision, machine, versions = (" and ".join(dict.fromkeys(values)) for values in zip(*told, strict=True))
-    return revision, machine, versions
+
+    def of_all(tell: Callable[[Record | Timing], str]) -> str:
+        return " and ".join(dict.fromkeys(tell(one) for one in found))
+
+    def versions(one: Record | Timing) -> str:
+        its = one.environment["libraries"]
+        return ", ".join([f"Python {one.environment['python']}", *(f"{name} {its[name]}" for name in libraries)])
+
+    return (
+        of_all(lambda one: one.revision[:12] + "-dirty" * one.revision.endswith("-dirty")),
+        of_all(lambda one: f"{one.environment['cores']} cores of {one.environment['cpu']}"),
+        of_all(versions),
+    )
 
 
 def replace_block(text: str, name: str, content: str) -> str:

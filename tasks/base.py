@@ -300,10 +300,6 @@ class Task(ABC):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
 
-    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
-        """``evaluate`` on several splits. For a task to override where they have work in common."""
-        return {split: self.evaluate(model, teacher, split) for split in splits}
-
     validation_part: ClassVar[str] = ""
     """What of the held-out split ``validation_metric`` looks at, in words."""
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from weakref import ref
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +42,7 @@ from tasks.metrics.distributions import (
     features,
     frechet_distance,
     inception_identity,
+    judging,
 )
 from tasks.metrics.images import psnrs
 from tasks.networks.base import Discriminator, Ends, Generator
@@ -204,18 +206,20 @@ class GAN(Task):
         outcomes = (torch.arange(len(rows), device=rows.device) < len(rows) // 2).float().unsqueeze(1)
         return {"features": Events(Feature(features), outcomes)}
 
-    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self.evaluations(model, teacher, [split])[split]
-
     @torch.no_grad()
-    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
-        """What is generated is of no split, and is made once."""
+    def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
+        judge = None if self.judge is None else ref(self.judge)
+        seen, agreement = self.answers(model, (ref(teacher), judge), lambda: self._generated(model, teacher))
+        return Evaluation(distances(self._real(split), seen) | agreement)
+
+    def _generated(self, model: nn.Module, teacher: nn.Module) -> tuple[FeatureSets, dict[str, float]]:
+        """What is seen in generated images, which are of no split, and how near they are to the teacher's."""
         fake = self._samples(model)
-        seen, agreement = self._features(fake), {}
-        if teacher is not model:
-            its = self.answers(teacher, "samples", lambda: self._samples(teacher))
-            agreement["teacher_psnr"] = float(psnrs(fake, its).mean())
-        return {split: Evaluation(distances(self._real(split), seen) | agreement) for split in splits}
+        seen = self._features(fake)
+        if teacher is model:
+            return seen, {}
+        its = self.answers(teacher, "samples", lambda: self._samples(teacher))
+        return seen, {"teacher_psnr": float(psnrs(fake, its).mean())}
 
     def _samples(self, model: nn.Module, count: int | None = None) -> Tensor:
         """Images from the same codes every time."""
@@ -262,8 +266,7 @@ class GAN(Task):
 
     def _real(self, split: Split) -> FeatureSets:
         images = getattr(self.splits, split).images
-        judge = cast(nn.Module, self.judge)
-        return self.answers(judge, split, lambda: self._features(to_float(images).to(self.device)))
+        return self.answers(judging(self.judge), split, lambda: self._features(to_float(images).to(self.device)))
 
     def _features(self, images: Tensor) -> FeatureSets:
         return features(self.judge, self.settings.inception, images)

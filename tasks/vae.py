@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
+from weakref import ref
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +32,15 @@ from tasks.base import (
 from tasks.data import folders
 from tasks.data.embedded import LabelledImages
 from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import DISTANCES, MOST_SAMPLES, FeatureSets, distances, features, inception_identity
+from tasks.metrics.distributions import (
+    DISTANCES,
+    MOST_SAMPLES,
+    FeatureSets,
+    distances,
+    features,
+    inception_identity,
+    judging,
+)
 from tasks.metrics.images import psnrs
 from tasks.networks.base import Autoencoder, Ends
 from tasks.networks.interfaces import Interface
@@ -159,18 +168,12 @@ class VAE(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self.evaluations(model, teacher, [split])[split]
-
-    @torch.no_grad()
-    def evaluations(self, model: nn.Module, teacher: nn.Module, splits: Sequence[Split]) -> dict[Split, Evaluation]:
-        """What is generated is of no split, and is made once."""
         autoencoder = cast(VariationalAutoencoder, model)
-        seen = self._features(self._samples(autoencoder))
-        found = {}
-        for split in splits:
-            data, items = self._bounds(autoencoder, teacher, split)
-            found[split] = evaluation_of(data.names, items, distances(self._real(split), seen))
-        return found
+        data, items = self._bounds(autoencoder, teacher, split)
+        judge = None if self.judge is None else ref(self.judge)
+        # What is generated is of no split.
+        seen = self.answers(model, ("generated", judge), lambda: self._features(self._samples(autoencoder)))
+        return evaluation_of(data.names, items, distances(self._real(split), seen))
 
     def _bounds(
         self, autoencoder: VariationalAutoencoder, teacher: nn.Module, split: Split
@@ -211,8 +214,7 @@ class VAE(Task):
 
     def _real(self, split: Split) -> FeatureSets:
         images = getattr(self.splits, split).images
-        judge = cast(nn.Module, self.judge)
-        return self.answers(judge, split, lambda: self._features(binarise(images).to(self.device)))
+        return self.answers(judging(self.judge), split, lambda: self._features(binarise(images).to(self.device)))
 
     def _features(self, images: Tensor) -> FeatureSets:
         return features(self.judge, self.settings.inception, images)

@@ -18,7 +18,8 @@ from methods.base import Distillation, Method
 from methods.cross_model import CrossModel
 from methods.random_teacher import RandomTeacher
 from methods.temperature import Temperature
-from tasks.base import Inputs, Outputs, Task, read_only
+from tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
+from tasks.judges.answers import Answers
 from tasks.response import Events
 
 TaskOf = Callable[[str], Task]
@@ -321,19 +322,34 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
 
 
 @pytest.mark.parametrize("name", ["gan", "vae"])
-def test_two_splits_at_once_give_what_each_gives_alone_and_generate_once(
+def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_it_was_before(
     name: str, task_of: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of unequally large splits, too: what is generated must not depend on what was drawn for the images before."""
     task = task_of(name)
     model, teacher = (read_only(initial(task, role, 0)) for role in ("student", "teacher"))
-    alone = {split: task.evaluate(model, teacher, split) for split in ("test", "held_out")}
     made = []
     generate = task._samples
-    monkeypatch.setattr(task, "_samples", lambda *its: made.append(its) or generate(*its))
-    assert task.evaluations(model, teacher, ["test", "held_out"]) == alone
-    assert len(made) == 1
-    assert len(task.splits.test) != len(task.splits.held_out)
+    monkeypatch.setattr(task, "_samples", lambda its, *more: made.append(its) or generate(its, *more))
+
+    def evaluated(split: Split) -> Evaluation:
+        return task.evaluate(model, teacher, split)
+
+    def afresh(split: Split) -> Evaluation:
+        with monkeypatch.context() as patch:
+            patch.setattr(task, "answers", Answers())
+            return evaluated(split)
+
+    alone = {split: afresh(split) for split in ("test", "held_out")}
+    assert alone["test"] != alone["held_out"]
+    made.clear()
+    task.answers = Answers()
+    assert {split: evaluated(split) for split in ("test", "held_out")} == alone
+    assert made.count(model) == 1
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(1.5)
+    assert evaluated("test") == afresh("test")
+    assert evaluated("test").metrics["classifier_fid"] != alone["test"].metrics["classifier_fid"]
 
 
 def test_augmentation_mirrors_images_where_it_is_asked_to() -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
 from functools import cache
 from pathlib import Path
 
@@ -110,11 +111,23 @@ def test_the_photographs_are_compared_whole_and_in_another_size(task_of: TaskOf)
     assert inputs[-1].shape == (len(whole), 1, 32, 48)
 
 
-def test_the_test_inputs_are_those_of_the_evaluation(task_of: TaskOf) -> None:
-    task = task_of("vae")
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_test_inputs_are_those_of_the_evaluation(judged: bool, task_of: TaskOf) -> None:
+    """Also where there is no judge, as in a process that times."""
+    task = copy(task_of("vae"))
+    task.judge = task.judge if judged else None
     inputs = inputs_of(task, read_only(initial(task, "student", 0)))
     images = task.shared_inputs(range(48), torch.Generator(), split="test")["images"]
     assert torch.equal(inputs[0], images)
+
+
+def test_the_test_inputs_are_those_of_an_evaluation_that_was_before(task_of: TaskOf) -> None:
+    task = task_of("gan")
+    model = read_only(initial(task, "student", 0))
+    before = inputs_of(task, model)
+    task.evaluate(model, model)
+    assert len(before[0]) == 48
+    assert torch.equal(inputs_of(task, model)[0], before[0])
 
 
 class Rounding(nn.Module):

@@ -310,11 +310,20 @@ def test_rankings_of_several_suites_are_told_apart_by_their_tasks(tmp_path: Path
         return folder(tmp_path / name, [record for task in tasks for record in of_another_task(usual(), task)])
 
     def headings(*folders: Path) -> list[str]:
-        return re.findall("^## (Overall.*)$", formats.markdown(build.leaderboard(folders)), re.MULTILINE)
+        board = build.leaderboard(folders)
+        found = re.findall("^## (Overall.*)$", formats.markdown(board), re.MULTILINE)
+        assert re.findall(r"^\\subsection\*\{(Overall.*)\}$", formats.latex(board), re.MULTILINE) == found
+        return found
 
     quick, other = suite("quick", "classification", "denoising"), suite("other", "gan", "vae")
     assert headings(quick) == ["Overall"]
     assert headings(quick, other) == ["Overall: classification, denoising", "Overall: gan, vae"]
+    before = tmp_path / "before"
+    for one in Store(other):
+        config = one.config | {"code": "of another version"}
+        older = one.model_copy(update={"config": config, "config_hash": canonical_hash(config)})
+        Store(before).write(older.path, older)
+    assert sorted(headings(other, before)) == ["Overall: gan, vae (before)", "Overall: gan, vae (other)"]
 
 
 def test_who_leaves_a_task_out_does_not_choose_what_is_averaged(tmp_path: Path) -> None:

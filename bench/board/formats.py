@@ -38,10 +38,16 @@ def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
 
 
 def overall_title(board: Leaderboard, overall: Overall) -> str:
-    """Where there are several, each with its tasks."""
-    if len(board.overall) == 1:
+    """Where there are several, each with its tasks; where these are the same, with who is in it."""
+    tasks = {
+        one.boards: ", ".join(dict.fromkeys(other.task for other in board.boards if other.key in one.boards))
+        for one in board.overall
+    }
+    if len(tasks) == 1:
         return "Overall"
-    return f"Overall: {', '.join(dict.fromkeys(one.task for one in board.boards if one.key in overall.boards))}"
+    mine = tasks[overall.boards]
+    who = f" ({', '.join(dict.fromkeys(standing.contributor for standing in overall.standings))})"
+    return f"Overall: {mine}{who if list(tasks.values()).count(mine) > 1 else ''}"
 
 
 def remarks(board: Board) -> list[str]:
@@ -95,7 +101,7 @@ def latex(board: Leaderboard) -> str:
         parts += ["\\subsection*{Changes}\n", _itemised(board.changes or ["none"])]
     for overall in board.overall:
         parts += [
-            "\\subsection*{Overall}\n",
+            f"\\subsection*{{{text.latex(overall_title(board, overall))}}}\n",
             _latex_table(overall_table(overall, board.boards)),
             _itemised([overall_note(board, overall.boards)]),
         ]

@@ -218,7 +218,8 @@ class Together(Listener):
 def course_line(cells: int, expected: int, left: float | None, running: Iterable[str]) -> str:
     """'34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'; ``left``: None before it is known."""
     course = ", ".join(filter(None, [f"{cells}/{expected} cells", time_left(left)]))
-    return f"{course}; now: {', '.join(running)}"
+    now = ", ".join(running)
+    return f"{course}; now: {now}" if now else course
 
 
 def time_left(seconds: float | None) -> str:

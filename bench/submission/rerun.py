@@ -119,8 +119,7 @@ def _evaluated(again: _Again, record: Record, task: Task) -> Iterator[tuple[str,
     try:
         model = teacher if record.kind == "teacher" else _student(again.submission, record, task)
         beside = teacher if same else model  # its own agreement with itself is none
-        found = task.evaluations(model, beside, ["test", "held_out"])
-        test, held_out = found["test"], found["held_out"]
+        test, held_out = task.evaluate(model, beside), task.evaluate(model, beside, "held_out")
     except Exception as error:  # weights from anywhere may make an evaluation fail in any way
         yield "", f"cannot be evaluated ({describe(error)[0]})", ""
         return

@@ -47,6 +47,13 @@ FeatureSets = Mapping[str, Tensor]
 """Of a set of images: {network: (n, dimensions)}."""
 
 
+def judging(judge: nn.Module | None) -> FeatureClassifier:
+    """A task's judge. Raises TypeError where it has none."""
+    if not isinstance(judge, FeatureClassifier):
+        raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
+    return judge
+
+
 @torch.no_grad()
 def features(judge: nn.Module | None, inception: Path | None, images: Tensor, batch_size: int = 200) -> FeatureSets:
     """What the networks see that judge.
@@ -54,9 +61,7 @@ def features(judge: nn.Module | None, inception: Path | None, images: Tensor, ba
     images: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
     torch-fidelity's weights, or None: that network does not judge.
     """
-    if not isinstance(judge, FeatureClassifier):
-        raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
-    networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judge.features}
+    networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judging(judge).features}
     if inception is not None:
         networks["inception"] = inception_features(inception, images.device)
     return {

@@ -101,9 +101,9 @@ def importable() -> dict[str, type[Network]]:
     return found
 
 
-def refusal(message: str) -> PydanticCustomError:
-    """Of a setting, for its validator to raise: pydantic's own words do not stand before it."""
-    return PydanticCustomError("network", "{message}", {"message": message})
+def refusal(message: str, says_all: bool = True) -> PydanticCustomError:
+    """Of a setting, for its validator to raise. says_all: what was given needs not be said behind the message."""
+    return PydanticCustomError("network" if says_all else "setting", "{message}", {"message": message})
 
 
 def _at_name(message: str, value: Any) -> ValidationError:

@@ -12,7 +12,7 @@ from tasks.networks.base import Ends, Network, refusal
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
-        raise refusal("input should be odd")
+        raise refusal("input should be odd", says_all=False)
     return size
 
 

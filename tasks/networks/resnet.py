@@ -14,7 +14,7 @@ from tasks.networks.base import Ends, Network, refusal
 
 def _layers(depth: int) -> int:
     if depth % 6 != 2:
-        raise refusal("input should be 6n + 2, as 8, 14, 20, 32, 56 or 110")
+        raise refusal("input should be 6n + 2, as 8, 14, 20, 32, 56 or 110", says_all=False)
     return depth
 
 

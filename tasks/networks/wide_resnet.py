@@ -14,7 +14,7 @@ from tasks.networks.resnet import head, initialised
 
 def _layers(depth: int) -> int:
     if depth % 6 != 4:
-        raise refusal("input should be 6n + 4, as 10, 16, 28 or 40")
+        raise refusal("input should be 6n + 4, as 10, 16, 28 or 40", says_all=False)
     return depth
 
 
