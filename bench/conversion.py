@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bench.deployed import Deployed, given_by_evaluation, load
+from bench.deployed import Deployed, afresh, given_by_evaluation, load
 from bench.errors import UserError, one_line
 from bench.exports import Artefact, Difference, Export, Form
 from bench.jobs import load_teacher, settle_process
@@ -138,10 +138,10 @@ def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
 
     looking: set[str] = set()
     for other in (nothing, noise):  # an accuracy of a tenth is also that of a network which says "0" to all
-        with _replaced(deployed.model, other):
+        with _replaced(deployed, other):
             blank = deployed.task.evaluate(deployed.whole, teacher).metrics
         looking |= {name for name, metric in deployed.record.metrics.items() if blank.get(name) != metric.value}
-    with _replaced(deployed.model, quantised):
+    with _replaced(deployed, quantised):
         found = deployed.task.evaluate(deployed.whole, teacher)
     return Evaluation(
         {name: value for name, value in found.metrics.items() if name in looking and math.isfinite(value)},
@@ -154,10 +154,11 @@ def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
 
 
 @contextmanager
-def _replaced(model: nn.Module, output: Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]) -> Iterator[None]:
-    handle = model.register_forward_hook(output)
+def _replaced(deployed: Deployed, output: Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]) -> Iterator[None]:
+    handle = deployed.model.register_forward_hook(output)
     try:
-        yield
+        with afresh(deployed.task):
+            yield
     finally:
         handle.remove()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -197,10 +198,11 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
         if sum(map(len, seen)) >= ITEMS:
             raise _EnoughError
 
-    deployed, known = task.deployed(model), task.answers
-    handle, task.answers = deployed.register_forward_pre_hook(look), Answers()  # what is known is not asked again
+    deployed = task.deployed(model)
+    handle = deployed.register_forward_pre_hook(look)
     try:
-        task.evaluate(model, model, split)
+        with afresh(task):
+            task.evaluate(model, model, split)
     except _EnoughError:
         pass
     except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
@@ -208,8 +210,17 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
             seen.append(task.example_input(1))
     finally:
         handle.remove()
-        task.answers = known
     return seen or [task.example_input(1)]
+
+
+@contextmanager
+def afresh(task: Task) -> Iterator[None]:
+    """Nothing that a network answered before is used, or kept: for a network with hooks, which make it another one."""
+    known, task.answers = task.answers, Answers()
+    try:
+        yield
+    finally:
+        task.answers = known
 
 
 @torch.no_grad()
