@@ -12,7 +12,7 @@ demo: $(VENV)/.installed ## run the quick suite on embedded images, time its net
 	$(BIN)/distillbench table runs/quick
 
 test: lint ## lint, types, tests
-	$(BIN)/pytest -n 2 tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
 
 test-browser: $(VENV)/.installed ## the page in headless Chromium, which must be installed
 	$(BIN)/pip install --quiet --editable '.[dev,browser]'

@@ -105,7 +105,8 @@ def _blocks(suite: str) -> dict[str, str]:
     """{what the README shows of a suite: its text}."""
     shown = _shown(suite)
     said = (RESULTS / suite / "run.txt").read_text(encoding="utf-8")
-    first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out
+    first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out, and
+    first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
     only = f" --task {','.join(SHOWN[suite])}" if len(shown) < len(_summaries(suite)) else ""
     table = f"$ distillbench table runs/{suite}{only}"
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(shown)]
