@@ -97,7 +97,7 @@ def _shown(suite: str) -> list[Summary]:
 def _recovered(cell: Cell) -> str:
     if cell.ends is None:
         return cell.text
-    low, high = (f"{100 * end:.0f}" for end in cell.ends)
+    low, high = (f"{100 * end:z.0f}" for end in cell.ends)
     return f"{cell.text} [{low}, {high}]".replace("*", r"\*")
 
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from conftest import Run
 from test_gate_results import folder
-from test_report import records
+from test_report import record, records
 
 from bench.drawings import Drawing, Picture, usable, write
 from bench.errors import UserError
@@ -25,9 +25,10 @@ from bench.page.printed import draw
 from bench.page.site import build, site
 from bench.records import Failure, Record, Store
 from bench.report.again import suite_file
-from bench.report.charts import Cell, HeatMap, curve, frame, of_task
+from bench.report.charts import Cell, HeatMap, curve, frame, gap_recovered, of_task
 from bench.report.pictures import png
 from bench.report.results import summaries
+from bench.report.summary import summarise
 from bench.suite import cells, load
 from tasks.panels.kinds import Pictures
 
@@ -212,6 +213,17 @@ def test_a_picture_that_is_not_what_was_drawn_of_these_records_is_left_out(
     assert usable(results, hashes) == [drawing]
     harm(results, drawing)
     assert usable(results, hashes) == []
+
+
+def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
+    values = [82.0, 80.0, 81.0]
+    made = [record("teacher", "teacher", 0, 90.0)]
+    made += [record("student", "scratch", seed, value) for seed, value in enumerate(values)]
+    made += [record("student", "hardly", seed, value - 0.02 + seed / 100) for seed, value in enumerate(values)]
+    cell = gap_recovered(summarise(made)).cells["hardly", "classification"]
+    assert cell.value is not None
+    assert -0.005 < cell.value < 0
+    assert cell.text.rstrip("*") == "0%"
 
 
 def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:

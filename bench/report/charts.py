@@ -152,7 +152,7 @@ def _gap(row: Row | None) -> Cell:
         return Cell(None, ABSENT if row.difference else "no Δ")
     gap = row.whole_gap
     missing = f", {row.failed + row.missing} of {row.finished + row.failed + row.missing} seeds are not there"
-    text = f"{100 * gap.value:.0f}%{MARK * row.significant}" + (missing if row.failed + row.missing else "")
+    text = f"{100 * gap.value:z.0f}%{MARK * row.significant}" + (missing if row.failed + row.missing else "")
     return Cell(gap.value, text, row.significant, (gap.low, gap.high))
 
 
