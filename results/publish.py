@@ -20,7 +20,7 @@ from rich.console import Console
 from bench.board import build
 from bench.records import Record, Store
 from bench.report import tables
-from bench.report.charts import Cell, gap_recovered
+from bench.report.charts import gap_recovered
 from bench.report.results import speeds, summaries
 from bench.report.speeds import Speeds, markdown, overview
 from bench.report.summary import Summary
@@ -86,19 +86,14 @@ def _overview() -> str:
     """Methods by pairs of networks: the part of the gap that is recovered, of all tasks that the README shows."""
     found = gap_recovered([summary for suite in SHOWN for summary in _shown(suite)])
     lines = [["", *found.columns], [":---", *["---:"] * len(found.columns)]]
-    lines += [[row, *(_recovered(found.cells[row, column]) for column in found.columns)] for row in found.rows]
+    for row in found.rows:
+        cells = (found.cells[row, column] for column in found.columns)
+        lines.append([row, *(f"{cell.text} {cell.interval}".rstrip().replace("*", r"\*") for cell in cells)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _shown(suite: str) -> list[Summary]:
     return [summary for summary in _summaries(suite) if summary.task in SHOWN[suite]]
-
-
-def _recovered(cell: Cell) -> str:
-    if cell.ends is None:
-        return cell.text
-    low, high = (f"{100 * end:z.0f}" for end in cell.ends)
-    return f"{cell.text} [{low}, {high}]".replace("*", r"\*")
 
 
 def _blocks(suite: str) -> dict[str, str]:

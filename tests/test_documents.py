@@ -102,7 +102,10 @@ def test_every_command_of_the_readme_works(cli: Run, place: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_suite_that_a_document_shows_can_be_read(path: Path, tmp_path: Path) -> None:
+def test_every_suite_that_a_document_shows_can_be_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISTILLBENCH_DATA", raising=False)
     for number, text in enumerate(snippets(path, "toml")):
         table = tomllib.loads(text)
         if "tasks" not in table or "entry-points" in text:

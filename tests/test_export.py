@@ -10,7 +10,6 @@ from collections.abc import Callable
 from copy import copy
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -19,8 +18,7 @@ import torch
 from conftest import TASK_NAMES, Run, finish
 from torch import Tensor, nn
 
-from bench import conversion
-from bench.deployed import Deployed, inputs_of, load, pair_of, weights_of
+from bench.deployed import inputs_of, load, pair_of, weights_of
 from bench.documents import canonical_hash
 from bench.errors import UserError
 from bench.measure.export import ABSOLUTE, Exported, export, session
@@ -130,31 +128,6 @@ def test_the_test_inputs_are_those_of_an_evaluation_that_was_before(task_of: Tas
     task.evaluate(model, model)
     assert len(before[0]) == 48
     assert torch.equal(inputs_of(task, model)[0], before[0])
-
-
-@pytest.mark.parametrize(
-    ("name", "looking"),
-    [("gan", {"classifier_fid", "classifier_kid", "teacher_psnr"}), ("vae", {"reconstruction_psnr", "teacher_psnr"})],
-)
-def test_what_the_onnx_file_puts_out_is_what_is_judged_though_the_student_was_judged_before(
-    name: str, looking: set[str], task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A float32 file is as good as the student."""
-    task = task_of(name)
-    whole, teacher = (read_only(initial(task, role, 0)) for role in ("student", "teacher"))
-    monkeypatch.setattr(conversion, "_teacher", lambda *_: teacher)
-    known = task.evaluate(whole, teacher)
-    record = SimpleNamespace(
-        metrics={metric: SimpleNamespace(value=value) for metric, value in known.metrics.items()},
-        item_names=tuple(next(iter(known.items.values()), {})),
-    )
-    model = task.deployed(whole)
-    content = export(model, task.example_input(1), inputs_of(task, whole)).content
-    found = conversion._quality(Deployed(record, None, task, whole, model, ()), content, Path())
-    assert found.metrics.keys() == looking
-    for metric, value in found.metrics.items():
-        assert value == pytest.approx(known.metrics[metric], rel=1e-3)
-    assert task.evaluate(whole, teacher) == known, "nothing is kept of what stood in the student's place"
 
 
 class Rounding(nn.Module):

@@ -224,6 +224,7 @@ def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
     assert cell.value is not None
     assert -0.005 < cell.value < 0
     assert cell.text.rstrip("*") == "0%"
+    assert replace(cell, ends=(-0.001, 0.034)).interval == "[0, 3]"
 
 
 def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:

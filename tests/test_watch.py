@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -164,7 +165,7 @@ def test_watch_ends_with_the_run_and_shows_its_table(cli: Run, tmp_path: Path) -
             process.kill()
     assert (done.returncode, done.stderr) == (0, "")
     first, *_ = done.stdout.splitlines()
-    assert " cells" in first
+    assert re.match(r"\d+/\d+ cells[,;] ", first)
     assert "no run goes on here: " in done.stdout
     assert "held-out, while training" in done.stdout
     assert process.returncode == 0

@@ -117,8 +117,7 @@ def _heat_map(chart: HeatMap) -> Figure:
         for j, column in enumerate(chart.columns):
             cell = chart.cells[row, column]
             dark = abs(values[i][j]) > 0.6
-            interval = "" if cell.ends is None else f"\n[{100 * cell.ends[0]:z.0f}, {100 * cell.ends[1]:z.0f}]"
-            text = _plain(cell.text) + interval
+            text = "\n".join(filter(None, (_plain(cell.text), cell.interval)))
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(chart.columns)), [_plain(c).replace(", ", "\n") for c in chart.columns], fontsize=8)
     axes.set_yticks(range(len(chart.rows)), [_plain(r) for r in chart.rows], fontsize=8)

@@ -69,6 +69,11 @@ class Cell:
     sure: bool = False
     ends: Ends | None = None
 
+    @property
+    def interval(self) -> str:
+        """'[78, 84]' in percent, without a sign before zero; '' where there is none."""
+        return "" if self.ends is None else f"[{', '.join(f'{100 * end:z.0f}' for end in self.ends)}]"
+
 
 @dataclass(frozen=True)
 class HeatMap:
