@@ -6,6 +6,7 @@ start from the same weights; no learner can see another. What a learner becomes 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import traceback
@@ -18,10 +19,12 @@ from torch import Tensor, nn
 
 from bench.curves import Curve, CurveRecorder
 from bench.optimisation import factor, optimiser
-from bench.seeds import derive
+from bench.seeds import derive, seed_generators, seeded
+from bench.sharing import InPlaceError, Shared, share
 from methods.base import Distillation, Method
 from methods.scratch import Scratch
 from tasks.base import Inputs, Outputs, Recipe, Role, Task, read_only
+from tasks.precision import in_precision
 from tasks.response import Events, Responses
 
 CHECK_EVERY = 20
@@ -184,8 +187,7 @@ def index_batches(items: int, batch_size: int, rng: torch.Generator) -> Iterator
 def initial(task: Task, role: Role, seed: int) -> nn.Module:
     """A new network whose weights depend on the role and the seed alone."""
     task.load(role)  # before the seed: a module may draw when it is imported
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive("weights", role, seed))
+    with seeded(derive("weights", role, seed)):
         return task.network(role).to(task.device)
 
 
@@ -199,7 +201,8 @@ def train(
 ) -> None:
     """Train all learners in lockstep. One that fails drops out with its reason; the others go on unchanged.
 
-    A frozen teacher sees each batch once, for all learners that look at it.
+    A frozen teacher sees each batch once, for all learners that look at it. Whoever writes to what all see drops out,
+    and the others get it anew.
     """
     batch_size, teachers = task.settings.batch_size, task.settings.recipe("teacher")
     rng = torch.Generator().manual_seed(derive("batches", seed))
@@ -208,46 +211,51 @@ def train(
         learner.model.train()
         if learner.partner is not None:
             learner.partner.train()
+
+    def drawn(indices: Sequence[int], state: Tensor) -> Inputs:
+        rng.set_state(state)
+        return task.shared_inputs(indices, rng, augment=recipe.augment)
+
+    @torch.no_grad()
+    def respond(teacher: nn.Module, inputs: Inputs) -> Responses:
+        return task.responses(passed(task, teacher, inputs, teachers), inputs, teacher)
+
     for step in range(steps):
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
+        draw = partial(drawn, next(batches), rng.get_state())
         looked_at = {id(x.teacher): x.teacher for x in active if x.distil is not None and x.partner is None}
-        with torch.no_grad():
-            frozen = {key: task.responses(passed(task, t, inputs, teachers), inputs, t) for key, t in looked_at.items()}
+        respondents = {key: partial(respond, teacher) for key, teacher in looked_at.items()}
+        seen = share(draw, respondents)
         for learner in active:
             start = time.perf_counter()
             try:
                 # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
-                _seed(task.device, derive("step", seed, step))
-                loss = learner.step(inputs, frozen.get(id(learner.teacher)), step, steps)
+                seed_generators(derive("step", seed, step), task.device)
+                loss = learner.step(*_view(learner, seen), step, steps)
                 learner.seconds += time.perf_counter() - start
                 learner.recorder.note(task, learner.model, loss, step)
             except Exception as error:  # whatever a method does, the other cells go on
                 learner.failure = describe(error)
+            if (fault := seen.fault()) is not None:
+                learner.failure = describe(InPlaceError(fault))
+                seen = share(draw, respondents)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
 
+def _view(learner: Learner, shared: Shared) -> tuple[Inputs, Responses | None]:
+    """What one learner gets of a step: the inputs, and its frozen teacher's responses. Raises InPlaceError."""
+    key = id(learner.teacher)
+    if key in shared.faults:
+        raise InPlaceError(shared.faults[key])
+    return shared.inputs, shared.responses.get(key)
+
+
 def passed(task: Task, model: nn.Module, inputs: Inputs, recipe: Recipe) -> Outputs:
-    """One pass in the recipe's precision; what comes out is float32, for losses and comparisons: a small divergence is
-    a difference of large numbers. bfloat16 has the range of float32, so that no loss need be scaled.
-
-    Nothing is kept of the weights that autocast casts: they change from one part's step to the next.
-    """
-    if recipe.precision == "float32":
-        return task.forward(model, inputs)
-    with torch.autocast(task.device.type, torch.bfloat16, cache_enabled=False):
-        outputs = task.forward(model, inputs)
-    return {name: its.float() if isinstance(its, Tensor) else its for name, its in outputs.items()}
-
-
-def _seed(device: torch.device, seed: int) -> None:
-    """As torch.manual_seed, which costs more than a small network's step where there is no GPU: it notes for each."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        torch.cuda.manual_seed(seed)
+    """One pass in the recipe's precision; what comes out is float32."""
+    return in_precision(recipe.precision, task.device, lambda: task.forward(model, inputs))
 
 
 def describe(error: BaseException) -> tuple[str, str]:
@@ -276,6 +284,10 @@ def train_students(
     learners: dict[str, Learner] = {}
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     events = cache(lambda which: held_out_events(task, which, seed))
+
+    def own_events(which: nn.Module) -> Mapping[str, Events]:
+        return copy.deepcopy(events(which))  # no method sees what another has written to them
+
     for name, method in methods.items():
         its = teacher if method.teacher == "trained" else untrained
         learner = Learner(
@@ -289,8 +301,9 @@ def train_students(
             teacher=its,
         )
         if method.teacher != "none":
+            seed_generators(derive("prepare", seed), task.device)
             try:
-                learner.distil = method.prepare(partial(events, its))
+                learner.distil = method.prepare(partial(own_events, its))
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tasks.judges.answers import Answers
 from tasks.networks.interfaces import OTHER, Ends, Interface
 from tasks.panels.kinds import Panel
+from tasks.precision import Precision
 from tasks.response import Events, Response
 
 Role = Literal["teacher", "student"]
@@ -82,9 +83,7 @@ class Recipe(Frozen):
     milestones: tuple[Share, ...] = Field((0.5, 0.75), description="of schedule step: fractions of the training")
     gamma: float = Field(0.1, gt=0, le=1, description="of schedule step: factor at each milestone")
     warmup: Rate = Field(0.0, description="fraction of the training in which the rate rises linearly")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of its passes in training; bfloat16: mixed (autocast)"
-    )
+    precision: Precision = Field("float32", description="of its passes in training; bfloat16: mixed (autocast)")
     augment: bool = Field(False, description="random shifts or flips in training")
     weights: Path | None = Field(None, description="of a teacher: trained weights, a file (docs/bring-your-own.md)")
 

@@ -50,6 +50,7 @@ from tasks.networks.dense import Dense
 from tasks.networks.interfaces import Interface
 from tasks.networks.patch import Patch
 from tasks.panels.kinds import Panel, Pictures
+from tasks.precision import in_precision
 from tasks.response import Bernoulli, Events, Feature, Response
 
 BATCH = 200
@@ -183,12 +184,12 @@ class GAN(Task):
     def loss(
         self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
     ) -> Tensor:
+        precision = "float32" if recipe is None else recipe.precision
+        adversarial = part == "discriminator"
+        images = torch.cat([inputs["images"], outputs["images"].detach()]) if adversarial else outputs["images"]
         discriminator = cast(Adversaries, model).discriminator
-        if part == "discriminator":
-            both = torch.cat([inputs["images"], outputs["images"].detach()])
-            real, fake = discriminator(both)[1].chunk(2)
-            return hinge_discriminator_loss(real, fake)
-        return -cast(Tensor, discriminator(outputs["images"])[1]).mean()
+        logits: Tensor = in_precision(precision, self.device, lambda: discriminator(images))[1]
+        return hinge_discriminator_loss(*logits.chunk(2)) if adversarial else -logits.mean()
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:

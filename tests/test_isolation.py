@@ -1,0 +1,152 @@
+"""What a student becomes does not depend on who trains beside it, whatever a network or a method writes to or draws."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.training import Trained, initial, train_students
+from bench.weights import digest
+from methods.base import Distillation, Method
+from methods.mimic import Mimic
+from methods.scratch import Scratch
+from tasks.base import Task, read_only
+from tasks.response import Events, Responses
+
+TaskOf = Callable[[str], Task]
+
+
+def train(task: Task, methods: Mapping[str, Method], teacher: nn.Module | None = None) -> dict[str, Trained]:
+    return train_students(task, teacher or read_only(initial(task, "teacher", 0)), methods, seed=3)
+
+
+def weights(trained: Trained) -> str:
+    assert trained.failure is None, trained.failure
+    return digest(trained.model)
+
+
+def failure(trained: Trained) -> str:
+    assert trained.failure is not None
+    return trained.failure[0]
+
+
+class InPlace(nn.Module):
+    """Normalises its input in place."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.network(images.sub_(0.5).div_(0.25))
+        return out
+
+
+class WritesToTeacher(Method):
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        teacher["logits"].values.mul_(0.25)
+        return teacher["logits"].mse(student["logits"])
+
+
+class WritesAndRaises(Method):
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        teacher["logits"].values.zero_()
+        raise ValueError("after the deed")
+
+
+class WritesToEvents(Method):
+    def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
+        events()["logits"].outcomes.zero_()
+        return self.distillation_loss
+
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        return teacher["logits"].mse(student["logits"])
+
+
+@pytest.mark.parametrize("method", [WritesToTeacher(), WritesAndRaises()])
+def test_a_method_that_writes_to_the_teachers_responses_fails_alone(task_of: TaskOf, method: Method) -> None:
+    task = task_of("classification")
+    group = train(task, {"before": Mimic(), "writes": method, "after": Mimic(), "scratch": Scratch()})
+    assert "the method writes to the teacher's response 'logits' in place" in failure(group["writes"])
+    alone = train(task, {"after": Mimic()})["after"]
+    assert weights(group["before"]) == weights(group["after"]) == weights(alone)
+
+
+def test_a_method_that_writes_to_held_out_events_changes_no_other(task_of: TaskOf) -> None:
+    from methods.logistic import Logistic
+
+    task = task_of("classification")
+    group = train(task, {"writes": WritesToEvents(), "logistic": Logistic()})
+    assert weights(group["logistic"]) == weights(train(task, {"logistic": Logistic()})["logistic"])
+
+
+def test_a_student_that_writes_to_its_input_fails_alone(task_of: TaskOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_of("classification")
+    alone = train(task, {"mimic": Mimic()})["mimic"]
+    drawn = type(task).network
+    students: list[nn.Module] = []
+
+    def network(self: Task, role: str) -> nn.Module:
+        model: nn.Module = drawn(self, role)  # type: ignore[arg-type]
+        if role == "student":
+            students.append(model)
+        return InPlace(model) if role == "student" and len(students) == 1 else model
+
+    monkeypatch.setattr(type(task), "network", network)
+    group = train(task, {"writes": Scratch(), "mimic": Mimic()})
+    assert "the network writes to its input 'images' in place" in failure(group["writes"])
+    assert weights(group["mimic"]) == weights(alone)
+
+
+def test_a_teacher_that_writes_to_its_input_fails_those_who_look_at_it(task_of: TaskOf) -> None:
+    task = task_of("classification")
+    teacher = read_only(InPlace(initial(task, "teacher", 0)))
+    group = train(task, {"mimic": Mimic(), "scratch": Scratch()}, teacher)
+    assert "the teacher writes to its input 'images' in place" in failure(group["mimic"])
+    assert weights(group["scratch"]) == weights(train(task, {"scratch": Scratch()})["scratch"])
+
+
+class Draws(Method):
+    """Draws from every global generator, when it is prepared and at each step."""
+
+    def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
+        mask = torch.rand(10) + float(np.random.rand()) + random.random()
+
+        def distil(student: Responses, teacher: Responses) -> Tensor:
+            factor = float(np.random.rand()) + random.random() + torch.rand(())
+            return factor * (mask * (student["logits"].values - teacher["logits"].values)).square().mean()
+
+        return distil
+
+
+def test_who_draws_from_a_global_generator_draws_the_same_alone_and_in_a_group(task_of: TaskOf) -> None:
+    task = task_of("classification")
+    alone = train(task, {"draws": Draws()})["draws"]
+    np.random.seed(1)
+    random.seed(1)
+    group = train(task, {"before": Draws(), "scratch": Scratch(), "draws": Draws()})
+    assert weights(alone) == weights(group["draws"]) == weights(group["before"])
+
+
+def test_initial_weights_may_be_drawn_from_any_generator_and_leave_it_as_it_was(
+    task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of("classification")
+
+    def network(self: Task, role: str) -> nn.Module:
+        layer = nn.Linear(64, 10)
+        nn.init.constant_(layer.weight, float(np.random.rand()) + random.random())
+        return nn.Sequential(nn.Flatten(), layer)
+
+    monkeypatch.setattr(type(task), "network", network)
+    np.random.seed(5)
+    random.seed(5)
+    expected = np.random.RandomState(5).rand(), random.Random(5).random()
+    first, again, different = (digest(initial(task, "student", seed)) for seed in (0, 0, 1))
+    assert first == again != different
+    assert (np.random.rand(), random.random()) == expected
