@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from bench.deployed import Deployed, afresh, given_by_evaluation, load
+from bench.determinism import settle_process
 from bench.errors import UserError, one_line
 from bench.exports import Artefact, Difference, Export, Form
-from bench.jobs import load_teacher, settle_process
+from bench.jobs import load_teacher
 from bench.measure import export as measure
 from bench.measure.environment import environment, revision
 from bench.measure.quantise import quantise

@@ -8,8 +8,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import nn
 from bench.cells import Cell, Pair
 from bench.code import code_digest
 from bench.contract import load_pretrained
+from bench.determinism import settle_process, undetermined
 from bench.digests import forget_code
 from bench.measure.environment import environment, revision
 from bench.measure.size import size
@@ -61,42 +61,6 @@ def teacher_path(cache: Path, pair: Pair, seed: int) -> Path:
     return cache / "teachers" / f"{pair.teacher_hash(seed)}.safetensors"
 
 
-def settle_process() -> None:
-    """One thread, one algorithm: equal inputs give equal bits."""
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """In the process of a user, which gets its threads back.
-
-    On a busy machine the threads of one small network wait for each other ten times as long as one thread takes.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def settled() -> Iterator[None]:
-    """The process of a user settled for a while; it gets its own settings back. Imports torch's compiler."""
-    flushed = bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    with one_thread():
-        settle_process()
-        try:
-            yield
-        finally:
-            torch.set_flush_denormal(flushed)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-
-
 def execute(job: Job, report: Report) -> list[Record]:
     """Do the job; its records, in the order of its cells."""
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
@@ -106,8 +70,17 @@ def execute(job: Job, report: Report) -> list[Record]:
         if now != job.pair.config["settings"][name]:
             what = f"{name}.network" if name in ("teacher", "student") else name
             raise RuntimeError(f"a file or the code of {what} was changed while the run went on; run again")
-    settle_process()
+    settle_process(job.pair.device)
     warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
+    with undetermined() as operations:
+        records = _records(job, report)
+    if not operations:
+        return records
+    warning = f"not the same bits each time: {', '.join(sorted(operations))} has no deterministic form on this device"
+    return [record.model_copy(update={"warnings": (*record.warnings, warning)}) for record in records]
+
+
+def _records(job: Job, report: Report) -> list[Record]:
     match job.kind:
         case "judge":
             return _train_judge(job)

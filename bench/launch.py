@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from bench.architecture import architecture
 from bench.cells import Pair
 from bench.deployed import given_by_evaluation
+from bench.determinism import settle_device
 from bench.documents import canonical_hash
 from bench.jobs import deployed_size
 from bench.measure.backends import NotAvailable, exported, obstacle, prepare
@@ -124,6 +125,7 @@ class Networks:
 def execute(job: LaunchJob, report: Callable[[int, int], None]) -> list[Taken]:
     """One launch: what it found under each condition, in their order."""
     torch.set_flush_denormal(True)
+    settle_device(job.pair.device)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it tells that there is no GPU
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(job.cache / "inductor"))
     networks = Networks(job.pair, job.cache)

@@ -14,12 +14,13 @@ import torch
 
 from bench import contract
 from bench.cells import Cell, Pair
+from bench.determinism import one_thread
 from bench.documents import OtherSchemaError
 from bench.errors import UserError, one_line
 from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
-from bench.jobs import Job, execute, failed, judge_path, one_thread, teacher_path
+from bench.jobs import Job, execute, failed, judge_path, teacher_path
 from bench.measure.lock import busy_on_the_machine
 from bench.preflight import ROLES
 from bench.records import Record, Store

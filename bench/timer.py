@@ -11,11 +11,11 @@ from typing import Any
 from bench import exports, launch, timings
 from bench.cells import Pair
 from bench.deployed import pair_of
+from bench.determinism import one_thread
 from bench.errors import UserError
 from bench.executors import local
 from bench.executors.messages import Done
 from bench.exports import Form
-from bench.jobs import one_thread
 from bench.launch import LaunchJob, Networks, Taken
 from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision

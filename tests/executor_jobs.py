@@ -27,6 +27,10 @@ class Job:
     needs: tuple[str, ...] = ()
 
 
+def environment_of(job: Job, report: Callable[[int, int], None]) -> dict[str, str]:
+    return dict(os.environ)
+
+
 def execute(job: Job, report: Callable[[int, int], None]) -> str:
     with (job.folder / job.id).open("a") as marks:
         marks.write("x")

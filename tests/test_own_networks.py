@@ -23,9 +23,10 @@ from torch import nn
 from bench import contract
 from bench.cells import Cell
 from bench.deployed import pair_of
+from bench.determinism import settled
 from bench.digests import _code
 from bench.errors import UserError
-from bench.jobs import Job, execute, settled
+from bench.jobs import Job, execute
 from bench.records import Store
 
 # -- a pair of torchvision, from one file to the table -----------------------------------------------------------------

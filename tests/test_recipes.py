@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import TASK_NAMES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -16,7 +17,7 @@ from bench.errors import UserError
 from bench.optimisation import factor
 from bench.seeds import derive
 from bench.suite import as_table, cells, load
-from bench.training import Learner, index_batches, initial, train
+from bench.training import Learner, index_batches, initial, passed, train
 from methods.mimic import Mimic
 from methods.scratch import Scratch
 from tasks.base import Recipe, Task, read_only
@@ -200,6 +201,26 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
     assert compared == {torch.float32}, "a small divergence is a difference of large numbers"
     assert found["bfloat16"] != found["float32"]
     assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
+
+
+@pytest.mark.parametrize("name", TASK_NAMES)
+def test_mixed_precision_is_of_every_trained_part_and_what_comes_out_is_float32(task_of: TaskOf, name: str) -> None:
+    """A GAN's discriminator is most of its work, and sees its batches in its loss."""
+    task = task_of(name)
+    recipe = task.settings.recipe("student").model_copy(update={"precision": "bfloat16"})
+    model = initial(task, "student", 0).train()
+    computed: dict[str, set[torch.dtype]] = {part: set() for part in task.parts(model)}
+    for part, network in task.parts(model).items():
+        for layer in network.modules():
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+                layer.register_forward_hook(lambda *seen, part=part: computed[part].add(seen[2].dtype))
+    inputs = task.shared_inputs(range(2), torch.Generator().manual_seed(0))
+    outputs = passed(task, model, inputs, recipe)
+    losses = [task.loss(model, inputs, outputs, part, recipe) for part in task.parts(model)]
+    assert computed == {part: {torch.bfloat16} for part in computed}
+    assert {loss.dtype for loss in losses} == {torch.float32}
+    responses = task.responses(outputs, inputs, read_only(initial(task, "teacher", 0)))
+    assert {response.values.dtype for response in responses.values()} == {torch.float32}
 
 
 BAD: dict[str, Callable[[], Any]] = {

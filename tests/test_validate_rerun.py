@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
 
 from bench.cells import Cell
+from bench.determinism import settled
 from bench.documents import canonical_hash
 from bench.errors import UserError
-from bench.jobs import load_teacher, settled, teacher_path
+from bench.jobs import load_teacher, teacher_path
 from bench.submission import retrain as training
 from bench.submission.claim import Claim
 from bench.submission.findings import Check

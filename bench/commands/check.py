@@ -35,8 +35,8 @@ def check(
     """
     output = console()
     with output.status("check: looking"):
+        from bench.determinism import settled
         from bench.examination import examine, pair_with
-        from bench.jobs import settled
         from bench.suite_file import assigned
 
         settings: dict[str, Any] = {**_named(network), **assigned(set_ or [])}

@@ -40,7 +40,7 @@ def export(
 ) -> None:
     """A finished network as ONNX, checked against PyTorch, with its model card and a script that runs it."""
     from bench.deployed import load, results_of
-    from bench.jobs import one_thread
+    from bench.determinism import one_thread
     from bench.records import Store
     from bench.report.card import card
     from bench.suite_file import assigned

@@ -16,6 +16,9 @@ from typing import Any, Protocol, TypeVar
 from bench.executors.messages import Done, Lost, Progress, receive, send
 
 T = TypeVar("T")
+DEFAULTS = {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""Of a worker's environment, read by libraries when it loads them: one thread a worker, whatever the machine has; on a
+GPU sums in the same order each time."""
 PATIENCE = 2.0
 """Seconds that a worker has to end when its input closes, before it is killed."""
 
@@ -43,8 +46,7 @@ class Worker:
 
     def __init__(self, events: queue.SimpleQueue[tuple[Worker, bytes | None]]) -> None:
         path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
-        # Read by the libraries when a worker loads them: one thread a worker, whatever the machine has.
-        environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": path}
+        environment = DEFAULTS | os.environ | {"PYTHONPATH": path}
         with _unheard(signal.SIGINT):
             self.process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "bench.executors.worker"],

@@ -16,9 +16,10 @@ from PIL import Image
 from torch import nn
 
 from bench.cells import Cell
+from bench.determinism import settled
 from bench.drawings import FOLDER, Drawing, Picture, write
 from bench.errors import one_line
-from bench.jobs import load_teacher, prepared_task, settled, teacher_path, weights_path
+from bench.jobs import load_teacher, prepared_task, teacher_path, weights_path
 from bench.report.diagrams import diagrams
 from bench.report.drawings import obstacle, undrawn
 from bench.runner import Plan

@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 
 from bench.cells import Cell, Pair
-from bench.jobs import deployed_size, one_thread
+from bench.determinism import one_thread
+from bench.jobs import deployed_size
 from bench.records import Record, Size
 from bench.report.configurations import OF_A_METHOD
 from bench.runner import check_data

@@ -11,8 +11,9 @@ from typing import Literal
 from torch import nn
 
 from bench.cells import Pair
+from bench.determinism import settled
 from bench.estimate import seconds_of
-from bench.jobs import Job, execute, judge_path, load_teacher, prepared_task, settled, teacher_path
+from bench.jobs import Job, execute, judge_path, load_teacher, prepared_task, teacher_path
 from bench.measure.environment import environment
 from bench.records import Record
 from bench.runner import prepare

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from torch import nn
 
 from bench.cells import Pair
-from bench.jobs import settle_process
+from bench.determinism import settle_process
 from bench.suite import load, pairs
 from bench.training import Learner, initial, train
 from methods.scratch import Scratch
