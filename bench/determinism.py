@@ -20,9 +20,7 @@ def settle_process(device: str = "cpu") -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # nothing here reads any; filling costs a pass each time
-    )
+    _fill_memory(False)  # nothing here reads what nobody wrote, and filling costs a pass an allocation
     settle_device(device)
 
 
