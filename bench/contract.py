@@ -5,7 +5,6 @@ Looked at before anything is trained; ``distillbench check`` looks at more (benc
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -19,30 +18,37 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from bench.errors import UserError, at_most
-from bench.training import initial
+from bench.seeds import seeded
+from bench.sharing import Watch, in_place
+from bench.training import Learner, index_batches, initial
+from methods.scratch import Scratch
 from tasks.base import Role, Task
-from tasks.networks.base import Ends, Network, UnfitError
+from tasks.networks.base import Ends, UnfitError
 from tasks.views.units import View
 
 ITEMS = 2
 """Inputs that a network is tried on."""
+SURE = 1e-4
+"""So near to 1 is the sum of probabilities."""
+WRITES = "writes to its input in place, which others share (allowed: a new tensor, as x = x - … for x.sub_(…))"
 ODD = (45, 51)
 """Sides of an example: photographs have any."""
 
 
-def build(task: Task, role: Role) -> nn.Module:
+def build(task: Task, role: Role, trained: bool = True) -> nn.Module:
     """A role's untrained network in eval mode, tried in every way that a run uses it. Raises UserError.
 
-    task: with its judge, which need not be trained.
+    task: with its judge, which need not be trained. trained: whether the run trains such a network.
     """
     place = f"{role}.network"
     try:
-        model, again = (initial(task, role, 0).eval() for _ in range(2))
+        model, again = (initial(task, role, 0) for _ in range(2))
+        model.eval()
     except Exception as error:  # networks of the user's own fail in any way
         raise UserError(f"{place}: {reason(error)}") from error
-    recipe = task.settings.recipe(role)
-    problem = _drawn(model, again) if getattr(recipe, "network", Network).trainable else None
-    problem = problem or _deployed(task, task.deployed(model)) or _as_trained(task, model)
+    problem = _drawn(model, again) or (_trainable(task, role, model) if trained else None)
+    problem = problem or _deployed(task, task.deployed(model)) or _as_judged(task, model)
+    problem = problem or (_as_trained(task, role, again) if trained else None)
     if problem is not None:
         raise UserError(f"{place}: {problem}")
     return model
@@ -50,31 +56,50 @@ def build(task: Task, role: Role) -> nn.Module:
 
 def _drawn(model: nn.Module, again: nn.Module) -> str | None:
     """Equal seeds give equal weights, and each student has its own."""
-    mine, its = model.state_dict(), again.state_dict()
+    first, second = model.state_dict(), again.state_dict()
     if any(isinstance(parameter, UninitializedParameter) for parameter in model.parameters()):
         return "has layers whose size an input decides (lazy modules): give them their sizes"
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        return "has no weights to train"
-    if shared := [name for name in mine if mine[name].numel() and mine[name].data_ptr() == its[name].data_ptr()]:
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        return "is TorchScript, which is neither counted nor exported (allowed: the module before torch.jit)"
+    shared = [name for name in first if first[name].numel() and first[name].data_ptr() == second[name].data_ptr()]
+    if shared:
         return f"is the same module each time, and students would share {_named(shared)}: make a new one at each call"
-    if unequal := [name for name in mine if not torch.equal(mine[name], its[name])]:
-        return f"is another each time at {_named(unequal)}: draw weights from torch's generator alone"
+    if unequal := [name for name in first if not torch.equal(first[name], second[name])]:
+        generators = "the global generators of torch, numpy or random"
+        return f"is another each time at {_named(unequal)}: draw weights from {generators}"
+    return None
+
+
+def _trainable(task: Task, role: Role, model: nn.Module) -> str | None:
+    """There are weights to train, and other seeds draw others."""
+    drawn = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if not drawn:
+        return "has no weights to train"
+    others = dict(initial(task, role, 1).named_parameters())
+    varied = [name for name, parameter in drawn.items() if parameter.numel() and parameter.min() != parameter.max()]
+    if varied and all(torch.equal(drawn[name], others[name]) for name in varied):
+        what = f"starts from equal weights whatever the seed ({_named(varied)})"
+        return f"{what}: seed nothing and load nothing when it is made (trained weights are given as teacher.weights)"
     return None
 
 
 def _deployed(task: Task, deployed: nn.Module) -> str | None:
-    """On the task's example, and on one of odd sides where it has to take any."""
+    """On the task's example, on one item alone, and on one of odd sides where it has to take any."""
     example = task.example_input(ITEMS).to(task.device)
-    examples = [example]
+    examples = [example, example[:1].clone()]
     if (ends := _ends(task)) is not None and None in ends.takes:
         height, width = (side - side % task.interface.multiple for side in ODD)
         examples.append(F.interpolate(example, (height, width)))
     for batch in examples:
+        before = Unwritten({"": batch})
         try:
             with torch.no_grad():
                 output = deployed(batch)
         except Exception as error:
-            return f"cannot take an input of {sides(batch.shape[1:])} ({reason(error)})"
+            what = "a batch of one input" if len(batch) == 1 else "an input"
+            return f"cannot take {what} of {sides(batch.shape[1:])} ({reason(error)})"
+        if before.written() is not None:
+            return WRITES
         if (problem := output_problem(task, batch, output)) is not None:
             return problem
     for name in ("encode", "decode") if task.interface.kind == "autoencoder" else ():
@@ -91,25 +116,53 @@ def _ends(task: Task) -> Ends | None:
         return None
 
 
-def _as_trained(task: Task, model: nn.Module) -> str | None:
-    """One step's passes and losses, in train mode where there is something to train."""
-    model = copy.deepcopy(model)
-    if any(parameter.requires_grad for parameter in model.parameters()):
-        model.train()
+def _as_judged(task: Task, model: nn.Module) -> str | None:
+    """A pass in eval mode, with all that is computed of its outputs."""
     rng = torch.Generator().manual_seed(0)
     inputs = task.shared_inputs(range(min(task.items, ITEMS)), rng)
+    before = Unwritten(inputs)
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad(), seeded(0):
             outputs = task.forward(model, inputs)
             if task.interface.kind == "generator" and (problem := _discriminator_problem(model, outputs["images"])):
                 return problem
+            seen = Unwritten({name: value for name, value in outputs.items() if isinstance(value, Tensor)})
             losses = [task.loss(model, inputs, outputs, part) for part in task.parts(model)]
             task.responses(outputs, inputs, model)
     except Exception as error:
-        return f"cannot be trained: a pass in train mode, or its loss, failed ({reason(error)})"
-    if any(loss.numel() != 1 for loss in losses):
-        return "cannot be trained: its loss is no single number"
-    return None
+        return f"a pass in eval mode, or its loss, failed ({reason(error)})"
+    if before.written() is not None:
+        return WRITES
+    if (name := seen.written()) is not None:
+        return in_place("a discriminator writes to", name)
+    return "its loss is no single number" if any(loss.numel() != 1 for loss in losses) else None
+
+
+def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
+    """One step of its recipe, forward and backward, on a batch of the size that it will have."""
+    recipe, size = task.settings.recipe(role), task.settings.batch_size
+    rng = torch.Generator().manual_seed(0)
+    inputs = task.shared_inputs(next(index_batches(task.items, size, rng)), rng, augment=recipe.augment)
+    before = Unwritten(inputs)
+    model.train()
+    try:
+        with seeded(0):
+            Learner(task, model, recipe, 1, Scratch()).step(inputs, None, 0, 1)
+    except Exception as error:
+        return f"cannot be trained: a step on a batch of {size} failed ({reason(error)})"
+    return None if before.written() is None else WRITES
+
+
+class Unwritten(Watch):
+    """Compares the values as well: torch does not count what is written through ``x.data`` or numpy."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._values = {name: tensor.clone() for name, tensor in self.tensors.items()}
+
+    def written(self) -> str | None:
+        changed = (name for name, tensor in self.tensors.items() if not torch.equal(tensor, self._values[name]))
+        return super().written() or next(changed, None)
 
 
 def _discriminator_problem(model: nn.Module, images: Tensor) -> str | None:
@@ -145,7 +198,13 @@ def output_problem(task: Task, example: Tensor, output: object) -> str | None:
         return f"puts out a tensor on {output.device}, for one on {example.device}"
     if not output.is_floating_point():
         return f"puts out {str(output.dtype).removeprefix('torch.')}, not floating-point numbers"
+    if task.interface.kind == "classifier" and _is_distribution(output):
+        return "puts out probabilities, each row sums to 1 (allowed: logits, without a softmax at its end)"
     return None
+
+
+def _is_distribution(rows: Tensor) -> bool:
+    return bool((rows >= 0).all()) and bool(((rows.sum(-1) - 1).abs() < SURE).all())
 
 
 def load_pretrained(model: nn.Module, path: Path) -> None:

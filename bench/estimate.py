@@ -80,6 +80,7 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     """One training step of one network: forward once, backward twice as much. Writes nothing into a new cache."""
     task = probe_task(pair, cache)
     model = initial(task, role, 0)
+    model.eval()  # a teacher that is trained already may say something else in train mode
     count = min(task.items, PROBE)
     counter = FlopCounter()
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from bench.registry import NETWORKS, TASKS
 from bench.suite import load
 from bench.training import Learner, train
 from methods.scratch import Scratch
-from tasks.base import Role, Task
+from tasks.base import Role, Task, read_only
 
 STEPS, BATCH = 20, 8
 """Of the training that is tried, and at most in its batches."""
@@ -58,26 +58,32 @@ def pair_with(task: str, network: Mapping[str, Any], settings: Sequence[str] = (
 
 
 def examine(pair: Pair, role: Role, cache: Path) -> Iterator[Finding]:
-    """One finding after another; the first that is not ok may end it. Raises UserError for data that cannot be used."""
-    task = probe_task(pair, cache)
+    """One finding after another; without a network that can be built there is one. Raises UserError for data that
+    cannot be used.
+    """
+    task, trainable = probe_task(pair, cache), bool(getattr(pair.settings.recipe(role), "network").trainable)  # noqa: B009
     try:
-        model = contract.build(task, role)
+        model = contract.build(task, role, trainable)
     except UserError as error:
         yield Finding("built", "no", str(error))
         return
-    deployed = task.deployed(model)
-    example = task.example_input(contract.ITEMS)
-    output = _output(deployed, example)
-    yield Finding("shapes", "ok", f"{contract.sides(example.shape[1:])} → {contract.sides(output.shape[1:])}")
-    yield _range(task, output)
-    yield _alone(task, model)
-    trainable = getattr(pair.settings.recipe(role), "network").trainable  # noqa: B009
+    looks: dict[str, Callable[[], Finding]] = {
+        "shapes": lambda: _shapes(task, model),
+        "range": lambda: _range(task, model),
+        "in eval mode": lambda: _alone(task, model),
+    }
     if trainable:
-        yield _gradients(task, model)
-        yield _training(task, model, pair, role)
-    yield _size(task, model)
+        looks |= {"gradients": lambda: _gradients(task, model), "training": lambda: _training(task, model, pair, role)}
+    looks["size"] = lambda: _size(task, model)
     if trainable:
-        yield _onnx(task, model)
+        looks["ONNX"] = lambda: _onnx(task, model)
+    for what, look in looks.items():
+        try:
+            yield look()
+        except (
+            Exception
+        ) as error:  # a network of the user's own fails in any way, and what a run asks of it is asked here
+            yield Finding(what, "no", f"failed ({contract.reason(error)})")
 
 
 @torch.no_grad()
@@ -86,7 +92,14 @@ def _output(model: nn.Module, batch: Tensor) -> Tensor:
     return found
 
 
-def _range(task: Task, output: Tensor) -> Finding:
+def _shapes(task: Task, model: nn.Module) -> Finding:
+    example = task.example_input(contract.ITEMS)
+    output = _output(task.deployed(model), example)
+    return Finding("shapes", "ok", f"{contract.sides(example.shape[1:])} → {contract.sides(output.shape[1:])}")
+
+
+def _range(task: Task, model: nn.Module) -> Finding:
+    output = _output(task.deployed(model), task.example_input(contract.ITEMS))
     low, high = float(output.min()), float(output.max())
     text = f"{low:.3g} to {high:.3g}, untrained"
     if not bool(torch.isfinite(output).all()):
@@ -120,7 +133,8 @@ def _inputs(task: Task) -> Any:
 
 def _gradients(task: Task, model: nn.Module) -> Finding:
     """Of the task's own loss, in train mode, for every weight of what is deployed."""
-    model = copy.deepcopy(model).train()
+    model = copy.deepcopy(model)
+    model.train()
     inputs = _inputs(task)
     part = next(iter(task.parts(model)))
     task.loss(model, inputs, task.forward(model, inputs), part).backward()
@@ -159,7 +173,7 @@ def _size(task: Task, model: nn.Module) -> Finding:
 
 
 def _onnx(task: Task, model: nn.Module) -> Finding:
-    deployed = copy.deepcopy(task.deployed(model)).cpu().eval()
+    deployed = read_only(copy.deepcopy(task.deployed(model)).cpu())
     found = export(deployed, task.example_input(1), [task.example_input(contract.ITEMS)])
     if found.failure is not None:
         return Finding("ONNX", "n/a", f"no file, and no time of ONNX Runtime: {found.failure}")

@@ -282,7 +282,7 @@ def deployed_size(task: Task, model: nn.Module) -> Any:
     deployed = task.deployed(model)
     if next(deployed.parameters(), None) is None:
         return None  # what runs elsewhere, from a file of its own, is not counted
-    return size(copy.deepcopy(deployed).cpu().eval(), task.example_input(1))
+    return size(read_only(copy.deepcopy(deployed).cpu()), task.example_input(1))
 
 
 def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:

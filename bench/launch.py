@@ -30,7 +30,7 @@ from bench.measure.timing import Subject as Timed
 from bench.measure.timing import interleave
 from bench.timings import Condition, Launch, Subject
 from bench.training import initial
-from tasks.base import Role, Task
+from tasks.base import Role, Task, read_only
 from tasks.data.atomic import write_atomically
 from tasks.networks.onnx import OnnxModel
 
@@ -115,7 +115,7 @@ class Networks:
         from bench.measure.quantise import quantise
 
         try:
-            batches = [batch.numpy() for batch in given_by_evaluation(self.task, model.eval(), "held_out")]
+            batches = [batch.numpy() for batch in given_by_evaluation(self.task, read_only(model), "held_out")]
             return quantise(full, "int8-static" if precision == "int8-static" else "int8-dynamic", batches)
         except Exception as error:  # the quantiser raises whatever its parts do; that it cannot is the result
             lines = str(error).splitlines() or [""]

@@ -31,6 +31,7 @@ from bench.report.summary import Expected
 from bench.suite import Suite, cells
 from bench.training import describe
 from bench.weights import damage, usable
+from tasks.base import Role
 from tasks.data.files import DataError
 
 
@@ -183,18 +184,23 @@ def estimate(
 
 def _check_data(todo: Plan, cache: Path) -> None:
     """Decode the data, and fail now where they do not fit the settings."""
+    partnered = {cell.pair for cell in todo.to_do if cell.method is not None and cell.method.teacher == "own"}
     for pair in dict.fromkeys(cell.pair for cell in todo.to_do):
         with _one_line(todo.out):
-            check_data(pair, cache)
+            check_data(pair, cache, pair in partnered)
 
 
 @lru_cache(maxsize=64)
-def check_data(pair: Pair, cache: Path) -> None:
-    """Raise UserError where the data of a pair cannot be read or do not fit its settings, or its networks do not."""
+def check_data(pair: Pair, cache: Path, partnered: bool = False) -> None:
+    """Raise UserError where the data of a pair cannot be read or do not fit its settings, or its networks do not.
+
+    partnered: whether a method trains a teacher beside the student: one that is trained already need not be trainable.
+    """
     task = probe_task(pair, cache)
     try:
         task.check()
-        models = {role: contract.build(task, role) for role in ROLES}
+        trained: dict[Role, bool] = {"teacher": partnered or not pair.settings.pretrained, "student": True}
+        models = {role: contract.build(task, role, trained[role]) for role in ROLES}
         if (weights := pair.settings.recipe("teacher").weights) is not None:
             contract.load_pretrained(models["teacher"], weights)
     except (DataError, UserError) as error:

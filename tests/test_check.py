@@ -39,6 +39,17 @@ def test_what_is_wrong_with_a_network_is_found() -> None:
     assert "two passes over one batch differ" in draws["in eval mode"][1]
 
 
+def test_a_network_whose_train_returns_nothing_is_a_network() -> None:
+    found = verdicts("denoising", {"name": "module", "factory": "my_networks:Quiet"})
+    assert {verdict for verdict, _ in found.values()} == {"ok"}
+
+
+def test_what_fails_while_a_network_is_looked_at_is_a_finding() -> None:
+    found = verdicts("denoising", {"name": "module", "factory": "my_networks:Uncopied"})
+    assert found["gradients"] == ("no", "failed (TypeError: there is one of me)")
+    assert found["range"][0] == "ok"
+
+
 def test_check_says_so_and_its_exit_code_too(cli: Run, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(TESTS)}
     good = cli("check", "gan", "my_networks:Generator", env=environment)

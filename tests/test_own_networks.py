@@ -28,6 +28,7 @@ from bench.digests import _code
 from bench.errors import UserError
 from bench.jobs import Job, execute
 from bench.records import Store
+from tasks.base import Role
 
 # -- a pair of torchvision, from one file to the table -----------------------------------------------------------------
 
@@ -131,11 +132,17 @@ def test_a_factory_gets_what_it_asks_for_by_name() -> None:
         ("classifier", "student.network: my_networks:classifier raised TypeError"),
         ("nothing", "student.network: my_networks has no nothing"),
         ("kept", "student.network: is the same module each time, and students would share weight, bias"),
-        ("other_generator", "student.network: is another each time at weight: draw weights from torch's generator"),
+        ("other_generator", "student.network: is another each time at weight: draw weights from the global generators"),
         ("lazy", "student.network: has layers whose size an input decides (lazy modules)"),
         ("without_weights", "student.network: has no weights to train"),
         ("multiples_of_four", "student.network: puts out 1×44×48 for an input of 1×45×51"),
-        ("two_in_training", "student.network: cannot be trained: a pass in train mode, or its loss, failed"),
+        ("two_in_training", "student.network: cannot be trained: a step on a batch of 8 failed (TypeError"),
+        ("scripted", "student.network: is TorchScript, which is neither counted nor exported"),
+        ("seeds_itself", "student.network: starts from equal weights whatever the seed (weight)"),
+        (
+            "loads_weights",
+            "student.network: starts from equal weights whatever the seed (weight): seed nothing",
+        ),
         ("leaves", "student.network: my_networks:leaves raised SystemExit"),
     ],
 )
@@ -159,10 +166,55 @@ def test_a_factory_that_is_no_good_is_refused_before_anything_is_trained(
         assert not list((tmp_path / "out").glob("records/**/*.json"))
 
 
-def test_a_discriminator_that_is_no_good_is_refused() -> None:
-    discriminator = module("one_verdict")["network"]
-    with pytest.raises(UserError, match=r"its discriminator puts out no pair of features .* and logits"):
-        contract.build(pair("gan", discriminator=discriminator).build(), "teacher")
+@pytest.mark.parametrize("role", ["student", "teacher"])
+@pytest.mark.parametrize("how", ["subtracts", "clamps", "through data", "in training"])
+def test_a_network_that_writes_to_its_input_is_refused_before_anything_is_trained(how: str, role: Role) -> None:
+    """Others share it: a student would train on what another has made of the batch, and its loss be of that."""
+    its = pair("denoising", **{role: module("WritesInput", how=how)})
+    with pytest.raises(UserError, match=rf"{role}\.network: writes to its input in place, which others share"):
+        contract.build(its.build(), role)
+
+
+@pytest.mark.parametrize(
+    ("problem", "batch_size", "expected"),
+    [
+        ("", 1, "cannot be trained: a step on a batch of 1 failed (ValueError: Expected more than 1 value per channel"),
+        (
+            "in place",
+            64,
+            "cannot be trained: a step on a batch of 64 failed (RuntimeError: one of the variables",
+        ),
+        ("no gradient", 64, "cannot be trained: a step on a batch of 64 failed (RuntimeError: element 0 of tensors"),
+        ("fixed batch", 64, "cannot take an input of 1×8×8 (RuntimeError: shape '[64, 64]' is invalid"),
+        ("softmax", 64, "puts out probabilities, each row sums to 1 (allowed: logits, without a softmax at its end)"),
+    ],
+)
+def test_a_step_of_the_real_size_is_tried_before_an_hour_is_spent(problem: str, batch_size: int, expected: str) -> None:
+    its = pair("classification", student=module("FromPixels", problem=problem), batch_size=batch_size)
+    with pytest.raises(UserError) as error:
+        contract.build(its.build(), "student")
+    assert str(error.value).startswith(f"student.network: {expected}")
+
+
+@pytest.mark.parametrize(("batch", "expected"), [(2, "a batch of one input of 1×8×8"), (1, "an input of 1×8×8")])
+def test_a_fixed_batch_is_refused_though_it_is_the_one_that_is_tried(batch: int, expected: str) -> None:
+    student = module("FromPixels", problem="fixed batch", batch=batch)
+    with pytest.raises(UserError, match=f"cannot take {expected}"):
+        contract.build(pair("classification", student=student, batch_size=batch).build(), "student")
+
+
+@pytest.mark.parametrize(
+    ("factory", "expected"),
+    [
+        ("one_verdict", r"its discriminator puts out no pair of features .* and logits"),
+        ("Discriminator", r"a discriminator writes to 'images' in place"),
+    ],
+)
+def test_a_discriminator_that_is_no_good_is_refused(factory: str, expected: str) -> None:
+    discriminator = module(factory)["network"]
+    task = pair("gan", discriminator=discriminator).build()
+    with pytest.raises(UserError, match=expected):
+        contract.build(task, "teacher")
 
 
 def test_a_module_with_tensors_of_its_own_is_imported_as_usual() -> None:

@@ -13,13 +13,14 @@ import pytest
 import torch
 import torchvision
 from conftest import Run
-from own_pairs import pair
+from own_pairs import module, pair
 from torch import nn
 
 from bench import contract
 from bench.errors import UserError
 from bench.measure.export import export
 from bench.records import Store
+from bench.runner import run
 from bench.suite import load
 from bench.training import initial, train_students
 from methods.mimic import Mimic
@@ -86,6 +87,23 @@ def test_a_pretrained_teacher_is_used_as_it_is(cli: Run, tmp_path: Path, resnet:
     logits = inner((images.images.float() / 255).expand(-1, 3, -1, -1))
     accuracy = 100 * (logits.argmax(1) == images.labels).float().mean().item()
     assert one.metrics["accuracy"].value == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(("methods", "refused"), [(("mimic",), False), (("mimic", "cross_model"), True)])
+def test_a_teacher_that_is_trained_already_need_not_be_trainable(
+    tmp_path: Path, methods: tuple[str, ...], refused: bool
+) -> None:
+    """Frozen, or with further outputs in train mode, as those of GoogLeNet: tried in eval mode, where it is used."""
+    torch.save({"head.weight": torch.randn(10, 64), "head.bias": torch.zeros(10)}, tmp_path / "frozen.pth")
+    teacher = {**module("Frozen"), "weights": str(tmp_path / "frozen.pth")}
+    suite = load({"seeds": [0], "steps": 2, "methods": methods, "tasks": {"classification": {"teacher": teacher}}})
+    if refused:
+        with pytest.raises(UserError, match=r"teacher\.network: has no weights to train"):
+            run(suite, tmp_path / "out", workers=1)
+    else:
+        plan = run(suite, tmp_path / "out", workers=1)
+        assert not plan.failed
+        assert len(plan.finished) == 3
 
 
 class Evil:
@@ -164,7 +182,7 @@ def onnx_teacher(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, P
 def test_a_teacher_in_onnx_teaches_as_the_network_that_it_was(onnx_teacher: tuple[nn.Module, Path]) -> None:
     eager, path = onnx_teacher
     task = pair("classification", teacher={"network": {"name": "onnx", "file": str(path)}}).build()
-    its = contract.build(task, "teacher")
+    its = contract.build(task, "teacher", trained=False)
     students = {}
     for name, teacher in {"eager": eager, "onnx": its}.items():
         students[name] = train_students(task, read_only(teacher), {"mimic": Mimic()}, 0)["mimic"]
@@ -180,7 +198,7 @@ def test_a_file_whose_weights_lie_beside_it_is_refused(onnx_teacher: tuple[nn.Mo
     onnx.save(model, tmp_path / "split.onnx", save_as_external_data=True, location="split.data", size_threshold=0)
     its = pair("classification", teacher={"network": {"name": "onnx", "file": str(tmp_path / "split.onnx")}})
     with pytest.raises(UserError, match=r"split\.onnx keeps .* in another file \(allowed: all in one file\)"):
-        contract.build(its.build(), "teacher")
+        contract.build(its.build(), "teacher", trained=False)
 
 
 @pytest.mark.parametrize("method", ["cross_model", "random_teacher"])
@@ -196,10 +214,10 @@ def test_a_file_with_other_inputs_is_refused(onnx_teacher: tuple[nn.Module, Path
     (tmp_path / "noise.onnx").write_bytes(b"no graph")
     its = pair("super_resolution", teacher={"network": {"name": "onnx", "file": str(path)}})
     with pytest.raises(UserError, match=r"teacher.network: cannot take an input of 1×64×64"):
-        contract.build(its.build(), "teacher")
+        contract.build(its.build(), "teacher", trained=False)
     noise = pair("classification", teacher={"network": {"name": "onnx", "file": str(tmp_path / "noise.onnx")}})
     with pytest.raises(UserError, match=r"teacher.network: .*noise.onnx cannot be read as an ONNX file"):
-        contract.build(noise.build(), "teacher")
+        contract.build(noise.build(), "teacher", trained=False)
     with pytest.raises(UserError, match=r"student.network: has no weights to train"):
         pair("classification", student={"network": {"name": "onnx", "file": str(path)}})
     with pytest.raises(UserError, match=r"no generator: 'onnx'"):

@@ -66,7 +66,8 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
         for role in ("student", "teacher"):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
-            sizes[f"{cell}/{role}"] = _size(model.eval(), example)
+            model.eval()
+            sizes[f"{cell}/{role}"] = _size(model, example)
             for backend in request["backends"] if role == "student" else ():
                 call = _prepared(backend, model, example)
                 if callable(call):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.errors import UserError, did_you_mean, one_line
 from bench.measure.timing import Subject
+from tasks.base import read_only
 
 LONGEST = 200
 """Characters of a reason."""
@@ -79,7 +80,7 @@ def prepare(
         return NotAvailable(reason)
     if backend == "onnxruntime":
         return _onnxruntime(content or (lambda: exported(model, example)), example, threads)
-    model = model.to(example.device).eval()
+    model = read_only(model.to(example.device))
     if precision in HALF:
         model, example = model.to(HALF[precision]), example.to(HALF[precision])
     subject = _eager(model if backend == "eager" else torch.compile(model, dynamic=False), example)

@@ -69,7 +69,8 @@ def export(
     network that is deployed. Nothing is raised for a model that cannot be exported.
     """
     try:
-        return compared(_exported(model.eval(), example, metadata or {}), model, inputs, tolerance)
+        model.eval()
+        return compared(_exported(model, example, metadata or {}), model, inputs, tolerance)
     except Exception as error:  # a network may be impossible to export in any way; that it is, is the result
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return Exported(failure=f"{type(error).__name__}: {lines[0] if lines else 'no reason given'}")
