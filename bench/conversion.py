@@ -13,7 +13,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from bench.deployed import Deployed, afresh, given_by_evaluation, load
+from bench.deployed import Deployed, given_by_evaluation, load
 from bench.determinism import settle_process
 from bench.errors import UserError, one_line
 from bench.exports import Artefact, Difference, Export, Form
@@ -158,8 +158,7 @@ def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
 def _replaced(deployed: Deployed, output: Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]) -> Iterator[None]:
     handle = deployed.model.register_forward_hook(output)
     try:
-        with afresh(deployed.task):
-            yield
+        yield
     finally:
         handle.remove()
 

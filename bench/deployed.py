@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from bench.weights import DamagedError, digest, load_weights, usable
 from tasks.base import Role, Split, Task, read_only
 from tasks.data.files import DataError
 from tasks.data.sets import settings_of
-from tasks.judges.answers import Answers
 
 ITEMS = 48
 """So many test inputs are enough."""
@@ -201,8 +199,7 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
     deployed = task.deployed(model)
     handle = deployed.register_forward_pre_hook(look)
     try:
-        with afresh(task):
-            task.evaluate(model, model, split)
+        task.evaluate(model, model, split)
     except _EnoughError:
         pass
     except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
@@ -211,16 +208,6 @@ def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tens
     finally:
         handle.remove()
     return seen or [task.example_input(1)]
-
-
-@contextmanager
-def afresh(task: Task) -> Iterator[None]:
-    """Nothing that a network answered before is used, or kept: for a network with hooks, which make it another one."""
-    known, task.answers = task.answers, Answers()
-    try:
-        yield
-    finally:
-        task.answers = known
 
 
 @torch.no_grad()

@@ -24,6 +24,8 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
     "weights that are loaded": lambda network: network.load_state_dict(nn.BatchNorm1d(2).state_dict()),
     "another tensor in place of one": lambda network: setattr(network, "weight", nn.Parameter(torch.zeros(2))),
     "another mode": lambda network: network.train(not network.training),
+    "a hook": lambda network: network.register_forward_hook(lambda *seen: torch.zeros(4, 2)),
+    "a hook of a part, before it": lambda network: network.part.register_forward_pre_hook(lambda *seen: None),
     "running means": lambda network: network(torch.ones(4, 2)),
 }
 
@@ -31,6 +33,7 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_an_answer_is_kept_until_the_network_is_another(change: str) -> None:
     answers, network, asked = Answers(), nn.BatchNorm1d(2), []
+    network.part = nn.Identity()
 
     def ask() -> int:
         asked.append(network)

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Answers:
-    """Of a network whose tensors were written to or replaced, or that dies, they are forgotten.
+    """Of a network whose tensors were written to or replaced, whose hooks are others, or that dies, they are forgotten.
 
     An answer must not refer to its network, which would then never die.
     """
@@ -40,4 +40,5 @@ class Answers:
 def _state(model: nn.Module) -> Hashable:
     """Another one after each step of training, each load of weights: torch counts what is written to a tensor."""
     tensors = chain(model.parameters(), model.buffers())
-    return model.training, tuple((id(tensor), tensor._version) for tensor in tensors)
+    hooks = (each for part in model.modules() for each in (*part._forward_pre_hooks, *part._forward_hooks))
+    return model.training, tuple((id(tensor), tensor._version) for tensor in tensors), tuple(hooks)
