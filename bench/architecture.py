@@ -10,7 +10,8 @@ from bench.records import Record, Size
 
 OF_TRAINING = frozenset({
     "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
-    "schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "label_smoothing",
+    "schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "weights_key",
+    "label_smoothing",
 })  # fmt: skip
 """Settings that say how a network is trained, and not what it is."""
 ROLES = ("teacher", "student")

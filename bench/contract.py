@@ -5,26 +5,21 @@ Looked at before anything is trained; ``distillbench check`` looks at more (benc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from io import BytesIO
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from bench.errors import UserError, at_most
+from bench.errors import UserError
 from bench.seeds import seeded
 from bench.sharing import Watch, in_place
 from bench.training import Learner, index_batches, initial
 from methods.scratch import Scratch
 from tasks.base import Role, Task
 from tasks.networks.base import Ends, UnfitError
-from tasks.views.units import View
 
 ITEMS = 2
 """Inputs that a network is tried on."""
@@ -205,59 +200,6 @@ def output_problem(task: Task, example: Tensor, output: object) -> str | None:
 
 def _is_distribution(rows: Tensor) -> bool:
     return bool((rows >= 0).all()) and bool(((rows.sum(-1) - 1).abs() < SURE).all())
-
-
-def load_pretrained(model: nn.Module, path: Path) -> None:
-    """Weights that were trained elsewhere, into a network of the same architecture; no code of the file is run.
-
-    A file of safetensors, or a state dict as torch saves it, alone or under 'state_dict', 'model' or
-    'model_state_dict'. Raises UserError.
-    """
-    target = model
-    while isinstance(target, View):
-        target = target.network
-    state = _state(path)
-    wanted = target.state_dict()
-    missing = [name for name in wanted if name not in state]
-    strange = [name for name in state if name not in wanted]
-    shapes = [
-        f"{name} is {sides(state[name].shape)}, here {sides(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
-    ]
-    found = [
-        *([f"lacks {_named(missing)}"] if missing else []),
-        *([f"has {_named(strange)} beside"] if strange else []),
-        *at_most(2, shapes),
-    ]
-    if found:
-        raise UserError(f"teacher.weights: {path} holds the weights of another network: {'; '.join(found)}")
-    target.load_state_dict(state)
-
-
-def _state(path: Path) -> Mapping[str, Tensor]:
-    """The tensors in a file, by name."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"teacher.weights: {path} cannot be read ({error.strerror})") from error
-    state: Any
-    try:
-        state = load_safetensors(content)
-    except SafetensorError:
-        try:
-            state = torch.load(BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises anything on foreign bytes; what holds code is refused, not run
-            why = "neither safetensors nor a state dict without code in it"
-            raise UserError(f"teacher.weights: {path} cannot be read as weights ({why})") from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"teacher.weights: {path} holds no state dict (allowed: tensors by name)")
-    if all(str(name).startswith("module.") for name in state):  # of DataParallel
-        state = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-    return cast(Mapping[str, Tensor], state)
 
 
 def _named(names: Sequence[str]) -> str:

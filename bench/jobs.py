@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from bench.cells import Cell, Pair
+from bench.checkpoints import load_pretrained
 from bench.code import code_digest
-from bench.contract import load_pretrained
 from bench.determinism import settle_process, undetermined
 from bench.digests import forget_code
 from bench.measure.environment import environment, revision
@@ -155,8 +155,9 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
 def pretrained(task: Task) -> nn.Module:
     """A teacher that was trained elsewhere."""
     model = initial(task, "teacher", 0)
-    if (weights := task.settings.recipe("teacher").weights) is not None:
-        load_pretrained(model, weights)
+    recipe = task.settings.recipe("teacher")
+    if recipe.weights is not None:
+        load_pretrained(model, recipe.weights, recipe.weights_key)
     return read_only(model)
 
 

@@ -21,6 +21,8 @@ ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
 """Of a recipe: one takes the place of the other."""
 SOURCES = {"train": "name", "test": "test_name", "test_name": "test"}
 """Of images (``data``): the former, said later, takes the place of the latter. A name takes all folders' place."""
+NEEDS = {"weights_key": "weights"}
+"""Of a recipe: the former says nothing without the latter."""
 ARGUMENTS = "arguments"
 """Of somebody else's function: no word in it is one of ours."""
 
@@ -48,7 +50,14 @@ def of_pair(
     _merge(found, _leaves(changes, "", ""))
     for layer in layers:
         _merge(found, [(w.path, w.setting) for w in _written(layer) if not w.method and w.reaches(task, pair)])
-    return found
+    return {path: setting for path, setting in found.items() if not _lacks_its_need(path, found)}
+
+
+def _lacks_its_need(path: Path, settings: Settings) -> bool:
+    if settings[path].value is None or path[-1] not in NEEDS or ARGUMENTS in path:
+        return False
+    need = settings.get((*path[:-1], NEEDS[path[-1]]))
+    return need is None or need.value is None
 
 
 def of_method(task: str, pair: str, method: str, layers: Sequence[Layer]) -> Settings:
@@ -208,6 +217,8 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
     ]
     if not winners and written.path[-1] in ALTERNATIVES:
         return f"{ALTERNATIVES[written.path[-1]]} take their place"
+    if not winners and written.path[-1] in NEEDS:
+        return f"there are no {NEEDS[written.path[-1]]} beside it"
     if not winners:
         return "its images come from elsewhere" if "data" in written.path else "its network is replaced by another"
     return f"{' and '.join(at_most(2, list(dict.fromkeys(winners))))} take its place"

@@ -14,6 +14,7 @@ import torch
 
 from bench import contract
 from bench.cells import Cell, Pair
+from bench.checkpoints import load_pretrained
 from bench.determinism import one_thread
 from bench.documents import OtherSchemaError
 from bench.errors import UserError, one_line
@@ -201,8 +202,9 @@ def check_data(pair: Pair, cache: Path, partnered: bool = False) -> None:
         task.check()
         trained: dict[Role, bool] = {"teacher": partnered or not pair.settings.pretrained, "student": True}
         models = {role: contract.build(task, role, trained[role]) for role in ROLES}
-        if (weights := pair.settings.recipe("teacher").weights) is not None:
-            contract.load_pretrained(models["teacher"], weights)
+        recipe = pair.settings.recipe("teacher")
+        if recipe.weights is not None:
+            load_pretrained(models["teacher"], recipe.weights, recipe.weights_key)
     except (DataError, UserError) as error:
         raise UserError(f"tasks.{pair.task}.{error}") from error
 

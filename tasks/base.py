@@ -86,6 +86,7 @@ class Recipe(Frozen):
     precision: Precision = Field("float32", description="of its passes in training; bfloat16: mixed (autocast)")
     augment: bool = Field(False, description="random shifts or flips in training")
     weights: Path | None = Field(None, description="of a teacher: trained weights, a file (docs/bring-your-own.md)")
+    weights_key: str | None = Field(None, min_length=1, description="of weights: which set, where a file has several")
 
     @model_validator(mode="after")
     def _momentum(self) -> Recipe:
