@@ -202,7 +202,7 @@ class Task(ABC):
     @classmethod
     @abstractmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
-        """What identifies the data, in JSON terms: the embedded set's name, or digests of her files."""
+        """What identifies the data, in JSON terms: a set's name and digest, or digests of her files."""
 
     @cached_property
     @abstractmethod

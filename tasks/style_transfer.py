@@ -29,6 +29,7 @@ from tasks.data import files, folders
 from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from tasks.data.files import DataError
+from tasks.data.kept import checksum
 from tasks.data.pixels import to_float
 from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
 from tasks.metrics.images import psnr
@@ -106,7 +107,7 @@ class StyleTransfer(Task):
     @classmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
         assert isinstance(settings, StyleSettings)
-        style = files.file_digest(settings.style, "style") if settings.style else "/".join(STYLE_PICTURE)
+        style = files.file_digest(settings.style, "style") if settings.style else embedded_style()
         weights = files.file_digest(settings.loss_network, "loss_network") if settings.loss_network else None
         photographs = folders.identity(settings.data, "photographs")
         return {"photographs": photographs, "style": style, "loss_network": weights}
@@ -292,6 +293,11 @@ class StyleTransfer(Task):
             losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
             captions[name] = [f"{loss:.2f}" for loss in losses]
         return {"paintings": Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")}
+
+
+def embedded_style() -> dict[str, str]:
+    """What identifies the embedded style picture."""
+    return {"name": "/".join(STYLE_PICTURE), "sha256": checksum("", {"pixels": read_picture(*STYLE_PICTURE)})}
 
 
 def gram(features: Tensor) -> Tensor:

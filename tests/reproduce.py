@@ -29,7 +29,8 @@ def refusal(record: dict[str, Any]) -> str | None:
         return "not a teacher or a student of classification"
     if record["status"] != "finished":
         return "not finished"
-    if record["config"]["data"] != "digits" or record["config"]["device"] != "cpu":
+    config = record["config"]
+    if config["data"] != Classification.data_identity(Classification.Settings()) or config["device"] != "cpu":
         return "not of the embedded digits on the CPU"
     if record["kind"] == "student" and record["config"]["method"] not in METHODS:
         return f"no formula here for {record['config']['method']}"

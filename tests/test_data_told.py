@@ -50,7 +50,13 @@ def test_the_settings_of_named_sets_are_read_off_a_configuration() -> None:
     both = {"name": "train400", "test_name": "set5"}
     for whole in (its, {"photographs": its, "style": "x"}, {"images": its, "inception": "y"}):
         assert sets.settings_of(whole) == both
-    for other in ("digits", {"train": "a", "held_out": "carved", "test": "b"}, None, {"name": 3}):
+    for other in (
+        {"name": "digits", "sha256": "0"},
+        "digits",
+        {"train": "a", "held_out": "carved", "test": "b"},
+        None,
+        {"name": 3},
+    ):
         assert sets.settings_of(other) == {}
 
 

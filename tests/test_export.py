@@ -491,10 +491,11 @@ def test_licences_are_those_of_the_data_document() -> None:
     assert "(Alpaydin & Kaynak 1998; CC BY 4.0)" in DIGITS
     assert "(Alpaydin & Kaynak 1998; CC BY 4.0)" in document
     pictures = sum(len(part) for part in (PHOTOGRAPHS.train, PHOTOGRAPHS.held_out, PHOTOGRAPHS.test))
-    assert len(licences("photographs")) == pictures == len(LICENCES) - 1
-    style = {"photographs": "photographs", "style": "skimage/data/ihc.png", "loss_network": None}
+    embedded = {"name": "photographs", "sha256": "0"}
+    assert len(licences(embedded)) == pictures == len(LICENCES) - 1
+    style = {"photographs": embedded, "style": {"name": "skimage/data/ihc.png", "sha256": "1"}, "loss_network": None}
     assert len(licences(style)) == pictures + 1
-    own = licences({"train": "ab" * 32, "held_out": "carved", "test": "photographs"})
+    own = licences({"train": "ab" * 32, "held_out": "carved", "test": embedded})
     assert own[:2] == [
         "train: files of the user's (digest abababababab…); their licence is not known here",
         "held_out: a tenth of train",

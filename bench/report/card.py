@@ -166,16 +166,16 @@ def licences(data: Any) -> list[str]:
     if isinstance(data, Mapping) and "images" in data:
         return [*licences(data["images"]), f"judged by Inception v3 (digest {plain(data['inception'])})"]
     if isinstance(data, Mapping) and "photographs" in data:
-        embedded = data["style"] == "/".join(STYLE_PICTURE)
+        embedded = isinstance(data["style"], Mapping)
         style = f"{_stem(STYLE_PICTURE[1])}: {LICENCES[_stem(STYLE_PICTURE[1])]}" if embedded else _own(data["style"])
         network_ = [f"loss network: VGG-16 (digest {plain(data['loss_network'])})"] if data["loss_network"] else []
         return [*licences(data["photographs"]), f"style: {style}", *network_]
-    if data == "digits":
-        return [f"all splits: {DIGITS}"]
-    if data == "photographs":
-        return [line for split in ("train", "held_out", "test") for line in _pictures(split)]
     if not isinstance(data, Mapping):
         return [f"data: {plain(data)}; its licence is not known here"]
+    if data.get("name") == "digits":
+        return [f"all splits: {DIGITS}"]
+    if data.get("name") == "photographs":
+        return [line for split in ("train", "held_out", "test") for line in _pictures(split)]
     if "name" in data:
         own = [f"all splits: {_credit(data)}"]
         return (
@@ -183,12 +183,10 @@ def licences(data: Any) -> list[str]:
         )
     found: list[str] = []
     for split, its in data.items():
-        if isinstance(its, Mapping):
-            found.append(f"{split}: {_credit(its)}")
-        elif its == "photographs":
+        if isinstance(its, Mapping) and its.get("name") == "photographs":
             found += _pictures(split)
-        elif its == "digits":
-            found.append(f"{split}: {DIGITS}")
+        elif isinstance(its, Mapping):
+            found.append(f"{split}: {_credit(its)}")
         elif its == "carved":
             found.append(f"{split}: a tenth of train")
         else:

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from tasks.base import Splits
+from tasks.data import kept
+from tasks.data.files import read_all
 
 
 @dataclass(frozen=True)
@@ -107,11 +109,11 @@ def read_picture(package: str, path: str) -> Tensor:
 
 @lru_cache(maxsize=1)
 def photographs() -> Splits[Photographs]:
-    """8 + 2 + 6 photographs from scikit-image, scikit-learn and matplotlib."""
+    """8 + 2 + 6 photographs from scikit-image, scikit-learn and matplotlib; decoded once for a user's processes."""
 
     def load(pictures: tuple[tuple[str, str], ...]) -> Photographs:
         names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
-        return Photographs(names, tuple(read_picture(*picture) for picture in pictures))
+        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], "RGB", kept.folder())))
 
     return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.held_out), load(PHOTOGRAPHS.test))
 

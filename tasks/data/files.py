@@ -204,7 +204,7 @@ def decoded(paths: Iterable[Path | str], mode: str, state: str, cache: Path | No
         images = list(pool.map(lambda path: read(Path(path), mode), paths))
     pixels, shapes = torch.cat([image.flatten() for image in images]), torch.tensor([image.shape for image in images])
     if place is not None:
-        kept.write(place, state, {"pixels": pixels, "shapes": shapes})
+        kept.write_if_possible(place, state, {"pixels": pixels, "shapes": shapes})
     return pixels, shapes
 
 

@@ -6,7 +6,7 @@ Her own are class folders (folder/class/image) or plain folders of photographs.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 
 from tasks.base import Folders, Splits
-from tasks.data import named
+from tasks.data import named, packing
 from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
 from tasks.data.errors import DataError
 from tasks.data.files import (
@@ -31,22 +31,19 @@ from tasks.data.files import (
 )
 from tasks.data.names import hidden
 from tasks.data.pixels import image_digests
-from tasks.data.sets import Kind, StandardSet, about, chosen
+from tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
 from tasks.data.telling import tell
 
 CARVE = named.CARVE
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
-KINDS: Mapping[str, Kind] = {"digits": "labelled", "photographs": "photographs"}
-"""Of the sets that may stand in the place of embedded ones."""
-
 T = TypeVar("T", LabelledImages, Photographs)
 
 
 def identity(folders: Folders, kind: str) -> Any:
-    """What identifies the data: the embedded set's name, a standard set's with a digest, or digests of her files."""
+    """What identifies the data: the name and the digest of an embedded or a standard set, or digests of her files."""
     if folders == Folders():
-        return kind
-    train, reported = _sets(folders, KINDS[kind])
+        return _embedded_identity(kind)
+    train, reported = _sets(folders, EMBEDDED[kind])
     test: Any = digest(folders.test) if folders.test else None
     if reported is not None:
         with about("data.test_name"):
@@ -54,9 +51,14 @@ def identity(folders: Folders, kind: str) -> Any:
     if train is not None:
         with about("data.name"):
             return named.identity(train) | ({} if test is None else {"test": test})
-    other = "carved" if folders.train else kind
+    other = "carved" if folders.train else _embedded_identity(kind)
     own = {split: digest(path) if (path := getattr(folders, split)) else other for split in ("train", "held_out")}
     return own | {"test": other if test is None else test}
+
+
+def _embedded_identity(kind: str) -> dict[str, str]:
+    loaded: Splits[Any] = digits() if kind == "digits" else photographs()
+    return {"name": kind, "sha256": packing.digest(loaded)}
 
 
 def _sets(folders: Folders, kind: Kind) -> tuple[StandardSet | None, StandardSet | None]:

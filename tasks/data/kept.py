@@ -78,7 +78,8 @@ def write_if_possible(path: Path, state: str, tensors: Mapping[str, Tensor], abo
     try:
         write(path, state, tensors, about)
     except OSError as error:
-        tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time ({CACHE}=DIR)")
+        elsewhere = f" ({CACHE}=DIR)" if path.is_relative_to(folder()) else ""
+        tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{elsewhere}")
 
 
 def checksum(about: str, tensors: Mapping[str, Tensor]) -> str:

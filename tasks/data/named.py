@@ -23,6 +23,8 @@ from tasks.data.embedded import LabelledImages, Photographs
 from tasks.data.errors import DataError
 from tasks.data.files import read, state_of
 from tasks.data.names import pictures
+from tasks.data.packing import SPLITS as SPLITS
+from tasks.data.packing import packed
 from tasks.data.pixels import pixel_digest
 from tasks.data.sets import StandardSet, absent, how_to_get, known
 
@@ -30,7 +32,6 @@ FORMAT = 1
 """To be raised when a set is decoded, split or kept in another way: what was kept before is not found any more."""
 CARVE = 10
 """One image of so many of training goes to the held-out split where a set has none."""
-SPLITS = ("train", "held_out", "test")
 UNSEEN = {"title", "citation", "licence", "origin", "shares", "extra"}
 """Fields of a set that decide no pixel."""
 
@@ -119,7 +120,7 @@ def _decode(its: StandardSet, base: Path) -> kept.Kept:
             raise DataError(f"{its.name!r} under {base} has {whole} images of {split}, and the set has {count}")
     if its.pixels and (digest := pixel_digest(found.train, found.held_out, found.test)) != its.pixels:
         raise DataError(f"{its.name!r} under {base} has other pixels (digest {digest}, and the set's is {its.pixels})")
-    about, tensors = _packed(found)
+    about, tensors = packed(found)
     return kept.Kept(tensors, about, kept.checksum(about, tensors))
 
 
@@ -157,21 +158,6 @@ def _read_photographs(its: StandardSet, base: Path) -> Splits[Photographs]:
             return Photographs(tuple(path.stem for path in files), tuple(pool.map(lambda p: read(p, "RGB"), files)))
 
     return Splits(*(load(paths[split]) for split in SPLITS))
-
-
-def _packed(found: Splits[Any]) -> tuple[str, dict[str, Tensor]]:
-    """Words about the splits, as JSON, and what they hold, as few tensors, split after split."""
-    parts = [getattr(found, split) for split in SPLITS]
-    if isinstance(found.test, LabelledImages):
-        about = {"classes": list(found.test.classes), "counts": [len(part) for part in parts]}
-        return _json(about), {name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels")}
-    pixels = [image.flatten() for part in parts for image in part.images]
-    shapes = [[list(image.shape) for image in part.images] for part in parts]
-    return _json({"names": [list(part.names) for part in parts], "shapes": shapes}), {"pixels": torch.cat(pixels)}
-
-
-def _json(about: Any) -> str:
-    return json.dumps(about, ensure_ascii=False, separators=(",", ":"))
 
 
 def _unpacked(its: StandardSet, found: kept.Kept) -> Decoded:

@@ -25,6 +25,8 @@ ROOT = "DISTILLBENCH_DATA"
 """The environment variable that says under which folder the sets lie."""
 Kind = Literal["labelled", "photographs"]
 WORDS: Mapping[Kind, str] = {"labelled": "labelled images", "photographs": "photographs"}
+EMBEDDED: Mapping[str, Kind] = {"digits": "labelled", "photographs": "photographs"}
+"""What is taken where no setting names any data, by the names that stand in configurations."""
 Presence = Literal["found", "incomplete", "missing"]
 Chosen = tuple["StandardSet | None", "StandardSet | None"]
 
@@ -194,4 +196,4 @@ def settings_of(identity: Any) -> dict[str, str]:
         return {}
     test = inner.get("test")
     found = {"name": inner.get("name"), "test_name": test.get("name") if isinstance(test, Mapping) else None}
-    return {setting: name for setting, name in found.items() if isinstance(name, str)}
+    return {setting: name for setting, name in found.items() if isinstance(name, str) and name not in EMBEDDED}

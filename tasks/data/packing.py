@@ -1,0 +1,35 @@
+"""Splits as a few tensors and words about them: what is kept of them, and what identifies them to the last pixel."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.base import Splits
+from tasks.data import kept
+from tasks.data.embedded import LabelledImages
+
+SPLITS = ("train", "held_out", "test")
+
+
+def packed(splits: Splits[Any]) -> tuple[str, dict[str, Tensor]]:
+    """Words about the splits, as JSON, and what they hold, as few tensors, split after split."""
+    parts = [getattr(splits, split) for split in SPLITS]
+    if isinstance(splits.test, LabelledImages):
+        about = {"classes": list(splits.test.classes), "counts": [len(part) for part in parts]}
+        return _json(about), {name: torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels")}
+    pixels = [image.flatten() for part in parts for image in part.images]
+    shapes = [[list(image.shape) for image in part.images] for part in parts]
+    return _json({"names": [list(part.names) for part in parts], "shapes": shapes}), {"pixels": torch.cat(pixels)}
+
+
+def _json(about: Any) -> str:
+    return json.dumps(about, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest(splits: Splits[Any]) -> str:
+    """SHA-256 of the names of classes or pictures, shapes, labels and pixels of all splits, in their order."""
+    return kept.checksum(*packed(splits))
