@@ -142,6 +142,8 @@ def evaluation_of(
     names: Sequence[str], items: Mapping[str, Sequence[float]], others: Mapping[str, float] | None = None
 ) -> Evaluation:
     """From per-item results, {metric: one value a name}, whose means are the metrics; others: metrics without any."""
+    if len(set(names)) < len(names):
+        raise ValueError("two items have one name")
     means = {metric: math.fsum(values) / len(values) for metric, values in items.items()}
     by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in items.items()}
     return Evaluation(means | dict(others or {}), by_name)

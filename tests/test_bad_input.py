@@ -139,7 +139,7 @@ def test_hidden_files_and_empty_folders_are_skipped_told_and_no_part_of_the_data
         after = labelled_splits(folders)
     assert sorted(str(warning.message) for warning in told) == [
         f"data: {classes}: 1 class folder without images skipped (bird)",
-        f"data: {classes}: 3 hidden images skipped ('.' before the name, or __MACOSX)",
+        f"data: {classes}: 3 hidden images skipped ('.' before the name, __MACOSX, @eaDir and the like)",
     ]
     assert identity(folders, "digits") == known
     assert after.train.classes == before.train.classes == ("cat", "dog")
@@ -153,8 +153,8 @@ def test_the_command_tells_once_what_it_skips(cli: Run, classes: Path, tmp_path:
     options += ("--set", 'methods=["scratch"]')
     done = cli("run", "smoke", "--task", "classification", "--workers", 1, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = f"distillbench: data: {classes}: 1 hidden image skipped ('.' before the name, or __MACOSX)\n"
-    assert done.stderr == told
+    told = f"data: {classes}: 1 hidden image skipped ('.' before the name, __MACOSX, @eaDir and the like)"
+    assert done.stderr == f"distillbench: {told}\n"
 
 
 # -- labels -------------------------------------------------------------------------------------------------------
@@ -325,8 +325,9 @@ def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.Monk
     def read(*_: object) -> None:
         raise AssertionError("data were read")
 
-    for name in ("digits", "photographs"):
-        monkeypatch.setattr(f"tasks.data.folders.{name}", read)
-    for pair in pairs(load("quick")):
+    every = pairs(load("quick"))
+    for name in ("labelled", "photograph"):
+        monkeypatch.setattr(f"tasks.data.folders.{name}_splits", read)
+    for pair in every:
         for role in ROLES:
             assert training_bytes.__wrapped__(pair, role)

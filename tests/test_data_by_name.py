@@ -214,6 +214,14 @@ def test_a_set_that_is_not_whole_or_of_other_pixels_is_refused(
         named.splits(right)
 
 
+def test_two_pictures_of_one_name_in_a_set_are_refused(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    its = pictures(monkeypatch, data_root, "set5", test=5)
+    Image.new("RGB", (50, 40)).save(data_root / "set5" / "003.bmp")
+    (data_root / "set5" / "004.png").unlink()
+    with pytest.raises(DataError, match=r"'set5' under .* holds two pictures of one name, 003$"):
+        named.splits(its)
+
+
 def test_a_test_image_that_was_trained_on_is_refused(
     data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

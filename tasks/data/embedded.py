@@ -101,6 +101,7 @@ def _installed(package: str, path: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / path
 
 
+@lru_cache(maxsize=1)
 def read_picture(package: str, path: str) -> Tensor:
     """One picture of an installed package as (3, height, width) uint8."""
     with Image.open(_installed(package, path)) as image:

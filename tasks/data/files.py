@@ -1,9 +1,10 @@
-"""Image files on disk: found, identified, read, and decoded once for all processes."""
+"""Image files on disk: identified, read, and decoded once for all processes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,8 @@ from torch import Tensor
 
 from tasks.data import kept
 from tasks.data.errors import DataError as DataError
-from tasks.data.names import SUFFIXES, hidden, is_picture
-from tasks.data.telling import tell
+from tasks.data.walking import image_files as image_files
+from tasks.data.walking import image_names
 
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
 GREY = SIXTEEN_BITS | {"1", "L", "LA", "I", "F"}
@@ -32,64 +33,22 @@ CACHE_FORMAT = 3
 """To be raised when an image is decoded in another way: what was kept before is not found any more."""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Every image under the folder, sorted by relative name. What is hidden is skipped, and told."""
-    return list(map(Path, _image_files(folder)))
-
-
-def _image_files(folder: Path) -> list[str]:
-    """As text: of tens of thousands, a Path each would take as long as all the rest."""
-    if not folder.is_dir():
-        raise DataError(f"data: {folder} is not a folder")
-    found, skipped = list[str](), 0
-    for seen, unseen in _walk(folder):
-        found += seen
-        skipped += unseen
-    if skipped:
-        tell(f"data: {folder}: {skipped} hidden image{'s' * (skipped > 1)} skipped ('.' before the name, or __MACOSX)")
-    if not found:
-        raise DataError(f"data: no image under {folder} (looked for {', '.join(sorted(SUFFIXES))})")
-    return sorted(found, key=_parts)
-
-
-def first_image(folder: Path) -> Path | None:
-    """The first of ``image_files``, where the folder has any; nothing is told."""
-    some = next((seen for seen, _ in _walk(folder) if seen), [])
-    return Path(min(some, key=_parts)) if some else None
-
-
-def _walk(folder: Path) -> Iterator[tuple[list[str], int]]:
-    """Of each folder in turn, itself first: the images that are seen, and how many are hidden."""
-    top = len(folder.parts)
-    for directory, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        images = [name for name in names if is_picture(name)]
-        if any(map(hidden, Path(directory).parts[top:])):
-            yield [], len(images)
-        else:
-            seen = [f"{directory}{os.sep}{name}" for name in images if not hidden(name)]
-            yield seen, len(images) - len(seen)
-
-
-def _parts(path: str) -> str:
-    """Paths are in the order of their parts."""
-    return path.replace(os.sep, "\0")
-
-
 class ImageFile(NamedTuple):
-    """path: as text. sha256: of its bytes."""
+    """path: as text. name: below the folder, its item's in records. sha256: of its bytes."""
 
     path: str
+    name: str
     sha256: str
 
 
 def contents(folder: Path) -> list[ImageFile]:
-    """Every image under the folder, as ``image_files`` has them, with what identifies its content.
+    """Every image under the folder, as ``image_names`` has them, with what identifies its content.
 
     The digests are kept for the user's next process, which then reads no file: found again by the files' paths,
     sizes and times of change.
     """
-    paths = _image_files(folder)
+    names = image_names(folder)
+    paths = [f"{folder}/{name}" for name in names]
     state = state_of(paths, "digests")
     place = kept.folder() / "digests" / f"{state[:32]}.safetensors"
     found = kept.find(place, state)
@@ -100,15 +59,15 @@ def contents(folder: Path) -> list[ImageFile]:
             digests = b"".join(pool.map(lambda path: hashlib.sha256(_bytes(Path(path))).digest(), paths))
         tensor = torch.frombuffer(bytearray(digests), dtype=torch.uint8)
         kept.write_if_possible(place, state, {"digests": tensor})
-    return [ImageFile(path, digests[32 * i : 32 * i + 32].hex()) for i, path in enumerate(paths)]
+    hashes = (digests[i : i + 32].hex() for i in range(0, len(digests), 32))
+    return [ImageFile(*each) for each in zip(paths, names, hashes, strict=True)]
 
 
 @lru_cache(maxsize=16)
 def digest(folder: Path) -> str:
     """SHA-256 over the relative names and the bytes of every image under the folder."""
-    start = str(folder)
-    lines = (f"{path.removeprefix(start).strip(os.sep)}\0{sha256}\n" for path, sha256 in contents(folder))
-    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+    lines = (f"{file.name}\0{file.sha256}\n" for file in contents(folder))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def file_digest(path: Path, field: str) -> str:
@@ -219,6 +178,8 @@ def state_of(paths: Iterable[Path | str], use: str) -> str:
             status = os.stat(path)  # noqa: PTH116 -- of tens of thousands
         except OSError as error:  # a link to nowhere
             raise DataError(f"data: {path} cannot be read ({error.strerror})") from error
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
+            raise DataError(f"data: {path} is no file")
         whole = path if path.startswith(os.sep) else here + path
         lines.append(f"{whole}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}")
     return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()

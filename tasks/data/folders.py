@@ -5,11 +5,10 @@ Her own are class folders (folder/class/image) or plain folders of photographs.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import torch
@@ -23,9 +22,7 @@ from tasks.data.files import (
     contents,
     decoded,
     digest,
-    first_image,
     header,
-    image_files,
     read_all,
     state_of_contents,
 )
@@ -33,6 +30,7 @@ from tasks.data.names import hidden
 from tasks.data.pixels import image_digests
 from tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
 from tasks.data.telling import tell
+from tasks.data.walking import image_names, shortened
 
 CARVE = named.CARVE
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
@@ -79,7 +77,7 @@ def _check_disjoint(splits: Iterable[Sequence[ImageFile]]) -> None:
     """Raise DataError where two splits have a file in common, or two files of equal content."""
     seen: dict[str, tuple[int, str]] = {}
     for number, files in enumerate(splits):
-        for path, sha256 in files:
+        for path, _, sha256 in files:
             other, twin = seen.setdefault(sha256, (number, path))
             if other != number:
                 same = f"{path} is" if Path(path).samefile(twin) else f"{twin} and {path} are the same picture, and"
@@ -152,9 +150,7 @@ def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
 
     def load(files: Sequence[ImageFile]) -> Photographs:
         paths = [Path(file.path) for file in files]
-        root = os.path.commonpath([path.parent for path in paths])
-        names = tuple(path.relative_to(root).as_posix() for path in paths)
-        return Photographs(names, tuple(read_all(paths, "RGB", cache)))
+        return Photographs(tuple(file.name for file in files), tuple(read_all(paths, "RGB", cache)))
 
     return _resolve(folders, "photographs", load, _carve, photographs)
 
@@ -175,20 +171,17 @@ def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int
 
 
 def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
-    entries = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
-    seen = {name: first_image(folder / name) for name in entries if not hidden(name)}
-    classes = [name for name, first in seen.items() if first is not None]
-    if not classes:
-        image_files(folder)  # which says why there is none
-    if empty := sorted(set(seen) - set(classes)):
-        names = ", ".join([*empty[:5], *(["…"] if len(empty) > 5 else [])])
+    names = [name for name in image_names(folder) if "/" in name]
+    classes = tuple(dict.fromkeys(name.partition("/")[0] for name in names))
+    there = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
+    if empty := sorted(there.difference(classes)):
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
-        tell(f"data: {folder}: {count} without images skipped ({names})")
+        tell(f"data: {folder}: {count} without images skipped ({shortened(empty)})")
     if len(classes) < 2:
         raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
-    first = seen[classes[0]] or folder
+    first = folder / names[0]
     grey, (width, height) = header(first)
-    return str(first), tuple(classes), (1 if grey else 3, height, width)
+    return str(first), classes, (1 if grey else 3, height, width)
 
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
@@ -210,8 +203,13 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     index = {name: i for i, name in enumerate(classes)}
 
     def class_of(file: ImageFile) -> str:
-        if (name := file.path.rsplit(os.sep, 2)[-2]) not in index:
+        name, *deeper = PurePath(file.name).parts[:-1] or [""]
+        if name not in index:
             raise DataError(f"data: {file.path} is in no known class (classes: {', '.join(classes)})")
+        if other := next((each for each in deeper if each in index and each != name), None):
+            raise DataError(
+                f"data: {file.path} is in two classes, {name} and {other}; classes are folders of one level"
+            )
         return name
 
     def load(files: Sequence[ImageFile]) -> LabelledImages:
@@ -223,7 +221,7 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
                 f"data: {files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
                 "class folders need images of one size"
             )
-        names = tuple("/".join(file.path.rsplit(os.sep, 2)[-2:]) for file in files)
+        names = tuple(file.name for file in files)
         return LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)
 
     def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:

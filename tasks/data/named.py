@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tasks.data import kept
 from tasks.data.embedded import LabelledImages, Photographs
 from tasks.data.errors import DataError
 from tasks.data.files import read, state_of
-from tasks.data.names import pictures
+from tasks.data.names import check_readable, pictures
 from tasks.data.packing import SPLITS as SPLITS
 from tasks.data.packing import packed
 from tasks.data.pixels import pixel_digest
@@ -154,6 +155,10 @@ def _read_photographs(its: StandardSet, base: Path) -> Splits[Photographs]:
         paths["train"] = [path for i, path in enumerate(paths["train"]) if i % CARVE != 1]
 
     def load(files: Sequence[Path]) -> Photographs:
+        check_readable(repr(its.name), [path.name for path in files])
+        stems = sorted(path.stem for path in files)
+        if twin := next((stem for stem, other in pairwise(stems) if stem == other), None):
+            raise DataError(f"{its.name!r} under {base} holds two pictures of one name, {twin}")
         with ThreadPoolExecutor(4) as pool:
             return Photographs(tuple(path.stem for path in files), tuple(pool.map(lambda p: read(p, "RGB"), files)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ def _json(about: Any) -> str:
     return json.dumps(about, ensure_ascii=False, separators=(",", ":"))
 
 
+@lru_cache(maxsize=4)
 def digest(splits: Splits[Any]) -> str:
     """SHA-256 of the names of classes or pictures, shapes, labels and pixels of all splits, in their order."""
     return kept.checksum(*packed(splits))
