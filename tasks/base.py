@@ -31,6 +31,7 @@ Inputs = Mapping[str, Tensor]
 Outputs = Mapping[str, Any]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Channels = Literal[1, 3]
 T = TypeVar("T")
 MOST_BATCH = 2**16
 MOST_LATENT = 4096
@@ -54,12 +55,17 @@ class Folders(Frozen):
     train: Path | None = Field(None, description="folder of training images")
     held_out: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
     test: Path | None = Field(None, description="folder to report on; default: a tenth of train, or the set's own")
+    channels: Channels | None = Field(
+        None, description="of class folders: 1 grey, 3 colour; default: colour where any image has it"
+    )
 
     @model_validator(mode="after")
     def _one_source_a_split(self) -> Self:
         for named, split in (("name", "train"), ("name", "held_out"), ("test_name", "test")):
             if getattr(self, named) and getattr(self, split):
                 raise ValueError(f"{named} and {split} exclude each other: a set by name brings its own images")
+        if self.channels and not self.train:
+            raise ValueError("channels is of class folders, and needs train")
         return self
 
 

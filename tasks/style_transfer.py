@@ -30,7 +30,7 @@ from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from tasks.data.files import DataError
 from tasks.data.kept import checksum
-from tasks.data.pixels import to_float
+from tasks.data.pixels import colour, to_float
 from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
 from tasks.metrics.images import psnr
 from tasks.networks.base import Ends, Styliser
@@ -114,7 +114,13 @@ class StyleTransfer(Task):
 
     @cached_property
     def splits(self) -> Splits[Photographs]:
-        return folders.photograph_splits(self.settings.data, self.cache)
+        """The photographs, (3, h, w) uint8 each."""
+        whole = folders.photograph_splits(self.settings.data, self.cache)
+
+        def convert(photographs: Photographs) -> Photographs:
+            return Photographs(photographs.names, tuple(map(colour, photographs.images)))
+
+        return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
 
     def check(self) -> None:
         least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))

@@ -77,7 +77,7 @@ class SuperResolution(Task):
     headline: ClassVar[str] = "psnr"
     interface: ClassVar[Interface] = Interface(
         "super_resolver",
-        "luma (BT.601 in [16, 235], a grey picture as it is), levels divided by 255",
+        "luma (BT.601 in [16, 235], a picture of one channel as it is), levels divided by 255",
         "luma of the enlarged photograph, in about [0, 1]: clip to it, times 255; its colours are enlarged otherwise, "
         "by bicubic interpolation as a rule",
         "luma",

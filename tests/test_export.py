@@ -248,6 +248,10 @@ def test_the_snippet_prepares_photographs_as_the_tasks_do(task_of: TaskOf) -> No
         found = prepare(pixels, how, ["batch", len(wanted), "height", "width"], 1)
         assert np.abs(found[0] - wanted.numpy()).max() < 1.5 / 255, how
         assert np.mean(found[0] != wanted.numpy()) < 0.3
+    for channels in (1, 3):  # a file of one channel is taken as it is, one of three equal channels is not
+        equal = image[:1].expand(channels, -1, -1)
+        found = prepare(equal.permute(1, 2, 0).numpy(), "luma", ["batch", 1, "height", "width"], 1)
+        assert np.abs(found[0] - luma(to_float(equal)).numpy()).max() < 1.5 / 255
     assert prepare(pixels, "rgb", ["batch", 3, "h", "w"], 4).shape == (1, 3, 300, 448)
 
 

@@ -93,7 +93,13 @@ def test_luma_is_matlabs() -> None:
     assert (luma(colours) * 255).flatten().tolist() == pytest.approx([16, 235, 81])
 
 
-def test_a_grey_picture_is_its_own_luma() -> None:
+def test_three_equal_channels_are_converted_as_three_others() -> None:
+    grey = torch.tensor([0, 128, 255]).view(1, 1, 3) / 255
+    assert (luma(grey) * 255).flatten().tolist() == pytest.approx([0, 128, 255])
+    assert (luma(grey.expand(3, -1, -1)) * 255).flatten().tolist() == pytest.approx([16, 126, 235])
+
+
+def test_a_file_of_one_channel_is_its_own_luma() -> None:
     camera = to_float(photographs().test.images[2])
     assert torch.equal(luma(camera), camera[:1])
     # By convention (no conversion): 29.90 dB; squeezed into [16, 235] it would be 1.3 dB too good.

@@ -22,35 +22,31 @@ LUMA = (65.481, 128.553, 24.966)
 
 
 def read(path: Path) -> Any:
-    """Floats as the network takes them, or bytes (h, w, 3) of an image."""
+    """Floats as the network takes them, or bytes (h, w) or (h, w, 3) of an image."""
     if path.suffix == ".npy":
-        array = np.load(path)
-        return array if array.dtype != np.uint8 else colours(array)
+        return np.load(path)
     content = path.read_bytes()
     if header := re.match(rb"(P[56])\s+(\d+)\s+(\d+)\s+255\s", content):
         width, height, channels = int(header[2]), int(header[3]), 3 if header[1] == b"P6" else 1
         pixels = np.frombuffer(content, np.uint8, width * height * channels, header.end())
-        return colours(pixels.reshape(height, width, channels))
+        return pixels.reshape(height, width, channels)
     from PIL import Image
 
     with Image.open(path) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def colours(image: Any) -> Any:
-    """(h, w), (h, w, 1) or (h, w, 3) -> (h, w, 3)."""
-    return np.broadcast_to(image.reshape(*image.shape[:2], -1), (*image.shape[:2], 3))
+        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def prepare(image: Any, how: str, shape: list[Any], multiple: int) -> Any:
-    """Bytes (h, w, 3) -> a batch of one, as the network was trained on."""
+    """Bytes (h, w), (h, w, 1) or (h, w, 3) -> a batch of one, as the network was trained on."""
+    image = image.reshape(*image.shape[:2], -1)
     height, width = (side // multiple * multiple for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     pixels = image[top : top + height, left : left + width].astype(np.float64)
-    colour = bool((pixels != pixels[..., :1]).any())
+    grey = pixels.shape[2] == 1
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     if how == "rgb" or (how in ("pixels", "binary") and shape[1] == 3):
         channels = pixels.transpose(2, 0, 1)
-    elif how == "luma" and colour:
+    elif how == "luma" and not grey:
         channels = np.round(pixels @ np.array(LUMA) / 255 + 16)[None]
     else:
         channels = np.round(pixels @ np.array(GREY))[None]

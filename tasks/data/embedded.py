@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from tasks.base import Splits
 from tasks.data import kept
-from tasks.data.files import read_all
+from tasks.data.files import read, read_all
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class Photographs:
-    """images: one (3, height, width) uint8 tensor a picture, of any size."""
+    """images: one (channels, height, width) uint8 tensor a picture, of any size; one channel where its file has one."""
 
     names: tuple[str, ...]
     images: tuple[Tensor, ...]
@@ -104,8 +103,7 @@ def _installed(package: str, path: str) -> Path:
 @lru_cache(maxsize=1)
 def read_picture(package: str, path: str) -> Tensor:
     """One picture of an installed package as (3, height, width) uint8."""
-    with Image.open(_installed(package, path)) as image:
-        return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
+    return read(_installed(package, path), "RGB")
 
 
 @lru_cache(maxsize=1)
@@ -114,7 +112,7 @@ def photographs() -> Splits[Photographs]:
 
     def load(pictures: tuple[tuple[str, str], ...]) -> Photographs:
         names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
-        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], "RGB", kept.folder())))
+        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], cache=kept.folder())))
 
     return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.held_out), load(PHOTOGRAPHS.test))
 

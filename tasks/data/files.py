@@ -1,35 +1,27 @@
-"""Image files on disk: identified, read, and decoded once for all processes."""
+"""Image files on disk: identified, and decoded once for all processes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import stat
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image, ImageOps
-from PIL.ExifTags import Base
 from torch import Tensor
 
 from tasks.data import kept
+from tasks.data.decoding import Mode, in_colour, read_each
+from tasks.data.decoding import read as read
 from tasks.data.errors import DataError as DataError
 from tasks.data.walking import image_files as image_files
 from tasks.data.walking import image_names
 
-SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
-GREY = SIXTEEN_BITS | {"1", "L", "LA", "I", "F"}
-"""PIL's modes without colour."""
-SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations in which a camera lay on its side."""
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 """To be raised when an image is decoded in another way: what was kept before is not found any more."""
 
 
@@ -49,18 +41,31 @@ def contents(folder: Path) -> list[ImageFile]:
     """
     names = image_names(folder)
     paths = [f"{folder}/{name}" for name in names]
-    state = state_of(paths, "digests")
-    place = kept.folder() / "digests" / f"{state[:32]}.safetensors"
-    found = kept.find(place, state)
-    if found is not None:
-        digests = found.tensors["digests"].numpy().tobytes()
-    else:
-        with ThreadPoolExecutor(4) as pool:
-            digests = b"".join(pool.map(lambda path: hashlib.sha256(_bytes(Path(path))).digest(), paths))
-        tensor = torch.frombuffer(bytearray(digests), dtype=torch.uint8)
-        kept.write_if_possible(place, state, {"digests": tensor})
+    digests = _kept(paths, "digests", _hashes)
     hashes = (digests[i : i + 32].hex() for i in range(0, len(digests), 32))
     return [ImageFile(*each) for each in zip(paths, names, hashes, strict=True)]
+
+
+def colours(folder: Path) -> list[bool]:
+    """Whether each image under the folder has colour, as its header says; kept as the digests are."""
+    paths = [f"{folder}/{name}" for name in image_names(folder)]
+    return [flag == 1 for flag in _kept(paths, "colours", lambda paths: bytes(in_colour(paths)))]
+
+
+def _hashes(paths: Sequence[str]) -> bytes:
+    with ThreadPoolExecutor(4) as pool:
+        return b"".join(pool.map(lambda path: hashlib.sha256(_bytes(Path(path))).digest(), paths))
+
+
+def _kept(paths: Sequence[str], what: str, of: Callable[[Sequence[str]], bytes]) -> bytes:
+    """What is known of some files, as bytes: looked up, or else found out and kept."""
+    state = state_of(paths, what)
+    place = kept.folder() / what / f"{state[:32]}.safetensors"
+    if (found := kept.find(place, state)) is not None:
+        return found.tensors[what].numpy().tobytes()
+    content = of(paths)
+    kept.write_if_possible(place, state, {what: torch.frombuffer(bytearray(content), dtype=torch.uint8)})
+    return content
 
 
 @lru_cache(maxsize=16)
@@ -94,61 +99,19 @@ def _bytes(path: Path, field: str = "data") -> bytes:
         raise DataError(f"{field}: {path} cannot be read ({error.strerror})") from error
 
 
-@contextmanager
-def _opened(path: Path, field: str) -> Iterator[Image.Image]:
-    try:
-        with Image.open(path) as image:
-            yield image
-    except DataError:
-        raise
-    except Exception as error:  # PIL raises anything on foreign bytes
-        reason = " ".join(str(error).split())
-        raise DataError(f"{field}: {path} cannot be read as an image ({reason})") from error
-
-
-def header(path: Path) -> tuple[bool, tuple[int, int]]:
-    """Of one image, undecoded: whether it is grey, and its (width, height) upright."""
-    with _opened(path, "data") as image:
-        width, height = image.size
-        sideways = image.getexif().get(Base.Orientation) in SIDEWAYS
-        return image.mode in GREY, (height, width) if sideways else (width, height)
-
-
-def read(path: Path, mode: str, field: str = "data") -> Tensor:
-    """One image, upright, converted to PIL's ``mode`` (L or RGB): (channels, height, width) uint8."""
-    with _opened(path, field) as image:
-        array = np.array(_eight_bits(image, path, field).convert(mode))
-    tensor = torch.from_numpy(array)
-    return (tensor.unsqueeze(0) if tensor.dim() == 2 else tensor.permute(2, 0, 1)).contiguous()
-
-
-def _eight_bits(image: Image.Image, path: Path, field: str) -> Image.Image:
-    """Upright, and in 8 bits a channel: PIL's own conversion cuts off what is above 255."""
-    kind, upright = image.format, ImageOps.exif_transpose(image)
-    if upright.mode in SIXTEEN_BITS or (upright.mode == "I" and kind in ("PNG", "PPM")):  # which have 16 bits at most
-        return Image.fromarray(((np.asarray(upright).astype(np.int64) + 128) // 257).astype(np.uint8))
-    if upright.mode == "I":
-        raise DataError(f"{field}: {path} has whole numbers of 32 bits (allowed: 8 or 16 bits, or floats in [0, 1])")
-    if upright.mode == "F":
-        values = np.asarray(upright)
-        if not (values.min() >= 0 and values.max() <= 1):  # nor where one is no number
-            span = f"{values.min():g} to {values.max():g}"
-            raise DataError(f"{field}: {path} has floats from {span} (allowed: 8 or 16 bits, or floats in [0, 1])")
-        return Image.fromarray(np.round(values * 255).astype(np.uint8))
-    return upright
-
-
-def read_all(paths: Sequence[Path], mode: str, cache: Path | None = None) -> list[Tensor]:
+def read_all(paths: Sequence[Path], mode: Mode | None = None, cache: Path | None = None) -> list[Tensor]:
     """Every image as ``read`` gives it: views of one piece of memory, image after image.
 
     With a cache folder they are decoded once, and found again by the files' paths, sizes and times of change.
     """
-    pixels, shapes = decoded(paths, mode, state_of(paths, mode), cache)
+    pixels, shapes = decoded(paths, mode, state_of(paths, mode or "own channels"), cache)
     parts = pixels.split(shapes.prod(1).tolist())
     return [part.view(*shape) for part, shape in zip(parts, shapes.tolist(), strict=True)]
 
 
-def decoded(paths: Iterable[Path | str], mode: str, state: str, cache: Path | None = None) -> tuple[Tensor, Tensor]:
+def decoded(
+    paths: Iterable[Path | str], mode: Mode | None, state: str, cache: Path | None = None
+) -> tuple[Tensor, Tensor]:
     """The pixels of all images as ``read`` gives them, one after another, and their shapes, (n, 3).
 
     With a cache folder they are decoded once, and afterwards mapped into memory. state: what they are found again by.
@@ -157,10 +120,7 @@ def decoded(paths: Iterable[Path | str], mode: str, state: str, cache: Path | No
     place = cache / "images" / f"{state}.safetensors" if cache is not None else None
     if place is not None and (found := kept.find(place, state)) is not None:
         return found.tensors["pixels"], found.tensors["shapes"]
-    with warnings.catch_warnings(), ThreadPoolExecutor(4) as pool:
-        # Large photographs are no attack; twice as large is an error of PIL's.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        images = list(pool.map(lambda path: read(Path(path), mode), paths))
+    images = read_each(paths, mode)
     pixels, shapes = torch.cat([image.flatten() for image in images]), torch.tensor([image.shape for image in images])
     if place is not None:
         kept.write_if_possible(place, state, {"pixels": pixels, "shapes": shapes})

@@ -13,16 +13,17 @@ from typing import Any, TypeVar
 
 import torch
 
-from tasks.base import Folders, Splits
+from tasks.base import Channels, Folders, Splits
 from tasks.data import named, packing
+from tasks.data.decoding import Mode, upright_size
 from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
 from tasks.data.errors import DataError
 from tasks.data.files import (
     ImageFile,
+    colours,
     contents,
     decoded,
     digest,
-    header,
     read_all,
     state_of_contents,
 )
@@ -42,6 +43,8 @@ def identity(folders: Folders, kind: str) -> Any:
     if folders == Folders():
         return _embedded_identity(kind)
     train, reported = _sets(folders, EMBEDDED[kind])
+    if folders.channels is not None and kind == "photographs":
+        raise DataError("data.channels: is of class folders; photographs have the channels of their files")
     test: Any = digest(folders.test) if folders.test else None
     if reported is not None:
         with about("data.test_name"):
@@ -50,7 +53,10 @@ def identity(folders: Folders, kind: str) -> Any:
         with about("data.name"):
             return named.identity(train) | ({} if test is None else {"test": test})
     other = "carved" if folders.train else _embedded_identity(kind)
-    own = {split: digest(path) if (path := getattr(folders, split)) else other for split in ("train", "held_out")}
+    paths = {split: getattr(folders, split) for split in ("train", "held_out")}
+    own: dict[str, Any] = {split: digest(path) if path else other for split, path in paths.items()}
+    converted = folders.channels is not None and folders.channels != _channels(folders)
+    own |= {"channels": folders.channels} if converted else {}
     return own | {"test": other if test is None else test}
 
 
@@ -137,7 +143,7 @@ def _of_folders(
 
 
 def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Photographs]:
-    """Photographs in colour, split by picture. cache: where decoded images of folders are kept."""
+    """Photographs in the channels of their files, split by picture. cache: where decoded images of folders are kept."""
     return _photographs(folders, cache) if _by_name(folders) else photographs_once(folders, cache)
 
 
@@ -150,27 +156,49 @@ def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
 
     def load(files: Sequence[ImageFile]) -> Photographs:
         paths = [Path(file.path) for file in files]
-        return Photographs(tuple(file.name for file in files), tuple(read_all(paths, "RGB", cache)))
+        return Photographs(tuple(file.name for file in files), tuple(read_all(paths, cache=cache)))
 
     return _resolve(folders, "photographs", load, _carve, photographs)
 
 
 def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
-    """Of labelled images: what the first is called, the classes, its (channels, height, width). Nothing is decoded."""
+    """Of labelled images: what the first is called, the classes, (channels, height, width). Nothing is decoded."""
     train, test = _sets(folders, "labelled")
     if train is not None:
         found = f"{train.name!r}", train.classes, train.shape
     elif folders.train is not None:
-        found = _format_of_classes(folders.train)
+        first, classes, size = _format_of_classes(folders.train)
+        found = first, classes, (folders.channels or _channels(folders), *size)
     else:
         raise DataError("data: held_out, test and test_name of labelled images need data.train or data.name as well")
     if test is not None and (test.classes, test.shape) != found[1:]:
         what = f"{test.name!r} has other classes, or images of another size or colour,"
         raise DataError(f"data.test_name: {what} than {found[0]}, which is trained on")
+    if folders.channels is None:
+        _tell_colours(folders, found[2][0])
     return found
 
 
-def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
+def _own(folders: Folders) -> list[Path]:
+    return [path for split in packing.SPLITS if (path := getattr(folders, split))]
+
+
+def _channels(folders: Folders) -> Channels:
+    """Of class folders, unless they are set: colour where any image has it."""
+    return 3 if any(any(colours(folder)) for folder in _own(folders)) else 1
+
+
+def _tell_colours(folders: Folders, channels: int) -> None:
+    """Where images of a folder are taken in another way than they are, and nobody has said so."""
+    kind, taken = ("grey", "in colour") if channels == 3 else ("in colour", "grey")
+    setting = " (data.channels = 1 or 3 decides)" if folders.train else ""
+    for folder in _own(folders):
+        every = colours(folder)
+        if odd := sum(colour != (channels == 3) for colour in every):
+            tell(f"data: {folder}: {odd} of {len(every)} images are {kind}, all are taken {taken}{setting}")
+
+
+def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int]]:
     names = [name for name in image_names(folder) if "/" in name]
     classes = tuple(dict.fromkeys(name.partition("/")[0] for name in names))
     there = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
@@ -180,19 +208,23 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
     if len(classes) < 2:
         raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
     first = folder / names[0]
-    grey, (width, height) = header(first)
-    return str(first), classes, (1 if grey else 3, height, width)
+    width, height = upright_size(first)
+    return str(first), classes, (height, width)
 
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
     """``labelled_splits`` without any items: their classes, and the shape of their images."""
+    return _outline(folders) if _by_name(folders) else outline_once(folders)
+
+
+def _outline(folders: Folders) -> Splits[LabelledImages]:
     _, classes, shape = ("", DIGITS, DIGIT_SHAPE) if folders == Folders() else _format(folders)
     none = LabelledImages(torch.empty((0, *shape), dtype=torch.uint8), torch.empty(0, dtype=torch.int64), classes, ())
     return Splits(none, none, none)
 
 
 def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
-    """A set, or class folders: all images of one size, and in grey or colour as the first is."""
+    """A set, or class folders: all images of one size, in grey or in colour."""
     return _labelled(folders, cache) if _by_name(folders) else labelled_once(folders, cache)
 
 
@@ -213,7 +245,7 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         return name
 
     def load(files: Sequence[ImageFile]) -> LabelledImages:
-        mode = "L" if channels == 1 else "RGB"
+        mode: Mode = "L" if channels == 1 else "RGB"
         labels = torch.tensor([index[class_of(file)] for file in files])
         pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
         for odd in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
@@ -234,5 +266,6 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     return _resolve(folders, "labelled", load, carve, digits)
 
 
+outline_once = lru_cache(maxsize=4)(_outline)
 photographs_once = lru_cache(maxsize=2)(_photographs)
 labelled_once = lru_cache(maxsize=2)(_labelled)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -20,16 +19,17 @@ from torch import Tensor
 
 from tasks.base import Splits
 from tasks.data import kept
+from tasks.data.decoding import read_each
 from tasks.data.embedded import LabelledImages, Photographs
 from tasks.data.errors import DataError
-from tasks.data.files import read, state_of
+from tasks.data.files import state_of
 from tasks.data.names import check_readable, pictures
 from tasks.data.packing import SPLITS as SPLITS
 from tasks.data.packing import packed
 from tasks.data.pixels import pixel_digest
 from tasks.data.sets import StandardSet, absent, how_to_get, known
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when a set is decoded, split or kept in another way: what was kept before is not found any more."""
 CARVE = 10
 """One image of so many of training goes to the held-out split where a set has none."""
@@ -55,7 +55,7 @@ def identity(its: StandardSet) -> dict[str, str]:
 
 
 def splits(its: StandardSet) -> Splits[Any]:
-    """Its splits, mapped into memory: LabelledImages, or Photographs in colour; empty where it has none.
+    """Its splits, mapped into memory: LabelledImages, or Photographs; empty where it has none.
 
     Raises DataError where it is not there, or not whole, or not what its checksums say.
     """
@@ -159,8 +159,7 @@ def _read_photographs(its: StandardSet, base: Path) -> Splits[Photographs]:
         stems = sorted(path.stem for path in files)
         if twin := next((stem for stem, other in pairwise(stems) if stem == other), None):
             raise DataError(f"{its.name!r} under {base} holds two pictures of one name, {twin}")
-        with ThreadPoolExecutor(4) as pool:
-            return Photographs(tuple(path.stem for path in files), tuple(pool.map(lambda p: read(p, "RGB"), files)))
+        return Photographs(tuple(path.stem for path in files), tuple(read_each(files)))
 
     return Splits(*(load(paths[split]) for split in SPLITS))
 

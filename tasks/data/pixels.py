@@ -14,12 +14,15 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() / 255
 
 
+def colour(image: Tensor) -> Tensor:
+    """A photograph of one channel or three, as three."""
+    return image.expand(3, -1, -1)
+
+
 def image_digests(part: LabelledImages | Photographs) -> list[bytes]:
-    """SHA-256 of each image's shape and pixels."""
-    return [
-        hashlib.sha256(f"{list(image.shape)}".encode() + image.contiguous().numpy().tobytes()).digest()
-        for image in part.images
-    ]
+    """SHA-256 of each image's shape and pixels; a photograph's in colour, whether its file has one channel or three."""
+    images = part.images if isinstance(part, LabelledImages) else map(colour, part.images)
+    return [hashlib.sha256(f"{list(image.shape)}".encode() + image.numpy().tobytes()).digest() for image in images]
 
 
 def pixel_digest(*parts: LabelledImages | Photographs) -> str:

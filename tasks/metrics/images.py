@@ -21,18 +21,18 @@ def to_8_bits(images: Tensor) -> Tensor:
 def luma(images: Tensor) -> Tensor:
     """(..., 3, h, w) RGB -> (..., 1, h, w) luma, rounded to 8 bits as MATLAB does for 8-bit images.
 
-    A grey picture is its own luma, in the full range: by convention only colours are converted.
+    One channel is its own luma, in the full range. By convention three are converted, whether they differ or not.
     """
-    if torch.equal(images[..., 0, :, :], images[..., 1, :, :]) and torch.equal(
-        images[..., 1, :, :], images[..., 2, :, :]
-    ):
-        return to_8_bits(images[..., :1, :, :])
+    if images.shape[-3] == 1:
+        return to_8_bits(images)
     weights = torch.tensor(LUMA_WEIGHTS, device=images.device).view(3, 1, 1)
     return to_8_bits(((images * weights).sum(-3, keepdim=True) + LUMA_OFFSET) / 255)
 
 
 def grey(images: Tensor) -> Tensor:
-    """(..., 3, h, w) RGB -> (..., 1, h, w) grey (BT.601 weights), rounded to 8 bits; a grey picture stays as it is."""
+    """(..., 3, h, w) RGB -> (..., 1, h, w) grey (BT.601 weights), rounded to 8 bits; one channel stays as it is."""
+    if images.shape[-3] == 1:
+        return to_8_bits(images)
     weights = torch.tensor((0.299, 0.587, 0.114), device=images.device).view(3, 1, 1)
     return to_8_bits((images * weights).sum(-3, keepdim=True))
 

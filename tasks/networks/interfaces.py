@@ -10,7 +10,7 @@ from typing import Literal
 class Interface:
     """kind: of the networks that a task takes. takes, gives: in words. prepare: an image's way to the network.
 
-    prepare: pixels / 255 in "grey" (BT.601), "rgb" or "luma" (BT.601 in [16, 235], a grey picture as it is); "pixels":
+    prepare: pixels / 255 in "grey" (BT.601), "rgb" or "luma" (BT.601 in [16, 235], one channel as it is); "pixels":
     grey or rgb, as the network has channels; "binary": 1 from level 128 on, else 0; "array": it takes no image.
     multiple: what its sides must be multiples of.
     """

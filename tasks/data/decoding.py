@@ -1,0 +1,156 @@
+"""Image files -> pixels: upright, in 8 bits a channel, in the channels of the file or in as many as are wanted."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from PIL.ExifTags import Base
+from torch import Tensor
+
+from tasks.data.errors import DataError
+from tasks.data.telling import tell
+
+Mode = Literal["L", "RGB"]
+SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
+GREY = SIXTEEN_BITS | {"1", "L", "LA", "I", "F"}
+"""PIL's modes without colour."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientations, and what makes a picture upright."""
+SIDEWAYS = (5, 6, 7, 8)
+"""EXIF orientations in which a camera lay on its side."""
+_reading = threading.local()
+"""path: of the picture that a thread reads."""
+
+
+def read(path: Path, mode: Mode | None = None, field: str = "data") -> Tensor:
+    """One image, upright: (channels, height, width) uint8. mode: to convert it to; default: one channel or three.
+
+    What Pillow warns of is told with the name of the picture. Raises DataError where it cannot be read.
+    """
+    with _named_warnings():
+        return _read(path, mode, field)
+
+
+def read_each(paths: Iterable[Path | str], mode: Mode | None = None) -> list[Tensor]:
+    """Every image as ``read`` gives it."""
+    with _named_warnings(), ThreadPoolExecutor(4) as pool:
+        return list(pool.map(lambda path: _read(Path(path), mode, "data"), paths))
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """(width, height) of one image, undecoded."""
+    with _named_warnings(), _opened(path, "data") as image:
+        width, height = image.size
+        # Pillow's TIFF has turned it already.
+        return (height, width) if image.format != "TIFF" and _orientation(image) in SIDEWAYS else (width, height)
+
+
+def in_colour(paths: Iterable[Path | str]) -> list[bool]:
+    """Whether each file has colour, by its header."""
+
+    def look(path: Path | str) -> bool:
+        with _opened(Path(path), "data") as image:
+            return _in_colour(image)
+
+    with _named_warnings(), ThreadPoolExecutor(4) as pool:
+        return list(pool.map(look, paths))
+
+
+@contextmanager
+def _named_warnings() -> Iterator[None]:
+    """What Pillow warns of, in any thread, is told afterwards, a line a kind with the first of its pictures."""
+    said, elsewhere = dict[str, dict[str, None]](), warnings.showwarning
+
+    def hear(message: Any, *where: Any, **options: Any) -> None:
+        if path := getattr(_reading, "path", None):
+            said.setdefault(" ".join(str(message).split()), {})[path] = None
+        else:
+            elsewhere(message, *where, **options)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # Large photographs are no attack; twice as large is an error of PIL's.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.showwarning = hear
+        yield
+    for message, paths in said.items():
+        first, *others = sorted(paths)
+        tell(f"data: {first}{f' and {len(others)} more' if others else ''}: {message}")
+
+
+@contextmanager
+def _opened(path: Path, field: str) -> Iterator[Image.Image]:
+    _reading.path = str(path)
+    try:
+        with Image.open(path) as image:
+            yield image
+    except DataError:
+        raise
+    except Exception as error:  # PIL raises anything on foreign bytes
+        reason = " ".join(str(error).split())
+        raise DataError(f"{field}: {path} cannot be read as an image ({reason})") from error
+    finally:
+        _reading.path = None
+
+
+def _read(path: Path, mode: Mode | None, field: str) -> Tensor:
+    with _opened(path, field) as image:
+        mode = mode or ("RGB" if _in_colour(image) else "L")
+        array = np.array(_eight_bits(_upright(image), image.format, path, field).convert(mode))
+    tensor = torch.from_numpy(array)
+    return (tensor.unsqueeze(0) if tensor.dim() == 2 else tensor.permute(2, 0, 1)).contiguous()
+
+
+def _in_colour(image: Image.Image) -> bool:
+    """A palette is what its colours are; any other file has one channel or several, whatever these hold."""
+    if image.mode not in ("P", "PA"):
+        return image.mode not in GREY
+    palette = np.array(image.getpalette("RGB") or ()).reshape(-1, 3)
+    return bool((palette != palette[:, :1]).any())
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """By the orientation alone: the rest of the EXIF need not make sense."""
+    image.load()
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> Any:
+    try:
+        return image.getexif().get(Base.Orientation)
+    except Exception as error:  # PIL raises anything on foreign bytes
+        warnings.warn(f"its EXIF cannot be read ({' '.join(str(error).split())})", stacklevel=2)
+        return None
+
+
+def _eight_bits(upright: Image.Image, kind: str | None, path: Path, field: str) -> Image.Image:
+    """In 8 bits a channel: PIL's own conversion cuts off what is above 255. kind: the file's format."""
+    if upright.mode in SIXTEEN_BITS or (upright.mode == "I" and kind in ("PNG", "PPM")):  # which have 16 bits at most
+        return Image.fromarray(((np.asarray(upright).astype(np.int64) + 128) // 257).astype(np.uint8))
+    if upright.mode == "I":
+        raise DataError(f"{field}: {path} has whole numbers of 32 bits (allowed: 8 or 16 bits, or floats in [0, 1])")
+    if upright.mode == "F":
+        values = np.asarray(upright)
+        if not (values.min() >= 0 and values.max() <= 1):  # nor where one is no number
+            span = f"{values.min():g} to {values.max():g}"
+            raise DataError(f"{field}: {path} has floats from {span} (allowed: 8 or 16 bits, or floats in [0, 1])")
+        return Image.fromarray(np.round(values * 255).astype(np.uint8))
+    return upright
