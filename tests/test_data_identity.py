@@ -13,9 +13,10 @@ from PIL import Image
 
 from bench.suite import load, pairs
 from tasks.base import Folders, Splits
-from tasks.data import embedded
+from tasks.data import embedded, kept
 from tasks.data.embedded import digits, photographs
-from tasks.data.folders import identity
+from tasks.data.folders import identity, photograph_splits
+from tasks.data.telling import DataWarning, tell
 
 
 def teacher_hash(task: str) -> str:
@@ -80,6 +81,32 @@ def test_another_style_picture_is_another_teacher(monkeypatch: pytest.MonkeyPatc
     before, picture = teacher_hash("style_transfer"), embedded.read_picture(*embedded.STYLE_PICTURE)
     monkeypatch.setattr("tasks.style_transfer.read_picture", lambda *_: 255 - picture)
     assert teacher_hash("style_transfer") != before
+
+
+def test_without_a_home_nothing_is_kept_and_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for variable in (kept.CACHE, "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    tell.cache_clear()
+    Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
+    assert photograph_splits(Folders(test=tmp_path)).test.names == ("x.png",)
+    identity(Folders(test=tmp_path), "photographs")
+    embedded.photographs.__wrapped__()
+    identity(Folders(name="mnist_sample"), "digits")
+    line = "data: no home folder is known, nothing is kept: all is read again next time (DISTILLBENCH_CACHE=DIR)"
+    assert [str(warning.message) for warning in recwarn] == [line]
+
+
+def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kept.CACHE, str(tmp_path / ("x" * 300)))
+    tell.cache_clear()
+    with pytest.warns(DataWarning, match=r"x/images cannot be written \(File name too long\): all is read again"):
+        assert len(embedded.photographs.__wrapped__().test) == 6
 
 
 def test_embedded_photographs_are_decoded_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:

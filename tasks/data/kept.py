@@ -21,13 +21,22 @@ from tasks.data.telling import tell
 
 CACHE = "DISTILLBENCH_CACHE"
 """The environment variable that says where it is kept."""
+NOWHERE = Path(os.devnull)
 
 
 def folder() -> Path:
-    """Of this user, for all results folders: $DISTILLBENCH_CACHE, or distillbench in the system's place for caches."""
+    """Of this user, for all results folders: $DISTILLBENCH_CACHE, or distillbench in the system's place for caches.
+
+    For a user without a home it is no folder: nothing can be kept there, and that is told.
+    """
     if own := os.environ.get(CACHE):
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "distillbench"
+    try:
+        caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:
+        tell(f"data: no home folder is known, nothing is kept: all is read again next time ({CACHE}=DIR)")
+        caches = NOWHERE
+    return caches / "distillbench"
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Kept:
 
 def find(path: Path, state: str) -> Kept | None:
     """What is kept at a path for this state of its sources. None where nothing is; what is damaged is told."""
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 -- Path's raises where a folder may not be entered
         return None
     try:
         with safe_open(path, framework="pt") as file:
@@ -78,6 +87,8 @@ def write_if_possible(path: Path, state: str, tensors: Mapping[str, Tensor], abo
     try:
         write(path, state, tensors, about)
     except OSError as error:
+        if path.is_relative_to(NOWHERE):  # which is told already
+            return
         elsewhere = f" ({CACHE}=DIR)" if path.is_relative_to(folder()) else ""
         tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{elsewhere}")
 
