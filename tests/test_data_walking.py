@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Run
+from PIL import Image
 from test_cli import refused
 from test_data import write_image
 
@@ -57,6 +58,20 @@ def test_what_systems_leave_is_no_class(name: str, classes: Path) -> None:
         splits = labelled_splits(Folders(train=classes))
     assert splits.train.classes == ("cat", "dog")
     assert sum(map(len, (splits.train, splits.held_out, splits.test))) == 40
+
+
+def test_a_picture_under_two_labels_is_told_in_a_line(classes: Path) -> None:
+    for i in (1, 3):
+        with Image.open(classes / "cat" / f"{i:03d}.png") as image:
+            image.save(classes / "dog" / f"again{i}.bmp")
+    write_image(classes.parent / "held_out" / "cat" / "1.png", 100)
+    write_image(classes.parent / "test" / "cat" / "1.png", 101)
+    own = {split: classes.parent / split for split in ("held_out", "test")}
+    with pytest.warns(DataWarning) as told:
+        labelled_splits(Folders(train=classes, **own))
+    (line,) = (str(warning.message) for warning in told)
+    both = f"{classes}/cat/001.png and {classes}/dog/again1.bmp are the same picture under two labels"
+    assert line == f"data: {both} (one of 2 such pairs)"
 
 
 # -- links ----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from conftest import TASK_NAMES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
+from bench.report import pictures as pictures_module
 from bench.report.pictures import MOST_BYTES, arrange, described, png
 from bench.training import initial
 from tasks.base import Task, read_only
@@ -108,6 +109,29 @@ def test_what_is_too_long_for_its_place_is_cut_to_it() -> None:
     figure = arrange(Pictures({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
     heads = [text.get_text() for text in figure.texts]
     assert any(head.endswith("…") and head.startswith("www") for head in heads)
+
+
+def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths, looked = pictures_module._width, list[str]()
+
+    def width(text: str, size: float) -> float:
+        looked.append(text)
+        return widths(text, size)
+
+    name = "abcdefghij" * 24
+    whole = next(n for n in range(1, 240) if widths(name[: n + 1] + "…", 10) > 1)
+    monkeypatch.setattr(pictures_module, "_width", width)
+    assert pictures_module._fitted(name, 1, 10) == name[:whole] + "…"
+    assert len(looked) < 12
+    assert pictures_module._fitted("short", 1, 10) == "short"
+    assert pictures_module._fitted(name, 0, 10) == "…"
+
+
+def test_a_name_with_dollars_is_no_formula() -> None:
+    names = ["$\\frac$", "US$ and $"]
+    figure = arrange(Pictures({"a": torch.zeros(2, 1, 8, 8)}, names), "title")
+    figure.draw_without_rendering()
+    assert png(Counts("says", "says", names, {"$x$": torch.eye(2).long()}), "title")
 
 
 def test_a_grid_of_noise_is_no_larger_than_is_allowed() -> None:

@@ -42,7 +42,11 @@ def diagrams(panel: Lines | Counts, title: str) -> Figure:
 
 
 def _titled(name: str, captions: Mapping[str, str]) -> str:
-    text = f"{name}: {captions[name]}" if name in captions else name
+    return _plain(f"{name}: {captions[name]}" if name in captions else name)
+
+
+def _plain(text: str) -> str:
+    """A dollar begins no formula."""
     return text.replace("$", r"\$")
 
 
@@ -66,5 +70,6 @@ def _counts(axes: Axes, panel: Counts, name: str) -> None:
             if (count := int(counts[i, j])) > 0:
                 colour = "white" if shares[i, j] > 0.4 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
-        axes.set_xticks(range(size), [str(name) for name in panel.names])
-        axes.set_yticks(range(size), [str(name) for name in panel.names])
+        names = [_plain(str(name)) for name in panel.names]
+        axes.set_xticks(range(size), names)
+        axes.set_yticks(range(size), names)

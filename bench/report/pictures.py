@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from bisect import bisect
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -117,7 +118,7 @@ def arrange(pictures: Pictures, title: str) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white")
 
     def write(x: float, down: float, text: str, size: float, **options: Any) -> None:
-        figure.text(x / width, 1 - down / height, text, size=size, **options)
+        figure.text(x / width, 1 - down / height, text, size=size, parse_math=False, **options)
 
     write(GAP, GAP, title, TITLE, va="top", weight="bold")
     at = 0
@@ -153,14 +154,17 @@ def _whole(inches: float) -> float:
 
 def _width(text: str, size: float) -> float:
     """In inches, as the default font has it."""
-    return TextPath((0, 0), text, size=size).get_extents().width / 72 if text.strip() else 0.0
+    if not text.strip():
+        return 0.0
+    return TextPath((0, 0), text.replace("$", r"\$"), size=size).get_extents().width / 72  # a dollar begins no formula
 
 
 def _fitted(text: str, inches: float, size: float) -> str:
     """The text, or as much of it as there is room for."""
-    while len(text) > 1 and _width(text, size) > inches:
-        text = text.removesuffix("…")[:-1] + "…"
-    return text
+    if len(text) < 2 or _width(text, size) <= inches:
+        return text
+    lengths = range(1, len(text))
+    return text[: bisect(lengths, inches, key=lambda length: _width(text[:length] + "…", size))] + "…"
 
 
 def _png(figure: Figure, dpi: int, colours: int) -> bytes:

@@ -28,7 +28,7 @@ from tasks.data.files import (
     state_of_contents,
 )
 from tasks.data.names import hidden
-from tasks.data.pixels import image_digests
+from tasks.data.pixels import image_digests, under_two_labels
 from tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
 from tasks.data.telling import tell
 from tasks.data.walking import image_names, shortened
@@ -254,7 +254,12 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
                 "class folders need images of one size"
             )
         names = tuple(file.name for file in files)
-        return LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)
+        part = LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)
+        if twins := under_two_labels(part):
+            one, other = (files[i].path for i in twins[0])
+            more = f" (one of {len(twins)} such pairs)" if len(twins) > 1 else ""
+            tell(f"data: {one} and {other} are the same picture under two labels{more}")
+        return part
 
     def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:
         members: dict[str, list[ImageFile]] = {name: [] for name in classes}

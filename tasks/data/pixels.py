@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from zlib import crc32
 
 from torch import Tensor
 
@@ -23,6 +24,13 @@ def image_digests(part: LabelledImages | Photographs) -> list[bytes]:
     """SHA-256 of each image's shape and pixels; a photograph's in colour, whether its file has one channel or three."""
     images = part.images if isinstance(part, LabelledImages) else map(colour, part.images)
     return [hashlib.sha256(f"{list(image.shape)}".encode() + image.numpy().tobytes()).digest() for image in images]
+
+
+def under_two_labels(part: LabelledImages) -> list[tuple[int, int]]:
+    """Images that are, pixel by pixel, an earlier one with another label: (the earlier, the later)."""
+    rows, labels, first = part.images.flatten(1).numpy(), part.labels.tolist(), dict[int, int]()
+    pairs = ((first.setdefault(crc32(row), i), i) for i, row in enumerate(rows))
+    return [(i, j) for i, j in pairs if labels[i] != labels[j] and bool((rows[i] == rows[j]).all())]
 
 
 def pixel_digest(*parts: LabelledImages | Photographs) -> str:
