@@ -43,12 +43,13 @@ def levels(seed: int, *shape: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_every_orientation_stands_upright(suffix: str, orientation: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("suffix", "compression"), [(".png", None), (".tif", None), (".tif", "tiff_lzw")])
+def test_every_orientation_stands_upright(
+    suffix: str, compression: str | None, orientation: int, tmp_path: Path
+) -> None:
     exif, pixels = Image.Exif(), levels(0, 4, 6)
     exif[0x0112] = orientation
-    options = {"compression": "tiff_lzw"} if suffix == ".tif" else {}
-    Image.fromarray(pixels).save(tmp_path / f"x{suffix}", exif=exif, **options)  # type: ignore[arg-type]
+    Image.fromarray(pixels).save(tmp_path / f"x{suffix}", exif=exif, compression=compression)
     turns = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 5: np.transpose, 8: np.rot90}
     turns |= {6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).T}
     upright = turns.get(orientation, np.asarray)(pixels)

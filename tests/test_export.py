@@ -499,7 +499,8 @@ def test_licences_are_those_of_the_data_document() -> None:
     assert len(licences(embedded)) == pictures == len(LICENCES) - 1
     style = {"photographs": embedded, "style": {"name": "skimage/data/ihc.png", "sha256": "1"}, "loss_network": None}
     assert len(licences(style)) == pictures + 1
-    own = licences({"train": "ab" * 32, "held_out": "carved", "test": embedded})
+    own = licences({"train": "ab" * 32, "held_out": "carved", "test": embedded, "channels": 1})
+    assert len(own) == 2 + len(PHOTOGRAPHS.test)
     assert own[:2] == [
         "train: files of the user's (digest abababababab…); their licence is not known here",
         "held_out: a tenth of train",

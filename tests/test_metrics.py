@@ -12,7 +12,7 @@ import torch
 from bench.errors import UserError
 from bench.measure.size import size
 from bench.suite import load, pairs
-from tasks.base import Task
+from tasks.base import Task, evaluation_of
 from tasks.data.embedded import digits, photographs
 from tasks.data.files import DataError
 from tasks.data.pixels import to_float
@@ -91,6 +91,11 @@ def test_low_resolution_inputs_have_256_levels() -> None:
 def test_luma_is_matlabs() -> None:
     colours = torch.tensor([[0.0, 0, 0], [1, 1, 1], [1, 0, 0]]).T.view(3, 1, 3)
     assert (luma(colours) * 255).flatten().tolist() == pytest.approx([16, 235, 81])
+
+
+def test_items_of_one_name_are_no_items() -> None:
+    with pytest.raises(ValueError, match="two items have one name"):
+        evaluation_of(["a", "a"], {"psnr": [1.0, 2.0]})
 
 
 def test_three_equal_channels_are_converted_as_three_others() -> None:

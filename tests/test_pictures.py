@@ -127,6 +127,11 @@ def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monke
     assert pictures_module._fitted(name, 0, 10) == "…"
 
 
+@pytest.mark.filterwarnings("error")
+def test_long_names_leave_room_for_a_diagram() -> None:
+    assert png(Counts("says", "says", ["x" * 240, "y" * 200], {"student": torch.eye(2).long()}), "title")
+
+
 def test_a_name_with_dollars_is_no_formula() -> None:
     names = ["$\\frac$", "US$ and $"]
     figure = arrange(Pictures({"a": torch.zeros(2, 1, 8, 8)}, names), "title")

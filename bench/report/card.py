@@ -182,7 +182,8 @@ def licences(data: Any) -> list[str]:
             own if "test" not in data else [f"train and held_out: {_credit(data)}", *licences({"test": data["test"]})]
         )
     found: list[str] = []
-    for split, its in data.items():
+    for split in (split for split in ("train", "held_out", "test") if split in data):
+        its = data[split]
         if isinstance(its, Mapping) and its.get("name") == "photographs":
             found += _pictures(split)
         elif isinstance(its, Mapping):

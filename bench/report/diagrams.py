@@ -15,6 +15,8 @@ ACROSS = 4
 SIDE = 2.1
 """Inches."""
 SMALL, TITLE = 7, 12
+LETTERS = 12
+"""Of a class's name beside a diagram, at most."""
 
 
 def diagrams(panel: Lines | Counts, title: str) -> Figure:
@@ -70,6 +72,6 @@ def _counts(axes: Axes, panel: Counts, name: str) -> None:
             if (count := int(counts[i, j])) > 0:
                 colour = "white" if shares[i, j] > 0.4 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
-        names = [_plain(str(name)) for name in panel.names]
+        names = [_plain(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…") for name in map(str, panel.names)]
         axes.set_xticks(range(size), names)
         axes.set_yticks(range(size), names)

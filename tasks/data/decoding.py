@@ -99,7 +99,8 @@ def _named_warnings() -> Iterator[None]:
 def _opened(path: Path, field: str) -> Iterator[Image.Image]:
     _reading.path = str(path)
     try:
-        with Image.open(path) as image:
+        # Of a path Pillow would map uncompressed TIFF into memory, and take width for height where it lies on its side.
+        with path.open("rb") as stream, Image.open(stream) as image:
             yield image
     except DataError:
         raise

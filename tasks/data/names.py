@@ -25,7 +25,7 @@ LEFTOVERS = frozenset(
         "#snapshot",
         "lost+found",
     }
-    | {"$recycle.bin", "recycler", "system volume information", "thumbs.db", "desktop.ini", "icon\r"}
+    | {"$recycle.bin", "system volume information", "thumbs.db", "desktop.ini", "icon\r"}
     | {"network trash folder", "temporary items"}
 )
 """What systems and network storage leave in folders, in small letters."""
