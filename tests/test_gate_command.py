@@ -184,6 +184,15 @@ def test_benchmarks(cli: Run, tmp_path: Path, seconds: list[float], python: str,
     assert said in done.stdout + done.stderr
 
 
+def test_benchmarks_of_one_launch_are_equal_to_themselves_alone(cli: Run, tmp_path: Path) -> None:
+    one, again = launches(tmp_path / "a", [1.0]), launches(tmp_path / "b", [1.0])
+    assert cli("compare", one, one).returncode == cli("compare", one, again).returncode == 0
+    assert "identical" in cli("compare", one, one, "--verbose").stdout
+    (file,) = again.iterdir()
+    file.write_text(file.read_text().replace('"median": 1.0', '"median": 1.0, "mean": 1.1'))
+    assert cli("compare", one, again).returncode == 4  # another launch, of the same median
+
+
 def blocks() -> list[str]:
     """Of the page on continuous integration."""
     return re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -141,6 +141,27 @@ def test_one_slowdown_among_many_must_be_beyond_chance(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+@pytest.mark.parametrize("launches", [1, 2, 3])
+def test_a_folder_compared_with_itself_passes(tmp_path: Path, launches: int, spread: float) -> None:
+    seconds = [2e-5 * (1 + spread * i) for i in range(launches)]
+    taken = tuple(timing(records(), quick=value).launches[0] for value in seconds)
+    root = export(folder(tmp_path / "a", good(BEFORE), launches=taken), {"Conv": 2})
+    report = compare_results(root, root, Margins(), metrics=["all"])
+    assert {f.outcome for f in report.findings} == {"pass"}
+    for metric in ("speedup", "latency"):
+        assert "identical" in of(report, f"{metric}, eager, batch 1", "classification/cnn_mlp").reason
+
+
+def test_a_copy_of_a_timing_passes_and_counts_for_no_comparison(tmp_path: Path) -> None:
+    one, copy = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
+    for side, quick in ((one, 2e-5), (copy, 2.1e-5)):
+        timings.write(side, timing(good(BEFORE), quick=quick, condition=Condition(batch_size=2)))
+    report = compare_results(one, copy, Margins(seconds=1e-7))
+    assert of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
+    assert of(report, "speedup, eager, batch 2", "classification/cnn_mlp").outcome == "regressed"
+
+
 def test_times_of_other_backends_may_be_left_out(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=3e-5)
     assert compare_results(one, other, Margins(), backends=["eager"]).exit_code() == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,11 @@ STABLE = ("cpu.brand_raw", "cpu.count", "python_version", "machine", "system")
 
 @dataclass(frozen=True)
 class Launch:
-    """medians: seconds, by the benchmark's full name."""
+    """medians: seconds, by the benchmark's full name. entries: all that its file says of each."""
 
     machine: Mapping[str, object]
     medians: Mapping[str, float]
+    entries: Mapping[str, Mapping[str, Any]]
 
 
 def files(side: Path) -> list[Path]:
@@ -44,13 +45,14 @@ def read(path: Path) -> Launch:
         raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
     try:
         machine = flat(dict(content["machine_info"]))
-        medians = {str(one["fullname"]): one["stats"]["median"] for one in content["benchmarks"]}
+        entries = {str(entry["fullname"]): dict(entry) for entry in content["benchmarks"]}
+        medians = {name: entry["stats"]["median"] for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not of pytest-benchmark (machine_info, benchmarks: {error})") from error
     for name, median in medians.items():
         if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < math.inf:
             raise UserError(f"{path}: benchmarks[{name}].stats.median: {median!r} (allowed: seconds above 0)")
-    return Launch({name: machine.get(name) for name in STABLE}, medians)
+    return Launch({name: machine.get(name) for name in STABLE}, medians, entries)
 
 
 def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Report:
@@ -68,6 +70,12 @@ def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Rep
             said = " and ".join(sorted({repr(machine[other]) for machine in machines}))
             findings.append(Single(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}")))
         else:
-            findings.append(speed(name, "median", sides[0], sides[1], geometric_mean(sides[0]).value, margins))
+            seconds, same = geometric_mean(sides[0]).value, _entries(before, name) == _entries(after, name)
+            findings.append(speed(name, "median", sides[0], sides[1], seconds, margins, identical=same))
     notes = [f"{name}: in the candidate only" for name in new if name not in old]
     return Report(str(baseline), str(candidate), tuple(corrected(findings)), tuple(notes))
+
+
+def _entries(side: Sequence[Launch], name: str) -> list[str]:
+    """In an order that does not depend on the files' names."""
+    return sorted(json.dumps(launch.entries[name], sort_keys=True) for launch in side if name in launch.entries)

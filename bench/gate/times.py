@@ -72,7 +72,8 @@ def _typical(timing: Timing) -> float:
 
 def _speedup(old: Timing, new: Timing, margins: Margins) -> Single:
     before, after = ([launch.ratio("student", "teacher") for launch in side.launches] for side in (old, new))
-    single = speed(_cell(old), f"speedup, {_way(old)}", before, after, _typical(old), margins, inverted=True)
+    metric, same = f"speedup, {_way(old)}", old.launches == new.launches
+    single = speed(_cell(old), metric, before, after, _typical(old), margins, inverted=True, identical=same)
     if old.teacher == new.teacher:
         return single
     reason = f"{single.finding.reason}, over another teacher"
@@ -81,7 +82,8 @@ def _speedup(old: Timing, new: Timing, margins: Margins) -> Single:
 
 def _latency(old: Timing, new: Timing, speedup: Finding, margins: Margins) -> Finding:
     before, after = ([launch.median("student") for launch in side.launches] for side in (old, new))
-    single = speed(_cell(old), f"latency, {_way(old)}", before, after, _typical(old), margins)
+    metric, same = f"latency, {_way(old)}", old.launches == new.launches
+    single = speed(_cell(old), metric, before, after, _typical(old), margins, identical=same)
     return _controlled(single.finding, speedup, old, new)
 
 
@@ -110,11 +112,14 @@ def speed(
     after: Sequence[float],
     seconds: float,
     margins: Margins,
+    *,
     inverted: bool = False,
+    identical: bool = False,
 ) -> Single:
     """before, after: a value a launch, lower is better. seconds: what the absolute margin is held against.
 
-    inverted: the values are of 1 / speedup; what is shown is of the speedup, its change as well.
+    inverted: the values are of 1 / speedup; what is shown is of the speedup, its change as well. identical: they are
+    the same measurement, not two that agree.
     """
     ratio = unpaired_ratio(after, before)
     visible = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low) if inverted else ratio
@@ -123,6 +128,8 @@ def speed(
     texts = [f"{value:.2f}×" if inverted else f"{value * 1e6:.2f} us" for value in shown]
     text = f"{texts[0]} -> {texts[1]}, times {visible.value:.4f}"
     change, unit = Change("ratio", visible.value, visible.low, visible.high), "×" if inverted else "s"
+    if identical:
+        return Single(Finding(cell, metric, "pass", f"{text}: identical", shown[0], shown[1], unit, change))
     if (least := min(len(before), len(after))) < LEAST_LAUNCHES:
         few = f"{least} launch{'es' if least > 1 else ''} on a side, {LEAST_LAUNCHES} are needed"
         return Single(Finding(cell, metric, "inconclusive", f"{text}: {few}", shown[0], shown[1], unit, change))
