@@ -1,23 +1,23 @@
 """Two git revisions measured in one job: living processes that take turns, with the baseline against itself as control.
 
 The launch is the statistical unit: what a process draws once (where its memory lies) is the same in all its samples.
-A ratio is the median over launches: now and then a process is some per cent slower for as long as it lives.
 
-Two levels. A change is claimed where the 99% interval over launches is wholly beyond the margins, twice: with many
-subjects in every run of continuous integration, a false alarm is what costs most. A subject passes where its 95%
-interval is wholly on this side of them, as stored times do (``bench.gate.results``): what is slower by just the margin
-then passes in 2.5% of the cases, and what is slower by far more does not. Launches go on until the 95% interval is
-within ± half the margin: that of an unchanged subject then reaches the margin in about 2% of comparisons.
+A student takes part in launch after launch until it is decided, by intervals that hold however often they are looked at
+(``bench.statistics.sequences``): what is blatant is told at once, and only what is doubtful takes time. Two levels: a
+change is claimed where the interval of 99%, shared among the students (Bonferroni), is wholly beyond the margins, for
+with many students in every run of continuous integration a false alarm is what costs most. A student passes where its
+interval of 95% is wholly on this side of them, as stored times do (``bench.gate.results``).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -26,33 +26,34 @@ import numpy as np
 
 from bench.errors import UserError
 from bench.gate.checkouts import commit, install
-from bench.gate.findings import Change, Finding, Outcome, Report, exact
+from bench.gate.findings import Change, Finding, Report, exact
 from bench.gate.processes import Process, Turns
 from bench.measure.lock import alone_on_the_machine
 from bench.measure.timing import WARM_UP, balanced_orders, enough_loops
-from bench.statistics import Ratio, Verdict, least_pairs, paired_ratio, ratio_verdict
+from bench.statistics import Ratio, Verdict, anytime_ratio, ratio_verdict
 
 Side = Literal["base", "head", "control"]
 SIDES: tuple[Side, ...] = ("base", "head", "control")
 CLAIM, PASS = 0.99, 0.95
-"""Levels of the intervals that a change is claimed by, and that a subject passes by."""
+"""Levels of the intervals that a change of any student is claimed by, and that a student passes by."""
 CHANGED = ("regressed", "improved")
-FAMILY = "family"
-Launch = Callable[[], AbstractContextManager[Mapping[Side, Turns]]]
+LEAST_LAUNCHES = 5
+"""Before anything is decided: so few may all have drawn the same, and vary by less than launches do."""
+LEAST_ROUNDS = 30
+SHARES = 20
+"""Launches that there is to be time for: where rounds take long, a student has fewer of them in each."""
+Launch = Callable[[bool], AbstractContextManager[Mapping[Side, Turns]]]
+"""Of whether sizes are asked for."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """launches: from ``least`` to ``most``, none but these begun after ``seconds``. rounds: of a subject, in a launch.
+    """rounds: of a student in a launch, at most. seconds: for all of it; no launch begins that would not end by then.
 
-    To confirm a change takes as many launches again, and so as long.
-
-    least: what an interval of 99% needs. On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6%
-    within a launch, and launches by as much again. With 240 rounds a launch's own noise is small against that.
+    On two virtual cores, the denoising student: medians of 60 rounds vary by 0.6% within a launch, and launches by as
+    much again. With 240 rounds a launch's own noise is small against that.
     """
 
-    least: int = least_pairs(CLAIM)
-    most: int = 30
     rounds: int = 240
     seconds: float = 600.0
 
@@ -61,9 +62,40 @@ class Plan:
 class Times:
     """Of one subject, a value a launch. head, control: ratio to base, median over rounds. base: seconds of a call."""
 
-    head: tuple[float, ...]
-    control: tuple[float, ...]
-    base: tuple[float, ...]
+    head: tuple[float, ...] = ()
+    control: tuple[float, ...] = ()
+    base: tuple[float, ...] = ()
+
+    def after(self, head: float, control: float, base: float) -> Times:
+        """With one launch more."""
+        return Times((*self.head, head), (*self.control, control), (*self.base, base))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """margin: relative. absolute: seconds that never matter. subjects: among how many a change is claimed."""
+
+    margin: float
+    absolute: float
+    subjects: int = 1
+
+    @property
+    def claim(self) -> float:
+        """The level of each interval, so that those of all subjects hold at ``CLAIM`` (Bonferroni)."""
+        return 1 - (1 - CLAIM) / self.subjects
+
+    def __str__(self) -> str:
+        return f"the margins of {self.margin:.3g} and {self.absolute * 1e6:g} us"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """ratio: of head to base, with the interval that decides. final: further launches are of no use."""
+
+    outcome: Verdict
+    ratio: Ratio
+    why: str
+    final: bool
 
 
 @dataclass(frozen=True)
@@ -94,6 +126,7 @@ def compare_revisions(
     suite: a shipped name, as each revision has it, or a file, which is taken from the working tree for both. UserError
     for a revision that is not there, does not install, or cannot load the suite.
     """
+    start = time.monotonic()
     if suite.endswith(".toml") and not Path(suite).is_file():
         raise UserError(f"{suite}: no such suite file")
     commits = {"base": commit(base, repository), "head": commit(head, repository)}
@@ -114,18 +147,19 @@ def compare_revisions(
         rng = Random(0)
 
         @contextmanager
-        def launch() -> Iterator[Mapping[Side, Turns]]:
+        def launch(sizes: bool) -> Iterator[Mapping[Side, Turns]]:
             """Which side starts first is random, and with it which of the two alike is base."""
             with ExitStack() as stack:
                 team: dict[Side, Turns] = {}
                 for side in rng.sample(SIDES, len(SIDES)):
                     revision = "head" if side == "head" else "base"
                     shown = head if side == "head" else base
-                    process = Process(shown, installed[commits[revision]], request, folder)
+                    process = Process(shown, installed[commits[revision]], request | {"sizes": sizes}, folder)
                     stack.callback(process.close)
                     team[side] = process
                 yield team
 
+        plan = replace(plan, seconds=plan.seconds - (time.monotonic() - start))
         return judge(base, head, launch, speed_margin, least_seconds, plan, say, notes=tuple(notes))
 
 
@@ -141,70 +175,82 @@ def judge(
     notes: tuple[str, ...] = (),
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
-    """Measure, and measure once more in fresh processes where something changed: only what both find is reported."""
-    rng, start = Random(1), clock()
-    first = measure(launch, plan, margin, rng, say, clock)
-    found = {subject: verdict(times, margin, absolute) for subject, times in _each(first)}
-    again: dict[str, Verdict] = {}
-    second = None
-    if any(one in CHANGED for one in found.values()):
-        say(f"a change is found: {first.launches} launches more, to confirm it")
-        second = measure(launch, Plan(first.launches, first.launches, plan.rounds), margin, rng, say, clock)
-        again = {subject: verdict(times, margin, absolute) for subject, times in _each(second)}
-    notes += (*_other_teachers(first), *_new(first))
-    timed = (_timed(k, times, found[k], again.get(k), margin, absolute) for k, times in _each(first))
-    findings = [*_structure(first), *timed]
-    launches = first.launches + (second.launches if second else 0)
-    notes += (f"{launches} launches of 3 processes, {plan.rounds} rounds each, {clock() - start:.0f} s",)
+    """Measure until every subject is decided, or time is out, and say of each what is known of it."""
+    start = clock()
+    measured, rule = measure(launch, Rule(margin, absolute), plan, Random(1), say, clock)
+    timed = (_timed(subject, times, rule) for subject, times in measured.times.items())
+    findings = (*_structure(measured), *timed)
+    notes += (*_other_teachers(measured), *_new(measured))
+    notes += (f"{measured.launches} launches of 3 processes, {plan.rounds} rounds at most, {clock() - start:.0f} s",)
     notes += tuple(
-        f"noise floor, {_shown(subject)}: {base} against itself {_said(_over_launches(times.control, CLAIM))}"
-        for subject, times in _each(first)
+        f"noise floor, {_shown(subject)}: {base} against itself {_said(anytime_ratio(times.control, rule.claim))}"
+        for subject, times in measured.times.items()
     )
-    return Report(base, head, tuple(findings), notes)
+    return Report(base, head, findings, notes)
 
 
 def measure(
     launch: Launch,
+    rule: Rule,
     plan: Plan,
-    margin: float,
     rng: Random,
     say: Callable[[str], None] = lambda line: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Measured:
-    """Launches until every ratio's interval is within ± half the margin, or a cap: by width, never by the verdict."""
-    start, taken, opened = clock(), dict[str, list[tuple[float, float, float]]](), dict[Side, Any]()
-    for count in range(1, plan.most + 1):
-        with launch() as team:
-            opened = {side: team[side].open() for side in SIDES}
-            common = [s for s in opened["base"]["subjects"] if all(s in o["subjects"] for o in opened.values())]
-            for subject in common:
-                taken.setdefault(subject, []).append(_rounds(subject, team, plan.rounds, rng))
-        say(f"launch {count} of at most {plan.most}")
-        if not common:
+) -> tuple[Measured, Rule]:
+    """Launches, in each of which all that are undecided are timed; all of them in the first, whatever the time.
+
+    Which comes first is random: it is the last that time may not suffice for. The rule comes back for as many as
+    there are.
+    """
+    start = clock()
+    times: dict[str, Times] = {}
+    opened: Mapping[Side, Any] = {}
+    undecided: list[str] = []
+    for count in itertools.count(1):
+        began = clock()
+        with launch(count == 1) as team:
+            answers = {side: team[side].open() for side in SIDES}
+            if count == 1:
+                opened = answers
+                undecided = [
+                    s for s in answers["base"]["subjects"] if all(s in a["subjects"] for a in answers.values())
+                ]
+                times, rule = dict.fromkeys(undecided, Times()), replace(rule, subjects=max(1, len(undecided)))
+            for subject in rng.sample(undecided, len(undecided)):
+                share = plan.seconds / SHARES / len(undecided)
+                if count == 1 or clock() - start < plan.seconds:
+                    times[subject] = times[subject].after(*_rounds(subject, team, plan.rounds, rng, share, clock))
+        undecided = [subject for subject in undecided if not judgement(times[subject], rule).final]
+        now = clock()
+        say(f"launch {count}: {len(times) - len(undecided)} of {len(times)} decided, {now - start:.0f} s")
+        if not undecided or 2 * now - began > start + plan.seconds:
             break
-        if count < plan.least:
-            continue
-        ratios = [_over_launches([one[0] for one in values], PASS) for values in taken.values()]
-        if all(math.log(ratio.high / ratio.low) / 2 <= margin / 2 for ratio in ratios):
-            break
-        if clock() - start >= plan.seconds:
-            break
-    times = {subject: Times(*map(tuple, zip(*values, strict=True))) for subject, values in taken.items()}
-    return Measured(opened, times, count)
+    return Measured(opened, times, count), rule
 
 
-def _rounds(subject: str, team: Mapping[Side, Turns], rounds: int, rng: Random) -> tuple[float, float, float]:
+def _rounds(
+    subject: str,
+    team: Mapping[Side, Turns],
+    rounds: int,
+    rng: Random,
+    seconds: float,
+    clock: Callable[[], float],
+) -> tuple[float, float, float]:
     """One launch: head / base, control / base (medians over rounds), and seconds of a call of base.
 
-    All three make as many calls as the slowest to fill a sample needs, and one of them computes at a time.
+    All three make as many calls as the slowest to fill a sample needs, and one of them computes at a time. There are
+    ``LEAST_ROUNDS``, and more for so many seconds.
     """
 
     def time_of(side: Side) -> Callable[[int], float]:
         return lambda loops: team[side].sample(subject, loops, 0)
 
+    start = clock()
     loops = max(enough_loops(time_of(side)) for side in SIDES)
     taken: dict[Side, list[float]] = {side: [] for side in SIDES}
-    for _, order in zip(range(rounds), balanced_orders(SIDES, rng), strict=False):
+    for number, order in zip(range(rounds), balanced_orders(SIDES, rng), strict=False):
+        if number >= LEAST_ROUNDS and number % len(SIDES) == 0 and clock() - start >= seconds:
+            break
         for side in order:
             taken[side].append(team[side].sample(subject, loops, math.ceil(WARM_UP * loops)) / loops)  # type: ignore[index]
     base = np.array(taken["base"])
@@ -212,52 +258,40 @@ def _rounds(subject: str, team: Mapping[Side, Turns], rounds: int, rng: Random) 
     return head, control, float(np.median(base))
 
 
-def verdict(times: Times, margin: float, absolute: float) -> Verdict:
-    """Of one batch of launches. Where the baseline seems to differ from itself, nothing can be told of another."""
-    if _claimed(times.control, times, margin, absolute) in CHANGED:
-        return "inconclusive"
-    if (claimed := _claimed(times.head, times, margin, absolute)) in CHANGED:
-        return claimed
-    plain = ratio_verdict(_over_launches(times.head, PASS), _base(times), margin, absolute)
-    return "pass" if plain in ("pass", "improved") else "inconclusive"  # faster, if not surely, is not slower
+def judgement(times: Times, rule: Rule) -> Judgement:
+    """Of the launches so far. What has changed has, against base and against control alike.
+
+    Where the baseline seems to differ from itself, nothing can be told of another.
+    """
+    head, control = (anytime_ratio(ratios, rule.claim) for ratios in (times.head, times.control))
+    to_control = anytime_ratio(np.divide(times.head, times.control), rule.claim)
+    likely = anytime_ratio(times.head, PASS)
+
+    def against(ratio: Ratio) -> Verdict:
+        return ratio_verdict(ratio, float(np.median(times.base)), rule.margin, rule.absolute)
+
+    if len(times.head) < LEAST_LAUNCHES:
+        return Judgement("inconclusive", likely, "too few to tell", False)
+    if against(control) in CHANGED:
+        return Judgement("inconclusive", head, f"this machine cannot tell: base against itself is beyond {rule}", True)
+    if (claimed := against(head)) in CHANGED and against(to_control) == claimed:
+        return Judgement(claimed, head, f"beyond {rule}", True)
+    if (plain := against(likely)) in ("pass", "improved"):  # faster, if not surely, is not slower; it may become sure
+        return Judgement("pass", likely, f"within {rule}", plain == "pass")
+    return Judgement("inconclusive", likely, f"not clear of {rule}", False)
 
 
-def _claimed(ratios: tuple[float, ...], times: Times, margin: float, absolute: float) -> Verdict:
-    return ratio_verdict(_over_launches(ratios, CLAIM), _base(times), margin, absolute)
-
-
-def _each(measured: Measured) -> list[tuple[str, Times]]:
-    """The subjects, and the family's times: in each launch the geometric mean over subjects."""
-    each = list(measured.times.items())
-    if len(each) < 2:
-        return each
-    head, control, base = (
-        np.exp(np.log([getattr(times, name) for _, times in each]).mean(axis=0)) for name in ("head", "control", "base")
-    )
-    return [*each, (FAMILY, Times(tuple(head), tuple(control), tuple(base)))]
-
-
-def _timed(
-    subject: str, times: Times, found: Verdict, again: Verdict | None, margin: float, absolute: float
-) -> Finding:
-    """found, again: the verdicts of the first launches, and of those that confirm. Its figures are of the first."""
-    outcome: Outcome = found
-    ratio = _over_launches(times.head, CLAIM if found in CHANGED else PASS)
-    before, after = _base(times), _base(times) * ratio.value
-    margins, launches = f"the margins of {margin:.3g} and {absolute * 1e6:g} us", len(times.head)
-    if _claimed(times.control, times, margin, absolute) in CHANGED:
-        why = f"this machine cannot tell: base against itself is beyond {margins}"
-    elif found in CHANGED and again != found:
-        outcome, why = "inconclusive", f"{found} in {launches} launches, not confirmed by as many others"
-    elif found in CHANGED:
-        why = f"beyond {margins} in {launches} launches, and in as many others"
-    else:
-        why = f"{'within' if found == 'pass' else 'not clear of'} {margins}"
-    floor = f"base against itself {_said(_over_launches(times.control, CLAIM))}"
+def _timed(subject: str, times: Times, rule: Rule) -> Finding:
+    judged, before = judgement(times, rule), float(np.median(times.base))
+    ratio, after = judged.ratio, before * judged.ratio.value
+    late = "" if judged.final or judged.outcome == "pass" else ", when time ran out"
+    figures = f"{before * 1e6:.2f} us -> {after * 1e6:.2f} us, times {_said(ratio)}"
+    launches = f"{len(times.head)} launch{'es' if len(times.head) > 1 else ''}"
+    floor = f"base against itself {_said(anytime_ratio(times.control, rule.claim))}"
     return Finding(
         *_named(subject),
-        outcome,
-        f"{before * 1e6:.2f} us -> {after * 1e6:.2f} us, times {_said(ratio)}, {why} ({floor})",
+        judged.outcome,
+        f"{figures}, {judged.why} in {launches}{late} ({floor})",
         baseline=before,
         candidate=after,
         unit="s",
@@ -306,16 +340,9 @@ def _named(subject: str) -> tuple[str, str]:
     return cell, f"time, {backend}" if backend else "time"
 
 
-def _over_launches(ratios: Sequence[float], level: float) -> Ratio:
-    return paired_ratio(ratios, np.ones(len(ratios)), level)
-
-
-def _base(times: Times) -> float:
-    return float(np.median(times.base))
-
-
 def _said(ratio: Ratio) -> str:
-    return f"{ratio.value:.4f} [{ratio.low:.4f}, {ratio.high:.4f}]"
+    interval = "no interval" if math.isnan(ratio.low) else f"{ratio.low:.4f}, {ratio.high:.4f}"
+    return f"{ratio.value:.4f} [{interval}]"
 
 
 def _shown(subject: str) -> str:

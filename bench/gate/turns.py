@@ -7,6 +7,7 @@ the process is gone in the middle of whatever it does. Answers go to standard ou
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import math
@@ -15,6 +16,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -53,21 +55,23 @@ def _listen(source: TextIO, requests: queue.SimpleQueue[dict[str, Any]]) -> None
 
 
 def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
-    """Builds what is to be timed. Answers with sizes by cell, and why a subject is not there."""
+    """Builds what is to be timed. Answers with sizes by cell, if asked for, and why a subject is not there."""
     import torch
 
     from bench.jobs import untrained
     from bench.suite import load, pairs
 
+    _keep_memory()
     torch.set_num_threads(1)
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
     sizes, unavailable = {}, {}
     for pair in pairs(suite):
-        for role in ("student", "teacher"):
+        for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
             model.eval()
-            sizes[f"{cell}/{role}"] = _size(model, example)
+            if request["sizes"]:
+                sizes[f"{cell}/{role}"] = _size(model, example)
             for backend in request["backends"] if role == "student" else ():
                 call = _prepared(backend, model, example)
                 if callable(call):
@@ -78,6 +82,14 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
     gc.collect()
     gc.disable()
     return {"sizes": sizes, "subjects": list(calls), "unavailable": unavailable}
+
+
+def _keep_memory() -> None:
+    """As ``bench.measure.memory.keep_freed_memory``, which not every revision has."""
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(-4, 0)
+        library.mallopt(-1, -1)
 
 
 def _size(model: Any, example: Any) -> dict[str, int]:

@@ -14,6 +14,7 @@ from bench.statistics.items import PairedTest, mcnemar, wilcoxon
 from bench.statistics.power import detectable_difference
 from bench.statistics.ranking import classes, crossed_unpaired, front, rank_draws, rank_intervals, ranks
 from bench.statistics.ratios import family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
+from bench.statistics.sequences import anytime_ratio
 from bench.statistics.verdicts import Verdict, difference_verdict, ratio_margin, ratio_verdict
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PairedTest",
     "Ratio",
     "Verdict",
+    "anytime_ratio",
     "classes",
     "crossed_interval",
     "crossed_unpaired",
