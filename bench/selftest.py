@@ -29,13 +29,17 @@ OFF = 0.005
 """How far the slowdown may be from ``SLOWDOWN`` and still be called it."""
 MOST_FALSE, LEAST_FOUND = 0.01, 0.95
 LEVEL = 0.95
+TRIALS = 8
+"""Of the size of the slowdown."""
+LONGEST = 60.0
+"""Seconds of one comparison."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """unchanged, slowed: how many comparisons. most_pairs: of each. seconds: for all, after which none begins.
+    """unchanged, slowed: how many comparisons. most_pairs: of each. seconds: for all that is done.
 
-    truth_seconds: at most, for the size of the slowdown: one long run.
+    truth_seconds: of these at most, for the size of the slowdown: one long run.
     """
 
     unchanged: int
@@ -45,8 +49,8 @@ class Plan:
     truth_seconds: float
 
 
-QUICK = Plan(unchanged=300, slowed=100, most_pairs=300, seconds=80, truth_seconds=12)
-FULL = Plan(unchanged=1000, slowed=300, most_pairs=1000, seconds=900, truth_seconds=60)
+QUICK = Plan(unchanged=300, slowed=100, most_pairs=300, seconds=110, truth_seconds=12)
+FULL = Plan(unchanged=1000, slowed=300, most_pairs=1000, seconds=600, truth_seconds=60)
 
 
 @dataclass(frozen=True)
@@ -115,10 +119,10 @@ class Findings:
         return [
             f"network: {1000 * self.seconds:.3g} ms a pass; slowed by {_percent(truth.value - 1)} "
             f"[{_percent(truth.low - 1)}, {_percent(truth.high - 1)}]",
-            f"unchanged: {false.count} false alarms in {false.of} comparisons, {_percent(false.value)} "
-            f"(at most {_percent(false.at_most)}); {self.unchanged.get('inconclusive', 0)} inconclusive",
-            f"slowed: {found.count} found in {found.of} comparisons, {_percent(found.value)} "
-            f"(at least {_percent(found.at_least)}); {self.slowed.get('inconclusive', 0)} inconclusive",
+            f"unchanged: {false.count} false alarms in {_rate(false, f'at most {_percent(false.at_most)}')}; "
+            f"{self.unchanged.get('inconclusive', 0)} inconclusive",
+            f"slowed: {found.count} found in {_rate(found, f'at least {_percent(found.at_least)}')}; "
+            f"{self.slowed.get('inconclusive', 0)} inconclusive",
             self._sentence(),
         ]
 
@@ -148,32 +152,35 @@ def selftest(
     *,
     rule: Callable[[Ratio], Verdict] = rule_of_the_gate,
     clock: Clock = time.perf_counter,
+    start: float | None = None,
     seed: int = 0,
 ) -> Findings:
     """plain, slowed: make the network, and the one that is slower by ``SLOWDOWN``; each comparison has its own copies.
 
-    The two kinds of comparison come mixed, so that what the machine does meanwhile meets both.
+    The two kinds of comparison come mixed, so that what the machine does meanwhile meets both. start: by the clock,
+    that the plan's seconds count from; now.
     """
+    end = (clock() if start is None else start) + plan.seconds
     truth = interleave(
         {"plain": plain(), "slowed": slowed()},
         seed=seed,
         least_pairs=300,
         most_pairs=10_000,
-        most_seconds=plan.truth_seconds,
+        most_seconds=min(plan.truth_seconds, end - clock()),
         width=0.002,
         clock=clock,
     )
     verdicts: dict[bool, Counter[Verdict]] = {False: Counter(), True: Counter()}
     pairs: list[int] = []
     kinds = [False] * plan.unchanged + [True] * plan.slowed
-    start = clock()
     for number, slow in enumerate(Random(seed).sample(kinds, len(kinds)), start=1):
-        if clock() - start >= plan.seconds:
+        if clock() >= end:
             break
         compared: Interleaved = interleave(
             {"baseline": plain(), "candidate": (slowed if slow else plain)()},
             seed=seed + number,
             most_pairs=plan.most_pairs,
+            most_seconds=min(LONGEST, end - clock()),
             clock=clock,
         )
         verdicts[slow][rule(compared.ratios["candidate"])] += 1
@@ -182,8 +189,13 @@ def selftest(
     return Findings(verdicts[False], verdicts[True], found, tuple(pairs), truth.samples["plain"].median, plan)
 
 
-def subjects(model: nn.Module, example: Tensor) -> tuple[Callable[[], Subject], Callable[[], Subject]]:
-    """A network, and the same with extra work after each pass, of a size that takes ``SLOWDOWN`` of a pass."""
+def subjects(
+    model: nn.Module, example: Tensor, seconds: float = 8.0
+) -> tuple[Callable[[], Subject], Callable[[], Subject]]:
+    """A network, and the same with extra work after each pass, of a size that takes ``SLOWDOWN`` of a pass.
+
+    seconds: that the size may be looked for.
+    """
     import torch
 
     model = model.eval()
@@ -210,8 +222,9 @@ def subjects(model: nn.Module, example: Tensor) -> tuple[Callable[[], Subject], 
         return Subject(call)
 
     elements = 1000
-    for number in range(8):
-        work = interleave({"network": plain(), "work": slower(elements, False)}, seed=number, most_seconds=1.0)
+    for number in range(TRIALS):
+        pair = {"network": plain(), "work": slower(elements, False)}
+        work = interleave(pair, seed=number, most_seconds=seconds / TRIALS)
         share = work.ratios["work"].value
         if abs(share / SLOWDOWN - 1) < 0.02:
             break
@@ -227,6 +240,10 @@ def network() -> tuple[nn.Module, Tensor]:
     (pair,) = pairs(load("quick", tasks=["denoising"]))
     task = pair.build()
     return task.deployed(initial(task, "student", 0)), task.example_input(1)
+
+
+def _rate(rate: Rate, bound: str) -> str:
+    return f"{rate.of} comparisons, {_percent(rate.value)} ({bound})" if rate.of else "no comparisons"
 
 
 def _percent(part: float) -> str:

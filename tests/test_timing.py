@@ -428,14 +428,19 @@ def test_the_bounds_of_a_rate_are_clopper_and_pearsons(count: int, of: int) -> N
 SMALL = Plan(unchanged=300, slowed=80, most_pairs=150, seconds=1e9, truth_seconds=1e9)
 
 
-def simulated(plan: Plan = SMALL, slowdown: float = 1.05, rule: Any = rule_of_the_gate, **world: float) -> Any:
+def simulated(
+    plan: Plan = SMALL, slowdown: float = 1.05, rule: Any = rule_of_the_gate, before: float = 0.0, **world: float
+) -> Any:
+    """before: seconds that preparation took."""
     machine = Machine(5, **({"noise": 0.01} | world))
+    machine.now = before
     return selftest(
         lambda: machine.subject(0.002),
         lambda: machine.subject(0.002 * slowdown),
         plan,
         rule=rule,
         clock=machine.clock,
+        start=0.0,
     )
 
 
@@ -482,10 +487,30 @@ def test_a_slowdown_that_is_not_what_it_was_meant_to_be_shows_nothing(slowdown: 
 
 
 def test_too_few_comparisons_show_nothing() -> None:
-    found = simulated(plan=Plan(300, 80, 150, 20.0, 1e9))
+    found = simulated(plan=Plan(300, 80, 150, 30.0, 5.0))
     assert 10 < found.false_alarms.of < 250
     assert found.answer == "inconclusive"
     assert "time ran out" in found.lines()[-1]
+
+
+@pytest.mark.parametrize(("noise", "before", "truth"), [(0.3, 0.0, 60.0), (0.01, 115.0, 5.0), (0.01, 0.0, 1e9)])
+def test_the_limit_holds_for_all_that_is_done(noise: float, before: float, truth: float) -> None:
+    machine = Machine(5, noise=noise)
+    machine.now = before
+    # A comparison that may take as many pairs as it likes must not go on by itself, nor the long run before.
+    plan = Plan(unchanged=300, slowed=80, most_pairs=10**9, seconds=120.0, truth_seconds=truth)
+    subjects = (lambda: machine.subject(0.02), lambda: machine.subject(0.021))
+    found = selftest(*subjects, plan, clock=machine.clock, start=0.0)
+    assert machine.now < 150  # the fewest pairs of one comparison, and of the long run, take some seconds
+    assert found.answer == "inconclusive"
+
+
+def test_where_no_comparison_was_made_there_is_no_rate() -> None:
+    lines = simulated(plan=Plan(300, 80, 150, 30.0, 5.0), before=40.0).lines()
+    assert not any("nan" in line for line in lines)
+    assert "no comparisons" in lines[1]
+    assert "no comparisons" in lines[2]
+    assert lines[-1].startswith("inconclusive: ")
 
 
 def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_machine(
@@ -500,6 +525,13 @@ def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_m
     assert " in 4 comparisons" in unchanged
     assert " in 1 comparisons" in slowed
     assert answer.startswith("inconclusive: ")
+    short = CliRunner().invoke(command_line.app, ["selftest", "--minutes", "0.01"])
+    assert short.exit_code == 4, short.output
+    assert "at most 0.01 minutes" in short.output
+    assert "no comparisons" in short.output
+    for minutes in ("0", "-1", "nan"):
+        wrong = CliRunner().invoke(command_line.app, ["selftest", "--minutes", minutes])
+        assert "--minutes: " in str(wrong.exception)
     process = holder()
     refused = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
     assert isinstance(refused.exception, UserError)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from bench.commands.options import console
+from bench.errors import UserError
 
 
 def selftest(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer comparisons: in under two minutes.")] = False,
+    minutes: Annotated[
+        float | None, typer.Option(help="Say by then what can be said; default: 10, with --quick 2.")
+    ] = None,
 ) -> None:
     """Can this machine see a slowdown of 5%? A network against itself, and against itself with 5% more work.
 
     Exit code 0: yes; 1: no; 4: inconclusive.
     """
+    start = time.perf_counter()
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise UserError(f"--minutes: {minutes} is no time (allowed: above 0)")
     screen = console()
     with screen.status("selftest: preparing"):
         from bench.measure.environment import environment
@@ -25,13 +35,17 @@ def selftest(
         from bench.selftest import selftest as measure
 
     plan = QUICK if quick else FULL
+    if minutes is not None:
+        plan = replace(plan, seconds=60 * minutes)
     with alone_on_the_machine():
         before = look()
         about = environment()
-        screen.print(f"{about['cpu']}, {about['cores']} cores, 1 thread; at most {plan.seconds / 60 + 0.5:.0f} minutes")
+        limit = f"at most {plan.seconds / 60:.2g} minutes"
+        screen.print(f"{about['cpu']}, {about['cores']} cores, 1 thread; {limit}")
         for note in before.notes():
             screen.print(note)
-        found = measure(*subjects(*network()), plan)  # no progress meanwhile: a moving bar is work, too
+        pair = subjects(*network(), seconds=min(8.0, plan.seconds / 10))
+        found = measure(*pair, plan, start=start)  # no progress meanwhile: a moving bar is work, too
         for note in before.notes(after=look()):
             if note not in before.notes():
                 screen.print(note)
