@@ -25,6 +25,7 @@ from bench.gate.processes import Process
 from bench.gate.revisions import (
     LEAST_LAUNCHES,
     SIDES,
+    Measured,
     Plan,
     Rule,
     Side,
@@ -33,6 +34,7 @@ from bench.gate.revisions import (
     compare_revisions,
     judge,
     judgement,
+    other_teachers,
 )
 
 SUBJECT, SLOWED = "denoising/dncnn\teager", "gan/dense\teager"
@@ -261,6 +263,13 @@ def test_a_parameter_more_is_a_regression_whatever_the_time() -> None:
     machine = Simulated(lambda side, launch: 1.0)
     machine.parameters["head"] = 11
     assert [f.metric for f in machine.judge().findings if f.outcome == "regressed"] == ["parameters"]
+
+
+def test_a_teacher_of_another_size_is_a_note_that_names_what_differs() -> None:
+    sizes = {"base": {"parameters": 1000, "MACs": 2000}, "head": {"parameters": 1000, "MACs": 2500}}
+    opened: dict[Side, Any] = {side: {"sizes": {"vae/mlp/teacher": its}} for side, its in sizes.items()}  # type: ignore[misc]
+    (note,) = other_teachers(Measured(opened, {}, 1))
+    assert note == "vae/mlp/teacher: another size, 2,000 and 2,500 MACs"
 
 
 PLUGIN = """[build-system]

@@ -180,7 +180,7 @@ def judge(
     measured, rule = measure(launch, Rule(margin, absolute), plan, Random(1), say, clock)
     timed = (_timed(subject, times, rule) for subject, times in measured.times.items())
     findings = (*_structure(measured), *timed)
-    notes += (*_other_teachers(measured), *_new(measured))
+    notes += (*other_teachers(measured), *_new(measured))
     notes += (f"{measured.launches} launches of 3 processes, {plan.rounds} rounds at most, {clock() - start:.0f} s",)
     notes += tuple(
         f"noise floor, {_shown(subject)}: {base} against itself {_said(anytime_ratio(times.control, rule.claim))}"
@@ -319,12 +319,14 @@ def _structure(measured: Measured) -> Iterator[Finding]:
         yield Finding(*_named(subject), "incomparable", f"not available in the baseline: {why}")
 
 
-def _other_teachers(measured: Measured) -> Iterator[str]:
+def other_teachers(measured: Measured) -> Iterator[str]:
     """A teacher is not deployed: what it weighs is no finding."""
     base, head = (measured.opened[side]["sizes"] for side in ("base", "head"))
     for network in base:
         if network.endswith("/teacher") and network in head and base[network] != head[network]:
-            yield f"{network}: another size, {base[network]['parameters']} and {head[network]['parameters']} parameters"
+            sizes = [(metric, old, head[network][metric]) for metric, old in base[network].items()]
+            changes = ", ".join(f"{old:,} and {new:,} {metric}" for metric, old, new in sizes if old != new)
+            yield f"{network}: another size, {changes}"
 
 
 def _new(measured: Measured) -> Iterator[str]:
