@@ -25,7 +25,7 @@ from bench.documents import canonical_hash
 from bench.jobs import deployed_size
 from bench.measure.backends import NotAvailable, exported, obstacle, prepare
 from bench.measure.energy import joules_per_call
-from bench.measure.memory import allocated_growth, resident_growth
+from bench.measure.memory import allocated_growth, keep_freed_memory, resident_growth
 from bench.measure.timing import Subject as Timed
 from bench.measure.timing import interleave
 from bench.timings import Condition, Launch, Subject
@@ -124,6 +124,7 @@ class Networks:
 
 def execute(job: LaunchJob, report: Callable[[int, int], None]) -> list[Taken]:
     """One launch: what it found under each condition, in their order."""
+    keep_freed_memory()
     torch.set_flush_denormal(True)
     settle_device(job.pair.device)
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # it tells that there is no GPU

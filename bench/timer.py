@@ -20,12 +20,16 @@ from bench.launch import LaunchJob, Networks, Taken
 from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision
 from bench.measure.load import look
+from bench.measure.timing import half_width
 from bench.records import Record, Store
 from bench.report.configurations import ABSENT, flat, order
+from bench.statistics import Ratio
 from bench.timings import Condition, Timing
 
 Say = Callable[[str], None]
 NOT_YET = "not timed yet"
+PRECISE = 0.025
+"""Half-width of a speedup's interval, relative: two such runs can be told equal within what `compare` tolerates."""
 QUANTISED = {form for form in exports.FORMS if form != "float32"}
 
 
@@ -57,6 +61,24 @@ class Todo:
     @property
     def conditions(self) -> int:
         return sum(len(mine) for _, mine in self.missing)
+
+
+@dataclass(frozen=True)
+class Launches:
+    """Processes that each time is taken in: the fewest, and where the speedup varies, up to the most."""
+
+    least: int = 3
+    most: int = 9
+
+    def suffice(self, count: int, speedup: Ratio | None) -> bool:
+        """speedup: over these launches. One launch has no interval, and nothing to be made narrower."""
+        precise = speedup is None or not half_width(speedup) > PRECISE
+        return count >= self.most or (count >= self.least and precise)
+
+    def __str__(self) -> str:
+        return f"{self.least} launches each" + (
+            f", up to {self.most} where they vary" if self.most > self.least else ""
+        )
 
 
 def conditions(
@@ -113,7 +135,9 @@ def targets(pairs: Iterable[Pair], cache: Path) -> list[Target]:
     return list(found.values())
 
 
-def plan(wanted: Sequence[Target], under: Sequence[Condition], launches: int, out: Path, again: bool = False) -> Todo:
+def plan(
+    wanted: Sequence[Target], under: Sequence[Condition], launches: Launches, out: Path, again: bool = False
+) -> Todo:
     """What is there and what is not: a timing is finished when it is of this machine and has launches enough.
 
     again: try once more what could not be timed.
@@ -129,7 +153,7 @@ def plan(wanted: Sequence[Target], under: Sequence[Condition], launches: int, ou
                 kept = None
             if kept is not None and kept.unavailable is not None and (again or not _tried(kept, target)):
                 kept = None
-            if kept is not None and (kept.unavailable is not None or len(kept.launches) >= launches):
+            if kept is not None and (kept.unavailable is not None or _finished(kept, launches)):
                 finished += 1
             else:
                 mine.append((condition, kept))
@@ -155,7 +179,7 @@ def _tried(kept: Timing, target: Target) -> bool:
     return reason == kept.unavailable or kept.unavailable.startswith(launch.ROLES)  # type: ignore[union-attr]
 
 
-def measure(todo: Todo, launches: int, out: Path, cache: Path, say: Say) -> list[str]:
+def measure(todo: Todo, launches: Launches, out: Path, cache: Path, say: Say) -> list[str]:
     """Take the launches that are missing, each target's in turn, so that minutes lie between two of one target.
 
     What is measured is kept after each. Returns why some could not be taken, one line each.
@@ -167,12 +191,13 @@ def measure(todo: Todo, launches: int, out: Path, cache: Path, say: Say) -> list
         for condition, kept in mine
     }
     given_up: set[Target] = set()
-    for number in range(launches):
+    for number in range(launches.most):
         for target, mine in todo.missing:
             short = tuple(
                 condition
                 for condition, _ in mine
                 if len(state[target, condition].launches) <= number
+                and not _finished(state[target, condition], launches)
                 and state[target, condition].unavailable in (None, NOT_YET)
             )
             if not short or target in given_up:
@@ -188,8 +213,12 @@ def measure(todo: Todo, launches: int, out: Path, cache: Path, say: Say) -> list
             for taken in found:
                 state[target, taken.condition] = _with(state[target, taken.condition], taken, notes)
                 timings.write(out, state[target, taken.condition])
-            say(f"{job.id} of {launches}: {len(short)} conditions, {time.monotonic() - start:.0f} s")
+            say(f"{job.id}: {len(short)} conditions, {time.monotonic() - start:.0f} s")
     return problems
+
+
+def _finished(timing: Timing, launches: Launches) -> bool:
+    return launches.suffice(len(timing.launches), timing.speedup())
 
 
 def _launched(job: LaunchJob) -> tuple[list[Taken], str | None]:

@@ -7,13 +7,16 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from conftest import Run
 from rich.console import Console
 from test_gate_results import BEFORE, folder, good
+from typer.testing import CliRunner
 
+from bench.cli import app
 from bench.gate.findings import OUTCOMES, Finding, Outcome, Report
 from bench.gate.formats import github, headline, junit, terminal
 from bench.records import Record
@@ -41,6 +44,25 @@ def test_the_last_line_and_the_exit_code_say_the_worst(
 def test_what_is_inconclusive_may_be_allowed(cli: Run, tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good([80.0, 90.0, 85.0]))
     assert cli("compare", one, other, "--allow-inconclusive").returncode == 0
+
+
+@pytest.mark.parametrize(("options", "margin"), [([], 0.01), (["--speed-margin", "3%"], 0.03)])
+def test_two_revisions_have_a_narrower_margin_than_stored_times(
+    options: list[str], margin: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def compared(*names: str, **settings: Any) -> Report:
+        asked.update(settings)
+        return every(["pass"])
+
+    monkeypatch.setattr("bench.gate.revisions.compare_revisions", compared)
+    done = CliRunner().invoke(app, ["compare", "--revisions", "a", "b", *options, "--minutes", "4", "--", "quick"])
+    assert (done.exit_code, asked["speed_margin"], asked["plan"].seconds) == (0, margin, 240)
+    one = folder(tmp_path / "a", good(BEFORE), slow=2e-2, quick=2e-3)
+    other = folder(tmp_path / "b", good(BEFORE), slow=2e-2, quick=2.04e-3)
+    codes = [CliRunner().invoke(app, ["compare", str(one), str(other), *more]).exit_code for more in ([], options)]
+    assert codes == [0, 4 if options else 0]
 
 
 def test_nothing_to_compare_is_no_pass(cli: Run, tmp_path: Path) -> None:
@@ -216,8 +238,6 @@ def test_the_recipes_are_yaml() -> None:
 
 def test_the_commands_of_the_page_parse() -> None:
     from typer.main import get_command
-
-    from bench.cli import app
 
     found = list(commands())
     assert len(found) >= 5

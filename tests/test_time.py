@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Run
+from conftest import Run, finish
 from pydantic import ValidationError
 from torch import nn
 
@@ -30,8 +31,9 @@ from bench.measure.memory import resident_growth
 from bench.measure.quantise import quantise
 from bench.records import MetricValue, Record, Store
 from bench.report.speeds import markdown, speeds
+from bench.statistics import Ratio
 from bench.suite import load, pairs
-from bench.timer import conditions, targets
+from bench.timer import Launches, conditions, targets
 from bench.timings import Condition, Launch, Timing
 
 QUICK = ("--backends", "eager,onnxruntime", "--precisions", "float32,int8-static", "--batch", "1", "--launches", "1")
@@ -329,6 +331,39 @@ def timing(*launches: Launch, **more: Any) -> Timing:
         "input_shape": (1, 1, 8, 8), "launches": launches,
     }  # fmt: skip
     return Timing(**fields | more)
+
+
+@pytest.mark.parametrize(
+    ("count", "half_width", "suffice"),
+    [(2, 0.0, False), (3, 0.02, True), (3, 0.03, False), (8, 0.03, False), (9, 0.03, True), (3, math.nan, True)],
+)
+def test_what_varies_takes_more_launches(count: int, half_width: float, suffice: bool) -> None:
+    speedup = Ratio(5.0, 5.0 * (1 - half_width), 5.0 * (1 + half_width))
+    assert Launches().suffice(count, speedup) == suffice
+    assert Launches(2, 2).suffice(count, speedup)
+
+
+def test_what_a_process_frees_it_keeps() -> None:
+    """Otherwise what else a launch has done decides how long a pass of a network with large activations takes."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("of glibc alone")
+    program = """
+import sys
+from pathlib import Path
+import numpy as np
+from bench.measure.memory import keep_freed_memory
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+before = resident()
+np.ones(8_000_000)
+print((resident() - before) * 4096 > 60_000_000)
+"""
+    said = [finish([sys.executable, "-c", program, way]).stdout.strip() for way in ("keep", "not")]
+    assert said == ["True", "False"]
 
 
 def test_intervals_are_over_launches_and_a_speedup_is_paired_within_them() -> None:

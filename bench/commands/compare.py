@@ -41,7 +41,10 @@ def compare(
     quality_margin: Annotated[
         list[str] | None, typer.Option(metavar="MARGIN", help="1% of the baseline, or psnr=0.1 in its unit.")
     ] = None,
-    speed_margin: Annotated[str, typer.Option(metavar="PERCENT", help="Slower by up to this is tolerated.")] = "1%",
+    speed_margin: Annotated[
+        str | None,
+        typer.Option(metavar="PERCENT", help="Slower by up to this is tolerated; default: 5%, with --revisions 1%."),
+    ] = None,
     least_seconds: Annotated[float, typer.Option(help="As are so many seconds a call.")] = 2e-6,
     metrics: Annotated[
         list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the headlines.")
@@ -52,7 +55,7 @@ def compare(
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="Begin no launch of the revisions after these; default: 10. To confirm takes as long again."),
+        typer.Option(help="For all that the revisions take, after which it says what it knows; default: 10."),
     ] = None,
     backends: Annotated[
         list[str] | None,
@@ -71,7 +74,7 @@ def compare(
     target = regular_file(output, "--output") if output is not None else None
     if target is not None and format_ is GateFormat.terminal:
         raise UserError("--output: needs --format (allowed: github, json, junit)")
-    margins = _margins(quality_margin or [], speed_margin, least_seconds)
+    margins = _margins(quality_margin or [], speed_margin, least_seconds, stored=revisions is None)
     what = [text for text in given or () if text]  # an empty one, of a variable that is not set, is none
     if revisions is None:
         only = {"--repository": repository, "--minutes": minutes, "--set": set_}
@@ -174,8 +177,8 @@ def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bo
         raise UserError(f"--output: {target} cannot be written ({error.strerror})") from error
 
 
-def _margins(quality: list[str], speed: str, seconds: float) -> Margins:
-    from bench.gate.families import Margins
+def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool) -> Margins:
+    from bench.gate.families import IN_TURNS, STORED, Margins
 
     relative, of = 0.01, {}
     for text in quality:
@@ -186,7 +189,8 @@ def _margins(quality: list[str], speed: str, seconds: float) -> Margins:
             relative = _percent("--quality-margin", text, "1% or psnr=0.1")
     if not 0 <= seconds < math.inf:
         raise UserError(f"--least-seconds: {seconds} is not a time (allowed: seconds from 0, as in 2e-6)")
-    return Margins(relative, of, _percent("--speed-margin", speed, "1%"), seconds)
+    usual = STORED if stored else IN_TURNS
+    return Margins(relative, of, usual if speed is None else _percent("--speed-margin", speed, "1%"), seconds)
 
 
 def _percent(option: str, text: str, example: str) -> float:

@@ -36,7 +36,7 @@ def selftest(
 
     plan = QUICK if quick else FULL
     if minutes is not None:
-        plan = replace(plan, seconds=60 * minutes)
+        plan = replace(plan, seconds=60 * minutes, truth_seconds=min(plan.truth_seconds, 60 * minutes / 8))
     with alone_on_the_machine():
         before = look()
         about = environment()

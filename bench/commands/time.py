@@ -42,7 +42,10 @@ def time(
     ] = None,
     batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes.")] = "1,64",
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
-    launches: Annotated[int, typer.Option(min=1, help="Processes that each time is taken in.")] = 3,
+    launches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that each time is taken in; default: 3, and up to 9 where they vary."),
+    ] = None,
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
@@ -84,7 +87,8 @@ def time(
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
         forms = timer.forms(under)
         students = timer.convertible(pairs, forms, folder)
-        todo = timer.plan(timer.targets(pairs, kept), under, launches, folder, again=overwrite)
+        number = timer.Launches() if launches is None else timer.Launches(launches, launches)
+        todo = timer.plan(timer.targets(pairs, kept), under, number, folder, again=overwrite)
         if todo.other and not overwrite:
             many = f"{len(todo.other)} of {todo.conditions + todo.finished} timings"
             raise UserError(f"{todo.other[0]} ({many}; choose another folder with --out, or --overwrite)")
@@ -94,8 +98,8 @@ def time(
                 say(f"{len(students)} students to export and quantise")
                 problems += timer.convert(students, forms, folder, kept, locations, say)
             if todo.missing:
-                say(f"{todo.conditions} conditions to time, {launches} launches each; {todo.finished} are there")
-                problems += timer.measure(todo, launches, folder, kept, say)
+                say(f"{todo.conditions} conditions to time, {number}; {todo.finished} are there")
+                problems += timer.measure(todo, number, folder, kept, say)
     mine = {(pair.task, pair.pair) for pair in pairs}
     _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
     for line in at_most(MOST_PROBLEMS, problems):

@@ -1,0 +1,75 @@
+"""What two runs of ``time`` of one revision would leave inconclusive, by launches and by margin.
+
+    python tests/simulations/launches.py results/quick results/mnist
+
+prints the table of docs/ci.md: each condition's speedups are drawn with the spread that its stored launches have, twice
+over, and compared by the gate's rule. Every number comes from the fixed SEED.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from coverage import table
+from numpy.random import Generator
+
+from bench import timings
+from bench.gate.families import Margins
+from bench.gate.times import speed
+from bench.statistics import geometric_mean
+from bench.timer import Launches
+
+SEED = 0
+RUNS = 200
+"""Of each condition."""
+MARGINS = (0.01, 0.02, 0.05, 0.1)
+NUMBERS = (Launches(3, 3), Launches(6, 6), Launches(9, 9), Launches())
+Condition = tuple[float, float]
+
+
+def conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
+    """Seconds of a call of the student, and the standard deviation of the logarithm of its speedup over launches."""
+    for folder in folders:
+        for timing in timings.scan(Path(folder)).found:
+            if timing.condition.batch_size == batch_size and len(timing.launches) > 1:
+                logs = np.log([launch.ratio("student", "teacher") for launch in timing.launches])
+                yield geometric_mean([launch.median("student") for launch in timing.launches]).value, logs.std(ddof=1)
+
+
+def taken(rng: Generator, spread: float, number: Launches) -> list[float]:
+    """A run's ratios of student to teacher."""
+    ratios = np.exp(spread * rng.normal(size=number.most)).tolist()
+    count = next(n for n in range(1, number.most + 1) if number.suffice(n, geometric_mean(ratios[:n])))
+    return ratios[:count]
+
+
+def line(rng: Generator, there: Sequence[Condition], number: Launches) -> dict[str, float | str]:
+    """In %, and how many launches a run takes on average."""
+    inconclusive, launches = dict.fromkeys(MARGINS, 0), 0
+    for seconds, spread in there * RUNS:
+        before, after = taken(rng, spread, number), taken(rng, spread, number)
+        launches += len(before)
+        for margin in MARGINS:
+            found = speed("", "", before, after, seconds, Margins(speed=margin))
+            inconclusive[margin] += found.finding.outcome == "inconclusive"
+    total = len(there) * RUNS
+    return {
+        "launches": f"{number.least} to {number.most}" if number.most > number.least else f"{number.least}",
+        "on average": launches / total,
+        **{f"± {margin:.0%}": 100 * count / total for margin, count in inconclusive.items()},
+    }
+
+
+def main(folders: Sequence[str]) -> None:
+    for batch_size in (1, 64):
+        there = list(conditions(folders, batch_size))
+        rngs = map(np.random.default_rng, np.random.SeedSequence((SEED, batch_size)).spawn(len(NUMBERS)))
+        rows = [line(rng, there, number) for rng, number in zip(rngs, NUMBERS, strict=True)]
+        print(f"Batches of {batch_size}, {len(there)} conditions, % inconclusive:\n\n{table(rows)}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
