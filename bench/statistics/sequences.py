@@ -4,7 +4,7 @@ An e-process is evidence against a value of the centre: a bet on it whose worth,
 at any time at all with a chance of at most α (Ville 1939). What it does not reject is a confidence sequence. Two bets
 share the stake, and the mean of two e-processes is one (Vovk & Wang 2021):
 
-- **Student's t**, mixed over effects (Lai 1976; Wang & Ramdas 2024): fast, exact for normal values of any variance.
+- **Student's t**, mixed over effects (Lai 1976; Wang & Ramdas 2023): fast, exact for normal values of any variance.
 - **Signs**, mixed over chances (Robbins 1970): that of the median, exact for any continuous distribution. A value that
   is far off counts as any other.
 """

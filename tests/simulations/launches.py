@@ -23,7 +23,7 @@ from bench.statistics import geometric_mean
 from bench.timer import Launches
 
 SEED = 0
-RUNS = 200
+RUNS = 100
 """Of each condition."""
 MARGINS = (0.01, 0.02, 0.05, 0.1)
 NUMBERS = (Launches(3, 3), Launches(6, 6), Launches(9, 9), Launches())
