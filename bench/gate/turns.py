@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 Calls = dict[str, Callable[[], object]]
 
 
@@ -88,8 +89,8 @@ def _keep_memory() -> None:
     """As ``bench.measure.memory.keep_freed_memory``, which not every revision has."""
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(-4, 0)
-        library.mallopt(-1, -1)
+        library.mallopt(M_MMAP_MAX, 0)
+        library.mallopt(M_TRIM_THRESHOLD, -1)
 
 
 def _size(model: Any, example: Any) -> dict[str, int]:
