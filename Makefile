@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PUBLISHED := mnist quick
 
-.PHONY: demo test test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
+.PHONY: demo test test-new-draws test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -13,6 +13,9 @@ demo: $(VENV)/.installed ## run the quick suite on embedded images, time its net
 
 test: lint ## lint, types, tests
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+
+test-new-draws: $(VENV)/.installed ## the property-based tests with new examples; what fails is printed with the blob that draws it again
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile new-draws -m hypothesis tests
 
 test-browser: $(VENV)/.installed ## the page in headless Chromium, which must be installed
 	$(BIN)/pip install --quiet --editable '.[dev,browser]'

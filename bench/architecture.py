@@ -24,11 +24,17 @@ def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"],
     (a scale, which is the task's, decides the size of the output), and of all that is counted: parameters, MACs, bytes
     and the shape of an input. Settings that do not matter make two of what could be one, and never one of two.
     """
-    settings = config.get("settings", {})
+    settings = _table(config.get("settings"))
     shared = {key: value for key, value in settings.items() if key not in {*ROLES, *OF_TRAINING}}
-    own = {key: value for key, value in settings.get(role, {}).items() if key not in OF_TRAINING}
+    own = {key: value for key, value in _table(settings.get(role)).items() if key not in OF_TRAINING}
     counted = None if size is None else size.model_dump(mode="json")
-    return canonical_hash({"task": config["task"], "code": config["code"], "of": [shared, own], "size": counted})
+    code = config.get("code")
+    return canonical_hash({"task": config["task"], "code": code, "of": [shared, own], "size": counted})
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """A record that somebody else wrote may have anything in its place."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def architecture_of(record: Record) -> str | None:

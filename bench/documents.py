@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from bench.errors import UserError, one_line
 from tasks.data.atomic import write_atomically
@@ -20,6 +21,27 @@ class Part(BaseModel):
     """A document, or a part of one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _finite(table: dict[str, Any]) -> dict[str, Any]:
+    """Python reads and writes infinities in JSON; others do not, and they have no canonical form."""
+    for place, number in _numbers(table):
+        if not math.isfinite(number):
+            raise ValueError(f"{place}: {number} is no number (allowed: finite numbers)")
+    return table
+
+
+def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
+    """Every floating-point number, with its place: 'libraries.torch', 'sizes.2'."""
+    if isinstance(value, float):
+        yield place, value
+    elif isinstance(value, dict | list):
+        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _numbers(entry, f"{place}.{key}" if place else str(key))
+
+
+Table = Annotated[dict[str, Any], AfterValidator(_finite)]
+"""Whatever JSON holds."""
 
 
 class Filed(Part, ABC):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from bench import documents
-from bench.documents import Filed, Part, Scan
+from bench.documents import Filed, Part, Scan, Table
 from bench.records import Record
 
 SCHEMA_VERSION = 1
@@ -57,7 +57,7 @@ class Export(Filed):
     config_hash: str
     weights_sha256: str
     artefacts: dict[Form, Artefact]
-    environment: dict[str, Any] = {}
+    environment: Table = {}
     revision: str = ""
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from bench import documents
-from bench.documents import Part, canonical_hash
+from bench.documents import Part, Table, canonical_hash
 from bench.errors import UserError, one_line
 
 SCHEMA_VERSION = 4
@@ -101,7 +101,7 @@ class Record(Part):
     teacher_seed: int
     teachers: Literal["shared", "per-seed"]
     headline: str
-    config: dict[str, Any]
+    config: Table
     config_hash: str
     metrics: dict[str, MetricValue] = {}
     held_out: dict[str, float] = Field({}, description="the same metrics on held-out data: what to choose by")
@@ -113,7 +113,7 @@ class Record(Part):
     own_teacher: dict[str, float] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
-    environment: dict[str, Any] = {}
+    environment: Table = {}
     revision: str = ""
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

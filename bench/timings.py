@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from bench import documents
-from bench.documents import Filed, Part, Scan, canonical_hash
+from bench.documents import Filed, Part, Scan, Table, canonical_hash
 from bench.statistics import Ratio, geometric_mean, paired_ratio
 
 SCHEMA_VERSION = 1
@@ -102,7 +102,7 @@ class Timing(Filed):
     memory: dict[Subject, int] = {}
     energy: dict[Subject, float] = {}
     notes: tuple[str, ...] = Field((), description="of the machine meanwhile: loaded, throttled")
-    environment: dict[str, Any] = {}
+    environment: Table = {}
     revision: str = ""
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 

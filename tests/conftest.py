@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 import warm
+from hypothesis import settings
 from own_pairs import saved_resnet
 from submissions import Submitted, copy_of
 from synthetic_sets import Made, make
@@ -33,6 +34,11 @@ from tasks.data.telling import tell
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
 atexit.register(shutil.rmtree, os.environ["DISTILLBENCH_CACHE"], ignore_errors=True)
 os.environ["DISTILLBENCH_LOCK"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.lock"))
+
+# Every run has the same examples; `make test-new-draws` has others.
+settings.register_profile("same-draws", derandomize=True, database=None, deadline=None)
+settings.register_profile("new-draws", database=None, deadline=None, print_blob=True)
+settings.load_profile("same-draws")
 
 TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
 METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")

@@ -41,7 +41,7 @@ def temperatures(loaded: Suite) -> dict[str, float]:
         st.tuples(st.sampled_from(["tuned", "suite", "--set"]), st.sampled_from(["all", "task", "pair"])), unique=True
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_later_place_wins_and_in_a_place_the_more_specific(
     tmp_path_factory: Any, said: list[tuple[str, str]]
 ) -> None:

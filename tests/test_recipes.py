@@ -107,7 +107,7 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
         assert (mine - its).norm() < 1e-3 * (its - before).norm()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     steps=st.integers(2, 300),
     schedule=st.sampled_from(["cosine", "step", "constant"]),

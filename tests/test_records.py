@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from conftest import Run, reproducible
 from test_cli import refused
 
+from bench.documents import canonical_hash
 from bench.records import Store
 
 FOLDER = Path("records/classification/cnn_mlp")
@@ -91,6 +93,14 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["metrics"]["nll"].update(value=r["metrics"]["nll"]["value"] - 0.01),
         "and the mean of its items is",
     ),
+    "an infinity in its configuration": (
+        lambda r: r["config"].update(version=[1.0, math.inf]),
+        "config: version.1: inf is no number (allowed: finite numbers)",
+    ),
+    "no number in its environment": (
+        lambda r: r["environment"]["libraries"].update(torch=math.nan),
+        "environment: libraries.torch: nan is no number (allowed: finite numbers)",
+    ),
     "another item": (lambda r: r["items"]["nll"].pop(), "items.nll: 499 values of 500 items"),
     "another direction": (
         lambda r: r["metrics"]["nll"].update(direction="higher"),
@@ -117,6 +127,14 @@ def test_a_record_that_is_not_what_it_says_is_left_out(cli: Run, out: Path, name
     (problem,) = found["problems"]
     assert problem.startswith(f"{path}: ")
     assert reason in problem
+
+
+@pytest.mark.parametrize("value", [[], None, 3, {"student": []}, {"student": None}])
+def test_settings_that_are_no_tables_break_no_table(cli: Run, out: Path, value: object) -> None:
+    path = out / FOLDER / "mimic/seed-0.json"
+    edit(path, lambda r: r["config"].update(settings=value))
+    edit(path, lambda r: r.update(config_hash=canonical_hash(r["config"])))
+    assert sum(count for name, count in table(cli, out)["finished"].items() if name.startswith("mimic")) == 3
 
 
 def test_rounding_and_what_is_no_part_of_a_configuration_are_no_problem(tiny_results: Path) -> None:

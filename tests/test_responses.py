@@ -108,7 +108,7 @@ def of_kind(kind: str, values: Tensor) -> Response:
 
 
 @pytest.mark.parametrize("kind", ["categorical", "bernoulli", "normal", "feature"])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=logits, other=logits, temperature=st.floats(1, 20))
 def test_divergences_are_non_negative_and_zero_at_equality(
     kind: str, values: list[list[float]], other: list[list[float]], temperature: float
