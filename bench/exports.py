@@ -5,6 +5,7 @@ It lies beside the record of a results folder, ``exports/TASK/PAIR/METHOD/seed-N
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,8 @@ SCHEMA_VERSION = 1
 FOLDER = "exports"
 Form = Literal["float32", "int8-dynamic", "int8-static"]
 FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
+WEIGHT_BITS = 7
+"""Of the 8 that a weight takes in a quantised file: with all 8, processors without VNNI saturate."""
 
 
 class Difference(Part):
@@ -33,7 +36,8 @@ class Artefact(Part):
     """One ONNX file. failure: why it cannot be used, in a line.
 
     metrics, items: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics alone
-    that look at what is deployed. unmeasured: why there are none, in a line.
+    that look at what is deployed. unmeasured: why there are none, in a line. weight_bits: of a quantised one; older
+    exports do not say it: they are of 8, and what they put out depends on the processor.
     """
 
     bytes: int = 0
@@ -44,6 +48,7 @@ class Artefact(Part):
     items: dict[str, tuple[float, ...]] = {}
     unmeasured: str | None = None
     failure: str | None = None
+    weight_bits: int | None = None
 
 
 class Export(Filed):
@@ -68,6 +73,15 @@ class Export(Filed):
     def is_of(self, record: Record) -> bool:
         """Whether it was made from this record's network."""
         return (self.config_hash, self.weights_sha256) == (record.config_hash, record.weights_sha256)
+
+    def has(self, forms: Iterable[Form]) -> bool:
+        """Whether each of these is there, quantised as it would be today."""
+        bits = {form: artefact.weight_bits for form, artefact in self.artefacts.items()}
+        return all(form in bits and bits[form] == weight_bits(form) for form in forms)
+
+
+def weight_bits(form: Form) -> int | None:
+    return None if form == "float32" else WEIGHT_BITS
 
 
 def path_of(record: Record) -> Path:

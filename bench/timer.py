@@ -274,7 +274,7 @@ def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> lis
         if not student or (record.task, record.pair) not in mine:
             continue
         kept = there.get(exports.path_of(record))
-        if kept is None or not kept.is_of(record) or not set(wanted) <= kept.artefacts.keys():
+        if kept is None or not kept.is_of(record) or not kept.has(wanted):
             found.append(record)
     return found
 
