@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import gzip
+import io
 import json
 import re
 from collections.abc import Callable
@@ -13,15 +14,17 @@ from hashlib import sha256
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import Run
+from PIL import Image
 from test_gate_results import folder
 from test_report import record, records
 
 from bench.drawings import Drawing, Picture, usable, write
 from bench.errors import UserError
-from bench.page.printed import draw
+from bench.page.printed import draw, files
 from bench.page.site import build, site
 from bench.records import Failure, Record, Store
 from bench.report.again import suite_file
@@ -265,6 +268,29 @@ def test_the_band_of_a_curve_of_percentages_ends_where_they_do(tiny_results: Pat
 def test_the_printed_map_says_a_gap_and_its_interval_in_two_lines() -> None:
     chart = HeatMap("map", "Map", ("a",), ("b",), {("a", "b"): Cell(0.81, "81%*", True, (0.78, 0.84))}, "a map")
     assert [text.get_text() for text in draw(chart).axes[0].texts] == ["81%*\n[78, 84]"]
+
+
+def test_each_form_of_a_chart_is_the_same_alone_and_beside_the_other() -> None:
+    chart = gap_recovered([summarise(records())[0]])
+    both = files(chart, ["svg", "png"])
+    assert files(chart, ["png", "svg"]) == both
+    assert [files(chart, [form]) for form in both] == [{form: content} for form, content in both.items()]
+
+
+@pytest.mark.parametrize("title", ["Map", "A title that is much wider than a map of one cell, to both of its sides"])
+def test_all_of_a_chart_is_printed_with_a_margin_around(title: str) -> None:
+    printed = files(HeatMap("map", title, ("a",), ("b",), {("a", "b"): Cell(0.8, "80%", True, (0.7, 0.9))}, "a map"))
+    with Image.open(io.BytesIO(printed["png"])) as image:
+        pixels = np.asarray(image.convert("L"))
+    rows, columns = np.nonzero((pixels < 250).any(1))[0], np.nonzero((pixels < 250).any(0))[0]
+    for first, last, size in ((rows[0], rows[-1], len(pixels)), (columns[0], columns[-1], pixels.shape[1])):
+        assert 15 <= first <= 25
+        assert 15 <= size - 1 - last <= 25
+    inches = re.search(rb'width="([\d.]+)pt" height="([\d.]+)pt"', printed["svg"])
+    assert inches is not None
+    assert [float(side) / 72 for side in inches.groups()] == pytest.approx(
+        [s / 200 for s in pixels.shape[::-1]], abs=0.01
+    )
 
 
 def test_plot_writes_one_chart_and_names_what_it_has(cli: Run, tmp_path: Path) -> None:

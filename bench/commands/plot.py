@@ -44,11 +44,8 @@ def plot(
     form = target.suffix.lstrip(".")
     if form not in list(Form):
         raise UserError(f"--output: {target.name}: {form or 'no'} format (allowed: .svg, .png, .csv)")
-    content = {
-        Form.svg: lambda: printed.svg(found[kind]),
-        Form.png: lambda: printed.png(found[kind]),
-        Form.csv: lambda: csv_frame(charts.frame(found[kind])).encode(),
-    }[Form(form)]()
+    chart = found[kind]
+    content = csv_frame(charts.frame(chart)).encode() if form == "csv" else printed.files(chart, [form])[form]
     try:
         write_atomically(target, content)
     except OSError as error:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,33 +21,60 @@ from bench.report.text import visible
 
 DPI = 200
 COLOURS = 128
+MARGIN = 0.1
+"""Inches around."""
 MAP = LinearSegmentedColormap.from_list("recovered", [((place + 1) / 2, colour) for colour, place in DIVERGING])
 STYLE: Any = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
 
 
-def svg(chart: Chart | HeatMap) -> bytes:
-    return _saved(chart, "svg", {"Date": None, "Creator": None, "Description": chart.alt, "Title": chart.title})
+FORMS = ("svg", "png")
 
 
-def png(chart: Chart | HeatMap) -> bytes:
-    return _saved(chart, "png", {"Software": None})
-
-
-def _saved(chart: Chart | HeatMap, kind: str, metadata: dict[str, str | None]) -> bytes:
-    content = io.BytesIO()
+def files(chart: Chart | HeatMap, forms: Collection[str] = FORMS) -> dict[str, bytes]:
+    """A chart in each form. It is laid out once, which takes longer than to draw it."""
     with matplotlib.rc_context(STYLE):
-        figure = draw(chart)
-        figure.savefig(content, format=kind, dpi=DPI, metadata=metadata, bbox_inches="tight")
-    return content.getvalue() if kind == "svg" else _small(content)
+        figure = _laid_out(draw(chart))
+        return {form: _svg(figure, chart) if form == "svg" else _png(figure) for form in forms}
 
 
-def _small(content: io.BytesIO) -> bytes:
-    """With a palette, which takes a third of the room."""
-    small = io.BytesIO()
-    with Image.open(content) as image:
-        image.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(
-            small, "PNG", optimize=True, dpi=(DPI, DPI)
+def _laid_out(figure: Figure) -> Figure:
+    """Where everything stands, for good, and as much room around as it takes.
+
+    ``savefig`` would find that out again for each form, and draw the whole figure twice besides.
+    """
+    engine, (axes,) = figure.get_layout_engine(), figure.axes
+    assert engine is not None
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    box = figure.get_tightbbox().padded(MARGIN)
+    inner = axes.get_position(original=True).transformed(figure.transFigure - figure.dpi_scale_trans)
+    axes.set_position(
+        (
+            (inner.x0 - box.x0) / box.width,
+            (inner.y0 - box.y0) / box.height,
+            inner.width / box.width,
+            inner.height / box.height,
         )
+    )
+    figure.set_size_inches(box.width, box.height)
+    return figure
+
+
+def _svg(figure: Figure, chart: Chart | HeatMap) -> bytes:
+    content = io.BytesIO()
+    about = {"Date": None, "Creator": None, "Description": chart.alt, "Title": chart.title}
+    FigureCanvasSVG(figure).print_svg(content, metadata=about)
+    return content.getvalue()
+
+
+def _png(figure: Figure) -> bytes:
+    """With a palette, which takes a third of the room."""
+    figure.set_dpi(DPI)  # of an SVG they are 72
+    canvas, small = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    image = image.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(small, "PNG", optimize=True, dpi=(DPI, DPI))
     return small.getvalue()
 
 
@@ -59,7 +90,7 @@ def _plain(text: str) -> str:
 def _chart(chart: Chart) -> Figure:
     rows = len(chart.y.categories)
     height = 0.6 + 0.32 * rows if rows else max(3.4, 0.5 + 0.15 * len(chart.series))  # room for the legend
-    figure = Figure(figsize=(5.2, height), layout="constrained")
+    figure = Figure(figsize=(5.2, height), dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
     palette = colours(series.name for series in chart.series)
     for series in chart.series:
@@ -109,7 +140,9 @@ def _axis(axes: Axes, which: str, axis: Axis) -> None:
 
 
 def _heat_map(chart: HeatMap) -> Figure:
-    figure = Figure(figsize=(1.6 + 1.15 * len(chart.columns), 0.9 + 0.42 * len(chart.rows)), layout="constrained")
+    figure = Figure(
+        figsize=(1.6 + 1.15 * len(chart.columns), 0.9 + 0.42 * len(chart.rows)), dpi=DPI, layout="constrained"
+    )
     axes = figure.add_subplot()
     values = [[_shade(chart, row, column) for column in chart.columns] for row in chart.rows]
     axes.imshow(values, cmap=MAP, vmin=-1, vmax=1, aspect="auto")

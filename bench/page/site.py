@@ -131,9 +131,8 @@ def _drawn(chart: Chart) -> dict[str, Any]:
 
 
 def _figure_files(chart: Chart | HeatMap) -> Files:
-    csv = csv_frame(charts.frame(chart))
-    name = f"figures/{slug(chart.name)}"
-    return {f"{name}.svg": printed.svg(chart), f"{name}.png": printed.png(chart), f"{name}.csv": csv.encode()}
+    made = {**printed.files(chart), "csv": csv_frame(charts.frame(chart)).encode()}
+    return {f"figures/{slug(chart.name)}.{form}": content for form, content in made.items()}
 
 
 def _table(summary: Summary) -> dict[str, Any]:
