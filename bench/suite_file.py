@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -20,7 +21,8 @@ from bench.validation import place_in, validate
 TUNED = ".tuned"
 """Before .toml: chosen hyperparameters, which a suite includes, and no suite of their own."""
 SHIPPED = files("bench") / "suites"
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+LONGEST_NAME = 64
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)]
 """Names become file names: nothing that could leave the results folder, or not fit there."""
 Hyperparameters = dict[str, dict[str, Any]]
 
@@ -97,7 +99,7 @@ def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
         if path.suffix != ".toml" and not path.exists():
             raise UserError(f"no suite {str(suite)!r}{did_you_mean(str(suite), known)}; or give a .toml file")
         source, folder = str(path), path.parent
-        table = {"name": path.stem} | _parse(_text(path), source)
+        table = {"name": _name_of(path)} | _parse(_text(path), source)
     if "tasks" not in table:
         raise UserError(f"{source}: tasks: missing")
     return Layer(source, checked(table, source)), folder
@@ -108,9 +110,16 @@ def read_tuned(path: Path) -> Layer:
     return Layer(str(path), checked(_parse(_text(path), str(path)), str(path)), strict=False)
 
 
+def _name_of(path: Path) -> str:
+    """Of a suite that has none of its own: of its file, but for what no ``Name`` has ('Prüfung (2)': 'Prufung-2')."""
+    letters = unicodedata.normalize("NFKD", path.stem)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).lstrip("_.-")[:LONGEST_NAME].rstrip("-") or "suite"
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
 

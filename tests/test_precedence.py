@@ -233,6 +233,47 @@ def test_the_command_line_makes_no_new_pair_and_no_new_task() -> None:
         load({"tasks": {"gan": {}}}, ["tasks.vae.samples=300"])
 
 
+FOUR = {"tasks": {"super_resolution": {"pairs": ["fsrcnn_x2", "x4"], "pair": {"x4": {"scale": 4}}}}}
+SCALE, NAMED = "tasks.super_resolution.pair.x4.scale=4", 'tasks.super_resolution.pairs=["fsrcnn_x2", "x4"]'
+
+
+@pytest.mark.parametrize(
+    ("table", "overrides"),
+    [
+        ({}, [SCALE, NAMED]),
+        ({"pairs": ["fsrcnn_x2", "x4"]}, [SCALE]),
+        ({"pair": {"x4": {"scale": 4}}}, [NAMED]),
+    ],
+)
+def test_the_command_line_makes_a_pair_as_a_file_does_whoever_names_it(
+    table: dict[str, Any], overrides: list[str]
+) -> None:
+    made = pairs(load({"tasks": {"super_resolution": table}}, overrides))
+    assert made == pairs(load(FOUR))
+    assert [pair.pair for pair in made] == ["fsrcnn_x2", "x4"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["tasks.super_resolution.pair.fsrcnn_x22.scale=4"],
+        ["tasks.super_resolution.pair.fsrcnn_x22.scale=4", 'tasks.super_resolution.pairs=["fsrcnn_x2"]'],
+        ['tasks.super_resolution.pairs=["fsrcnn_x22"]'],
+        ["tasks.super_resolution.pair.fsrcnn_x22.hyperparameters.mimic.weight=2"],
+    ],
+)
+def test_a_slip_in_the_name_of_a_pair_makes_none(overrides: list[str]) -> None:
+    with pytest.raises(UserError, match="unknown pair 'fsrcnn_x22'; did you mean 'fsrcnn_x2'"):
+        load({"tasks": {"super_resolution": {}}}, overrides)
+
+
+def test_chosen_values_make_no_pair(tmp_path: Path) -> None:
+    (tmp_path / "mine.tuned.toml").write_text("[tasks.super_resolution.pair.x4]\nscale = 4\n")
+    (tmp_path / "mine.toml").write_text('tuned = "mine.tuned.toml"\n[tasks.super_resolution]\n')
+    with pytest.raises(UserError, match="unknown pair 'x4'"):
+        load(tmp_path / "mine.toml", [NAMED])
+
+
 def test_methods_and_seeds_of_the_command_line_take_the_place_of_the_suites() -> None:
     loaded = load("quick", methods=["scratch", "temperature"], seeds=[3, 9], tasks=["vae"])
     students = [(cell.label, cell.seed) for cell in cells(loaded) if cell.kind == "student"]

@@ -89,6 +89,38 @@ def test_a_wrong_override_is_refused(override: str, expected: str) -> None:
         load("quick", [override])
 
 
+@pytest.mark.parametrize("file", ["suite", "tuned file"])
+def test_a_byte_order_mark_is_no_part_of_a_text(file: str, tmp_path: Path) -> None:
+    """As editors of Windows write it."""
+    texts = {
+        "mine.toml": 'tuned = "mine.tuned.toml"\n' + GOOD,
+        "mine.tuned.toml": "[hyperparameters.mimic]\nweight = 2\n",
+    }
+    marked = {"suite": "mine.toml", "tuned file": "mine.tuned.toml"}[file]
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8-sig" if name == marked else "utf-8")
+    assert load(tmp_path / "mine.toml").entries[0].methods["mimic"].model_dump()["weight"] == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my suite.toml", "my-suite"),
+        ("größe (2).toml", "gro-e-2"),
+        ("Prüfung.toml", "Prufung"),
+        (".hidden.toml", "hidden"),
+        ("試験.toml", "suite"),
+        (f"{'x' * 90}.toml", "x" * 64),
+        ("usual_1.2-3.toml", "usual_1.2-3"),
+    ],
+)
+def test_a_suite_is_named_after_its_file_whatever_that_is_called(file: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(GOOD)
+    assert load(tmp_path / file).name == name
+    (tmp_path / file).write_text('name = "own"\n' + GOOD)
+    assert load(tmp_path / file).name == "own"
+
+
 def test_an_unknown_suite_is_guessed() -> None:
     with pytest.raises(UserError, match="no suite 'quik'; did you mean 'quick'"):
         load("quik")

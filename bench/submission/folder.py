@@ -161,7 +161,7 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _plain(root: Path, place: Path) -> Iterator[Finding]:
     """JSON that every reader reads alike, and that no depth of tables can break."""
     try:
-        content = json.loads((root / place).read_bytes().decode("utf-8"), object_pairs_hook=_table)
+        content = json.loads((root / place).read_bytes().decode("utf-8-sig"), object_pairs_hook=_table)
     except RecursionError:
         yield Finding("files", str(place), "", "has too many tables in tables", f"{MOST_DEPTH}")
     except _RepeatedError as error:
