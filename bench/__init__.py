@@ -51,13 +51,14 @@ def run(
     from bench.report.frames import frame
     from bench.report.progress import Counter
     from bench.suite import load
+    from naming.paths import expanded
 
     if failures not in ("raise", "return"):
         raise ValueError(f"failures: {failures!r} (allowed: 'raise', 'return')")
     loaded = load(suite, overrides, tasks, methods, seeds, device)
-    folder = Path(out) if out is not None else Path("runs", loaded.name)
+    folder = expanded(out) if out is not None else Path("runs", loaded.name)
     listener = None if progress is None else Counter(progress)
-    done = runner.run(loaded, folder, Path(cache) if cache is not None else None, workers, overwrite, listener)
+    done = runner.run(loaded, folder, expanded(cache) if cache is not None else None, workers, overwrite, listener)
     records = [record for cell in done.cells if (record := Store(folder).find(cell.path)) is not None]
     failed = {r.name: r.failure.reason for r in records if r.failure is not None}
     if failed and failures == "raise":
@@ -74,8 +75,9 @@ def load_records(results: str | Path) -> pd.DataFrame:
 
     from bench.records import Store
     from bench.report.frames import frame
+    from naming.paths import expanded
 
-    found = Store(Path(results)).scan()
+    found = Store(expanded(results)).scan()
     for problem in found.problems.values():
         warnings.warn(f"left out: {problem}", stacklevel=2)
     return frame(found.records)

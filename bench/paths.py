@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.errors import UserError
+from naming.paths import expanded as expanded
 
 
 def some_folder(option: str, there: bool = False) -> Callable[[str], Path]:
@@ -17,9 +18,10 @@ def some_folder(option: str, there: bool = False) -> Callable[[str], Path]:
     def parse(text: str) -> Path:
         if not text:
             raise UserError(f"{option}: is empty (give a folder, or leave it out)")
-        if there and not Path(text).is_dir():
+        folder = expanded(text)
+        if there and not folder.is_dir():
             raise UserError(f"{option}: {text} is not a folder")
-        return Path(text)
+        return folder
 
     return parse
 

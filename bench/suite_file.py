@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from bench.errors import UserError, did_you_mean
 from bench.registry import METHODS, TASKS
 from bench.validation import place_in, validate
+from naming.paths import expanded, expanded_setting
 
 TUNED = ".tuned"
 """Before .toml: chosen hyperparameters, which a suite includes, and no suite of their own."""
@@ -65,6 +66,8 @@ class SuiteTable(BaseModel):
     teachers: Literal["shared", "per-seed"] = Field("shared", description="one teacher for all seeds, or one each")
     tuned: Path | None = Field(None, description="chosen hyperparameters (distillbench tune): a file beside this one")
 
+    _home = field_validator("tuned")(expanded_setting)
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -95,7 +98,7 @@ def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
         source, folder = f"suite {suite}", Path(str(SHIPPED))
         table = {"name": str(suite)} | _parse(known[str(suite)], source)
     else:
-        path = Path(suite)
+        path = expanded(suite)
         if path.suffix != ".toml" and not path.exists():
             raise UserError(f"no suite {str(suite)!r}{did_you_mean(str(suite), known)}; or give a .toml file")
         source, folder = str(path), path.parent

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
+from naming.paths import expanded_setting
 from tasks.judges.answers import Answers
 from tasks.networks.interfaces import OTHER, Ends, Interface
 from tasks.panels.kinds import Panel
@@ -39,9 +40,10 @@ MOST_LATENT = 4096
 
 
 class Frozen(BaseModel):
-    """Settings: immutable, unknown keys refused, every default visible in the record."""
+    """Settings: immutable, unknown keys refused, every default visible in the record. A path may begin with ``~``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    _home = field_validator("*")(expanded_setting)
 
 
 class Folders(Frozen):

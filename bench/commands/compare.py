@@ -13,7 +13,7 @@ import typer
 
 from bench.commands.options import BACKENDS, Settings, Tasks, chosen, console, names
 from bench.errors import UserError
-from bench.paths import regular_file
+from bench.paths import expanded, regular_file
 
 if TYPE_CHECKING:
     from bench.gate.families import Margins
@@ -51,7 +51,8 @@ def compare(
     ] = None,
     tasks: Tasks = None,
     repository: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Of the revisions; default: the current folder's.")
+        Path | None,
+        typer.Option(parser=expanded, metavar="DIR", help="Of the revisions; default: the current folder's."),
     ] = None,
     minutes: Annotated[
         float | None,
@@ -63,7 +64,9 @@ def compare(
     ] = None,
     set_: Settings = None,
     format_: Annotated[GateFormat, typer.Option("--format", "-f", help="How to write it.")] = GateFormat.terminal,
-    output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
+    ] = None,
     allow_inconclusive: Annotated[bool, typer.Option("--allow-inconclusive", help="Exit with 0 for these.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="List what passes as well.")] = False,
 ) -> None:
@@ -82,7 +85,7 @@ def compare(
         if len(what) != 2:
             raise UserError(f"compare: {len(what)} given (allowed: BASELINE CANDIDATE, or --revisions and a SUITE)")
         ways = chosen("--backends", backends, BACKENDS) if backends else []
-        sides = Path(what[0]), Path(what[1])
+        sides = expanded(what[0]), expanded(what[1])
         report = _stored(*sides, margins, names("--metrics", metrics), names("--tasks", tasks), ways)
     else:
         of_quality = {"--quality-margin": quality_margin, "--metrics": metrics}

@@ -12,7 +12,7 @@ import typer
 
 from bench.commands.options import Data, console
 from bench.errors import UserError
-from bench.paths import some_folder
+from bench.paths import expanded, some_folder
 
 app = typer.Typer(name="data", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A set, as in distillbench data list.")]
@@ -90,6 +90,6 @@ def fetch(
         if sets.presence(its) != "found":
             if its.fetched and not os.environ.get(sets.ROOT):
                 its.base()  # which says that no root is given
-            get(its, Path(os.environ.get(sets.ROOT) or "DIR"))
+            get(its, expanded(os.environ.get(sets.ROOT) or "DIR"))
         named.verified(its)
         print(f"{name}: is there, and whole, under {its.base()}")

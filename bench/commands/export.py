@@ -14,7 +14,7 @@ import typer
 
 from bench.commands.options import Data
 from bench.errors import UserError
-from bench.paths import results_folder
+from bench.paths import expanded, results_folder
 
 if TYPE_CHECKING:
     from bench.deployed import Deployed
@@ -25,12 +25,17 @@ BESIDE = ("README.md", "run.py", "input.npy")
 
 
 def export(
-    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A student's or teacher's record file (.json).")],
+    record: Annotated[
+        Path, typer.Argument(parser=expanded, metavar="RECORD", help="A student's or teacher's record file (.json).")
+    ],
     out: Annotated[
         Path, typer.Option("--out", "-o", parser=results_folder, metavar="DIR", help="Folder for the ONNX file.")
     ],
     cache: Annotated[
-        Path | None, typer.Option(help="Where trained teachers are kept; default: in the results folder.")
+        Path | None,
+        typer.Option(
+            parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: in the results folder."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

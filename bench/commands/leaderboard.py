@@ -10,16 +10,22 @@ import typer
 
 from bench.commands.options import console
 from bench.errors import UserError, at_most
+from bench.paths import expanded
 
 MOST_PROBLEMS = 5
 """So many files that are left out are named on the terminal; the leaderboard names all."""
 
 
 def leaderboard(
-    results: Annotated[list[Path], typer.Argument(metavar="RESULTS", help="Results folders, one a contributor.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write it to.")],
+    results: Annotated[
+        list[Path], typer.Argument(parser=expanded, metavar="RESULTS", help="Results folders, one a contributor.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", parser=expanded, metavar="DIR", help="The folder to write it to.")
+    ],
     since: Annotated[
-        Path | None, typer.Option(metavar="OLD.json", help="One published before: say what has changed since.")
+        Path | None,
+        typer.Option(parser=expanded, metavar="OLD.json", help="One published before: say what has changed since."),
     ] = None,
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Rank who has at least so many; default: as many as a board's most.")

@@ -10,7 +10,7 @@ import typer
 
 from bench.commands.options import console
 from bench.errors import UserError, did_you_mean
-from bench.paths import regular_file
+from bench.paths import expanded, regular_file
 
 
 class Form(StrEnum):
@@ -21,9 +21,12 @@ class Form(StrEnum):
 
 def plot(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="A chart's name, or list: which there are.")],
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
+    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="An .svg, .png or .csv; default: KIND.svg.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", parser=expanded, metavar="FILE", help="An .svg, .png or .csv; default: KIND.svg."
+        ),
     ] = None,
 ) -> None:
     """One chart alone, as SVG or PNG, or its data as CSV."""

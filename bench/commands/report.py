@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import console
+from bench.paths import expanded
 
 
 def report(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="PAGE", help="The folder to write the page to.")],
+    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", parser=expanded, metavar="PAGE", help="The folder to write the page to.")
+    ],
 ) -> None:
     """A static site: tables, charts, pictures, and a page for each cell. It opens without a server, and offline."""
     screen = console()

@@ -22,6 +22,7 @@ from bench.commands.options import (
     loaded,
 )
 from bench.errors import UserError, at_most
+from bench.paths import expanded
 
 
 def run(
@@ -35,7 +36,8 @@ def run(
     data: Data = None,
     workers: Workers = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Where trained teachers are kept; default: in the results.")
+        Path | None,
+        typer.Option(parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: in the results."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace records of another configuration.")] = False,
 ) -> None:

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from bench.commands.options import console
+from bench.paths import expanded
 
 
 def show(
-    record: Annotated[Path, typer.Argument(metavar="RECORD", help="A record file (.json).")],
+    record: Annotated[Path, typer.Argument(parser=expanded, metavar="RECORD", help="A record file (.json).")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, with its per-item results.")] = False,
 ) -> None:
     """One record in full; for the eye, its per-item results left out."""

@@ -10,7 +10,7 @@ import typer
 
 from bench.commands.options import Format, Split, Tasks, console, names
 from bench.errors import UserError, at_most, did_you_mean
-from bench.paths import regular_file
+from bench.paths import expanded, regular_file
 from bench.stopping import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 def table(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
+    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
     tasks: Tasks = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
     split: Annotated[Split, typer.Option(help="test to report; held_out to choose hyperparameters by.")] = Split.test,
-    output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
+    ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
     """A comparison table a task: teacher, controls, methods, references."""

@@ -11,7 +11,7 @@ import typer
 
 from bench.commands.options import BACKENDS, Data, Device, Out, Settings, Tasks, chosen, console, loaded, names, numbers
 from bench.errors import UserError, at_most, did_you_mean
-from bench.paths import regular_file
+from bench.paths import expanded, regular_file
 
 if TYPE_CHECKING:
     from bench.cells import Pair
@@ -51,13 +51,18 @@ def time(
     device: Device = None,
     data: Data = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Where teachers and exports are kept; default: in the results.")
+        Path | None,
+        typer.Option(
+            parser=expanded, metavar="PATH", help="Where teachers and exports are kept; default: in the results."
+        ),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Take other machines' times again, and what could not be.")
     ] = False,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.terminal,
-    output: Annotated[Path | None, typer.Option(help="Write to this file in place of the terminal.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
+    ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
     """Latency, throughput, memory and speedup of teachers and students, alone on this machine; what is there is kept.
@@ -83,7 +88,7 @@ def time(
 
         timer.conditions(ways, exact, sizes, threads, "cpu")  # refused before anything is written
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
-        kept, locations = cache or folder / "cache", assigned(set_ or []) if Path(what).is_dir() else {}
+        kept, locations = cache or folder / "cache", assigned(set_ or []) if expanded(what).is_dir() else {}
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
         forms = timer.forms(under)
         students = timer.convertible(pairs, forms, folder)
@@ -120,8 +125,8 @@ def _pairs(
     from bench.suite_file import assigned
     from bench.timer import pairs_of
 
-    if not (Path(what) / "records").is_dir():
-        if Path(what).is_dir():
+    if not (expanded(what) / "records").is_dir():
+        if expanded(what).is_dir():
             raise UserError(f"{what}: holds no records")
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
@@ -129,7 +134,7 @@ def _pairs(
         return folder, pairs_of_suite(suite), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")
-    records, wanted = Store(Path(what)).scan().records, names("--tasks", tasks)
+    records, wanted = Store(expanded(what)).scan().records, names("--tasks", tasks)
     for name in wanted:
         if name not in (there := {record.task for record in records}):
             raise UserError(f"--tasks: {what} has no task {name!r}{did_you_mean(name, there)}")
@@ -138,7 +143,7 @@ def _pairs(
     found = [replace(pair, device=device or pair.device) for pair in found]
     if not found:
         raise UserError(problems[0] if problems else f"{what}: holds no finished student")
-    return Path(what), found, problems
+    return expanded(what), found, problems
 
 
 def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from bench.commands.options import Data, Device, Methods, Settings, SuiteName, Tasks, Workers, console, loaded, numbers
 from bench.errors import UserError
-from bench.paths import regular_file, results_folder
+from bench.paths import expanded, regular_file, results_folder
 
 if TYPE_CHECKING:
     from bench.cells import Cell
@@ -44,11 +44,19 @@ def tune(
     device: Device = None,
     data: Data = None,
     workers: Workers = None,
-    cache: Annotated[Path | None, typer.Option(help="Where trained teachers are kept; default: as of run.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: as of run."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trials of another configuration.")] = False,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to print what was found.")] = Format.terminal,
     output: Annotated[
-        Path | None, typer.Option(help="Where to write the chosen values; default: SUITE.tuned.toml among the trials.")
+        Path | None,
+        typer.Option(
+            parser=expanded,
+            metavar="FILE",
+            help="Where to write the chosen values; default: SUITE.tuned.toml among the trials.",
+        ),
     ] = None,
 ) -> None:
     """Choose hyperparameters on the held-out split, with as many trials for every method.

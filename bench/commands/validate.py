@@ -14,6 +14,7 @@ import typer
 
 from bench.commands.options import Data, Workers, console, loaded
 from bench.errors import UserError
+from bench.paths import expanded
 
 if TYPE_CHECKING:
     from bench.submission.claim import Claim
@@ -27,7 +28,10 @@ class ReportFormat(StrEnum):
 
 
 def validate(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A results folder: records/, and weights/ for --rerun.")],
+    path: Annotated[
+        Path,
+        typer.Argument(parser=expanded, metavar="PATH", help="A results folder: records/, and weights/ for --rerun."),
+    ],
     suite: Annotated[
         str, typer.Option(metavar="SUITE", help="What it claims to be of: a shipped suite, or a .toml file.")
     ] = "quick",
@@ -37,7 +41,11 @@ def validate(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Of judges and teachers made here, for --rerun and --retrain; default: all trained anew."),
+        typer.Option(
+            parser=expanded,
+            metavar="PATH",
+            help="Of judges and teachers made here, for --rerun and --retrain; default: all trained anew.",
+        ),
     ] = None,
     workers: Workers = None,
     data: Data = None,

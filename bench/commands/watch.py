@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.commands.options import console
+from bench.paths import expanded
 
 if TYPE_CHECKING:
     from bench.sinks.base import Sink
 
 
 def watch(
-    results: Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder.")],
+    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     once: Annotated[bool, typer.Option("--once", help="Show what there is, and end.")] = False,
     tensorboard: Annotated[
-        Path | None, typer.Option(metavar="LOGDIR", help="Write each record as TensorBoard events, too.")
+        Path | None,
+        typer.Option(parser=expanded, metavar="LOGDIR", help="Write each record as TensorBoard events, too."),
     ] = None,
     mlflow: Annotated[str | None, typer.Option(metavar="URI", help="Write each record to MLflow, too.")] = None,
     experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "distillbench",

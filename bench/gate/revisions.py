@@ -31,6 +31,7 @@ from bench.gate.processes import Process, Turns
 from bench.measure.lock import alone_on_the_machine
 from bench.measure.timing import WARM_UP, balanced_orders, enough_loops
 from bench.statistics import Ratio, Verdict, anytime_ratio, ratio_verdict
+from naming.paths import expanded
 
 Side = Literal["base", "head", "control"]
 SIDES: tuple[Side, ...] = ("base", "head", "control")
@@ -127,7 +128,7 @@ def compare_revisions(
     for a revision that is not there, does not install, or cannot load the suite.
     """
     start = time.monotonic()
-    if suite.endswith(".toml") and not Path(suite).is_file():
+    if suite.endswith(".toml") and not expanded(suite).is_file():
         raise UserError(f"{suite}: no such suite file")
     commits = {"base": commit(base, repository), "head": commit(head, repository)}
     with alone_on_the_machine(), tempfile.TemporaryDirectory(prefix="distillbench-") as name:
@@ -139,7 +140,7 @@ def compare_revisions(
                 installed[its] = install(revision, its, repository, folder)
         notes = [f"{base} is {commits['base'][:12]}, {head} is {commits['head'][:12]}"]
         if suite.endswith(".toml"):
-            suite = str(Path(suite).absolute())
+            suite = str(expanded(suite).absolute())
             notes.append(f"{suite} is the working tree's, for both revisions")
         cache = folder / "cache"
         cache.mkdir()

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import UserError, one_line
+from naming.paths import expanded
 
 FOLDER = Path("/tmp")
 """Not ``TMPDIR``'s: every user of the machine must find the same file."""
@@ -45,7 +46,7 @@ def busy_on_the_machine(path: Path | None = None) -> Iterator[None]:
 def _held(path: Path | None, kind: int, why: str) -> Iterator[None]:
     if path is None:
         usual = (FOLDER if FOLDER.is_dir() else Path(tempfile.gettempdir())) / NAME
-        path = Path(os.environ.get(VARIABLE) or usual)
+        path = expanded(os.environ.get(VARIABLE) or usual)
     descriptor = _open(path)
     try:
         try:

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from naming.errors import did_you_mean
+from naming.errors import UserError, did_you_mean
+from naming.paths import expanded
 from tasks.data.errors import DataError
 from tasks.data.names import pictures
 
@@ -102,9 +103,13 @@ def root() -> Path:
     where = os.environ.get(ROOT, "")
     if not where:
         raise DataError(f"no data root is given (--data DIR, or the environment variable {ROOT})")
-    if not Path(where).is_dir():
+    try:
+        folder = expanded(where)
+    except UserError as error:
+        raise DataError(f"the data root {error}") from error
+    if not folder.is_dir():
         raise DataError(f"the data root {where} is not a folder (--data DIR, or the environment variable {ROOT})")
-    return Path(where)
+    return folder
 
 
 def package_folder(package: str, extra: str) -> Path:
