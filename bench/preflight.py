@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from bench.errors import UserError
+from bench.measure import limits
 from tasks.base import Role
 from tasks.networks.base import Network
 
@@ -33,11 +34,12 @@ def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
         if role not in where.split("."):  # nothing sets the network itself
             where = f"tasks.{pair.task}.{role}"
         for part, size in training_bytes(pair, role).items():
-            if size > memory():
+            room, owner = memory(pair.device)
+            if size > room:
                 amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
                 raise UserError(
                     f"{where}: its {part} takes {amount} to train (weights, gradients and "
-                    f"Adam's moments), this machine has {memory() / 2**30:,.0f} GB"
+                    f"Adam's moments), {owner} has {room / 2**30:,.0f} GB"
                 )
 
 
@@ -72,10 +74,12 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
         return {"network": math.inf} if "overflow" in str(error).lower() else {}
 
 
-@lru_cache(maxsize=1)
-def memory() -> float:
-    """Bytes of this machine; infinite where it does not say."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
+@lru_cache(maxsize=8)
+def memory(device: str) -> tuple[float, str]:
+    """Bytes of what it is trained on, and what that is; of the machine where its GPU is not here: this one plans."""
+    if device != "cpu" and torch.cuda.is_available():
+        with suppress(RuntimeError, AssertionError):  # there is no GPU of this number, as a run will say
+            return float(torch.cuda.get_device_properties(device).total_memory), f"the GPU {device}"
+    limited = limits.memory() < limits.physical_memory()
+    unseen = "" if device == "cpu" else " (its GPU was not looked at)"
+    return limits.memory(), f"this {'container' if limited else 'machine'}{unseen}"

@@ -21,6 +21,7 @@ from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision
 from bench.measure.load import look
 from bench.measure.timing import half_width
+from bench.measure.processor import same_processor
 from bench.records import Record, Store
 from bench.report.configurations import ABSENT, flat, order
 from bench.statistics import Ratio
@@ -263,7 +264,7 @@ def forms(under: Iterable[Condition]) -> list[Form]:
 
 
 def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> list[Record]:
-    """Finished students of these pairs whose export is not there yet, in one of these forms."""
+    """Finished students of these pairs whose export is not there yet, of this processor and in one of these forms."""
     if not wanted or not (out / "records").is_dir():
         return []
     mine = {(pair.task, pair.pair) for pair in pairs}
@@ -274,7 +275,8 @@ def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> lis
         if not student or (record.task, record.pair) not in mine:
             continue
         kept = there.get(exports.path_of(record))
-        if kept is None or not kept.is_of(record) or not kept.has(wanted):
+        made = kept is not None and kept.is_of(record) and kept.has(wanted)
+        if kept is None or not made or not same_processor(kept.environment, environment()):
             found.append(record)
     return found
 

@@ -21,6 +21,7 @@ from bench.board import build
 from bench.records import Record, Store
 from bench.report import tables
 from bench.report.charts import gap_recovered
+from bench.report.notes import machine
 from bench.report.results import speeds, summaries
 from bench.report.speeds import Speeds, markdown, overview
 from bench.report.summary import Summary
@@ -143,7 +144,7 @@ def _circumstances(found: Sequence[Record] | Sequence[Timing], *libraries: str) 
 
     return (
         of_all(lambda one: one.revision[:12] + "-dirty" * one.revision.endswith("-dirty")),
-        of_all(lambda one: f"{one.environment['cores']} cores of {one.environment['cpu']}"),
+        of_all(lambda one: machine(one.environment)),
         of_all(versions),
     )
 

@@ -292,7 +292,7 @@ def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, sett
 def test_who_set_a_size_is_named(
     suite: str, setting: str, memory: float, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.preflight.memory", lambda: memory)
+    monkeypatch.setattr("bench.preflight.memory", lambda device: (memory, "this machine"))
     with pytest.raises(UserError) as error:
         load(suite, [f"tasks.vae.{setting}"], ["vae"])
     assert str(error.value).startswith(f"{where}: its network takes about")

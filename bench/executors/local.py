@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from bench.executors.messages import Done, Lost, Progress, receive, send
+from bench.measure.limits import cores as cores
 
 T = TypeVar("T")
 DEFAULTS = {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
@@ -34,11 +35,6 @@ class Named(Protocol):
 
 
 J = TypeVar("J", bound=Named)
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Worker:

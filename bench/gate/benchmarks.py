@@ -9,15 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, at_most
 from bench.gate.families import Margins, Single, corrected
 from bench.gate.findings import Finding, Report
 from bench.gate.times import speed
+from bench.measure.processor import instructions
 from bench.report.configurations import flat
 from bench.statistics import geometric_mean
 
-STABLE = ("cpu.brand_raw", "cpu.count", "python_version", "machine", "system")
-"""What of machine_info must agree: the rest varies from launch to launch, or names a host."""
+STABLE = (
+    *("cpu.brand_raw", "cpu.family", "cpu.model", "cpu.stepping", "cpu.flags"),
+    *("cpu.count", "python_version", "machine", "system"),
+)
+"""What of machine_info must agree: the rest varies from launch to launch, or names a host. flags: the instructions."""
+FOLDERS = ("records", "timings", "exports")
+"""Of a results folder, which is compared in another way."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,24 @@ class Launch:
 
 
 def files(side: Path) -> list[Path]:
-    """Those of a side that is pytest-benchmark's; none where it is not."""
+    """Those of a side that is pytest-benchmark's; none where it is not. Raises UserError for one a level too high."""
     if side.is_file():
         return [side]
-    folders = ("records", "timings", "exports")
-    return [] if any((side / name).is_dir() for name in folders) else sorted(side.glob("*.json"))
+    if _is_results(side):
+        return []
+    found = sorted(side.glob("*.json"))
+    if not found and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
+        looked = f"holds neither *.json of pytest-benchmark nor {', '.join(FOLDERS)} of a run"
+        raise UserError(f"{side}: {looked}; they are a level deeper (allowed: {', '.join(at_most(3, inner))})")
+    return found
+
+
+def _is_side(folder: Path) -> bool:
+    return _is_results(folder) or any(folder.glob("*.json"))
+
+
+def _is_results(folder: Path) -> bool:
+    return any((folder / name).is_dir() for name in FOLDERS)
 
 
 def read(path: Path) -> Launch:
@@ -45,6 +64,8 @@ def read(path: Path) -> Launch:
         raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
     try:
         machine = flat(dict(content["machine_info"]))
+        if isinstance(flags := machine.get("cpu.flags"), list):
+            machine["cpu.flags"] = instructions([str(flag) for flag in flags])
         entries = {str(entry["fullname"]): dict(entry) for entry in content["benchmarks"]}
         medians = {name: entry["stats"]["median"] for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench import exports, timings
-from bench.errors import UserError, did_you_mean
+from bench.errors import UserError, at_most, did_you_mean
 from bench.gate.families import Margins, Single, corrected, p_beyond
 from bench.gate.findings import Change, Finding, Outcome, Report, exact
 from bench.gate.times import compare_times
+from bench.measure import processor
 from bench.records import Record, Store
 from bench.report.configurations import Group, differing, groups, named
 from bench.report.series import Series, series_of
@@ -70,6 +71,7 @@ def compare_results(
         if fields := differing([old.config, new.config]):
             notes.append(f"{cell}: compared although these differ: {named(fields)}")
     notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
+    notes += _processors([*before.values(), *after.values()])
     findings += corrected(qualities)
     findings += _exports(made[0].found, made[1].found, problems[1], tasks)
     findings += compare_times(timed[0].found, timed[1].found, problems[1], margins, tasks, backends)
@@ -103,6 +105,15 @@ def _cells(records: Sequence[Record], tasks: Sequence[str]) -> dict[Key, Group]:
 def _name(key: Key) -> str:
     task, pair, _, label, difference = key
     return f"{task}/{pair}/{label}" + (f" ({difference})" if difference else "")
+
+
+def _processors(cells: Sequence[Group]) -> list[str]:
+    """What a reader must know of qualities where not all were measured on one processor."""
+    made = [record.environment for group in cells for record in group.finished.values()]
+    if all(processor.same_processor(made[0], environment) for environment in made):
+        return []
+    names = "; ".join(at_most(3, list(dict.fromkeys(map(processor.named, made)))))
+    return [f"qualities are of several processors, so they may differ in the last digits: {names}"]
 
 
 def _why_missing(group: Group | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from functools import cache
@@ -10,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bench.measure import limits, processor
 from bench.measure.load import governor as governor_of
 
 LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image", "onnxruntime", "torchvision")
@@ -19,17 +19,23 @@ EXTRAS = ("timm",)
 
 @cache
 def environment() -> dict[str, Any]:
-    """Machine, system, library versions. Nothing that names a user, a host or a folder, or that changes by itself."""
+    """Machine, system, library versions. cores: those it may run on; quota: of their time, where that is limited.
+
+    Nothing that names a user, a host or a folder, or that changes by itself.
+    """
     import torch
 
     found: dict[str, Any] = {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpu": processor.model_name(),
+        "processor": processor.about(),
+        "cores": limits.affinity(),
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
         "libraries": {name: its for name in LIBRARIES + EXTRAS if (its := _version(name))},
     }
+    if (share := limits.quota()) is not None:
+        found["quota"] = share
     if (governor := governor_of()) is not None:
         found["governor"] = governor
     if torch.cuda.is_available():
@@ -43,16 +49,6 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _cpu_model() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
 
 
 @cache

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.measure.limits import HERE, group_folders, text_of
+
 BUSY = 0.1
 """Cores that others may keep busy before a machine counts as loaded."""
 
@@ -45,7 +47,7 @@ class Load:
         return found
 
 
-def look(root: Path = Path("/"), seconds: float = 0.5, sleep: Callable[[float], None] = time.sleep) -> Load:
+def look(root: Path = HERE, seconds: float = 0.5, sleep: Callable[[float], None] = time.sleep) -> Load:
     """Watch for so many seconds, in which this process does nothing. root: where proc and sys are."""
     before = _busy_seconds(root)
     sleep(seconds)
@@ -59,14 +61,14 @@ def look(root: Path = Path("/"), seconds: float = 0.5, sleep: Callable[[float], 
     )
 
 
-def governor(root: Path = Path("/")) -> str | None:
+def governor(root: Path = HERE) -> str | None:
     """Of the CPU's frequency."""
-    return _text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return text_of(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def _busy_seconds(root: Path) -> float | None:
     """Of all cores since the start: user, nice, system, interrupts, and what a hypervisor gave to others (proc(5))."""
-    words = (_text(root / "proc/stat") or "").partition("\n")[0].split()
+    words = (text_of(root / "proc/stat") or "").partition("\n")[0].split()
     if words[:1] != ["cpu"]:
         return None
     user, nice, system, _idle, _waiting, *interrupts = map(int, words[1:9])
@@ -74,7 +76,7 @@ def _busy_seconds(root: Path) -> float | None:
 
 
 def _average(root: Path) -> float | None:
-    text = _text(root / "proc/loadavg")
+    text = text_of(root / "proc/loadavg")
     try:
         return float(text.split()[0]) if text else os.getloadavg()[0]
     except (OSError, ValueError):
@@ -86,16 +88,9 @@ def _throttled(root: Path) -> int | None:
     counts = [
         int(text)
         for path in root.glob("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")
-        if (text := _text(path)) and text.isdecimal()
+        if (text := text_of(path)) and text.isdecimal()
     ]
-    for name in ("sys/fs/cgroup/cpu.stat", "sys/fs/cgroup/cpu/cpu.stat"):
-        lines = (_text(root / name) or "").splitlines()
+    for folder in group_folders("cpu", root):
+        lines = (text_of(folder / "cpu.stat") or "").splitlines()
         counts += [int(line.split()[1]) for line in lines if line.startswith("nr_throttled ")]
     return sum(counts) if counts else None
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except (OSError, ValueError):
-        return None

@@ -221,7 +221,7 @@ def _origin(record: Record) -> str:
         f"trained at revision {record.revision or 'unknown'}, {record.created:%Y-%m-%d}",
         f"configuration {record.config_hash}",
         f"weights {record.weights_sha256} (SHA-256)",
-        ", ".join(f"{key} {value}" for key, value in environment.items()),
+        ", ".join(f"{key} {value}" for key, value in flat(environment).items() if key),
         ", ".join(f"{name} {version}" for name, version in libraries.items()),
     ]
     return "\n".join(f"- {line}" for line in lines if line)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bench.measure.environment import EXTRAS, LIBRARIES
+from bench.measure.processor import NUMBERS
 from bench.records import Record
 from bench.submission.claim import Claim
 from bench.submission.findings import Finding, listed
@@ -20,6 +21,7 @@ SKEW = timedelta(days=1)
 REVISION = re.compile(r"[0-9a-f]{40}|distillbench \d+(\.\d+)+[A-Za-z0-9.+]{0,40}")
 WORDS = ("cpu", "os", "machine", "python")
 OPTIONAL = ("governor", "gpu", "cuda")
+PROCESSOR = (*NUMBERS.values(), "instructions", "capability")
 LONGEST = 1_000
 """Characters of any text in a record, but a traceback."""
 LONGEST_TRACEBACK = 100_000
@@ -63,6 +65,12 @@ def _environment(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "libraries", "is missing", f"a table of {listed(LIBRARIES)}"
         strangers = []
     fields |= {field: found[field] for field in OPTIONAL if field in found}
+    processor = found.get("processor", {})
+    if isinstance(processor, dict):
+        fields |= {f"processor.{name}": value for name, value in processor.items() if name in PROCESSOR}
+        strangers += [f"processor.{name}" for name in processor if name not in PROCESSOR]
+    else:
+        yield "processor", f"{processor!r} is none", f"a table of {listed(PROCESSOR)}"
     for field, value in fields.items():
         if value is None:
             yield field, "is missing", "a text"
@@ -71,7 +79,10 @@ def _environment(found: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     cores = found.get("cores")
     if not isinstance(cores, int) or isinstance(cores, bool) or not 0 < cores <= 100_000:
         yield "cores", "is missing" if cores is None else f"{cores!r} is no number of cores", "1 and more"
-    known = {*WORDS, *OPTIONAL, "cores", "libraries"}
+    quota = found.get("quota", 1.0)
+    if isinstance(quota, bool) or not isinstance(quota, int | float) or not 0 < quota <= 100_000:
+        yield "quota", f"{quota!r} is no number of cores", "above 0"
+    known = {*WORDS, *OPTIONAL, "cores", "libraries", "processor", "quota"}
     for field in (*(field for field in found if field not in known), *strangers):
         yield field, "is no such field", listed(sorted(known))
 
