@@ -34,12 +34,11 @@ def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
         if role not in where.split("."):  # nothing sets the network itself
             where = f"tasks.{pair.task}.{role}"
         for part, size in training_bytes(pair, role).items():
-            room, owner = memory(pair.device)
+            room, limit = memory(pair.device)
             if size > room:
-                amount = f"about {size / 2**30:,.0f} GB" if math.isfinite(size) else "more bytes than can be counted"
+                amount = f"about {_gigabytes(size)}" if math.isfinite(size) else "more bytes than can be counted"
                 raise UserError(
-                    f"{where}: its {part} takes {amount} to train (weights, gradients and "
-                    f"Adam's moments), {owner} has {room / 2**30:,.0f} GB"
+                    f"{where}: its {part} takes {amount} to train (weights, gradients and Adam's moments), {limit}"
                 )
 
 
@@ -76,10 +75,18 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
 
 @lru_cache(maxsize=8)
 def memory(device: str) -> tuple[float, str]:
-    """Bytes of what it is trained on, and what that is; of the machine where its GPU is not here: this one plans."""
+    """Bytes of what it is trained on, the machine or its GPU, and that in words.
+
+    A machine without the GPU only plans: what it cannot build itself it cannot plan either.
+    """
     if device != "cpu" and torch.cuda.is_available():
         with suppress(RuntimeError, AssertionError):  # there is no GPU of this number, as a run will say
-            return float(torch.cuda.get_device_properties(device).total_memory), f"the GPU {device}"
-    limited = limits.memory() < limits.physical_memory()
-    unseen = "" if device == "cpu" else " (its GPU was not looked at)"
-    return limits.memory(), f"this {'container' if limited else 'machine'}{unseen}"
+            size = float(torch.cuda.get_device_properties(device).total_memory)
+            return size, f"the GPU {device} has {_gigabytes(size)}"
+    size, unseen = limits.memory(), "" if device == "cpu" else f" ({device} was not looked at)"
+    owner = "container" if size < limits.physical_memory() else "machine"
+    return size, f"this {owner} has {_gigabytes(size)}{unseen}"
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 2**30:,.0f} GB"

@@ -215,6 +215,19 @@ def test_benchmarks_of_one_launch_are_equal_to_themselves_alone(cli: Run, tmp_pa
     assert cli("compare", one, again).returncode == 4  # another launch, of the same median
 
 
+@pytest.mark.parametrize("deeper", ["Linux-CPython-3.11-64bit/0001_base.json", "quick/records/vae.json"])
+def test_a_folder_a_level_too_high_names_the_right_one(cli: Run, tmp_path: Path, deeper: str) -> None:
+    """As ``.benchmarks``, in which pytest-benchmark makes a folder for each kind of machine."""
+    for side in ("a", "b"):
+        (tmp_path / side / deeper).parent.mkdir(parents=True)
+        (tmp_path / side / deeper).write_text("{}")
+    done = cli("compare", tmp_path / "a", tmp_path / "b")
+    assert (done.returncode, done.stdout) == (2, "")
+    right = tmp_path / "a" / deeper.split("/")[0]
+    looked = "holds neither *.json of pytest-benchmark nor records, timings, exports of a run"
+    assert done.stderr == f"distillbench: {tmp_path / 'a'}: {looked}; they are a level deeper (allowed: {right})\n"
+
+
 def blocks() -> list[str]:
     """Of the page on continuous integration."""
     return re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+from conftest import Run
 
+from bench import preflight
+from bench.errors import UserError
 from bench.executors import local
 from bench.measure import limits
 from bench.measure.environment import environment
@@ -137,3 +142,55 @@ def test_a_limit_of_the_group_is_all_the_memory_there_is(
 def test_where_nothing_says_memory_is_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "physical_memory", lambda: math.inf)
     assert memory(tmp_path) == math.inf
+
+
+def check(device: str) -> None:
+    """A network of about 5 GB to train."""
+    hidden = "tasks.gan.teacher.network.hidden=[16000, 16000]"
+    load("quick", [hidden], ["gan"], ["scratch"], device=device)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A group of 2 GiB on a machine of 64."""
+    monkeypatch.setattr(limits, "physical_memory", lambda: 64 * 2.0**30)
+    monkeypatch.setattr(limits, "memory", lambda: 2 * 2.0**30)
+    preflight.memory.cache_clear()
+    yield
+    preflight.memory.cache_clear()
+
+
+def gpu(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    properties = SimpleNamespace(total_memory=gigabytes * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+
+
+def test_a_network_that_the_group_cannot_hold_is_refused(small: None) -> None:
+    with pytest.raises(UserError, match=r"tasks.gan.teacher: its .* to train .*, this container has 2 GB$"):
+        check("cpu")
+
+
+def test_on_a_gpu_its_memory_counts(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu(monkeypatch, 16)
+    check("cuda:1")
+    preflight.memory.cache_clear()
+    gpu(monkeypatch, 1)
+    with pytest.raises(UserError, match=r"to train .*, the GPU cuda:1 has 1 GB$"):
+        check("cuda:1")
+
+
+def test_where_the_gpu_is_not_here_it_is_said_what_was_looked_at(small: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=r"this container has 2 GB \(cuda was not looked at\)$"):
+        check("cuda")
+
+
+def test_a_plan_for_a_gpu_says_that_it_is_estimated_for_a_cpu(cli: Run, tmp_path: Path) -> None:
+    done = {
+        device: cli("plan", "smoke", "--task", "gan", "--device", device, "--workers", 1, "--out", tmp_path / device)
+        for device in ("cpu", "cuda")
+    }
+    said = {device: plan.stdout.splitlines()[-1] for device, plan in done.items()}
+    assert said["cpu"].endswith(" on 1 worker")
+    assert said["cuda"].endswith(" on 1 worker of a CPU (cuda was not looked at)")

@@ -242,7 +242,7 @@ class Counter(Listener):
 
 
 def headline(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
-    """'quick: 192 cells, 0 finished, about 8 min on 2 workers'."""
+    """'quick: 192 cells, 0 finished, about 8 min on 2 workers'. Of a GPU nothing is known before it has run."""
     text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
     if todo.failed:
         text += f", {len(todo.failed)} failed before"
@@ -253,7 +253,8 @@ def headline(todo: Plan, workers: int | None, cache: Path | None = None, overwri
     if not todo.to_do and not todo.other:
         return f"{text}: nothing to do"
     seconds, count = estimate(todo, workers, cache, overwrite)
-    return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}"
+    unseen = "" if todo.suite.device == "cpu" else f" of a CPU ({todo.suite.device} was not looked at)"
+    return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}{unseen}"
 
 
 def format_seconds(seconds: float) -> str:
