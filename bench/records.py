@@ -169,7 +169,10 @@ class Record(Part):
         return f"{self.task}/{self.pair}/{self.label}/{trial}seed {self.seed}"
 
     def reproducible(self) -> dict[str, Any]:
-        """What an equal configuration must give again on the same machine: all but timings and circumstances."""
+        """What an equal configuration must give again in the same environment: all but timings and circumstances.
+
+        On another processor, or with other instructions or libraries, it is only near; ``compare`` says whether enough.
+        """
         record = self.model_dump(mode="json", exclude={"environment", "revision", "created"})
         if record["training"]:
             del record["training"]["seconds"], record["training"]["images_per_second"]

@@ -2,7 +2,8 @@
 
 Trains what a record's ``config`` says with the plain loop beside this file, which shares no code with the harness and
 its methods, and prints each metric as recorded and as found again. Exits with 1 unless every printed digit is the same,
-and with 2 for a record that it cannot train. Other processors and versions of PyTorch round otherwise.
+and with 2 for a record that it cannot train. Other processors, other instructions of one and other versions of PyTorch
+round otherwise: where the record is of another processor a line says so (``distillbench compare`` has margins).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from plain_loop import ClassificationCell, Plan, train
 from torch import nn
 
 from bench.digests import without
+from bench.measure.environment import environment
+from bench.measure.processor import named, same_processor
 from tasks.classification import Classification
 
 METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
@@ -35,6 +38,14 @@ def refusal(record: dict[str, Any]) -> str | None:
     if record["kind"] == "student" and record["config"]["method"] not in METHODS:
         return f"no formula here for {record['config']['method']}"
     return None
+
+
+def elsewhere(record: dict[str, Any]) -> str | None:
+    """Why digits may be others here."""
+    made, here = record["environment"], environment()
+    if same_processor(made, here):
+        return None
+    return f"made on {named(made)}, and this is {named(here)}: digits may differ"
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -80,7 +91,8 @@ def main(paths: Sequence[str]) -> int:
             return 2
     equal = True
     for path, record in records.items():
-        print(f"{path}\n  {'metric':<20}{'recorded':>12}{'reproduced':>12}")
+        print(path, *filter(None, [elsewhere(record)]), sep="\n  ")
+        print(f"  {'metric':<20}{'recorded':>12}{'reproduced':>12}")
         equal = compare(record, reproduce(record)) and equal
     return 0 if equal else 1
 

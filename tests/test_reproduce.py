@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from conftest import finish
-from reproduce import refusal
+from reproduce import elsewhere, refusal
+
+from bench.measure.environment import environment
 
 SCRIPT = Path(__file__).with_name("reproduce.py")
 LABELS = ("teacher", "scratch", "mimic", "temperature", "logistic", "cross_model")
@@ -37,6 +39,13 @@ def test_a_changed_metric_is_refused(tiny_results: Path, tmp_path: Path) -> None
     done = reproduce(record_of(tiny_results, "scratch", 1), changed)
     assert done.returncode == 1, done.stdout + done.stderr
     assert [line.split()[0] for line in done.stdout.splitlines() if "differs" in line] == ["nll"]
+
+
+def test_a_record_of_another_processor_says_that_digits_may_differ() -> None:
+    here = environment()
+    assert elsewhere({"environment": json.loads(json.dumps(here))}) is None
+    other = here | {"processor": here["processor"] | {"capability": "OTHER"}}
+    assert "OTHER" in (elsewhere({"environment": other}) or "")
 
 
 def test_what_was_not_trained_is_not_reproduced(tiny_results: Path) -> None:

@@ -172,4 +172,4 @@ Data = Annotated[
         help="Where standard sets lie; default: $DISTILLBENCH_DATA.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core it may use.")]
