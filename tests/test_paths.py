@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, get_args, get_origin, get_type_hints
 
 import pytest
 import typer
+from conftest import finish
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -152,3 +155,12 @@ def test_without_any_home_folder_a_line_says_so(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UserError, match=r"^~/x: ~ is no home folder here \(give the whole path, or \./~/x\)$"):
         expanded("~/x")
     assert expanded("x") == Path("x")
+
+
+def test_a_page_needs_no_home_folder() -> None:
+    """A package that is imported for its files alone may look for its own settings there."""
+    code = "import pwd; pwd.getpwuid = {}.__getitem__; from bench.page.rendering import assets; print(len(assets()))"
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CONFIG_HOME")}
+    done = finish([sys.executable, "-c", code], env=environment)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

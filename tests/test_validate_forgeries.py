@@ -251,6 +251,15 @@ FORGERIES: dict[str, Forgery] = {
     "no version of torch": Forgery(
         edited(lambda c: c["environment"]["libraries"].pop("torch")), "environment", "libraries.torch: is missing"
     ),
+    "a processor in a word": Forgery(
+        edited(lambda c: c["environment"].update(processor="fast")), "environment", "processor: 'fast' is none"
+    ),
+    "a processor with more than there is": Forgery(
+        edited(lambda c: c["environment"]["processor"].update(speed="9")), "environment", "processor.speed: is no such"
+    ),
+    "no share of the cores": Forgery(
+        edited(lambda c: c["environment"].update(quota=0)), "environment", "quota: 0 is no number of cores"
+    ),
     "code that is not committed": Forgery(field("revision", value=f"{SHA[:40]}-dirty"), "environment", "-dirty"),
     # -- weights
     "weights of another seed": Forgery(swapped, "weights", "holds the weights of another configuration"),

@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -63,9 +65,17 @@ def script(name: str, content: bytes) -> bytes:
     return f"distillbench({json.dumps(name)},{json.dumps(packed)});\n".encode()
 
 
+def _installed(package: str) -> Path:
+    """Where a package lies, which is not imported: itables would ask for a home folder."""
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0])
+
+
 def assets() -> Files:
     """plotly.js and DataTables as the packages plotly and itables bring them."""
-    own, tables = files("bench.page") / "static", files("itables") / "html"
+    own, tables = files("bench.page") / "static", _installed("itables") / "html"
     plotly = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     return {
         "assets/page.css": (own / "page.css").read_bytes(),
