@@ -22,6 +22,7 @@ from bench.estimate import longest_first, probe_task, seconds_of, wall_seconds
 from bench.executors import local
 from bench.executors.messages import Lost, Progress
 from bench.jobs import Job, execute, failed, judge_path, teacher_path
+from bench.measure.limits import cores
 from bench.measure.lock import busy_on_the_machine
 from bench.preflight import ROLES
 from bench.records import Record, Store
@@ -216,7 +217,7 @@ def _overwriting(todo: Plan) -> Plan:
 
 def default_workers(suite: Suite) -> int:
     """A core each; a single one for a GPU."""
-    return local.cores() if suite.device == "cpu" else 1
+    return cores() if suite.device == "cpu" else 1
 
 
 def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listener) -> None:

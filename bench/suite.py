@@ -84,10 +84,10 @@ def _last(layers: Sequence[Layer], field: str) -> Any:
 
 def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite:
     methods = _last(layers, "methods")
-    offered = {task: _offered(task, layers, own) for task in own.table.tasks}
-    matrix = _matrix(layers, offered, tasks, methods)
+    choices = {task: _choices(task, layers, own) for task in own.table.tasks}
+    matrix = _matrix(layers, choices, tasks, methods)
     # A suite is judged by itself: what the command line leaves out or sets anew is not the suite's mistake.
-    its = _matrix([own], offered, tuple(own.table.tasks), own.table.methods)
+    its = _matrix([own], choices, tuple(own.table.tasks), own.table.methods)
     for layer in layers:
         scope = (its, own.table.methods) if layer is own else (matrix, methods)
         if layer.strict and (problem := precedence.without_effect(layer, *scope)) is not None:
@@ -109,41 +109,41 @@ def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite
     )
 
 
-Offered = Mapping[str, Mapping[str, Any]]
+Choices = Mapping[str, Mapping[str, Any]]
 """What each pair of a task changes of its settings by itself: of one that ships; a new one changes nothing."""
 
 
-def _offered(task: str, layers: Sequence[Layer], own: Layer) -> Offered:
+def _choices(task: str, layers: Sequence[Layer], own: Layer) -> Choices:
     """A new pair has settings, in the suite's own file or where some ``pairs`` name it: anything else is a slip."""
     tables = [(layer, layer.table.tasks[task]) for layer in layers if layer.strict and task in layer.table.tasks]
-    named = {pair for _, table in tables for pair in table.pairs or ()}
+    in_pairs = {pair for _, table in tables for pair in table.pairs or ()}
     new = [
         pair
         for layer, table in tables
         for pair, changes in table.pair.items()
-        if changes.settings and (layer is own or pair in named)
+        if changes.settings and (layer is own or pair in in_pairs)
     ]
     ships = TASKS.get(task).pairs
     return {**ships, **{pair: {} for pair in new if pair not in ships}}
 
 
 def _matrix(
-    layers: Sequence[Layer], offered: Mapping[str, Offered], tasks: Sequence[str], methods: Sequence[str]
+    layers: Sequence[Layer], choices: Mapping[str, Choices], tasks: Sequence[str], methods: Sequence[str]
 ) -> Matrix:
     """What is set, for every pair of these tasks."""
     found: dict[tuple[str, str], dict[str, precedence.Settings]] = {}
     for task in tasks:
-        cls, choices = TASKS.get(task), offered[task]
-        chosen: Sequence[str] = tuple(choices)
+        cls, of_task = TASKS.get(task), choices[task]
+        chosen: Sequence[str] = tuple(of_task)
         for layer in layers:
             table = layer.table.tasks.get(task)
             if table is None:
                 continue
             for pair in (*(table.pair if layer.strict else ()), *(table.pairs or ())):
-                known(choices, pair, f"{layer.source}: tasks.{task}.pairs: unknown pair")
+                known(of_task, pair, f"{layer.source}: tasks.{task}.pairs: unknown pair")
             chosen = table.pairs or chosen
         for pair in chosen:
-            settings = precedence.of_pair(cls.Settings().model_dump(), choices[pair], task, pair, layers)
+            settings = precedence.of_pair(cls.Settings().model_dump(), of_task[pair], task, pair, layers)
             hyperparameters = {name: precedence.of_method(task, pair, name, layers) for name in methods}
             found[task, pair] = {"": settings, **hyperparameters}
     return found

@@ -19,6 +19,7 @@ from bench.exports import Form
 from bench.launch import LaunchJob, Networks, Taken
 from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision
+from bench.measure.limits import cores
 from bench.measure.load import look
 from bench.measure.timing import half_width
 from bench.measure.processor import same_processor
@@ -275,8 +276,8 @@ def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> lis
         if not student or (record.task, record.pair) not in mine:
             continue
         kept = there.get(exports.path_of(record))
-        made = kept is not None and kept.is_of(record) and kept.has(wanted)
-        if kept is None or not made or not same_processor(kept.environment, environment()):
+        whole = kept is not None and kept.is_of(record) and kept.has(wanted)
+        if kept is None or not whole or not same_processor(kept.environment, environment()):
             found.append(record)
     return found
 
@@ -295,7 +296,7 @@ def convert(
         for name, mine in rows.items()
     ]
     problems = []
-    for event in local.run(jobs, conversion.execute, local.cores()):
+    for event in local.run(jobs, conversion.execute, cores()):
         if not isinstance(event, Done):
             continue
         if event.error is not None:

@@ -20,7 +20,7 @@ from torch import nn
 
 from bench.digests import without
 from bench.measure.environment import environment
-from bench.measure.processor import named, same_processor
+from bench.measure.processor import description, same_processor
 from tasks.classification import Classification
 
 METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
@@ -42,10 +42,10 @@ def refusal(record: dict[str, Any]) -> str | None:
 
 def elsewhere(record: dict[str, Any]) -> str | None:
     """Why digits may be others here."""
-    made, here = record["environment"], environment()
-    if same_processor(made, here):
+    there, here = record["environment"], environment()
+    if same_processor(there, here):
         return None
-    return f"made on {named(made)}, and this is {named(here)}: digits may differ"
+    return f"made on {description(there)}, and this is {description(here)}: digits may differ"
 
 
 def frozen(model: nn.Module) -> nn.Module:

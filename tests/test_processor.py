@@ -14,7 +14,7 @@ from bench import exports, timer, timings
 from bench.gate.families import Margins
 from bench.gate.results import compare_results
 from bench.measure import processor
-from bench.measure.processor import about, model_name, named, same_processor
+from bench.measure.processor import about, description, model_name, same_processor
 from bench.records import Store
 from bench.report.notes import machine, origins
 from bench.report.speeds import ELSEWHERE, speeds
@@ -100,7 +100,7 @@ def test_readers_tell_two_of_one_name_apart() -> None:
     assert (
         machine(WIDE | {"quota": 1.5}) == "2 cores (time of 1.5 cores) of AMD EPYC (family 25, model 17; AVX512, VNNI)"
     )
-    assert named({}) == "unknown"
+    assert description({}) == "unknown"
     record = next(iter(Store(PUBLISHED)))
     made = [record.model_copy(update={"environment": each}) for each in (NARROW, WIDE)]
     assert f"made on several machines: {machine(NARROW)}; {machine(WIDE)}" in origins(made)
@@ -125,7 +125,7 @@ def test_8_bit_quality_stands_beside_times_of_its_processor_alone(quick: tuple[l
     (there,) = speeds(timed, students, [each.model_copy(update={"environment": NARROW}) for each in converted])
     assert not any(line.quality for line in there.lines)
     assert any(ELSEWHERE in note for note in there.notes)
-    assert f"timed on {named(WIDE)}, 1 thread" in there.notes
+    assert f"timed on {description(WIDE)}, 1 thread" in there.notes
 
 
 def test_students_are_quantised_again_where_they_were_on_another_processor(

@@ -31,7 +31,7 @@ def selftest(
         from bench.measure.environment import environment
         from bench.measure.load import look
         from bench.measure.lock import alone_on_the_machine
-        from bench.measure.processor import named
+        from bench.measure.processor import description
         from bench.selftest import FULL, QUICK, network, subjects
         from bench.selftest import selftest as measure
 
@@ -42,7 +42,7 @@ def selftest(
         before = look()
         about = environment()
         limit = f"at most {plan.seconds / 60:.2g} minutes"
-        screen.print(f"{named(about)}, {about['cores']} cores, 1 thread; {limit}")
+        screen.print(f"{description(about)}, {about['cores']} cores, 1 thread; {limit}")
         for note in before.notes():
             screen.print(note)
         pair = subjects(*network(), seconds=min(8.0, plan.seconds / 10))

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from bench.executors.messages import Done, Lost, Progress, receive, send
-from bench.measure.limits import cores as cores
 
 T = TypeVar("T")
 DEFAULTS = {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}

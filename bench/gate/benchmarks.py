@@ -41,11 +41,11 @@ def files(side: Path) -> list[Path]:
         return [side]
     if _is_results(side):
         return []
-    found = sorted(side.glob("*.json"))
-    if not found and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
+    launches = sorted(side.glob("*.json"))
+    if not launches and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
         looked = f"holds neither *.json of pytest-benchmark nor {', '.join(FOLDERS)} of a run"
         raise UserError(f"{side}: {looked}; they are a level deeper (allowed: {', '.join(at_most(3, inner))})")
-    return found
+    return launches
 
 
 def _is_side(folder: Path) -> bool:
@@ -65,7 +65,7 @@ def read(path: Path) -> Launch:
     try:
         machine = flat(dict(content["machine_info"]))
         if isinstance(flags := machine.get("cpu.flags"), list):
-            machine["cpu.flags"] = instructions([str(flag) for flag in flags])
+            machine["cpu.flags"] = instructions(map(str, flags))
         entries = {str(entry["fullname"]): dict(entry) for entry in content["benchmarks"]}
         medians = {name: entry["stats"]["median"] for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:

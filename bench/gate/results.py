@@ -109,10 +109,10 @@ def _name(key: Key) -> str:
 
 def _processors(cells: Sequence[Group]) -> list[str]:
     """What a reader must know of qualities where not all were measured on one processor."""
-    made = [record.environment for group in cells for record in group.finished.values()]
-    if all(processor.same_processor(made[0], environment) for environment in made):
+    environments = [record.environment for group in cells for record in group.finished.values()]
+    if all(processor.same_processor(environments[0], environment) for environment in environments):
         return []
-    names = "; ".join(at_most(3, list(dict.fromkeys(map(processor.named, made)))))
+    names = "; ".join(at_most(3, list(dict.fromkeys(map(processor.description, environments)))))
     return [f"qualities are of several processors, so they may differ in the last digits: {names}"]
 
 

@@ -40,8 +40,8 @@ def quota(root: Path = HERE) -> float | None:
 
 def cores(root: Path = HERE) -> int:
     """Processes of one thread that can work at once. Of a part of a core one more: what it is given, it can use."""
-    given = quota(root)
-    return affinity() if given is None else max(1, min(affinity(), math.ceil(given)))
+    share = quota(root)
+    return affinity() if share is None else max(1, min(affinity(), math.ceil(share)))
 
 
 def memory(root: Path = HERE) -> float:
@@ -57,7 +57,7 @@ def group_folders(controller: str, root: Path = HERE) -> Iterator[Path]:
     Inside a container the group's own folder may be the first that is there.
     """
     for line in (text_of(root / "proc/self/cgroup") or f"0::/\n1:{controller}:/").splitlines():
-        _, controllers, path = line.split(":", 2)
+        controllers, _, path = line.partition(":")[2].partition(":")
         mounts = {controller, controllers} if controller in controllers.split(",") else set[str]()
         steps = [step for step in PurePosixPath(path).parts if step not in ("/", "..")]
         for mount in sorted(mounts if controllers else {"", "unified"}):

@@ -53,7 +53,7 @@ def look(root: Path = HERE, seconds: float = 0.5, sleep: Callable[[float], None]
     sleep(seconds)
     after = _busy_seconds(root)
     return Load(
-        cores=os.cpu_count() or 1,
+        cores=os.cpu_count() or 1,  # all of the machine's, as in proc/stat
         busy=None if before is None or after is None else max(0.0, after - before) / seconds,
         average=_average(root),
         throttled=_throttled(root),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,12 @@ INSTRUCTIONS = frozenset(
 """Of its flags: what libraries choose their kernels by, those of 8 bits by VNNI, asimddp and i8mm."""
 
 
-def same_processor(environment: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_processor(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether both say the same of it. Older records have its name alone: by that they are compared with each other."""
-    return all(environment.get(field) == other.get(field) for field in IDENTITY)
+    return all(first.get(field) == second.get(field) for field in IDENTITY)
 
 
-def named(environment: Mapping[str, Any]) -> str:
+def description(environment: Mapping[str, Any]) -> str:
     """For readers: 'AMD EPYC (family 26, model 2, stepping 1; AVX512, VNNI)'; the name alone where no more is known."""
     name, about = str(environment.get("cpu", "unknown")), environment.get("processor")
     if not isinstance(about, Mapping):
@@ -53,14 +53,14 @@ def about(root: Path = HERE) -> dict[str, str]:
     import torch
 
     fields = _fields(root)
-    found = {name: fields[field] for field, name in NUMBERS.items() if field in fields}
+    details = {name: fields[field] for field, name in NUMBERS.items() if field in fields}
     flags = fields.get("flags", fields.get("Features"))
     if flags is not None:
-        found["instructions"] = instructions(flags.split())
-    return found | {"capability": torch.backends.cpu.get_cpu_capability()}
+        details["instructions"] = instructions(flags.split())
+    return details | {"capability": torch.backends.cpu.get_cpu_capability()}
 
 
-def instructions(flags: list[str]) -> str:
+def instructions(flags: Iterable[str]) -> str:
     """Of a processor's flags those that decide, in their order; 'none' of them."""
     return " ".join(sorted(INSTRUCTIONS & set(flags))) or "none"
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.measure.processor import named
+from bench.measure.processor import description
 from bench.records import MetricValue, Record
 from bench.report.configurations import BASELINE, PER_SEED, Group, flat, plain
 from bench.report.series import Estimate, Split
@@ -98,7 +98,7 @@ def machine(environment: Mapping[str, Any]) -> str:
         return "unknown"
     gpu = f" with {environment['gpu']}" if "gpu" in environment else ""
     quota = f" (time of {environment['quota']} cores)" if "quota" in environment else ""
-    return f"{environment.get('cores', '?')} cores{quota} of {named(environment)}{gpu}"
+    return f"{environment.get('cores', '?')} cores{quota} of {description(environment)}{gpu}"
 
 
 def _versions(environment: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 
 from bench.exports import Export
-from bench.measure.processor import named, same_processor
+from bench.measure.processor import description, same_processor
 from bench.records import MetricValue, Record
 from bench.report import layout
 from bench.report.series import Estimate, Series
@@ -120,7 +120,7 @@ def _lines(
             if network == "student" and "int8" in precision:
                 beside = [e for e in exports if same_processor(e.environment, mine[0].environment)]
                 quality, why = _quality(precision, measure, records, beside)
-                why = ELSEWHERE if why and len(beside) < len(exports) else why
+                why = ELSEWHERE if why and exports and not beside else why
                 notes += [f"{pair}: {name}: no change of quality, {why}"] if why else []
             batches = {t.condition.batch_size: _batch(t, network) for t in mine if t.unavailable is None}
             lines.append(Line(task, pair, network, name, batches, quality, tuple(notes)))
@@ -192,7 +192,7 @@ def _notes(timings: Sequence[Timing], lines: Sequence[Line]) -> tuple[str, ...]:
         count = f"{launches[0]}" if len(launches) == 1 else f"{launches[0]} to {launches[-1]}"
         notes.append(f"{count} launch{'es' * (count != '1')} of at least {pairs} pairs")
     machines = dict.fromkeys(
-        f"{t.environment.get('gpu') or named(t.environment)}, {t.condition.threads} thread"
+        f"{t.environment.get('gpu') or description(t.environment)}, {t.condition.threads} thread"
         + "s" * (t.condition.threads > 1)
         for t in timings
     )

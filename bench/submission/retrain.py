@@ -65,8 +65,9 @@ def cell_of(claim: Claim, record: Record) -> Cell:
 def retrain(
     submission: Submission, record: Record, cell: Cell, claim: Claim, cache: Path, workers: int | None
 ) -> tuple[Check, tuple[str, ...]]:
-    """Train it and compare all that is reproducible: equal to the bit where the environment is equal, with
-    the processor and its instructions, else near.
+    """Train it and compare all that is reproducible: equal to the bit where the environment is equal, else near.
+
+    An environment names the processor and its instructions.
 
     cache: of judges and teachers; those that are not there are trained into it.
     """
