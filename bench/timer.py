@@ -21,8 +21,8 @@ from bench.measure.backends import PRECISIONS, obstacle
 from bench.measure.environment import environment, revision
 from bench.measure.limits import cores
 from bench.measure.load import look
-from bench.measure.timing import half_width
 from bench.measure.processor import same_processor
+from bench.measure.timing import half_width
 from bench.records import Record, Store
 from bench.report.configurations import ABSENT, flat, order
 from bench.statistics import Ratio
