@@ -24,8 +24,8 @@ from bench.sharing import InPlaceError, Shared, share
 from methods.base import Distillation, Method
 from methods.scratch import Scratch
 from tasks.base import Inputs, Outputs, Recipe, Role, Task, read_only
-from tasks.precision import in_precision
 from tasks.response import Events, Responses
+from tasks.views.precision import in_precision
 
 CHECK_EVERY = 20
 """Steps between two looks at whether a loss is still finite (on CUDA each look waits for the device)."""

@@ -23,8 +23,8 @@ from naming.paths import expanded_setting
 from tasks.judges.answers import Answers
 from tasks.networks.interfaces import OTHER, Ends, Interface
 from tasks.panels.kinds import Panel
-from tasks.precision import Precision
 from tasks.response import Events, Response
+from tasks.views.precision import Precision
 
 Role = Literal["teacher", "student"]
 Split = Literal["train", "held_out", "test"]

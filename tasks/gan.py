@@ -50,8 +50,8 @@ from tasks.networks.dense import Dense
 from tasks.networks.interfaces import Interface
 from tasks.networks.patch import Patch
 from tasks.panels.kinds import Panel, Pictures
-from tasks.precision import in_precision
 from tasks.response import Bernoulli, Events, Feature, Response
+from tasks.views.precision import in_precision
 
 BATCH = 200
 PICTURES = 20

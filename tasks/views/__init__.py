@@ -1,1 +1,1 @@
-"""How one view of an image is put into the units of each network that looks at it."""
+"""How a network sees its input: in its own units, in a precision."""
