@@ -29,8 +29,9 @@ from bench.suite import cells
 from bench.suite import load as load_suite
 from bench.training import initial
 from bench.weights import digest, save_weights
-from tasks.base import Role, Task, read_only
+from tasks.base import Folders, Role, Task, read_only
 from tasks.data.embedded import PHOTOGRAPHS
+from tasks.data.folders import identity
 from tasks.data.licences import DIGITS, LICENCES
 from tasks.networks.interfaces import OTHER
 
@@ -340,8 +341,11 @@ def other_code(student: Path) -> str:
 
 
 def other_data(student: Path) -> str:
-    changed(student, config=config(student, data="letters"))
-    return "made with other data: data is letters, here digits; --set data.train=DIR and its like say where they lie"
+    ours = identity(Folders(), "digits")["sha256"]
+    changed(student, config=config(student, data={"name": "digits", "sha256": "ab" * 32}))
+    return (
+        f"made with other data: data.sha256 is abababababab…, here {ours[:12]}…; --set data.train=DIR and its like say"
+    )
 
 
 def elsewhere(student: Path) -> str:
