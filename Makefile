@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+LOWEST := .venv-lowest
 PUBLISHED := mnist quick
 
-.PHONY: demo test test-new-draws test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
+.PHONY: demo test test-new-draws test-lowest test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -16,6 +17,9 @@ test: lint ## lint, types, tests
 
 test-new-draws: $(VENV)/.installed ## the property-based tests with new examples; what fails is printed with the blob that draws it again
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile new-draws -m hypothesis tests
+
+test-lowest: $(LOWEST)/.installed ## the commands with the lowest versions that pyproject.toml allows
+	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" bash tests/lowest.sh
 
 test-browser: $(VENV)/.installed ## the page in headless Chromium, which must be installed
 	$(BIN)/pip install --quiet --editable '.[dev,browser]'
@@ -56,5 +60,11 @@ $(VENV)/.installed: pyproject.toml
 	$(BIN)/pip install --quiet --editable '.[dev,mnist]'
 	touch $@
 
+$(LOWEST)/.installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable .
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs build *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) runs build *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.deployed import Deployed, given_by_evaluation, load
 from bench.determinism import settle_process
 from bench.errors import UserError, one_line
-from bench.exports import Artefact, Difference, Export, Form, weight_bits
+from bench.exports import Artefact, Difference, Export, Form, quantisation
 from bench.jobs import load_teacher
 from bench.measure import export as measure
 from bench.measure.environment import environment, revision
@@ -89,7 +89,7 @@ def _artefacts(deployed: Deployed, forms: Sequence[Form], cache: Path) -> dict[F
             found[form] = _quantised(deployed, full.content, form, cache) if full.content else _artefact(full)
         except Exception as error:  # the quantiser raises whatever its parts do; that it cannot is the result
             found[form] = Artefact(failure=_line(error))
-    return {form: artefact.model_copy(update={"weight_bits": weight_bits(form)}) for form, artefact in found.items()}
+    return {form: artefact.model_copy(update={"quantisation": quantisation(form)}) for form, artefact in found.items()}
 
 
 def _artefact(exported: measure.Exported) -> Artefact:

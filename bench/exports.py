@@ -20,8 +20,8 @@ SCHEMA_VERSION = 1
 FOLDER = "exports"
 Form = Literal["float32", "int8-dynamic", "int8-static"]
 FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
-WEIGHT_BITS = 7
-"""Of the 8 that a weight takes in a quantised file: with all 8, processors without VNNI saturate."""
+QUANTISATION = 2
+"""How files are quantised. 2: no processor saturates. 1, in exports that do not say it: those without VNNI do."""
 
 
 class Difference(Part):
@@ -36,8 +36,7 @@ class Artefact(Part):
     """One ONNX file. failure: why it cannot be used, in a line.
 
     metrics, items: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics alone
-    that look at what is deployed. unmeasured: why there are none, in a line. weight_bits: of a quantised one; older
-    exports do not say it: they are of 8, and what they put out depends on the processor.
+    that look at what is deployed. unmeasured: why there are none, in a line. quantisation: which, of a quantised one.
     """
 
     bytes: int = 0
@@ -48,7 +47,7 @@ class Artefact(Part):
     items: dict[str, tuple[float, ...]] = {}
     unmeasured: str | None = None
     failure: str | None = None
-    weight_bits: int | None = None
+    quantisation: int | None = None
 
 
 class Export(Filed):
@@ -76,12 +75,11 @@ class Export(Filed):
 
     def has(self, forms: Iterable[Form]) -> bool:
         """Whether each of these is there, quantised as it would be today."""
-        bits = {form: artefact.weight_bits for form, artefact in self.artefacts.items()}
-        return all(form in bits and bits[form] == weight_bits(form) for form in forms)
+        return all(form in self.artefacts and self.artefacts[form].quantisation == quantisation(form) for form in forms)
 
 
-def weight_bits(form: Form) -> int | None:
-    return None if form == "float32" else WEIGHT_BITS
+def quantisation(form: str) -> int | None:
+    return None if form == "float32" else QUANTISATION
 
 
 def path_of(record: Record) -> Path:

@@ -22,7 +22,7 @@ from bench.cells import Pair
 from bench.deployed import given_by_evaluation
 from bench.determinism import settle_device
 from bench.documents import canonical_hash
-from bench.exports import WEIGHT_BITS
+from bench.exports import quantisation
 from bench.jobs import deployed_size
 from bench.measure.backends import NotAvailable, exported, obstacle, prepare
 from bench.measure.energy import joules_per_call
@@ -95,8 +95,7 @@ class Networks:
 
     def content(self, role: Role, precision: str) -> bytes | NotAvailable:
         """The ONNX file of a role, kept in the cache folder by all that decides it."""
-        bits = None if precision == "float32" else WEIGHT_BITS
-        key = canonical_hash([self.architectures[role], precision, bits, *map(version, VERSIONED)])
+        key = canonical_hash([self.architectures[role], precision, quantisation(precision), *map(version, VERSIONED)])
         path = self.cache / "onnx" / f"{key}.onnx"
         if path.exists():
             return path.read_bytes()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
-from bench.exports import WEIGHT_BITS, Artefact, Export
+from bench.exports import QUANTISATION, Artefact, Export
 from bench.measure.export import export, session
 from bench.measure.quantise import Kind, quantise
 
@@ -99,7 +99,7 @@ def test_all_eight_bits_would_saturate() -> None:
 
 @pytest.mark.parametrize("kind", ["int8-dynamic", "int8-static"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_seven_bits_are_nearly_the_network(name: str, kind: Kind) -> None:
+def test_a_quantised_file_is_nearly_the_network(name: str, kind: Kind) -> None:
     torch.manual_seed(0)
     model, inputs = NETWORKS[name]()
     with torch.no_grad():
@@ -113,11 +113,13 @@ def exported(**forms: Artefact) -> Export:
     return Export(task="t", pair="p", label="l", seed=0, config_hash="c", weights_sha256="w", artefacts=artefacts)
 
 
-def test_an_export_of_all_eight_bits_is_read_and_made_again() -> None:
+def test_an_export_that_may_saturate_is_read_and_made_again() -> None:
     older = exported(float32=Artefact(bytes=9), int8_static=Artefact(bytes=3))
-    assert Export.model_validate(older.model_dump(mode="json", exclude={"artefacts": {"int8-static": {"weight_bits"}}}))
+    assert Export.model_validate(
+        older.model_dump(mode="json", exclude={"artefacts": {"int8-static": {"quantisation"}}})
+    )
     assert older.has(["float32"])
     assert not older.has(["float32", "int8-static"])
-    newer = exported(float32=Artefact(bytes=9), int8_static=Artefact(bytes=3, weight_bits=WEIGHT_BITS))
+    newer = exported(float32=Artefact(bytes=9), int8_static=Artefact(bytes=3, quantisation=QUANTISATION))
     assert newer.has(["float32", "int8-static"])
     assert not newer.has(["int8-dynamic"])
