@@ -21,7 +21,7 @@ from bench.errors import UserError
 from bench.measure import lock
 from bench.paths import expanded, results_folder
 from bench.suite import load
-from tasks.data import sets
+from tasks.data import kept, sets
 from tasks.data.errors import DataError
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "mnist"
@@ -140,6 +140,11 @@ def test_the_data_root_of_the_environment_may_lie_at_home(home: Path, monkeypatc
     monkeypatch.setenv(sets.ROOT, HOMELESS)
     with pytest.raises(DataError, match=r"the data root .* is no home folder here"):
         sets.root()
+
+
+def test_what_is_kept_of_images_may_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(kept.CACHE, "~/kept")
+    assert kept.folder() == home / "kept"
 
 
 def test_the_lock_of_the_environment_may_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from naming.paths import expanded
 from tasks.data.atomic import write_atomically
 from tasks.data.telling import tell
 
@@ -30,7 +31,7 @@ def folder() -> Path:
     For a user without a home it is no folder: nothing can be kept there, and that is told.
     """
     if own := os.environ.get(CACHE):
-        return Path(own)
+        return expanded(own)
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
