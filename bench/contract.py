@@ -16,8 +16,7 @@ from torch.nn.parameter import UninitializedParameter
 from bench.errors import UserError
 from bench.seeds import seeded
 from bench.sharing import Watch, in_place
-from bench.training import Learner, index_batches, initial
-from methods.scratch import Scratch
+from bench.training import index_batches, initial, passed
 from tasks.base import Role, Task
 from tasks.networks.base import Ends, UnfitError
 
@@ -134,7 +133,10 @@ def _as_judged(task: Task, model: nn.Module) -> str | None:
 
 
 def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
-    """One step of its recipe, forward and backward, on a batch of the size that it will have."""
+    """A pass in train mode, forward and backward, on a batch of the size that it will have.
+
+    Without an optimiser's step: torch would import its compiler for it, and a plan take seconds.
+    """
     recipe, size = task.settings.recipe(role), task.settings.batch_size
     rng = torch.Generator().manual_seed(0)
     inputs = task.shared_inputs(next(index_batches(task.items, size, rng)), rng, augment=recipe.augment)
@@ -142,7 +144,10 @@ def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
     model.train()
     try:
         with seeded(0):
-            Learner(task, model, recipe, 1, Scratch()).step(inputs, None, 0, 1)
+            outputs = passed(task, model, inputs, recipe)
+            for name, part in reversed(list(task.parts(model).items())):
+                weights = [parameter for parameter in part.parameters() if parameter.requires_grad]
+                torch.autograd.backward(task.loss(model, inputs, outputs, name, recipe), inputs=weights)
     except Exception as error:
         return f"cannot be trained: a step on a batch of {size} failed ({reason(error)})"
     return None if before.written() is None else WRITES
