@@ -168,6 +168,8 @@ def _difference(kept: Timing, target: Target) -> str:
     """Why a timing cannot be gone on with; '' where it can."""
     if (kept.teacher, kept.student) != (target.teacher, target.student):
         return "is of other networks, or of another code"
+    if kept.quantisation != exports.quantisation(kept.condition.precision):
+        return "is of a file that was quantised in another way"
     mine, its = flat(environment()), flat(kept.environment)
     for field in sorted(mine.keys() | its.keys()):
         if mine.get(field, ABSENT) != its.get(field, ABSENT):
@@ -236,6 +238,7 @@ def _empty(target: Target, condition: Condition) -> Timing:
         task=target.pair.task,
         pair=target.pair.pair,
         condition=condition,
+        quantisation=exports.quantisation(condition.precision),
         teacher=target.teacher,
         student=target.student,
         input_shape=target.input_shape,

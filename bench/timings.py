@@ -88,6 +88,7 @@ class Timing(Filed):
 
     teacher, student: their architectures. unavailable: why there is nothing to time, in a line. memory: bytes by which
     the peak of the resident set (on CUDA: of what is allocated) grew in a fresh process. energy: joules an item.
+    quantisation: how a quantised file was made (``bench.exports``); of others, and older ones, None.
     """
 
     schema_version: Literal[1] = 1
@@ -97,6 +98,7 @@ class Timing(Filed):
     teacher: str
     student: str
     input_shape: tuple[int, ...]
+    quantisation: int | None = None
     launches: tuple[Launch, ...] = ()
     unavailable: str | None = None
     memory: dict[Subject, int] = {}

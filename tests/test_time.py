@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Run, finish
+from own_pairs import pair
 from pydantic import ValidationError
 from torch import nn
 
@@ -26,6 +27,7 @@ from bench.errors import UserError
 from bench.exports import Artefact, Export
 from bench.measure.backends import NotAvailable, obstacle, prepare
 from bench.measure.energy import joules_per_call
+from bench.measure.environment import environment
 from bench.measure.export import INPUT, export, session
 from bench.measure.memory import resident_growth
 from bench.measure.quantise import quantise
@@ -33,7 +35,7 @@ from bench.records import MetricValue, Record, Store
 from bench.report.speeds import markdown, speeds
 from bench.statistics import Ratio
 from bench.suite import load, pairs
-from bench.timer import Launches, conditions, targets
+from bench.timer import Launches, Target, conditions, plan, targets
 from bench.timings import Condition, Launch, Timing
 
 QUICK = ("--backends", "eager,onnxruntime", "--precisions", "float32,int8-static", "--batch", "1", "--launches", "1")
@@ -341,6 +343,19 @@ def test_what_varies_takes_more_launches(count: int, half_width: float, suffice:
     speedup = Ratio(5.0, 5.0 * (1 - half_width), 5.0 * (1 + half_width))
     assert Launches().suffice(count, speedup) == suffice
     assert Launches(2, 2).suffice(count, speedup)
+
+
+def test_a_time_of_a_file_that_was_quantised_in_another_way_is_taken_again(tmp_path: Path) -> None:
+    target = Target(pair("denoising"), "t", "s", (1, 1, 8, 8))
+    static, full = Condition(backend="onnxruntime", precision="int8-static"), Condition(backend="onnxruntime")
+    for condition, quantisation in ((static, exports.QUANTISATION), (full, None)):
+        made = timing(*[launch(2, 1)] * 3, condition=condition, quantisation=quantisation, environment=environment())
+        timings.write(tmp_path, made)
+    assert plan([target], [static, full], Launches(3, 3), tmp_path).finished == 2
+    timings.write(tmp_path, timing(*[launch(2, 1)] * 3, condition=static, environment=environment()))
+    state = plan([target], [static, full], Launches(3, 3), tmp_path)
+    assert state.finished == 1
+    assert state.other[0].endswith("is of a file that was quantised in another way")
 
 
 def test_what_a_process_frees_it_keeps() -> None:
