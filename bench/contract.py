@@ -196,6 +196,8 @@ def output_problem(task: Task, example: Tensor, output: object) -> str | None:
         )
     if output.device != example.device:
         return f"puts out a tensor on {output.device}, for one on {example.device}"
+    if output.is_inference():
+        return "puts out a tensor of torch.inference_mode, which nothing can be learnt from (allowed: torch.no_grad)"
     if not output.is_floating_point():
         return f"puts out {str(output.dtype).removeprefix('torch.')}, not floating-point numbers"
     if task.interface.kind == "classifier" and _is_distribution(output):

@@ -137,6 +137,7 @@ def test_a_factory_gets_what_it_asks_for_by_name() -> None:
         ("without_weights", "student.network: has no weights to train"),
         ("multiples_of_four", "student.network: puts out 1×44×48 for an input of 1×45×51"),
         ("two_in_training", "student.network: cannot be trained: a step on a batch of 8 failed (TypeError"),
+        ("ForInference", "student.network: puts out a tensor of torch.inference_mode, which nothing can be learnt"),
         ("scripted", "student.network: is TorchScript, which is neither counted nor exported"),
         ("seeds_itself", "student.network: starts from equal weights whatever the seed (weight)"),
         (
