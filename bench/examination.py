@@ -80,9 +80,7 @@ def examine(pair: Pair, role: Role, cache: Path) -> Iterator[Finding]:
     for what, look in looks.items():
         try:
             yield look()
-        except (
-            Exception
-        ) as error:  # a network of the user's own fails in any way, and what a run asks of it is asked here
+        except Exception as error:  # a network of the user's own fails in any way
             yield Finding(what, "no", f"failed ({contract.reason(error)})")
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bench.page.colours import DIVERGING, colours
 from bench.report.charts import Axis, Chart, HeatMap, Series
-from bench.report.text import visible
+from bench.report.text import matplotlib_text, visible
 
 DPI = 200
 COLOURS = 128
@@ -84,7 +84,7 @@ def draw(chart: Chart | HeatMap) -> Figure:
 
 def _plain(text: str) -> str:
     """A name is no formula."""
-    return visible(text, 60).replace("$", r"\$")
+    return matplotlib_text(visible(text, 60))
 
 
 def _chart(chart: Chart) -> Figure:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.report.text import matplotlib_text
 from tasks.panels.kinds import Counts, Lines
 
 ACROSS = 4
@@ -44,12 +45,7 @@ def diagrams(panel: Lines | Counts, title: str) -> Figure:
 
 
 def _titled(name: str, captions: Mapping[str, str]) -> str:
-    return _plain(f"{name}: {captions[name]}" if name in captions else name)
-
-
-def _plain(text: str) -> str:
-    """A dollar begins no formula."""
-    return text.replace("$", r"\$")
+    return matplotlib_text(f"{name}: {captions[name]}" if name in captions else name)
 
 
 def _lines(axes: Axes, x: object, y: object, weight: object) -> None:
@@ -72,6 +68,9 @@ def _counts(axes: Axes, panel: Counts, name: str) -> None:
             if (count := int(counts[i, j])) > 0:
                 colour = "white" if shares[i, j] > 0.4 else "black"
                 axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
-        names = [_plain(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…") for name in map(str, panel.names)]
+        names = [
+            matplotlib_text(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…")
+            for name in map(str, panel.names)
+        ]
         axes.set_xticks(range(size), names)
         axes.set_yticks(range(size), names)

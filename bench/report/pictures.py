@@ -23,6 +23,7 @@ from bench.errors import one_line
 from bench.jobs import load_teacher, prepared_task, teacher_path, weights_path
 from bench.report.diagrams import diagrams
 from bench.report.drawings import obstacle, undrawn
+from bench.report.text import matplotlib_text
 from bench.runner import Plan
 from bench.training import initial
 from bench.weights import load_weights
@@ -156,7 +157,7 @@ def _width(text: str, size: float) -> float:
     """In inches, as the default font has it."""
     if not text.strip():
         return 0.0
-    return TextPath((0, 0), text.replace("$", r"\$"), size=size).get_extents().width / 72  # a dollar begins no formula
+    return TextPath((0, 0), matplotlib_text(text), size=size).get_extents().width / 72
 
 
 def _fitted(text: str, inches: float, size: float) -> str:

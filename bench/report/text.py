@@ -82,6 +82,11 @@ def latex(text: str) -> str:
     return latex_text(_NO_LETTER.sub(lambda found: found[0] if found[0] in LATEX else _code(found[0]), shown))
 
 
+def matplotlib_text(text: str) -> str:
+    """For matplotlib, to which a dollar may begin a formula."""
+    return text.replace("$", r"\$")
+
+
 def csv(text: str) -> str:
     """An apostrophe keeps a spreadsheet from computing it."""
     shown = visible(text, LONGEST_NOTE)
