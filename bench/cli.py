@@ -14,26 +14,26 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.check import check
-from bench.commands.compare import compare
-from bench.commands.config import config
-from bench.commands.data import app as data
-from bench.commands.export import export
-from bench.commands.leaderboard import leaderboard
-from bench.commands.list import list_
-from bench.commands.plan import plan
-from bench.commands.plot import plot
-from bench.commands.report import report
-from bench.commands.run import run
-from bench.commands.selftest import selftest
-from bench.commands.show import show
-from bench.commands.table import table
-from bench.commands.time import time
-from bench.commands.tune import tune
-from bench.commands.validate import validate
-from bench.commands.watch import watch
-from bench.errors import UserError, warn_in_one_line
-from bench.stopping import CLOSED, Stopped, signals, silence
+from distillbench.bench.commands.check import check
+from distillbench.bench.commands.compare import compare
+from distillbench.bench.commands.config import config
+from distillbench.bench.commands.data import app as data
+from distillbench.bench.commands.export import export
+from distillbench.bench.commands.leaderboard import leaderboard
+from distillbench.bench.commands.list import list_
+from distillbench.bench.commands.plan import plan
+from distillbench.bench.commands.plot import plot
+from distillbench.bench.commands.report import report
+from distillbench.bench.commands.run import run
+from distillbench.bench.commands.selftest import selftest
+from distillbench.bench.commands.show import show
+from distillbench.bench.commands.table import table
+from distillbench.bench.commands.time import time
+from distillbench.bench.commands.tune import tune
+from distillbench.bench.commands.validate import validate
+from distillbench.bench.commands.watch import watch
+from distillbench.common.errors import UserError, warn_in_one_line
+from distillbench.common.signals import CLOSED, Stopped, signals, silence
 
 RESUMED = ("run", "tune", "time")
 """Commands that keep what they have finished."""

@@ -1,5 +1,5 @@
 """``python -m distillbench``."""
 
-from bench.cli import main
+from distillbench.bench.cli import main
 
 main()

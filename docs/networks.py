@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from bench.measure.size import size
-from tasks.networks.base import Ends, Network
-from tasks.networks.named import NETWORKS
+from distillbench.bench.measure.size import size
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.registry import NETWORKS
 
 DOCUMENT = Path(__file__).with_suffix(".md")
 BLOCK = re.compile(r"(<!-- networks -->\n).*?(<!-- /networks -->)", re.DOTALL)

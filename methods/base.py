@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from tasks.response import Events, Responses
+from distillbench.tasks.response import Events, Responses
 
 Distillation = Callable[[Responses, Responses], Tensor]
 """(student's responses, teacher's responses) -> scalar loss."""

@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from methods.base import LogUniform, Method, total
-from tasks.response import Responses
+from distillbench.methods.base import LogUniform, Method, total
+from distillbench.tasks.response import Responses
 
 
 class CrossModel(Method):

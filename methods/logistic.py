@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from methods.base import Distillation, Method, total
-from tasks.response import Events, Response, Responses, floored
+from distillbench.methods.base import Distillation, Method, total
+from distillbench.tasks.response import Events, Response, Responses, floored
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from methods.base import Method, total
-from tasks.response import Responses
+from distillbench.methods.base import Method, total
+from distillbench.tasks.response import Responses
 
 
 class Mimic(Method):

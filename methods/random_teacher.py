@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from methods.temperature import Temperature
+from distillbench.methods.temperature import Temperature
 
 
 class RandomTeacher(Temperature):

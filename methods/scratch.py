@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from methods.base import Method
+from distillbench.methods.base import Method
 
 
 class Scratch(Method):

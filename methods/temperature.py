@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from methods.base import LogUniform, Method, total
-from tasks.response import Responses
+from distillbench.methods.base import LogUniform, Method, total
+from distillbench.tasks.response import Responses
 
 
 class Temperature(Method):

@@ -17,17 +17,17 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.board import build
-from bench.records import Record, Store
-from bench.report import tables
-from bench.report.charts import gap_recovered
-from bench.report.notes import machine
-from bench.report.results import speeds, summaries
-from bench.report.speeds import Speeds, markdown, overview
-from bench.report.summary import Summary
-from bench.report.terminal import terminal
-from bench.timings import Timing, scan
-from tasks.data.atomic import write_atomically
+from distillbench.bench.analysis.notes import machine
+from distillbench.bench.analysis.results import speeds, summaries
+from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.leaderboard import build
+from distillbench.bench.report import tables
+from distillbench.bench.report.charts import gap_recovered
+from distillbench.bench.report.speeds import Speeds, markdown, overview
+from distillbench.bench.report.terminal import terminal
+from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.timings import Timing, scan
+from distillbench.common.atomic import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

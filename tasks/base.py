@@ -19,12 +19,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from naming.paths import expanded_setting
-from tasks.judges.answers import Answers
-from tasks.networks.interfaces import OTHER, Ends, Interface
-from tasks.panels.kinds import Panel
-from tasks.response import Events, Response
-from tasks.views.precision import Precision
+from distillbench.common.paths import expanded_setting
+from distillbench.tasks.judges.answers import Answers
+from distillbench.tasks.networks.interfaces import OTHER, Ends, Interface
+from distillbench.tasks.panels.kinds import Panel
+from distillbench.tasks.response import Events, Response
+from distillbench.tasks.views.precision import Precision
 
 Role = Literal["teacher", "student"]
 Split = Literal["train", "held_out", "test"]

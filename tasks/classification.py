@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import (
+from distillbench.tasks.base import (
     MOST_BATCH,
     Evaluation,
     Folders,
@@ -27,18 +27,18 @@ from tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from tasks.data import folders
-from tasks.data.embedded import LabelledImages
-from tasks.data.files import DataError
-from tasks.data.pixels import to_float
-from tasks.judges.classifier import random_shifts
-from tasks.networks.base import Classifier, Ends
-from tasks.networks.cnn import CNN
-from tasks.networks.interfaces import Interface
-from tasks.networks.mlp import MLP
-from tasks.panels.kinds import Counts, Lines, Panel, Pictures
-from tasks.response import Categorical, Events, Response
-from tasks.views.units import Normalise, built
+from distillbench.tasks.data import folders
+from distillbench.tasks.data.embedded import LabelledImages
+from distillbench.tasks.data.files import DataError
+from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.judges.classifier import random_shifts
+from distillbench.tasks.networks.base import Classifier, Ends
+from distillbench.tasks.networks.cnn import CNN
+from distillbench.tasks.networks.interfaces import Interface
+from distillbench.tasks.networks.mlp import MLP
+from distillbench.tasks.panels.kinds import Counts, Lines, Panel, Pictures
+from distillbench.tasks.response import Categorical, Events, Response
+from distillbench.tasks.views.units import Normalise, built
 
 BATCH = 200
 FEW = 100

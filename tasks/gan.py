@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import (
+from distillbench.tasks.base import (
     MOST_BATCH,
     MOST_LATENT,
     Evaluation,
@@ -29,12 +29,12 @@ from tasks.base import (
     Task,
     TaskSettings,
 )
-from tasks.data import folders
-from tasks.data.embedded import LabelledImages
-from tasks.data.files import DataError
-from tasks.data.pixels import to_float
-from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
-from tasks.metrics.distributions import (
+from distillbench.tasks.data import folders
+from distillbench.tasks.data.embedded import LabelledImages
+from distillbench.tasks.data.files import DataError
+from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.judges.classifier import ClassifierJudge, FeatureClassifier
+from distillbench.tasks.metrics.distributions import (
     DISTANCES,
     MOST_SAMPLES,
     FeatureSets,
@@ -44,14 +44,14 @@ from tasks.metrics.distributions import (
     inception_identity,
     judging,
 )
-from tasks.metrics.images import psnrs
-from tasks.networks.base import Discriminator, Ends, Generator
-from tasks.networks.dense import Dense
-from tasks.networks.interfaces import Interface
-from tasks.networks.patch import Patch
-from tasks.panels.kinds import Panel, Pictures
-from tasks.response import Bernoulli, Events, Feature, Response
-from tasks.views.precision import in_precision
+from distillbench.tasks.metrics.images import psnrs
+from distillbench.tasks.networks.base import Discriminator, Ends, Generator
+from distillbench.tasks.networks.dense import Dense
+from distillbench.tasks.networks.interfaces import Interface
+from distillbench.tasks.networks.patch import Patch
+from distillbench.tasks.panels.kinds import Panel, Pictures
+from distillbench.tasks.response import Bernoulli, Events, Feature, Response
+from distillbench.tasks.views.precision import in_precision
 
 BATCH = 200
 PICTURES = 20

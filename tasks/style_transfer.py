@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import (
+from distillbench.tasks.base import (
     MOST_BATCH,
     Evaluation,
     Inputs,
@@ -25,19 +25,19 @@ from tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from tasks.data import files, folders
-from tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
-from tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
-from tasks.data.files import DataError
-from tasks.data.kept import checksum
-from tasks.data.pixels import colour, to_float
-from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
-from tasks.metrics.images import psnr
-from tasks.networks.base import Ends, Styliser
-from tasks.networks.interfaces import Interface
-from tasks.networks.johnson import Johnson
-from tasks.panels.kinds import Panel, Pictures
-from tasks.response import Events, Feature, Response
+from distillbench.tasks.data import files, folders
+from distillbench.tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
+from distillbench.tasks.data.disk_cache import checksum
+from distillbench.tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
+from distillbench.tasks.data.files import DataError
+from distillbench.tasks.data.pixels import colour, to_float
+from distillbench.tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
+from distillbench.tasks.metrics.images import psnr
+from distillbench.tasks.networks.base import Ends, Styliser
+from distillbench.tasks.networks.interfaces import Interface
+from distillbench.tasks.networks.johnson import Johnson
+from distillbench.tasks.panels.kinds import Panel, Pictures
+from distillbench.tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 192

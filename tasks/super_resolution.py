@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import (
+from distillbench.tasks.base import (
     MOST_BATCH,
     Evaluation,
     Inputs,
@@ -24,17 +24,17 @@ from tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from tasks.data import folders
-from tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
-from tasks.data.embedded import Photographs
-from tasks.data.pixels import to_float
-from tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
-from tasks.networks.base import Ends, SuperResolver
-from tasks.networks.fsrcnn import FSRCNN
-from tasks.networks.interfaces import Interface
-from tasks.panels.kinds import Panel, Pictures
-from tasks.panels.restored import AMPLIFIED, comparison, most_different
-from tasks.response import Events, Feature, Response, ordinal_events
+from distillbench.tasks.data import folders
+from distillbench.tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
+from distillbench.tasks.data.embedded import Photographs
+from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
+from distillbench.tasks.networks.base import Ends, SuperResolver
+from distillbench.tasks.networks.fsrcnn import FSRCNN
+from distillbench.tasks.networks.interfaces import Interface
+from distillbench.tasks.panels.kinds import Panel, Pictures
+from distillbench.tasks.panels.restored import AMPLIFIED, comparison, most_different
+from distillbench.tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
 PICTURES, PICTURE_SIDE = 4, 96

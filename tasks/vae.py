@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.base import (
+from distillbench.tasks.base import (
     MOST_BATCH,
     MOST_LATENT,
     Evaluation,
@@ -29,10 +29,10 @@ from tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from tasks.data import folders
-from tasks.data.embedded import LabelledImages
-from tasks.judges.classifier import ClassifierJudge
-from tasks.metrics.distributions import (
+from distillbench.tasks.data import folders
+from distillbench.tasks.data.embedded import LabelledImages
+from distillbench.tasks.judges.classifier import ClassifierJudge
+from distillbench.tasks.metrics.distributions import (
     DISTANCES,
     MOST_SAMPLES,
     FeatureSets,
@@ -41,13 +41,13 @@ from tasks.metrics.distributions import (
     inception_identity,
     judging,
 )
-from tasks.metrics.images import psnrs
-from tasks.networks.base import Autoencoder, Ends
-from tasks.networks.interfaces import Interface
-from tasks.networks.vae import VAE as VAENetwork
-from tasks.networks.vae import VariationalAutoencoder
-from tasks.panels.kinds import Panel, Pictures
-from tasks.response import Bernoulli, Events, Normal, Response
+from distillbench.tasks.metrics.images import psnrs
+from distillbench.tasks.networks.base import Autoencoder, Ends
+from distillbench.tasks.networks.interfaces import Interface
+from distillbench.tasks.networks.vae import VAE as VAENetwork
+from distillbench.tasks.networks.vae import VariationalAutoencoder
+from distillbench.tasks.panels.kinds import Panel, Pictures
+from distillbench.tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200
 PICTURES = 20

@@ -23,12 +23,12 @@ from submissions import Submitted, copy_of
 from synthetic_sets import Made, make
 from torch import nn
 
-from bench.records import Store
-from bench.submission.claim import Claim, claim
-from bench.suite import load, pairs
-from tasks.base import Task, read_only
-from tasks.data import kept, sets
-from tasks.data.telling import tell
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.validate.claim import Claim, claim
+from distillbench.common.errors import tell
+from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.data import disk_cache, sets
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -121,7 +121,7 @@ def cold_cli() -> Run:
     """The real command from nothing, as a shell starts it."""
 
     def run(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        return finish([sys.executable, "-m", "bench.cli", *map(str, arguments)], **options)
+        return finish([sys.executable, "-m", "distillbench", *map(str, arguments)], **options)
 
     return run
 
@@ -172,7 +172,7 @@ def resnet(tmp_path: Path) -> tuple[nn.Module, Path]:
 def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data root, and a cache of its own."""
     monkeypatch.setenv(sets.ROOT, str(tmp_path / "root"))
-    monkeypatch.setenv(kept.CACHE, str(tmp_path / "kept"))
+    monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / "kept"))
     (tmp_path / "root").mkdir()
     tell.cache_clear()
     return tmp_path / "root"

@@ -10,9 +10,9 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from bench.cells import Pair
-from bench.suite import load
-from tasks.base import read_only
+from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.resolve import load
+from distillbench.tasks.base import read_only
 
 TESTS = Path(__file__).parent
 

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
-from tasks.base import Role, Task
-from tasks.data.crops import grid_crops
-from tasks.metrics.images import downscale, upscale
+from distillbench.tasks.base import Role, Task
+from distillbench.tasks.data.crops import grid_crops
+from distillbench.tasks.metrics.images import downscale, upscale
 
 Inputs = dict[str, Tensor]
 Outputs = dict[str, Any]

@@ -18,10 +18,10 @@ import torch
 from plain_loop import ClassificationCell, Plan, train
 from torch import nn
 
-from bench.digests import without
-from bench.measure.environment import environment
-from bench.measure.processor import description, same_processor
-from tasks.classification import Classification
+from distillbench.bench.machine.environment import environment
+from distillbench.bench.machine.processor import description, same_processor
+from distillbench.bench.store.fingerprint import without
+from distillbench.tasks.classification import Classification
 
 METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
 

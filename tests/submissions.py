@@ -13,13 +13,13 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.documents import canonical_hash
-from bench.records import record_path
-from bench.submission import checks
-from bench.submission.claim import Claim
-from bench.submission.findings import Report
-from bench.submission.folder import read
-from bench.weights import digest, save_weights
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import record_path
+from distillbench.bench.store.weights import digest, save_weights
+from distillbench.bench.validate import checks
+from distillbench.bench.validate.claim import Claim
+from distillbench.bench.validate.findings import Report
+from distillbench.bench.validate.folder import read
 
 TASK, PAIR = "classification", "cnn_mlp"
 REVISION = "0123456789abcdef0123456789abcdef01234567"

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from tasks.data import sets
-from tasks.data.sets import StandardSet
+from distillbench.tasks.data import sets
+from distillbench.tasks.data.sets import StandardSet
 
 EACH = 25
 """Synthetic training images of each class; ten of each to test on."""

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.checkpoints import load_pretrained
-from bench.errors import UserError
+from distillbench.bench.training.pretrained import load_pretrained
+from distillbench.common.errors import UserError
 
 
 def network(seed: int = 0) -> nn.Module:

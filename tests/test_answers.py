@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tasks.judges.answers import Answers
+from distillbench.tasks.judges.answers import Answers
 
 
 def step(network: nn.Module) -> None:

@@ -13,15 +13,14 @@ from PIL import Image
 from test_cli import refused
 from test_data import write_image
 
-from bench.errors import UserError
-from bench.preflight import ROLES, training_bytes
-from bench.runner import check_data
-from bench.suite import load, pairs
-from tasks.base import Folders
-from tasks.data.files import DataError, digest, image_files, read, read_all
-from tasks.data.folders import identity, labelled_once, labelled_splits
-from tasks.data.telling import DataWarning
-from tasks.panels.kinds import Pictures
+from distillbench.bench.run.runner import check_data
+from distillbench.bench.suite.preflight import ROLES, training_bytes
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.common.errors import DataWarning, UserError
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
+from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
+from distillbench.tasks.panels.kinds import Pictures
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""
@@ -292,7 +291,7 @@ def test_sizes_that_cannot_be_are_refused_when_the_suite_is_read(task: str, sett
 def test_who_set_a_size_is_named(
     suite: str, setting: str, memory: float, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.preflight.memory", lambda device: (memory, "this machine"))
+    monkeypatch.setattr("distillbench.bench.suite.preflight.memory", lambda device: (memory, "this machine"))
     with pytest.raises(UserError) as error:
         load(suite, [f"tasks.vae.{setting}"], ["vae"])
     assert str(error.value).startswith(f"{where}: its network takes about")
@@ -327,7 +326,7 @@ def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.Monk
 
     every = pairs(load("quick"))
     for name in ("labelled", "photograph"):
-        monkeypatch.setattr(f"tasks.data.folders.{name}_splits", read)
+        monkeypatch.setattr(f"distillbench.tasks.data.folders.{name}_splits", read)
     for pair in every:
         for role in ROLES:
             assert training_bytes.__wrapped__(pair, role)

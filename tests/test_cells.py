@@ -11,16 +11,16 @@ import torch
 from conftest import METHOD_NAMES, TASK_NAMES, untrained_judge
 from torch import Tensor, nn
 
-from bench.registry import METHODS
-from bench.training import held_out_events, index_batches, initial, train_students
-from bench.weights import digest
-from methods.base import Distillation, Method
-from methods.cross_model import CrossModel
-from methods.random_teacher import RandomTeacher
-from methods.temperature import Temperature
-from tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
-from tasks.judges.answers import Answers
-from tasks.response import Events
+from distillbench.bench.store.weights import digest
+from distillbench.bench.suite.registry import METHODS
+from distillbench.bench.training.loop import held_out_events, index_batches, initial, train_students
+from distillbench.methods.base import Distillation, Method
+from distillbench.methods.cross_model import CrossModel
+from distillbench.methods.random_teacher import RandomTeacher
+from distillbench.methods.temperature import Temperature
+from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
+from distillbench.tasks.judges.answers import Answers
+from distillbench.tasks.response import Events
 
 TaskOf = Callable[[str], Task]
 
@@ -186,7 +186,7 @@ def test_gamma_is_mandatory() -> None:
 
 
 def test_the_teacher_has_at_least_four_times_the_parameters_or_the_compute(task: Task) -> None:
-    from bench.measure.size import size
+    from distillbench.bench.measure.size import size
 
     teacher, student = (
         size(task.deployed(initial(task, r, 0)).eval(), task.example_input(1)) for r in ("teacher", "student")
@@ -217,7 +217,7 @@ def test_the_discriminator_judges_without_stepping(task_of: TaskOf) -> None:
 
 def test_a_scalar_slope_on_a_bernoulli_would_be_temperature(task_of: TaskOf) -> None:
     # Trap: the readout fitted to real pixels has a slope and an offset for each, not one for all.
-    from methods.logistic import fit
+    from distillbench.methods.logistic import fit
 
     task = task_of("vae")
     readout = fit(held_out_events(task, read_only(initial(task, "teacher", 0)), 0)["pixels"], l2=1e-2)
@@ -226,8 +226,8 @@ def test_a_scalar_slope_on_a_bernoulli_would_be_temperature(task_of: TaskOf) -> 
 
 
 def test_separable_events_do_not_send_the_readout_to_infinity() -> None:
-    from methods.logistic import fit
-    from tasks.response import Categorical, Events
+    from distillbench.methods.logistic import fit
+    from distillbench.tasks.response import Categorical, Events
 
     separable = torch.tensor([[10.0, -10.0], [-10.0, 10.0]]).repeat(20, 1)
     readout = fit(Events(Categorical(separable), (separable > 0).float()), l2=1e-2)
@@ -239,8 +239,8 @@ def test_separable_events_do_not_send_the_readout_to_infinity() -> None:
 def test_the_readout_is_scikit_learns_logistic_regression() -> None:
     from sklearn.linear_model import LogisticRegression
 
-    from methods.logistic import fit
-    from tasks.response import Events, Feature
+    from distillbench.methods.logistic import fit
+    from distillbench.tasks.response import Events, Feature
 
     rng = torch.Generator().manual_seed(0)
     maps = torch.randn(40, 3, 2, 2, generator=rng)
@@ -263,8 +263,8 @@ def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
 
 
 def test_a_nearly_silent_feature_gets_no_enormous_slope() -> None:
-    from methods.logistic import fit
-    from tasks.response import Events, Feature
+    from distillbench.methods.logistic import fit
+    from distillbench.tasks.response import Events, Feature
 
     rng = torch.Generator().manual_seed(0)
     maps = torch.randn(200, 3, 2, 2, generator=rng)
@@ -289,7 +289,7 @@ def test_only_a_method_that_fits_something_asks_for_events(task_of: TaskOf, monk
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (3, 30, 42)])
 def test_every_pixel_is_in_a_patch(shape: tuple[int, int, int]) -> None:
-    from tasks.networks.patch import PatchDiscriminator
+    from distillbench.tasks.networks.patch import PatchDiscriminator
 
     torch.manual_seed(0)
     images = torch.rand(2, *shape, requires_grad=True)
@@ -306,8 +306,8 @@ def test_alpha_and_weight_are_not_both_taken() -> None:
 
 
 def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() -> None:
-    from bench.suite import load
-    from tasks.vae import chosen
+    from distillbench.bench.suite.resolve import load
+    from distillbench.tasks.vae import chosen
 
     pair = load({"tasks": {"vae": {"evaluated": 60, "importance_samples": 2, "samples": 200}}}).entries[0].pair
     task = pair.build()
@@ -353,7 +353,7 @@ def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_
 
 
 def test_augmentation_mirrors_images_where_it_is_asked_to() -> None:
-    from bench.suite import load
+    from distillbench.bench.suite.resolve import load
 
     settings = {"flips": True, "teacher": {"augment": True}}
     task = load({"tasks": {"classification": settings}}).entries[0].pair.build()

@@ -10,9 +10,9 @@ from typing import Any
 from conftest import Run
 from own_pairs import TESTS
 
-from bench.architecture import OF_TRAINING
-from bench.examination import examine, pair_with
-from tasks.base import Recipe
+from distillbench.bench.run.network_check import examine, pair_with
+from distillbench.bench.store.architecture import OF_TRAINING
+from distillbench.tasks.base import Recipe
 
 
 def verdicts(task: str, network: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

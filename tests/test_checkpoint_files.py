@@ -23,8 +23,8 @@ from safetensors.torch import save_file
 from teachers import STATE, equal, network, refusal, state_of
 from torch import nn
 
-from tasks.data.errors import DataError
-from tasks.judges.loss_network import VGG16, VGGJudge
+from distillbench.common.errors import DataError
+from distillbench.tasks.judges.loss_network import VGG16, VGGJudge
 
 
 @pytest.fixture

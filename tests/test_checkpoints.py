@@ -17,13 +17,13 @@ from teachers import EMA, STATE, equal, network, refusal, state_of
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from bench.architecture import architecture
-from bench.cells import Pair
-from bench.errors import UserError
-from bench.jobs import pretrained
-from bench.runner import check_data
-from bench.suite import as_table, load, pairs
-from bench.training import initial
+from distillbench.bench.run.jobs import pretrained
+from distillbench.bench.run.runner import check_data
+from distillbench.bench.store.architecture import architecture
+from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.resolve import as_table, load, pairs
+from distillbench.bench.training.loop import initial
+from distillbench.common.errors import UserError
 
 
 @pytest.fixture

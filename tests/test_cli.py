@@ -14,7 +14,7 @@ import pytest
 import torch
 from conftest import Run, finish, reproducible
 
-from bench.records import Store
+from distillbench.bench.store.records import Store
 
 
 def test_help_does_not_import_torch() -> None:
@@ -124,7 +124,7 @@ def test_show_prints_a_record(tiny_results: Path, cli: Run) -> None:
 
 
 def test_the_library_gives_the_same_records(tiny_results: Path) -> None:
-    from bench import load_records
+    from distillbench.bench import load_records
 
     frame = load_records(tiny_results)
     assert len(frame) == 17
@@ -248,7 +248,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     import errno
     from unittest.mock import patch
 
-    from tasks.data.atomic import write_atomically
+    from distillbench.common.atomic import write_atomically
 
     with (
         patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")),
@@ -306,7 +306,7 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_what_was_finished(
 @pytest.mark.parametrize("form", ["terminal", "markdown"])
 def test_output_that_cannot_be_written_is_said_in_a_line(tiny_results: Path, form: str) -> None:
     with Path("/dev/full").open("w") as full:
-        done = finish([sys.executable, "-m", "bench.cli", "table", str(tiny_results), "--format", form], stdout=full)
+        done = finish([sys.executable, "-m", "distillbench", "table", str(tiny_results), "--format", form], stdout=full)
     assert done.returncode == 2
     assert done.stderr == "distillbench: standard output: cannot be written (No space left on device)\n"
 

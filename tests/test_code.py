@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.code import _canonical, code_digest
-from bench.registry import METHODS, TASKS
+from distillbench.bench.store.fingerprint import _canonical, code_digest
+from distillbench.bench.suite.registry import METHODS, TASKS
 
 PACKAGE = {
     "__init__.py": "",

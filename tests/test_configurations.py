@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from test_report import config_of, record, rows
 
-from bench.documents import canonical_hash
-from bench.records import Record
-from bench.report.configurations import groups, plain
-from bench.report.summary import Expected, Summary, summarise
-from bench.report.tables import markdown
+from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.report.tables import markdown
+from distillbench.bench.store.configurations import groups, plain
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.records import Record
 
 
 def student(label: str, seed: int, value: float, **config: Any) -> Record:

@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench import conversion
-from bench.deployed import Deployed, inputs_of
-from bench.measure.export import export
-from bench.training import initial
-from tasks.base import Task, read_only
+from distillbench.bench.export import conversion
+from distillbench.bench.export.trained_network import Deployed, inputs_of
+from distillbench.bench.measure.onnx_export import export
+from distillbench.bench.training.loop import initial
+from distillbench.tasks.base import Task, read_only
 
 TaskOf = Callable[[str], Task]
 

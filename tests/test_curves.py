@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.curves import POINTS, CurveRecorder
-from bench.training import initial, train_students
-from bench.weights import digest
-from methods.scratch import Scratch
-from methods.temperature import Temperature
-from tasks.base import Task, read_only
-from tasks.judges.classifier import FeatureClassifier
-from tasks.metrics.distributions import distances, features, frechet_distance
+from distillbench.bench.store.weights import digest
+from distillbench.bench.training.curves import POINTS, CurveRecorder
+from distillbench.bench.training.loop import initial, train_students
+from distillbench.methods.scratch import Scratch
+from distillbench.methods.temperature import Temperature
+from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.judges.classifier import FeatureClassifier
+from distillbench.tasks.metrics.distributions import distances, features, frechet_distance
 
 TaskOf = Callable[[str], Task]
 

@@ -11,11 +11,11 @@ from conftest import Run, reproducible
 from test_data import write_image
 from torch import nn
 
-from bench.jobs import judge_path, teacher_path
-from bench.runner import _jobs as jobs_of
-from bench.runner import damaged, plan
-from bench.suite import load, pairs
-from bench.weights import DamagedError, damage, digest, load_weights, save_weights, usable
+from distillbench.bench.run.jobs import judge_path, teacher_path
+from distillbench.bench.run.runner import _jobs as jobs_of
+from distillbench.bench.run.runner import damaged, plan
+from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
+from distillbench.bench.suite.resolve import load, pairs
 
 DRAWING = Path("pictures/classification--cnn_mlp.json")
 PICTURE = Path("pictures/classification--cnn_mlp--hardest.png")

@@ -11,19 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.jobs import judge_path, prepared_task
-from bench.runner import _jobs as jobs_of
-from bench.runner import plan
-from bench.suite import load, pairs
-from bench.weights import save_weights
-from tasks.base import Folders
-from tasks.classification import few_labels
-from tasks.data.crops import centre_crop, crop_batch
-from tasks.data.embedded import digits, photographs
-from tasks.data.files import DataError, digest, image_files, read, read_all
-from tasks.data.folders import labelled_splits, photograph_splits
-from tasks.data.telling import DataWarning, tell
-from tasks.judges.classifier import random_shifts
+from distillbench.bench.run.jobs import judge_path, prepared_task
+from distillbench.bench.run.runner import _jobs as jobs_of
+from distillbench.bench.run.runner import plan
+from distillbench.bench.store.weights import save_weights
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.common.errors import DataWarning, tell
+from distillbench.tasks.base import Folders
+from distillbench.tasks.classification import few_labels
+from distillbench.tasks.data.crops import centre_crop, crop_batch
+from distillbench.tasks.data.embedded import digits, photographs
+from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
+from distillbench.tasks.data.folders import labelled_splits, photograph_splits
+from distillbench.tasks.judges.classifier import random_shifts
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (8, 8), mode: str = "L") -> None:
@@ -233,7 +233,7 @@ def test_a_worker_does_not_hash_the_users_files_again(
     def hashed(*_: object) -> None:
         raise AssertionError("the files were hashed again")
 
-    monkeypatch.setattr("tasks.data.folders.digest", hashed)
+    monkeypatch.setattr("distillbench.tasks.data.folders.digest", hashed)
     for job in sent:
         assert prepared_task(job.pair, tmp_path).judge is not None
         assert all(cell.hash for cell in job.cells)

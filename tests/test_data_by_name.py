@@ -15,13 +15,12 @@ import torch
 from PIL import Image
 from synthetic_sets import EACH, WRITERS, Made, enter, pictures, with_checksums
 
-from bench.suite import cells, load, pairs
-from tasks.base import Folders
-from tasks.data import kept, named, reading, sets
-from tasks.data.errors import DataError
-from tasks.data.folders import identity, labelled_outline, labelled_splits, photograph_splits
-from tasks.data.pixels import pixel_digest
-from tasks.data.telling import DataWarning, tell
+from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.common.errors import DataError, DataWarning, tell
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data import disk_cache, reading, sets, standard
+from distillbench.tasks.data.folders import identity, labelled_outline, labelled_splits, photograph_splits
+from distillbench.tasks.data.pixels import pixel_digest
 
 # -- labelled -------------------------------------------------------------------------------------------------------
 
@@ -69,7 +68,7 @@ def test_the_same_files_have_the_same_identity_under_any_root_and_others_another
     assert set(before) == {"name", "sha256"}
     shutil.copytree(data_root, tmp_path / "elsewhere")
     monkeypatch.setenv(sets.ROOT, str(tmp_path / "elsewhere"))
-    monkeypatch.setenv(kept.CACHE, str(tmp_path / "another"))
+    monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / "another"))
     assert identity(folders, "digits") == before
     batch = tmp_path / "elsewhere" / "cifar-10-batches-py" / "test_batch"
     content = pickle.loads(batch.read_bytes())
@@ -83,37 +82,37 @@ def test_what_was_decoded_is_mapped_the_next_time_and_no_file_is_read(
     made_set: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     its, *_ = made_set("cifar10")
-    first, known = named.splits(its), named.identity(its)
-    named._decoded.cache_clear()
+    first, known = standard.splits(its), standard.identity(its)
+    standard._decoded.cache_clear()
     for function in ("verify", "labelled"):
         monkeypatch.setattr(reading, function, lambda *_: pytest.fail("was read again"))
-    assert named.identity(its) == known
-    again = named.splits(its)
-    for split in named.SPLITS:
+    assert standard.identity(its) == known
+    again = standard.splits(its)
+    for split in standard.SPLITS:
         assert torch.equal(getattr(first, split).images, getattr(again, split).images)
-    storages = {getattr(again, split).images.untyped_storage().data_ptr() for split in named.SPLITS}
+    storages = {getattr(again, split).images.untyped_storage().data_ptr() for split in standard.SPLITS}
     assert len(storages) == 1  # views of what is kept, not copies
 
 
 def test_what_is_kept_and_damaged_is_told_and_made_again(made_set: Made) -> None:
     its, *_ = made_set("svhn")
-    known = named.identity(its)
-    (file,) = (kept.folder() / "sets").iterdir()
+    known = standard.identity(its)
+    (file,) = (disk_cache.folder() / "sets").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
-    named._decoded.cache_clear()
+    standard._decoded.cache_clear()
     with pytest.warns(DataWarning, match=f"{file} is damaged"):
-        named.splits(its)
+        standard.splits(its)
     assert file.read_bytes() == whole
-    assert named.identity(its) == known
+    assert standard.identity(its) == known
     other = known["sha256"].translate(str.maketrans("0123456789", "1234567890"))
     file.write_bytes(whole.replace(known["sha256"].encode(), other.encode()))
-    named._decoded.cache_clear()
+    standard._decoded.cache_clear()
     tell.cache_clear()
-    assert named.identity(its)["sha256"] == other  # nobody has looked at the pixels yet
+    assert standard.identity(its)["sha256"] == other  # nobody has looked at the pixels yet
     with pytest.warns(DataWarning), pytest.raises(DataError, match="it is mended, start again"):
-        named.splits(its)
-    assert named.identity(its) == known
+        standard.splits(its)
+    assert standard.identity(its) == known
 
 
 def test_a_set_by_folder_of_lossless_files_is_the_set_by_name(made_set: Made, tmp_path: Path) -> None:
@@ -125,7 +124,7 @@ def test_a_set_by_folder_of_lossless_files_is_the_set_by_name(made_set: Made, tm
             Image.fromarray(image.transpose(1, 2, 0)).save(path)
     own = labelled_splits(Folders(train=tmp_path / "png" / "train", test=tmp_path / "png" / "test"))
     found = labelled_splits(Folders(name="cifar10"))
-    for split in named.SPLITS:
+    for split in standard.SPLITS:
         assert pixel_digest(getattr(own, split)) == pixel_digest(getattr(found, split))
     assert pixel_digest(found.train, found.held_out) == pixel_digest(own.held_out, own.train)
     assert pixel_digest(found.train) != pixel_digest(found.test)
@@ -158,7 +157,7 @@ def test_the_suite_cifar10_runs_as_its_document_says(
 
 def test_the_sample_of_mnist_is_split_by_class_and_the_same_for_everybody(data_root: Path) -> None:
     found = labelled_splits(Folders(name="mnist_sample"))
-    parts = [getattr(found, split) for split in named.SPLITS]
+    parts = [getattr(found, split) for split in standard.SPLITS]
     assert [torch.bincount(part.labels).tolist() for part in parts] == [[350] * 10, [50] * 10, [100] * 10]
     assert len({image.numpy().tobytes() for part in parts for image in part.images}) == 5000
     assert identity(Folders(name="mnist_sample"), "digits") == {
@@ -198,20 +197,20 @@ def test_a_set_that_is_not_whole_or_of_other_pixels_is_refused(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     its = pictures(monkeypatch, data_root, "set5", test=5)
-    right = its.model_copy(update={"pixels": pixel_digest(named.splits(its).test)})
+    right = its.model_copy(update={"pixels": pixel_digest(standard.splits(its).test)})
     enter(monkeypatch, right)
-    assert len(named.splits(right).test) == 5
+    assert len(standard.splits(right).test) == 5
     (data_root / "set5" / "._004.png").write_bytes(b"hidden")
     assert sets.presence(right) == "found"
     Image.new("RGB", (50, 40)).save(data_root / "set5" / "004.png")
     with pytest.raises(DataError, match=r"'set5' under .* has other pixels"):
-        named.splits(right)
+        standard.splits(right)
     (data_root / "set5" / "004.png").unlink()
     assert sets.presence(right) == "incomplete"
     with pytest.raises(
         DataError, match=f"'set5' is incomplete: {data_root}/set5 holds 4 pictures, and the set has 5; get it"
     ):
-        named.splits(right)
+        standard.splits(right)
 
 
 def test_two_pictures_of_one_name_in_a_set_are_refused(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +218,7 @@ def test_two_pictures_of_one_name_in_a_set_are_refused(data_root: Path, monkeypa
     Image.new("RGB", (50, 40)).save(data_root / "set5" / "003.bmp")
     (data_root / "set5" / "004.png").unlink()
     with pytest.raises(DataError, match=r"'set5' under .* holds two pictures of one name, 003$"):
-        named.splits(its)
+        standard.splits(its)
 
 
 def test_a_test_image_that_was_trained_on_is_refused(

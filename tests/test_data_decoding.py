@@ -11,20 +11,18 @@ from PIL import Image
 from synthetic_sets import enter
 from test_data import write_image
 
-from bench.errors import UserError
-from bench.suite import load
-from tasks.base import Folders
-from tasks.data import decoding, named, sets
-from tasks.data.decoding import read, upright_size
-from tasks.data.embedded import PHOTOGRAPHS, _installed, photographs
-from tasks.data.errors import DataError
-from tasks.data.folders import identity, labelled_outline, labelled_splits, photograph_splits
-from tasks.data.pixels import to_float
-from tasks.data.telling import DataWarning, tell
-from tasks.denoising import Denoising
-from tasks.metrics.images import to_8_bits
-from tasks.style_transfer import StyleTransfer
-from tasks.super_resolution import SuperResolution
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import DataError, DataWarning, UserError, tell
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data import decoding, sets, standard
+from distillbench.tasks.data.decoding import read, upright_size
+from distillbench.tasks.data.embedded import PHOTOGRAPHS, _installed, photographs
+from distillbench.tasks.data.folders import identity, labelled_outline, labelled_splits, photograph_splits
+from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.denoising import Denoising
+from distillbench.tasks.metrics.images import to_8_bits
+from distillbench.tasks.style_transfer import StyleTransfer
+from distillbench.tasks.super_resolution import SuperResolution
 
 BROKEN_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\x87\x69\0\x04\0\0\0\x01\x7f\xff\xff\xff"
 """Turned by a quarter, and what else it says lies nowhere."""
@@ -112,8 +110,8 @@ def test_a_set_by_name_keeps_the_channels_of_its_files(
     enter(monkeypatch, its)
     grey_and_equal.rename(data_root / "set14")
     for _ in range(2):  # decoded, then mapped
-        assert [len(image) for image in named.splits(its).test.images] == [1, 3]
-        named._decoded.cache_clear()
+        assert [len(image) for image in standard.splits(its).test.images] == [1, 3]
+        standard._decoded.cache_clear()
     one, three = (torch.from_numpy(levels(seed, 1, 48, 48)) for seed in (0, 1))
     settings = SuperResolution.Settings(data=Folders(test_name="set14"))
     taken_and_converted(list(SuperResolution(settings).splits.test.images), one, three)
@@ -137,7 +135,7 @@ def test_a_picture_is_the_same_in_one_channel_and_in_three(tmp_path: Path) -> No
         photograph_splits(Folders(test=tmp_path / "test", held_out=tmp_path / "held_out"))
 
 
-@pytest.mark.parametrize("split", named.SPLITS)
+@pytest.mark.parametrize("split", standard.SPLITS)
 def test_the_embedded_photographs_are_what_they_were(split: str) -> None:
     """Luma by the channels of a file is for them what it was by equal levels."""
     part = getattr(photographs(), split)

@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.suite import load, pairs
-from tasks.base import Folders, Splits
-from tasks.data import embedded, kept
-from tasks.data.embedded import digits, photographs
-from tasks.data.folders import identity, photograph_splits
-from tasks.data.telling import DataWarning, tell
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.common.errors import DataWarning, tell
+from distillbench.tasks.base import Folders, Splits
+from distillbench.tasks.data import disk_cache, embedded
+from distillbench.tasks.data.embedded import digits, photographs
+from distillbench.tasks.data.folders import identity, photograph_splits
 
 
 def teacher_hash(task: str) -> str:
@@ -37,7 +37,7 @@ def test_embedded_data_of_other_pixels_are_other_data(kind: str, task: str, monk
     known, before = identity(Folders(), kind), teacher_hash(task)
     assert known["name"] == kind
     changed = inverted(digits() if kind == "digits" else photographs())
-    monkeypatch.setattr(f"tasks.data.folders.{kind}", lambda: changed)
+    monkeypatch.setattr(f"distillbench.tasks.data.folders.{kind}", lambda: changed)
     assert identity(Folders(), kind) != known
     assert teacher_hash(task) != before
 
@@ -49,7 +49,7 @@ def test_a_set_to_report_on_leaves_the_pixels_of_the_embedded_ones_in_the_identi
     before = identity(Folders(test=tmp_path), "photographs")
     assert before["train"] == before["held_out"] == identity(Folders(), "photographs")
     changed = inverted(photographs())
-    monkeypatch.setattr("tasks.data.folders.photographs", lambda: changed)
+    monkeypatch.setattr("distillbench.tasks.data.folders.photographs", lambda: changed)
     assert identity(Folders(test=tmp_path), "photographs")["train"] != before["train"]
 
 
@@ -73,7 +73,7 @@ def test_a_changed_file_of_a_package_changes_the_identity(
         embedded.np.savetxt(tmp_path / file, content, fmt="%d", delimiter=",")
     monkeypatch.setattr(embedded, "_installed", elsewhere)
     loader = embedded.digits if kind == "digits" else embedded.photographs
-    monkeypatch.setattr(f"tasks.data.folders.{kind}", loader.__wrapped__)
+    monkeypatch.setattr(f"distillbench.tasks.data.folders.{kind}", loader.__wrapped__)
     assert identity(Folders(), kind) != known
 
 
@@ -89,7 +89,7 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(
     def no_home() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    for variable in (kept.CACHE, "XDG_CACHE_HOME", "HOME"):
+    for variable in (disk_cache.CACHE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(Path, "home", no_home)
     tell.cache_clear()
@@ -103,7 +103,7 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(
 
 
 def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(kept.CACHE, str(tmp_path / ("x" * 300)))
+    monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / ("x" * 300)))
     tell.cache_clear()
     with pytest.warns(DataWarning, match=r"x/images cannot be written \(File name too long\): all is read again"):
         assert len(embedded.photographs.__wrapped__().test) == 6
@@ -111,7 +111,7 @@ def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_embedded_photographs_are_decoded_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = photographs()
-    monkeypatch.setattr("tasks.data.files.read", lambda *_: pytest.fail("was decoded again"))
+    monkeypatch.setattr("distillbench.tasks.data.files.read", lambda *_: pytest.fail("was decoded again"))
     for split in ("train", "held_out", "test"):
         again: Any = getattr(embedded.photographs.__wrapped__(), split)
         assert all(map(torch.equal, again.images, getattr(before, split).images))

@@ -10,13 +10,12 @@ import pytest
 import torch
 from synthetic_sets import WRITERS, Made, enter
 
-from bench.errors import UserError
-from bench.suite import load
-from tasks.base import Folders
-from tasks.data import named, sets
-from tasks.data.errors import DataError
-from tasks.data.fetching import fetch
-from tasks.data.folders import identity
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import DataError, UserError
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data import sets, standard
+from distillbench.tasks.data.fetching import fetch
+from distillbench.tasks.data.folders import identity
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -29,14 +28,14 @@ def test_a_half_downloaded_or_changed_file_is_named(name: str, made_set: Made, d
             with pytest.raises(
                 DataError, match=rf"^{data_root / file} is damaged or another file \({len(damaged):,} bytes"
             ):
-                named.splits(its)
+                standard.splits(its)
         (data_root / file).unlink()
         with pytest.raises(
             DataError, match=rf"'{name}' is incomplete: there is no {data_root / file}; distillbench data f"
         ):
-            named.splits(its)
+            standard.splits(its)
         (data_root / file).write_bytes(whole)
-    assert len(named.splits(its).test) == its.images["test"]
+    assert len(standard.splits(its).test) == its.images["test"]
 
 
 class Payload:
@@ -54,7 +53,7 @@ def test_code_in_a_pickle_is_not_run(name: str, made_set: Made, data_root: Path,
     its, *_ = made_set("cifar10")
     trap = tmp_path / "trap"
     (data_root / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(Payload(trap), 2))
-    for attempt in (named.splits, named.identity, named.verified):
+    for attempt in (standard.splits, standard.identity, standard.verified):
         with pytest.raises(DataError, match=f"{name} is damaged or another file"):
             attempt(its)
     assert not trap.exists()
@@ -69,9 +68,9 @@ def test_what_lies_beside_a_set_is_not_read(made_set: Made, data_root: Path, mon
         torch.save(
             (torch.zeros(3, 28, 28, dtype=torch.uint8), torch.zeros(3)), data_root / "MNIST" / "processed" / name
         )
-    assert len(named.splits(its).test) == 100
+    assert len(standard.splits(its).test) == 100
     its, *_ = made_set("stl10")  # without unlabeled_X.bin, of which torchvision wants the checksum
-    assert len(named.splits(its).test) == 100
+    assert len(standard.splits(its).test) == 100
 
 
 def test_counts_that_do_not_fit_are_refused(made_set: Made, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +78,11 @@ def test_counts_that_do_not_fit_are_refused(made_set: Made, monkeypatch: pytest.
     more = its.model_copy(update={"images": {"train": 60000, "test": 100}})
     enter(monkeypatch, more)
     with pytest.raises(DataError, match="has 250 images of train, and the set has 60000"):
-        named.splits(more)
+        standard.splits(more)
     other = its.model_copy(update={"shape": (1, 28, 14)})
     enter(monkeypatch, other)
     with pytest.raises(DataError, match="has images or labels of another kind"):
-        named.splits(other)
+        standard.splits(other)
 
 
 REFUSED = {

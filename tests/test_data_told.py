@@ -6,13 +6,13 @@ from pathlib import Path
 
 from conftest import Run
 
-from bench.deployed import pair_of
-from bench.records import Store
-from bench.report.again import suite_file, suite_of
-from bench.report.card import licences
-from bench.suite import as_table, cells, load
-from tasks.base import Folders
-from tasks.data import named, sets
+from distillbench.bench.export.trained_network import pair_of
+from distillbench.bench.report.card import licences
+from distillbench.bench.report.suite_of_record import suite_file, suite_of
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.resolve import as_table, cells, load
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data import sets, standard
 
 # -- what is said of them -------------------------------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ def test_every_set_of_the_table_is_credited_and_consistent() -> None:
         assert set(its.shares) <= set(sets.table()) - {name}
         assert all(name in sets.table()[other].shares for other in its.shares)
         assert bool(its.files) != bool(its.folders)
-        assert set(its.folders) <= set(its.images) <= set(named.SPLITS)
+        assert set(its.folders) <= set(its.images) <= set(standard.SPLITS)
         assert (its.kind == "labelled") == bool(its.classes) == (its.shape != (0, 0, 0))
         assert len(set(its.classes)) == len(its.classes)
 

@@ -11,12 +11,11 @@ from PIL import Image
 from test_cli import refused
 from test_data import write_image
 
-from tasks.base import Folders
-from tasks.data.errors import DataError
-from tasks.data.files import image_files
-from tasks.data.folders import labelled_outline, labelled_splits, photograph_splits
-from tasks.data.telling import DataWarning, tell
-from tasks.data.walking import image_names
+from distillbench.common.errors import DataError, DataWarning, tell
+from distillbench.tasks.base import Folders
+from distillbench.tasks.data.files import image_files
+from distillbench.tasks.data.folders import labelled_outline, labelled_splits, photograph_splits
+from distillbench.tasks.data.walking import image_names
 
 
 @pytest.fixture

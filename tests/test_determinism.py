@@ -13,15 +13,15 @@ import torch
 from own_pairs import pair
 from torch import Tensor
 
-from bench.cells import Cell
-from bench.determinism import settled, undetermined
-from bench.executors import local
-from bench.jobs import Job, execute
-from bench.training import initial
-from bench.weights import save_weights
-from methods.base import Method
-from methods.scratch import Scratch
-from tasks.response import Responses
+from distillbench.bench.run.jobs import Job, execute
+from distillbench.bench.store.weights import save_weights
+from distillbench.bench.suite.cells import Cell
+from distillbench.bench.training.determinism import settled, undetermined
+from distillbench.bench.training.loop import initial
+from distillbench.bench.workers import local
+from distillbench.methods.base import Method
+from distillbench.methods.scratch import Scratch
+from distillbench.tasks.response import Responses
 
 
 def test_the_gpu_of_a_job_is_the_current_one_and_computes_in_float32() -> None:

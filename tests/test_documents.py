@@ -14,9 +14,9 @@ import pytest
 from conftest import Run, finish
 from PIL import Image
 
-from bench.errors import UserError
-from bench.registry import TASKS
-from bench.suite import load
+from distillbench.bench.suite.registry import TASKS
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [

@@ -11,11 +11,11 @@ import torch
 from conftest import TASK_NAMES
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.estimate import FlopCounter, longest_first
-from bench.jobs import Job
-from bench.suite import load, pairs
-from bench.training import initial
-from tasks.base import Role, Task
+from distillbench.bench.run.estimate import FlopCounter, longest_first
+from distillbench.bench.run.jobs import Job
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.training.loop import initial
+from distillbench.tasks.base import Role, Task
 
 
 @pytest.mark.parametrize("role", ["teacher", "student"])
@@ -36,7 +36,7 @@ def test_the_light_counter_agrees_with_torchs(task_of: Callable[[str], Task], na
 def test_what_the_most_work_waits_for_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     (pair,) = pairs(load("smoke", tasks=["vae"]))
     seconds = {"teacher a": 9.0, "group a": 1.0, "teacher b": 2.0, "group b": 20.0, "references": 3.0}
-    monkeypatch.setattr("bench.estimate.seconds_of", lambda job: seconds[job.id])
+    monkeypatch.setattr("distillbench.bench.run.estimate.seconds_of", lambda job: seconds[job.id])
 
     def job(id_: str, *needs: str) -> Job:
         return Job(id_, "group", pair, (), "shared", Path(), Path(), needs)

@@ -18,22 +18,22 @@ import torch
 from conftest import TASK_NAMES, Run, finish
 from torch import Tensor, nn
 
-from bench.deployed import inputs_of, load, pair_of, weights_of
-from bench.documents import canonical_hash
-from bench.errors import UserError
-from bench.measure.export import ABSOLUTE, Exported, export, session
-from bench.records import Record, Store
-from bench.report.card import licences
-from bench.report.results import summaries
-from bench.suite import cells
-from bench.suite import load as load_suite
-from bench.training import initial
-from bench.weights import digest, save_weights
-from tasks.base import Folders, Role, Task, read_only
-from tasks.data.embedded import PHOTOGRAPHS
-from tasks.data.folders import identity
-from tasks.data.licences import DIGITS, LICENCES
-from tasks.networks.interfaces import OTHER
+from distillbench.bench.analysis.results import summaries
+from distillbench.bench.export.trained_network import inputs_of, load, pair_of, weights_of
+from distillbench.bench.measure.onnx_export import ABSOLUTE, Exported, export, session
+from distillbench.bench.report.card import licences
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.weights import digest, save_weights
+from distillbench.bench.suite.resolve import cells
+from distillbench.bench.suite.resolve import load as load_suite
+from distillbench.bench.training.loop import initial
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Folders, Role, Task, read_only
+from distillbench.tasks.data.embedded import PHOTOGRAPHS
+from distillbench.tasks.data.folders import identity
+from distillbench.tasks.data.licences import DIGITS, LICENCES
+from distillbench.tasks.networks.interfaces import OTHER
 
 TaskOf = Callable[[str], Task]
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,7 +173,7 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """The command line in this process, to be refused: its exit code and standard error; nothing on the other."""
 
     def run(*arguments: object) -> tuple[int, str]:
-        from bench import cli
+        from distillbench.bench import cli
 
         monkeypatch.setattr(sys, "argv", ["distillbench", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
@@ -239,9 +239,9 @@ def test_the_snippet_takes_an_image_as_training_did(folder: Path, tmp_path: Path
 
 
 def test_the_snippet_prepares_photographs_as_the_tasks_do(task_of: TaskOf) -> None:
-    from bench.measure.run_onnx import prepare
-    from tasks.data.pixels import to_float
-    from tasks.metrics.images import grey, luma
+    from distillbench.bench.measure.run_onnx import prepare
+    from distillbench.tasks.data.pixels import to_float
+    from distillbench.tasks.metrics.images import grey, luma
 
     image = task_of("style_transfer").splits.test.images[1]
     pixels = image.permute(1, 2, 0).numpy()
@@ -436,7 +436,7 @@ def test_an_export_takes_the_place_of_its_own_alone(cli: Run, folder: Path, tiny
 def test_a_network_that_cannot_be_exported_is_told_in_a_line(
     tiny_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Here
 ) -> None:
-    from bench.measure import export as measure
+    from distillbench.bench.measure import onnx_export as measure
 
     monkeypatch.setattr(measure, "export", lambda *_: Exported(failure="ValueError: no such operator"))
     record = tiny_results / PLACE / "temperature/seed-0.json"
@@ -486,7 +486,7 @@ def test_a_network_of_the_users_images_is_exported_where_they_are_given(cli: Run
 
 
 def test_every_task_says_what_goes_in_and_out() -> None:
-    from bench.registry import TASKS
+    from distillbench.bench.suite.registry import TASKS
 
     assert all(TASKS.get(name).interface is not OTHER for name in TASK_NAMES)
 

@@ -16,10 +16,10 @@ from rich.console import Console
 from test_gate_results import BEFORE, folder, good
 from typer.testing import CliRunner
 
-from bench.cli import app
-from bench.gate.findings import OUTCOMES, Finding, Outcome, Report
-from bench.gate.formats import github, headline, junit, terminal
-from bench.records import Record
+from distillbench.bench.cli import app
+from distillbench.bench.compare.findings import OUTCOMES, Finding, Outcome, Report
+from distillbench.bench.compare.formats import github, headline, junit, terminal
+from distillbench.bench.store.records import Record
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,7 +56,7 @@ def test_two_revisions_have_a_narrower_margin_than_stored_times(
         asked.update(settings)
         return every(["pass"])
 
-    monkeypatch.setattr("bench.gate.revisions.compare_revisions", compared)
+    monkeypatch.setattr("distillbench.bench.compare.revisions.compare_revisions", compared)
     done = CliRunner().invoke(app, ["compare", "--revisions", "a", "b", *options, "--minutes", "4", "--", "quick"])
     assert (done.exit_code, asked["speed_margin"], asked["plan"].seconds) == (0, margin, 240)
     one = folder(tmp_path / "a", good(BEFORE), slow=2e-2, quick=2e-3)

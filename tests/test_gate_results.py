@@ -11,14 +11,14 @@ import pytest
 from scipy import stats
 from test_report import config_of, record, records, timing
 
-from bench import exports, timings
-from bench.exports import Artefact, Export
-from bench.gate.families import Margins
-from bench.gate.findings import Finding, Report
-from bench.gate.results import compare_results
-from bench.records import Failure, MetricValue, Record, Store
-from bench.statistics import unpaired_difference
-from bench.timings import Condition
+from distillbench.bench.compare.correction import Margins
+from distillbench.bench.compare.findings import Finding, Report
+from distillbench.bench.compare.results import compare_results
+from distillbench.bench.statistics import unpaired_difference
+from distillbench.bench.store import exports, timings
+from distillbench.bench.store.exports import Artefact, Export
+from distillbench.bench.store.records import Failure, MetricValue, Record, Store
+from distillbench.bench.store.timings import Condition
 
 BEFORE = [85.0, 87.2, 86.1]
 

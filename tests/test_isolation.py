@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.training import Trained, initial, train_students
-from bench.weights import digest
-from methods.base import Distillation, Method
-from methods.mimic import Mimic
-from methods.scratch import Scratch
-from tasks.base import Task, read_only
-from tasks.response import Events, Responses
+from distillbench.bench.store.weights import digest
+from distillbench.bench.training.loop import Trained, initial, train_students
+from distillbench.methods.base import Distillation, Method
+from distillbench.methods.mimic import Mimic
+from distillbench.methods.scratch import Scratch
+from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.response import Events, Responses
 
 TaskOf = Callable[[str], Task]
 
@@ -78,7 +78,7 @@ def test_a_method_that_writes_to_the_teachers_responses_fails_alone(task_of: Tas
 
 
 def test_a_method_that_writes_to_held_out_events_changes_no_other(task_of: TaskOf) -> None:
-    from methods.logistic import Logistic
+    from distillbench.methods.logistic import Logistic
 
     task = task_of("classification")
     group = train(task, {"writes": WritesToEvents(), "logistic": Logistic()})

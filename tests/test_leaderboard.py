@@ -17,12 +17,12 @@ from conftest import Run, finish
 from test_page import Collector
 from test_report import config_of, record, timing
 
-from bench import timings
-from bench.board import build, formats
-from bench.board.model import Board, Row, read
-from bench.code import module_digest
-from bench.documents import canonical_hash
-from bench.records import Failure, Record, Size, Store, Training, TrainingCurve
+from distillbench.bench.leaderboard import build, formats
+from distillbench.bench.leaderboard.model import Board, Row, read
+from distillbench.bench.store import timings
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.fingerprint import module_digest
+from distillbench.bench.store.records import Failure, Record, Size, Store, Training, TrainingCurve
 
 SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
 FORMATS = ("README.md", "leaderboard.tex", "leaderboard.csv", "leaderboard.json", "index.html")
@@ -236,7 +236,7 @@ def test_tries_are_counted_over_all_folders(tmp_path: Path) -> None:
 
 
 def test_official_is_whose_code_is_that_of_this_installation(tmp_path: Path) -> None:
-    digest = module_digest("methods.mimic")
+    digest = module_digest("distillbench.methods.mimic")
     ours = student("mimic", GOOD, method_code=digest)
     edited = student("mimic", [86.0, 87.0, 88.0], method_code="f" * 64)
     named_so = student("mine", [86.0, 87.1, 88.0], method_code=digest)
@@ -248,8 +248,9 @@ def test_official_is_whose_code_is_that_of_this_installation(tmp_path: Path) -> 
 
 def test_no_torch_is_imported() -> None:
     code = (
-        "import sys; from bench.board import build, page; from bench.code import module_digest;"
-        "module_digest('methods.mimic'); assert 'torch' not in sys.modules"
+        "import sys; from distillbench.bench.leaderboard import build, page;"
+        "from distillbench.bench.store.fingerprint import module_digest;"
+        "module_digest('distillbench.methods.mimic'); assert 'torch' not in sys.modules"
     )
     assert finish([sys.executable, "-c", code]).returncode == 0
 

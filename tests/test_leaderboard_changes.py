@@ -10,11 +10,11 @@ import pytest
 from conftest import Run
 from test_leaderboard import GOOD, SCRATCH, beside, folder, student, usual
 
-from bench.board import build
-from bench.board.changelog import changes
-from bench.board.model import read
-from bench.errors import UserError
-from bench.records import Record
+from distillbench.bench.leaderboard import build
+from distillbench.bench.leaderboard.changelog import changes
+from distillbench.bench.leaderboard.model import read
+from distillbench.bench.store.records import Record
+from distillbench.common.errors import UserError
 
 
 def changed(tmp_path: Path, records: Sequence[Record]) -> tuple[str, ...]:

@@ -19,13 +19,13 @@ from test_leaderboard import folder, student, usual
 from test_page import Collector
 from test_report import timing
 
-from bench import timings
-from bench.board import build, model
-from bench.board.model import Leaderboard
-from bench.documents import canonical_hash
-from bench.records import Failure, MetricValue, Record
-from bench.report import text
-from bench.report.text import LATEX
+from distillbench.bench.leaderboard import build, model
+from distillbench.bench.leaderboard.model import Leaderboard
+from distillbench.bench.store import timings
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Failure, MetricValue, Record
+from distillbench.common import text
+from distillbench.common.text import LATEX
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",

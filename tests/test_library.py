@@ -12,7 +12,7 @@ import torch
 from conftest import Run, finish
 
 import distillbench
-from bench.errors import UserError
+from distillbench.common.errors import UserError
 
 TINY: dict[str, Any] = {
     "name": "tiny",

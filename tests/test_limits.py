@@ -11,13 +11,13 @@ import pytest
 import torch
 from conftest import Run
 
-from bench import preflight
-from bench.errors import UserError
-from bench.measure import limits
-from bench.measure.environment import environment
-from bench.measure.limits import cores, memory, quota
-from bench.runner import default_workers
-from bench.suite import load
+from distillbench.bench.machine import limits
+from distillbench.bench.machine.environment import environment
+from distillbench.bench.machine.limits import cores, memory, quota
+from distillbench.bench.run.runner import default_workers
+from distillbench.bench.suite import preflight
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import UserError
 
 GROUP = "proc/self/cgroup"
 Files = Mapping[str, str]

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import UserError
-from bench.measure.size import size
-from bench.suite import load, pairs
-from tasks.base import Task, evaluation_of
-from tasks.data.embedded import digits, photographs
-from tasks.data.files import DataError
-from tasks.data.pixels import to_float
-from tasks.judges.classifier import ClassifierJudge, FeatureClassifier
-from tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
-from tasks.metrics.distributions import distances, features
-from tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
-from tasks.networks.base import Ends
-from tasks.networks.johnson import Johnson
+from distillbench.bench.measure.size import size
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Task, evaluation_of
+from distillbench.tasks.data.embedded import digits, photographs
+from distillbench.tasks.data.files import DataError
+from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.judges.classifier import ClassifierJudge, FeatureClassifier
+from distillbench.tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
+from distillbench.tasks.metrics.distributions import distances, features
+from distillbench.tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
+from distillbench.tasks.networks.base import Ends
+from distillbench.tasks.networks.johnson import Johnson
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_ssim_is_what_torchmetrics_has_inside_the_border() -> None:
 
 
 def test_the_iwae_bound_is_tighter_than_the_elbo(task_of: Callable[[str], Task]) -> None:
-    from bench.training import initial
+    from distillbench.bench.training.loop import initial
 
     task = task_of("vae")
     model = initial(task, "student", 0).eval()

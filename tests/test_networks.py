@@ -13,9 +13,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from bench.measure.size import size
-from tasks.networks.base import Ends, UnfitError
-from tasks.networks.named import NETWORKS
+from distillbench.bench.measure.size import size
+from distillbench.tasks.networks.base import Ends, UnfitError
+from distillbench.tasks.networks.registry import NETWORKS
 
 ROOT = Path(__file__).resolve().parents[1]
 ELSEWHERE = {"module", "onnx", "timm", "torchvision"}
@@ -404,7 +404,7 @@ def test_dncnn_without_batch_normalisation_draws_what_it_drew() -> None:
 
 
 def test_super_resolvers_begin_near_bicubic_where_they_learn_the_residual() -> None:
-    from tasks.metrics.images import upscale
+    from distillbench.tasks.metrics.images import upscale
 
     low = torch.linspace(0, 1, 144).view(1, 1, 12, 12)
     for name in ("espcn", "edsr"):

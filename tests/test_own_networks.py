@@ -20,15 +20,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from bench import contract
-from bench.cells import Cell
-from bench.deployed import pair_of
-from bench.determinism import settled
-from bench.digests import _code
-from bench.errors import UserError
-from bench.jobs import Job, execute
-from bench.records import Store
-from tasks.base import Role
+from distillbench.bench.export.trained_network import pair_of
+from distillbench.bench.run.jobs import Job, execute
+from distillbench.bench.store.fingerprint import _code
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.cells import Cell
+from distillbench.bench.training import contract
+from distillbench.bench.training.determinism import settled
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Role
 
 # -- a pair of torchvision, from one file to the table -----------------------------------------------------------------
 
@@ -103,7 +103,7 @@ def test_a_wrong_name_is_refused_when_the_suite_is_read(network: Mapping[str, An
 
 
 def test_without_timm_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.networks.timm.find_spec", lambda name: None)
+    monkeypatch.setattr("distillbench.tasks.networks.timm.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"timm is not installed: pip install 'distillbench\[timm\]'"):
         pair("classification", student={"network": {"name": "timm", "model": "resnet18"}})
 

@@ -15,17 +15,17 @@ from conftest import Run
 from own_pairs import module, pair
 from torch import nn
 
-from bench import contract
-from bench.checkpoints import load_pretrained
-from bench.errors import UserError
-from bench.measure.export import export
-from bench.records import Store
-from bench.runner import run
-from bench.suite import load
-from bench.training import initial, train_students
-from methods.mimic import Mimic
-from tasks.base import read_only
-from tasks.views.units import InItsUnits
+from distillbench.bench.measure.onnx_export import export
+from distillbench.bench.run.runner import run
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.resolve import load
+from distillbench.bench.training import contract
+from distillbench.bench.training.loop import initial, train_students
+from distillbench.bench.training.pretrained import load_pretrained
+from distillbench.common.errors import UserError
+from distillbench.methods.mimic import Mimic
+from distillbench.tasks.base import read_only
+from distillbench.tasks.views.units import InItsUnits
 
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 

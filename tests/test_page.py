@@ -22,18 +22,18 @@ from PIL import Image
 from test_gate_results import folder
 from test_report import record, records
 
-from bench.drawings import Drawing, Picture, usable, write
-from bench.errors import UserError
-from bench.page.printed import draw, files
-from bench.page.site import build, site
-from bench.records import Failure, Record, Store
-from bench.report.again import suite_file
-from bench.report.charts import Cell, HeatMap, curve, frame, gap_recovered, of_task
-from bench.report.pictures import png
-from bench.report.results import summaries
-from bench.report.summary import summarise
-from bench.suite import cells, load
-from tasks.panels.kinds import Pictures
+from distillbench.bench.analysis.results import summaries
+from distillbench.bench.analysis.summary import summarise
+from distillbench.bench.report.charts import Cell, HeatMap, curve, frame, gap_recovered, of_task
+from distillbench.bench.report.page.printed import draw, files
+from distillbench.bench.report.page.site import build, site
+from distillbench.bench.report.suite_of_record import suite_file
+from distillbench.bench.run.figures import png
+from distillbench.bench.store.figures import Drawing, Picture, usable, write
+from distillbench.bench.store.records import Failure, Record, Store
+from distillbench.bench.suite.resolve import cells, load
+from distillbench.common.errors import UserError
+from distillbench.tasks.panels.kinds import Pictures
 
 
 @pytest.fixture(scope="module")

@@ -15,14 +15,13 @@ from conftest import finish
 from PIL import Image
 from typer.testing import CliRunner
 
-import bench
-from bench import cli
-from bench.errors import UserError
-from bench.measure import lock
-from bench.paths import expanded, results_folder
-from bench.suite import load
-from tasks.data import kept, sets
-from tasks.data.errors import DataError
+import distillbench
+from distillbench.bench import cli
+from distillbench.bench.machine import lock
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import DataError, UserError
+from distillbench.common.paths import expanded, results_folder
+from distillbench.tasks.data import disk_cache, sets
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "mnist"
 Out = Annotated[Path | None, typer.Option("--out", parser=results_folder)]
@@ -124,13 +123,13 @@ def test_the_chosen_values_of_a_suite_may_lie_at_home(home: Path) -> None:
 
 def test_folders_of_python_may_lie_at_home(home: Path) -> None:
     (home / "results").symlink_to(PUBLISHED)
-    assert len(bench.load_records("~/results")) == len(bench.load_records(PUBLISHED)) > 0
+    assert len(distillbench.load_records("~/results")) == len(distillbench.load_records(PUBLISHED)) > 0
     with pytest.raises(UserError, match="is no home folder here"):
-        bench.load_records(HOMELESS)
+        distillbench.load_records(HOMELESS)
     with pytest.raises(UserError, match="is no home folder here"):
-        bench.run("smoke", out=HOMELESS)
+        distillbench.run("smoke", out=HOMELESS)
     with pytest.raises(UserError, match="is no home folder here"):
-        bench.run("smoke", out=home / "out", cache=HOMELESS)
+        distillbench.run("smoke", out=home / "out", cache=HOMELESS)
     assert not (home / "out").exists()
 
 
@@ -143,8 +142,8 @@ def test_the_data_root_of_the_environment_may_lie_at_home(home: Path, monkeypatc
 
 
 def test_what_is_kept_of_images_may_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(kept.CACHE, "~/kept")
-    assert kept.folder() == home / "kept"
+    monkeypatch.setenv(disk_cache.CACHE, "~/kept")
+    assert disk_cache.folder() == home / "kept"
 
 
 def test_the_lock_of_the_environment_may_lie_at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +163,8 @@ def test_without_any_home_folder_a_line_says_so(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_page_needs_no_home_folder() -> None:
     """A package that is imported for its files alone may look for its own settings there."""
-    code = "import pwd; pwd.getpwuid = {}.__getitem__; from bench.page.rendering import assets; print(len(assets()))"
+    imported = "from distillbench.bench.report.page.rendering import assets"
+    code = f"import pwd; pwd.getpwuid = {{}}.__getitem__; {imported}; print(len(assets()))"
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CONFIG_HOME")}
     done = finish([sys.executable, "-c", code], env=environment)
     assert done.returncode == 0, done.stderr

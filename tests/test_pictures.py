@@ -11,13 +11,13 @@ from conftest import TASK_NAMES
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from bench.report import pictures as pictures_module
-from bench.report.pictures import MOST_BYTES, arrange, described, png
-from bench.training import initial
-from tasks.base import Task, read_only
-from tasks.metrics.images import psnr
-from tasks.panels.kinds import Counts, Lines, Panel, Pictures
-from tasks.panels.restored import AMPLIFIED, comparison, most_different
+from distillbench.bench.run import figures as pictures_module
+from distillbench.bench.run.figures import MOST_BYTES, arrange, described, png
+from distillbench.bench.training.loop import initial
+from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.metrics.images import psnr
+from distillbench.tasks.panels.kinds import Counts, Lines, Panel, Pictures
+from distillbench.tasks.panels.restored import AMPLIFIED, comparison, most_different
 
 TaskOf = Callable[[str], Task]
 

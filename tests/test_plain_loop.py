@@ -18,13 +18,13 @@ from conftest import TASK_NAMES, untrained_judge
 from plain_loop import CELLS, Cell, Plan, Readout, Run
 from torch import Tensor, nn
 
-from bench.registry import METHODS
-from bench.suite import load, pairs
-from bench.training import Trained, held_out_events, train_students, train_teacher
-from methods import logistic
-from tasks.base import Inputs, Role, Split, Task, read_only
-from tasks.networks.cnn import CNN
-from tasks.networks.conv import Conv
+from distillbench.bench.suite.registry import METHODS
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.training.loop import Trained, held_out_events, train_students, train_teacher
+from distillbench.methods import logistic
+from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
+from distillbench.tasks.networks.cnn import CNN
+from distillbench.tasks.networks.conv import Conv
 
 STEPS, BATCH_SIZE, SEED = 20, 4, 3
 SINGLE_PRECISION_STEPS = 3
@@ -306,9 +306,9 @@ def test_the_plain_loop_is_independent() -> None:
     modules = {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     modules |= {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
     assert {m for m in modules if m.split(".")[0] in ("bench", "methods", "tasks")} == {
-        "tasks.base",
-        "tasks.data.crops",
-        "tasks.metrics.images",
+        "distillbench.tasks.base",
+        "distillbench.tasks.data.crops",
+        "distillbench.tasks.metrics.images",
     }
     used = {
         n.attr

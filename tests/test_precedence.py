@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from synthetic_sets import pictures
 
-from bench.errors import UserError
-from bench.suite import Suite, as_table, cells, load, pairs
-from tasks.base import Folders
+from distillbench.bench.suite.resolve import Suite, as_table, cells, load, pairs
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Folders
 
 
 def suite(tmp_path: Path, text: str) -> str:

@@ -16,9 +16,9 @@ import pytest
 from conftest import Run, finish, reproducible, start
 from executor_jobs import Job, execute
 
-from bench.executors.local import run
-from bench.executors.messages import Done, Lost, Progress
-from bench.records import Store
+from distillbench.bench.store.records import Store
+from distillbench.bench.workers.local import run
+from distillbench.bench.workers.messages import Done, Lost, Progress
 
 GONE_AFTER = 5.0
 """Seconds after the death of a run's process in which every process of the run must be gone."""
@@ -50,7 +50,7 @@ def assert_all_gone(process: subprocess.Popen[str]) -> str:
 
 
 def run_command(suite: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "bench.cli", "run", str(suite), "--out", str(out), *more]
+    return [sys.executable, "-m", "distillbench", "run", str(suite), "--out", str(out), *more]
 
 
 def wait_for_record(process: subprocess.Popen[str], out: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(tiny_suite: Path, tmp_path
 
 def test_a_table_for_a_reader_that_goes_away_is_cut_quietly(tiny_results: Path) -> None:
     for form in ("terminal", "markdown"):
-        script = f"{sys.executable} -m bench.cli table {tiny_results} --format {form}; echo $? >&2"
+        script = f"{sys.executable} -m distillbench table {tiny_results} --format {form}; echo $? >&2"
         done = finish(["bash", "-c", f"({script}) | (exec 0<&-; sleep 8)"])
         assert done.stderr.split() == ["141"]
 

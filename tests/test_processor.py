@@ -10,14 +10,15 @@ import pytest
 import torch
 from conftest import Run
 
-from bench import exports, timer, timings
-from bench.gate.families import Margins
-from bench.gate.results import compare_results
-from bench.measure import processor
-from bench.measure.processor import about, description, model_name, same_processor
-from bench.records import Store
-from bench.report.notes import machine, origins
-from bench.report.speeds import ELSEWHERE, speeds
+from distillbench.bench.analysis.notes import machine, origins
+from distillbench.bench.compare.correction import Margins
+from distillbench.bench.compare.results import compare_results
+from distillbench.bench.machine import processor
+from distillbench.bench.machine.processor import about, description, model_name, same_processor
+from distillbench.bench.report.speeds import ELSEWHERE, speeds
+from distillbench.bench.store import exports, timings
+from distillbench.bench.store.records import Store
+from distillbench.bench.timing import timer
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "quick"
 X86 = """processor\t: 0

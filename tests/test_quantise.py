@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
-from bench.exports import QUANTISATION, Artefact, Export
-from bench.measure.export import export, session
-from bench.measure.quantise import Kind, quantise
+from distillbench.bench.measure.onnx_export import export, session
+from distillbench.bench.measure.quantise import Kind, quantise
+from distillbench.bench.store.exports import QUANTISATION, Artefact, Export
 
 
 class Attention(nn.Module):

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from simulations.classes import Case, error_rates, p_values, power
 
-from bench.statistics import (
+from distillbench.bench.statistics import (
     classes,
     crossed_unpaired,
     front,
@@ -181,7 +181,7 @@ def test_ranks_are_drawn_the_same_each_time_and_whatever_is_in_memory_at_once(mo
     values = [np.random.default_rng(i).normal(size=(4, 5)) for i in range(3)]
     first = rank_draws(values, "sss", "iii", 100)
     assert (rank_draws(values, "sss", "iii", 100) == first).all()
-    monkeypatch.setattr("bench.statistics.ranking.AT_ONCE", 50)
+    monkeypatch.setattr("distillbench.bench.statistics.ranking.AT_ONCE", 50)
     assert (rank_draws(values, "sss", "iii", 100) == first).all()
 
 

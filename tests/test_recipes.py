@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
-from bench.errors import UserError
-from bench.optimisation import factor
-from bench.seeds import derive
-from bench.suite import as_table, cells, load
-from bench.training import Learner, index_batches, initial, passed, train
-from methods.mimic import Mimic
-from methods.scratch import Scratch
-from tasks.base import Recipe, Task, read_only
+from distillbench.bench.suite.resolve import as_table, cells, load
+from distillbench.bench.training.loop import Learner, index_batches, initial, passed, train
+from distillbench.bench.training.optimisation import factor
+from distillbench.bench.training.seeds import derive
+from distillbench.common.errors import UserError
+from distillbench.methods.mimic import Mimic
+from distillbench.methods.scratch import Scratch
+from distillbench.tasks.base import Recipe, Task, read_only
 
 TaskOf = Callable[[str], Task]
 STEPS = 200

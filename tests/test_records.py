@@ -16,8 +16,8 @@ import pytest
 from conftest import Run, reproducible
 from test_cli import refused
 
-from bench.documents import canonical_hash
-from bench.records import Store
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Store
 
 FOLDER = Path("records/classification/cnn_mlp")
 
@@ -178,7 +178,7 @@ def test_a_folder_in_which_nothing_can_be_read_is_refused(cli: Run, out: Path) -
 
 
 def test_the_library_warns_and_goes_on(out: Path) -> None:
-    from bench import load_records
+    from distillbench.bench import load_records
 
     (out / FOLDER / "mimic/seed-0.json").write_text("")
     with pytest.warns(UserWarning, match=r"left out: .*mimic/seed-0.json: cannot be read"):

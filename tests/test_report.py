@@ -8,12 +8,13 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from bench.architecture import architecture_of
-from bench.documents import canonical_hash
-from bench.records import Failure, MetricValue, Record, Size
-from bench.report.summary import Expected, summarise
-from bench.report.tables import latex, markdown, numbers
-from bench.timings import Condition, Launch, Timing
+from distillbench.bench.analysis.summary import summarise
+from distillbench.bench.report.tables import latex, markdown, numbers
+from distillbench.bench.store.architecture import architecture_of
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.records import Failure, MetricValue, Record, Size
+from distillbench.bench.store.timings import Condition, Launch, Timing
 
 GOLDEN = Path(__file__).parent / "golden"
 STUDENTS = {

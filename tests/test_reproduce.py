@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import finish
 from reproduce import elsewhere, refusal
 
-from bench.measure.environment import environment
+from distillbench.bench.machine.environment import environment
 
 SCRIPT = Path(__file__).with_name("reproduce.py")
 LABELS = ("teacher", "scratch", "mimic", "temperature", "logistic", "cross_model")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.response import Bernoulli, Categorical, Feature, Normal, Response
+from distillbench.tasks.response import Bernoulli, Categorical, Feature, Normal, Response
 
 TEACHER = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]], dtype=torch.double)
 STUDENT = torch.tensor([[1.0, 0.0, -0.5], [0.5, 1.0, 0.0]], dtype=torch.double)

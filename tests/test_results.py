@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import finish
 
-from bench import exports, timings
-from bench.architecture import architecture_of
-from bench.drawings import usable
-from bench.measure.processor import same_processor
-from bench.records import Store
-from bench.runner import plan
-from bench.suite import cells, load
+from distillbench.bench.machine.processor import same_processor
+from distillbench.bench.run.runner import plan
+from distillbench.bench.store import exports, timings
+from distillbench.bench.store.architecture import architecture_of
+from distillbench.bench.store.figures import usable
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.resolve import cells, load
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"

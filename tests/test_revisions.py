@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 from conftest import Run, start
 
-from bench.errors import UserError
-from bench.gate.findings import Finding, Report
-from bench.gate.formats import as_json, headline
-from bench.gate.processes import Process
-from bench.gate.revisions import (
+from distillbench.bench.compare.findings import Finding, Report
+from distillbench.bench.compare.formats import as_json, headline
+from distillbench.bench.compare.processes import Process
+from distillbench.bench.compare.revisions import (
     LEAST_LAUNCHES,
     SIDES,
     Measured,
@@ -36,6 +35,7 @@ from bench.gate.revisions import (
     judgement,
     other_teachers,
 )
+from distillbench.common.errors import UserError
 
 SUBJECT, SLOWED = "denoising/dncnn\teager", "gan/dense\teager"
 SLOW = 1.1
@@ -363,7 +363,7 @@ def test_no_process_outlives_its_driver(repository: Path, suite: str, tmp_path: 
     mark = tmp_path / "mark"
     mark.mkdir()
     command = ["compare", "--revisions", "with-task", "with-task", "--repository", str(repository), "--", suite]
-    driver = start([sys.executable, "-m", "bench.cli", *command], env=os.environ | {"TMPDIR": str(mark)})
+    driver = start([sys.executable, "-m", "distillbench", *command], env=os.environ | {"TMPDIR": str(mark)})
     with driver:
         assert driver.stderr is not None
         while "launch 1" not in driver.stderr.readline():

@@ -11,8 +11,8 @@ import pytest
 from simulations.cell_cost import costs
 from test_report import records, timing
 
-from bench import timings
-from bench.timer import Launches
+from distillbench.bench.store import timings
+from distillbench.bench.timing.timer import Launches
 
 sys.path.insert(0, str(Path(__file__).parent / "simulations"))  # as the programs find one another
 launches, revisions = (import_module(f"simulations.{name}") for name in ("launches", "revisions"))

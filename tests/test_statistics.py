@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from bench.statistics import Ratio, crossed_interval, holm, mean_interval, paired_difference, ratio_interval
+from distillbench.bench.statistics import (
+    Ratio,
+    crossed_interval,
+    holm,
+    mean_interval,
+    paired_difference,
+    ratio_interval,
+)
 
 
 def crossed(seed: int, seeds: int, items: int, of_seed: float, of_item: float, of_rest: float) -> np.ndarray:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import PairedTest, mcnemar, wilcoxon
-from bench.statistics.items import EXACT
+from distillbench.bench.statistics import PairedTest, mcnemar, wilcoxon
+from distillbench.bench.statistics.items import EXACT
 
 
 def test_mcnemar_by_hand() -> None:

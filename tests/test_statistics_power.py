@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Interval, crossed_interval, detectable_difference, mean_interval
+from distillbench.bench.statistics import Interval, crossed_interval, detectable_difference, mean_interval
 
 
 def values(n: int, deviation: float = 1.0) -> list[float]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.statistics import Ratio, family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
+from distillbench.bench.statistics import Ratio, family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 

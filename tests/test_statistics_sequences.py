@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from bench.statistics import anytime_ratio
-from bench.statistics.sequences import CONCENTRATION, PRECISION, log_evidence
+from distillbench.bench.statistics import anytime_ratio
+from distillbench.bench.statistics.sequences import CONCENTRATION, PRECISION, log_evidence
 
 VALUES = (0.3, -0.1, 0.45, 0.2, 0.05, -0.35, 0.6)
 

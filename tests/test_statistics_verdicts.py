@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics import Interval, Ratio, difference_verdict, paired_ratio, ratio_margin, ratio_verdict
-from bench.statistics.verdicts import Direction, Verdict
+from distillbench.bench.statistics import Interval, Ratio, difference_verdict, paired_ratio, ratio_margin, ratio_verdict
+from distillbench.bench.statistics.verdicts import Direction, Verdict
 
 ORDER: list[Verdict] = ["improved", "pass", "inconclusive", "regressed"]
 MIRROR: dict[Verdict, Verdict] = {"improved": "regressed", "regressed": "improved"}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.documents import canonical_hash
-from bench.errors import UserError
-from bench.suite import cells, load, pairs
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.common.errors import UserError
 
 GOOD = "[tasks.classification]\n"
 WRONG = {

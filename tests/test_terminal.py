@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 from test_report import EXPECTED, records
 
-from bench.report.summary import summarise
-from bench.report.tables import text_frame
-from bench.report.terminal import terminal
+from distillbench.bench.analysis.summary import summarise
+from distillbench.bench.report.tables import text_frame
+from distillbench.bench.report.terminal import terminal
 
 SUMMARIES = summarise(records(), EXPECTED)
 FRAME = text_frame(SUMMARIES[0], str)

@@ -21,22 +21,22 @@ from own_pairs import pair
 from pydantic import ValidationError
 from torch import nn
 
-from bench import exports, timings
-from bench.documents import canonical_hash
-from bench.errors import UserError
-from bench.exports import Artefact, Export
-from bench.measure.backends import NotAvailable, obstacle, prepare
-from bench.measure.energy import joules_per_call
-from bench.measure.environment import environment
-from bench.measure.export import INPUT, export, session
-from bench.measure.memory import resident_growth
-from bench.measure.quantise import quantise
-from bench.records import MetricValue, Record, Store
-from bench.report.speeds import markdown, speeds
-from bench.statistics import Ratio
-from bench.suite import load, pairs
-from bench.timer import Launches, Target, conditions, plan, targets
-from bench.timings import Condition, Launch, Timing
+from distillbench.bench.machine.environment import environment
+from distillbench.bench.measure.backends import NotAvailable, obstacle, prepare
+from distillbench.bench.measure.energy import joules_per_call
+from distillbench.bench.measure.memory import resident_growth
+from distillbench.bench.measure.onnx_export import INPUT, export, session
+from distillbench.bench.measure.quantise import quantise
+from distillbench.bench.report.speeds import markdown, speeds
+from distillbench.bench.statistics import Ratio
+from distillbench.bench.store import exports, timings
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.exports import Artefact, Export
+from distillbench.bench.store.records import MetricValue, Record, Store
+from distillbench.bench.store.timings import Condition, Launch, Timing
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.timing.timer import Launches, Target, conditions, plan, targets
+from distillbench.common.errors import UserError
 
 QUICK = ("--backends", "eager,onnxruntime", "--precisions", "float32,int8-static", "--batch", "1", "--launches", "1")
 PLACE = Path("timings/classification/cnn_mlp")

@@ -23,16 +23,16 @@ from scipy import stats
 from torch import nn
 from typer.testing import CliRunner
 
-from bench import cli as command_line
-from bench.errors import UserError
-from bench.jobs import untrained
-from bench.measure import lock
-from bench.measure.backends import NotAvailable, prepare
-from bench.measure.load import Load, look
-from bench.measure.timing import LEAST_SAMPLE, Interleaved, Samples, Subject, half_width, interleave
-from bench.selftest import Plan, Rate, rule_of_the_gate, selftest
-from bench.statistics import paired_ratio
-from bench.suite import load, pairs
+from distillbench.bench import cli as command_line
+from distillbench.bench.machine import lock
+from distillbench.bench.machine.load import Load, look
+from distillbench.bench.measure.backends import NotAvailable, prepare
+from distillbench.bench.measure.interleaving import LEAST_SAMPLE, Interleaved, Samples, Subject, half_width, interleave
+from distillbench.bench.run.jobs import untrained
+from distillbench.bench.statistics import paired_ratio
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.timing.selftest import Plan, Rate, rule_of_the_gate, selftest
+from distillbench.common.errors import UserError
 
 
 class Machine:
@@ -404,7 +404,7 @@ def test_a_backend_that_cannot_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     assert prepare("compile", nn.Linear(4, 4), example) == NotAvailable("no C++ compiler")
-    monkeypatch.delitem(sys.modules, "bench.measure.export")
+    monkeypatch.delitem(sys.modules, "distillbench.bench.measure.onnx_export")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert prepare("onnxruntime", nn.Linear(4, 4), example) == NotAvailable("onnxruntime is not installed")
     with pytest.raises(UserError, match="did you mean 'eager'"):
@@ -516,7 +516,7 @@ def test_where_no_comparison_was_made_there_is_no_rate() -> None:
 def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holder: Callable[[], subprocess.Popen[str]]
 ) -> None:
-    monkeypatch.setattr("bench.selftest.QUICK", Plan(4, 1, 30, 30.0, 0.5))
+    monkeypatch.setattr("distillbench.bench.timing.selftest.QUICK", Plan(4, 1, 30, 30.0, 0.5))
     monkeypatch.setenv(lock.VARIABLE, str(tmp_path / lock.NAME))
     done = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
     assert done.exit_code == 4, done.output  # five comparisons show nothing; two missed ones would say no

@@ -9,13 +9,13 @@ import torch
 from conftest import TASK_NAMES
 from torch import Tensor
 
-from bench.registry import METHODS
-from bench.training import index_batches, initial, train_students, train_teacher
-from bench.weights import digest
-from methods.base import Method
-from methods.scratch import Scratch
-from tasks.base import Task, read_only
-from tasks.response import Responses
+from distillbench.bench.store.weights import digest
+from distillbench.bench.suite.registry import METHODS
+from distillbench.bench.training.loop import index_batches, initial, train_students, train_teacher
+from distillbench.methods.base import Method
+from distillbench.methods.scratch import Scratch
+from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.response import Responses
 
 TaskOf = Callable[[str], Task]
 
@@ -84,7 +84,7 @@ def test_the_learning_rate_decays_to_zero(task_of: TaskOf) -> None:
     """The last steps hardly move the weights: a longer run is not the same run cut short."""
     task = task_of("classification")
     model = initial(task, "student", 0)
-    from bench.training import Learner, train
+    from distillbench.bench.training.loop import Learner, train
 
     recipe = task.settings.recipe("student").model_copy(update={"steps": 10})
     learner = Learner(task, model, recipe, 10, Scratch())

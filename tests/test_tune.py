@@ -17,24 +17,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_report import config_of, record
 
-from bench import runner
-from bench.cells import Cell
-from bench.commands.options import numbers
-from bench.commands.tune import tune
-from bench.errors import UserError
-from bench.executors.messages import Done
-from bench.jobs import Job
-from bench.records import Failure, MetricValue, Store
-from bench.report.results import summaries
-from bench.report.trials import markdown
-from bench.suite import Suite, load, pairs
-from bench.tune import Budget, Decision, Tuning, as_toml, decide, decisions, points, trials_of, tunings
-from methods.base import Choice, LogUniform, Method
-from methods.cross_model import CrossModel
-from methods.mimic import Mimic
-from methods.temperature import Temperature
-from tasks.base import Evaluation
-from tasks.classification import Classification
+from distillbench.bench.analysis.results import summaries
+from distillbench.bench.commands.options import numbers
+from distillbench.bench.commands.tune import tune
+from distillbench.bench.report.trials import markdown
+from distillbench.bench.run import runner
+from distillbench.bench.run.jobs import Job
+from distillbench.bench.run.tune import Budget, Decision, Tuning, as_toml, decide, decisions, points, trials_of, tunings
+from distillbench.bench.store.records import Failure, MetricValue, Store
+from distillbench.bench.suite.cells import Cell
+from distillbench.bench.suite.resolve import Suite, load, pairs
+from distillbench.bench.workers.messages import Done
+from distillbench.common.errors import UserError
+from distillbench.methods.base import Choice, LogUniform, Method
+from distillbench.methods.cross_model import CrossModel
+from distillbench.methods.mimic import Mimic
+from distillbench.methods.temperature import Temperature
+from distillbench.tasks.base import Evaluation
+from distillbench.tasks.classification import Classification
 
 # -- what is tried ------------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             ran.append(job)
             yield Done(job.id, execute(job, lambda step, steps: None), None)
 
-    monkeypatch.setattr("bench.runner.local.run", run)
+    monkeypatch.setattr("distillbench.bench.run.runner.local.run", run)
     return ran
 
 

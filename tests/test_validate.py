@@ -10,11 +10,11 @@ from conftest import Run
 from submissions import PAIR, TASK, Submitted, lines, refusing
 from test_validate_forgeries import FORGERIES
 
-from bench.submission import ranges
-from bench.submission.checks import CHECKS, validate
-from bench.submission.claim import Claim, claim
-from bench.submission.folder import read
-from bench.suite import load
+from distillbench.bench.suite.resolve import load
+from distillbench.bench.validate import ranges
+from distillbench.bench.validate.checks import CHECKS, validate
+from distillbench.bench.validate.claim import Claim, claim
+from distillbench.bench.validate.folder import read
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "quick"
 

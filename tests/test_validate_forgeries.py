@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 from submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
 
-from bench.submission.claim import Claim
+from distillbench.bench.validate.claim import Claim
 
 Forge = Callable[[Submitted], object]
 

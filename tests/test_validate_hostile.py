@@ -21,13 +21,13 @@ from pydantic import ValidationError
 from safetensors.torch import save
 from submissions import PAIR, TASK, Content, Submitted, lines, refusing
 
-from bench.documents import canonical_hash
-from bench.records import Record
-from bench.submission import folder
-from bench.submission.claim import Claim
-from bench.submission.configuration import configuration
-from bench.submission.findings import Finding, shown
-from bench.submission.folder import Submission
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Record
+from distillbench.bench.validate import folder
+from distillbench.bench.validate.claim import Claim
+from distillbench.bench.validate.configuration import configuration
+from distillbench.bench.validate.findings import Finding, shown
+from distillbench.bench.validate.folder import Submission
 
 Harm = Callable[[Submitted], object]
 

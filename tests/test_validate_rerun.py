@@ -11,19 +11,19 @@ from conftest import Run
 from safetensors.torch import load_file
 from submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
 
-from bench.cells import Cell
-from bench.determinism import settled
-from bench.documents import canonical_hash
-from bench.errors import UserError
-from bench.jobs import load_teacher, teacher_path
-from bench.submission import retrain as training
-from bench.submission.claim import Claim
-from bench.submission.findings import Check
-from bench.submission.folder import read
-from bench.submission.rerun import rerun
-from bench.training import initial, train_students
-from bench.weights import digest, load_weights, save_weights
-from tasks.base import Splits, Task, read_only
+from distillbench.bench.run.jobs import load_teacher, teacher_path
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.weights import digest, load_weights, save_weights
+from distillbench.bench.suite.cells import Cell
+from distillbench.bench.training.determinism import settled
+from distillbench.bench.training.loop import initial, train_students
+from distillbench.bench.validate import retrain as training
+from distillbench.bench.validate.claim import Claim
+from distillbench.bench.validate.findings import Check
+from distillbench.bench.validate.folder import read
+from distillbench.bench.validate.rerun import rerun
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Splits, Task, read_only
 
 CELL = f"{TASK}/{PAIR}/mimic/seed 0"
 

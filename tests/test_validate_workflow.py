@@ -15,7 +15,7 @@ from conftest import finish
 from test_gate_results import folder
 from test_report import records
 
-from bench.records import MetricValue, Record
+from distillbench.bench.store.records import MetricValue, Record
 
 WORKFLOWS = Path(__file__).resolve().parents[1] / ".github" / "workflows"
 

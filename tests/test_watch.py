@@ -15,13 +15,13 @@ from rich.console import Console
 from test_gate_results import folder
 from test_report import records
 
-from bench import status
-from bench.errors import UserError
-from bench.records import Failure, Store
-from bench.report import progress
-from bench.report.watching import Remembering, View, Watcher, drawn, headline, sparkline
-from bench.sinks.base import package, scalars
-from bench.status import Status
+from distillbench.bench.report.sinks.base import package, scalars
+from distillbench.bench.report.watching import Remembering, View, Watcher, drawn, headline, sparkline
+from distillbench.bench.run import progress
+from distillbench.bench.store import status
+from distillbench.bench.store.records import Failure, Store
+from distillbench.bench.store.status import Status
+from distillbench.common.errors import UserError
 
 GOING_ON = Status(cells=3, failed=1, expected=9, seconds=100, left=200, running={"students gan/x seed 0": (40, 100)})
 
@@ -144,7 +144,7 @@ def test_watch_ends_with_the_run_and_shows_its_table(cli: Run, tmp_path: Path) -
     run = [
         sys.executable,
         "-m",
-        "bench.cli",
+        "distillbench",
         "run",
         "smoke",
         "--task",
@@ -174,7 +174,17 @@ def test_watch_ends_with_the_run_and_shows_its_table(cli: Run, tmp_path: Path) -
 
 def test_an_interrupted_run_takes_its_status_away(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run = [sys.executable, "-m", "bench.cli", "run", "smoke", "--task", "classification", "--set", "steps=100000"]
+    run = [
+        sys.executable,
+        "-m",
+        "distillbench",
+        "run",
+        "smoke",
+        "--task",
+        "classification",
+        "--set",
+        "steps=100000",
+    ]
     with start([*run, "--out", str(out)]) as process:
         limit = time.monotonic() + 120
         while not (out / status.NAME).exists() and time.monotonic() < limit:
@@ -214,7 +224,7 @@ def test_tensorboard_has_each_record_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from bench.sinks.tensorboard import TensorBoard
+    from distillbench.bench.report.sinks.tensorboard import TensorBoard
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = TensorBoard(tmp_path)
@@ -232,7 +242,7 @@ def test_tensorboard_has_each_record_once(tmp_path: Path) -> None:
 def test_mlflow_has_each_record_once(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
-    from bench.sinks.mlflow import MLflow
+    from distillbench.bench.report.sinks.mlflow import MLflow
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = MLflow(f"sqlite:///{tmp_path / 'runs.db'}", "distillbench")
@@ -245,7 +255,7 @@ def test_mlflow_has_each_record_once(tmp_path: Path) -> None:
 def test_a_record_that_mlflow_has_half_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
-    from bench.sinks.mlflow import MLflow
+    from distillbench.bench.report.sinks.mlflow import MLflow
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = MLflow(f"sqlite:///{tmp_path / 'runs.db'}", "distillbench")
@@ -263,7 +273,7 @@ def test_a_record_that_mlflow_has_half_is_written_again(tmp_path: Path, monkeypa
 
 def test_a_file_in_the_place_of_the_log_folder_is_bad_input(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from bench.sinks.tensorboard import TensorBoard
+    from distillbench.bench.report.sinks.tensorboard import TensorBoard
 
     (tmp_path / "logs").write_text("mine")
     with pytest.raises(UserError, match=r"^--tensorboard: .* cannot be written"):
@@ -272,7 +282,7 @@ def test_a_file_in_the_place_of_the_log_folder_is_bad_input(tmp_path: Path) -> N
 
 def test_a_server_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
-    from bench.sinks.mlflow import MLflow
+    from distillbench.bench.report.sinks.mlflow import MLflow
 
     with pytest.raises(UserError, match=r"^--mlflow: nonsense://x: "):
         MLflow("nonsense://x", "distillbench")

@@ -18,7 +18,8 @@ from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-PRELOADED = ["bench.cli", "bench.runner", "bench.measure.export", "bench.page", "onnxruntime", "torchvision", "pandas"]
+_ROOMS = ("cli", "run.runner", "measure.onnx_export", "report.page")
+PRELOADED = [*(f"distillbench.bench.{room}" for room in _ROOMS), "onnxruntime", "torchvision", "pandas"]
 
 
 def context() -> ForkServerContext:
@@ -69,6 +70,6 @@ def _child(arguments: list[str], cwd: str, environment: dict[str, str], out: Pat
     known = [path for path in sys.path if path != tests]
     sys.path[:] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *known]
     sys.argv = ["distillbench", *arguments]
-    from bench.cli import main
+    from distillbench.bench.cli import main
 
     main()

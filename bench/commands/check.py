@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bench.commands.options import console
+from distillbench.bench.commands.options import console
 
 MARKS = {"ok": "ok  ", "no": "[bold red]no[/]  ", "n/a": "n/a "}
 
@@ -35,9 +35,9 @@ def check(
     """
     output = console()
     with output.status("check: looking"):
-        from bench.determinism import settled
-        from bench.examination import examine, pair_with
-        from bench.suite_file import assigned
+        from distillbench.bench.run.network_check import examine, pair_with
+        from distillbench.bench.suite.file import assigned
+        from distillbench.bench.training.determinism import settled
 
         settings: dict[str, Any] = {**_named(network), **assigned(set_ or [])}
         with settled():

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import BACKENDS, Settings, Tasks, chosen, console, names
-from bench.errors import UserError
-from bench.paths import expanded, regular_file
+from distillbench.bench.commands.options import BACKENDS, Settings, Tasks, chosen, console, names
+from distillbench.common.errors import UserError
+from distillbench.common.paths import expanded, regular_file
 
 if TYPE_CHECKING:
-    from bench.gate.families import Margins
-    from bench.gate.findings import Report
+    from distillbench.bench.compare.correction import Margins
+    from distillbench.bench.compare.findings import Report
 
 
 class GateFormat(StrEnum):
@@ -117,8 +117,8 @@ def _without(options: Mapping[str, object], why: str) -> None:
 def _stored(
     baseline: Path, candidate: Path, margins: Margins, metrics: list[str], tasks: list[str], backends: list[str]
 ) -> Report:
-    from bench.gate.benchmarks import compare_benchmarks, files
-    from bench.gate.results import compare_results
+    from distillbench.bench.compare.benchmarks import compare_benchmarks, files
+    from distillbench.bench.compare.results import compare_results
 
     for side in (baseline, candidate):
         if not side.exists():
@@ -145,7 +145,7 @@ def _measured(
     set_: tuple[str, ...],
     tasks: tuple[str, ...],
 ) -> Report:
-    from bench.gate.revisions import Plan, compare_revisions
+    from distillbench.bench.compare.revisions import Plan, compare_revisions
 
     return compare_revisions(
         *revisions,
@@ -162,8 +162,8 @@ def _measured(
 
 
 def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bool) -> None:
-    from bench.gate import formats
-    from tasks.data.atomic import write_atomically
+    from distillbench.bench.compare import formats
+    from distillbench.common.atomic import write_atomically
 
     if format_ is GateFormat.terminal:
         screen = console()
@@ -181,7 +181,7 @@ def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bo
 
 
 def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool) -> Margins:
-    from bench.gate.families import IN_TURNS, STORED, Margins
+    from distillbench.bench.compare.correction import IN_TURNS, STORED, Margins
 
     relative, of = 0.01, {}
     for text in quality:

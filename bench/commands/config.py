@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.commands.options import Data, Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
+from distillbench.bench.commands.options import Data, Device, Methods, Seeds, Settings, SuiteName, Tasks, loaded
 
 
 def config(
@@ -15,8 +15,8 @@ def config(
     data: Data = None,
 ) -> None:
     """The resolved suite as TOML, defaults and all: a file that runs the same."""
-    from bench.suite import as_table
-    from bench.suite_file import written
+    from distillbench.bench.suite.file import written
+    from distillbench.bench.suite.resolve import as_table
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
     print(written(as_table(chosen)), end="")

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import Data, console
-from bench.errors import UserError
-from bench.paths import expanded, some_folder
+from distillbench.bench.commands.options import Data, console
+from distillbench.common.errors import UserError
+from distillbench.common.paths import expanded, some_folder
 
 app = typer.Typer(name="data", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A set, as in distillbench data list.")]
@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A set, as in distillb
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    from tasks.data.errors import DataError
+    from distillbench.common.errors import DataError
 
     try:
         yield
@@ -34,7 +34,7 @@ def list_(data: Data = None) -> None:
     from rich import box
     from rich.table import Table
 
-    from tasks.data import sets
+    from distillbench.tasks.data import sets
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column, right in {"set": 0, "kind": 0, "train": 1, "held-out": 1, "test": 1, "here": 0, "what": 0}.items():
@@ -54,13 +54,13 @@ def list_(data: Data = None) -> None:
 @app.command()
 def check(name: Name, data: Data = None) -> None:
     """Whether a set is whole: its files, checksums, counts and pixels. Exit: 0 it is, 2 one line says what is wrong."""
-    from tasks.data import named, sets
+    from distillbench.tasks.data import sets, standard
 
     with _one_line():
         its = sets.known(name)
-        found = named.verified(its)
+        found = standard.verified(its)
         base = its.base()
-    counts = ", ".join(f"{len(getattr(found.splits, split)):,} {split.replace('_', '-')}" for split in named.SPLITS)
+    counts = ", ".join(f"{len(getattr(found.splits, split)):,} {split.replace('_', '-')}" for split in standard.SPLITS)
     known = sum(bool(md5) for md5 in its.files.values())
     sums = [f"{known} files by MD5"] * bool(known) + ["the pixels by SHA-256"] * bool(its.pixels)
     print(f"{name}: {its.credit}")
@@ -80,8 +80,8 @@ def fetch(
     ] = None,
 ) -> None:
     """Download a set under the data root, where a program can; of the others, where they are to be had."""
-    from tasks.data import named, sets
-    from tasks.data.fetching import fetch as get
+    from distillbench.tasks.data import sets, standard
+    from distillbench.tasks.data.fetching import fetch as get
 
     if data is not None:
         os.environ[sets.ROOT] = str(data.absolute())
@@ -91,5 +91,5 @@ def fetch(
             if its.fetched and not os.environ.get(sets.ROOT):
                 its.base()  # which says that no root is given
             get(its, expanded(os.environ.get(sets.ROOT) or "DIR"))
-        named.verified(its)
+        standard.verified(its)
         print(f"{name}: is there, and whole, under {its.base()}")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Data
-from bench.errors import UserError
-from bench.paths import expanded, results_folder
+from distillbench.bench.commands.options import Data
+from distillbench.common.errors import UserError
+from distillbench.common.paths import expanded, results_folder
 
 if TYPE_CHECKING:
-    from bench.deployed import Deployed
-    from bench.measure.export import Exported
+    from distillbench.bench.export.trained_network import Deployed
+    from distillbench.bench.measure.onnx_export import Exported
 
 
 BESIDE = ("README.md", "run.py", "input.npy")
@@ -44,11 +44,11 @@ def export(
     data: Data = None,
 ) -> None:
     """A finished network as ONNX, checked against PyTorch, with its model card and a script that runs it."""
-    from bench.deployed import load, results_of
-    from bench.determinism import one_thread
-    from bench.records import Store
-    from bench.report.card import card
-    from bench.suite_file import assigned
+    from distillbench.bench.export.trained_network import load, results_of
+    from distillbench.bench.report.card import card
+    from distillbench.bench.store.records import Store
+    from distillbench.bench.suite.file import assigned
+    from distillbench.bench.training.determinism import one_thread
 
     its = Store(record.parent).read(record)
     name = "-".join((its.task, its.pair, its.label, f"seed-{its.seed}"))
@@ -74,8 +74,8 @@ def export(
 def _export(deployed: Deployed) -> Exported:
     import json
 
-    from bench.measure import export as measure
-    from bench.report.card import interface_of
+    from distillbench.bench.measure import onnx_export as measure
+    from distillbench.bench.report.card import interface_of
 
     interface = interface_of(deployed.record.task)
     metadata = {
@@ -101,7 +101,7 @@ def _classes(deployed: Deployed) -> list[str]:
 def _write(folder: Path, name: str, deployed: Deployed, exported: Exported, text: str) -> None:
     import numpy as np
 
-    from bench.measure import run_onnx
+    from distillbench.bench.measure import run_onnx
 
     (folder / f"{name}.onnx").write_bytes(exported.content)
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.errors import UserError, at_most
-from bench.paths import expanded
+from distillbench.bench.commands.options import console
+from distillbench.common.errors import UserError, at_most
+from distillbench.common.paths import expanded
 
 MOST_PROBLEMS = 5
 """So many files that are left out are named on the terminal; the leaderboard names all."""
@@ -36,7 +36,7 @@ def leaderboard(
         raise UserError("--out: is empty or the current folder (give a folder of its own)")
     screen = console()
     with screen.status(f"{len(results)} folders: reading"):
-        from bench.board import build, model
+        from distillbench.bench.leaderboard import build, model
 
         build.check(out)
         before = model.read(since) if since is not None else None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
+from distillbench.bench.commands.options import console
 
 
 class Kind(StrEnum):
@@ -27,18 +27,18 @@ def list_(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = "",
 ) -> None:
     """What there is: tasks, methods, networks, pairs of them and suites; with NAME, what can be set, and to what."""
-    from bench import describe
-    from bench.suite_file import known
+    from distillbench.bench.suite import catalogue
+    from distillbench.bench.suite.file import known
 
     known([k.value for k in Kind], kind, "list: unknown kind")
     output = console()
     if name:
-        for block in describe.one(kind, name):
+        for block in catalogue.one(kind, name):
             output.print(block)
         return
     for each in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
         output.print(f"[bold]{each}[/bold]")
-        lines = describe.everything(each)
+        lines = catalogue.everything(each)
         indent = max(16, *map(len, lines)) + 4
         for entry, line in lines.items():
             start = f"  {entry}".ljust(indent)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError, did_you_mean
-from bench.paths import results_folder, some_folder
-from bench.stopping import CLOSED, Stopped
+from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.paths import results_folder, some_folder
+from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.suite import Suite
+    from distillbench.bench.suite.resolve import Suite
 
 MOST_SEEDS = 10_000
 BACKENDS = ("eager", "compile", "onnxruntime")
@@ -36,14 +36,14 @@ class Split(StrEnum):
 
 
 def _suites(incomplete: str) -> list[str]:
-    from bench.suite_file import shipped
+    from distillbench.bench.suite.file import shipped
 
     return [name for name in shipped() if name.startswith(incomplete)]
 
 
 def _of(kind: str) -> Any:
     def complete(incomplete: str) -> list[str]:
-        from bench.registry import METHODS, TASKS
+        from distillbench.bench.suite.registry import METHODS, TASKS
 
         names = (METHODS if kind == "methods" else TASKS).names()
         *done, last = incomplete.split(",")
@@ -96,7 +96,7 @@ def loaded(
     tuned: bool = True,
 ) -> Suite:
     """The suite that a command is given, with what its options say. Raises UserError."""
-    from bench.suite import load
+    from distillbench.bench.suite.resolve import load
 
     return load(
         suite,
@@ -124,7 +124,7 @@ def console() -> Console:
 
 def _data_root(folder: Path | None) -> Path | None:
     """Processes that this one starts inherit it."""
-    from tasks.data.sets import ROOT
+    from distillbench.tasks.data.sets import ROOT
 
     if folder is not None:
         os.environ[ROOT] = str(folder.absolute())

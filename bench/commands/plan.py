@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands.options import (
+from distillbench.bench.commands.options import (
     Data,
     Device,
     Methods,
@@ -22,7 +22,7 @@ from bench.commands.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.runner import Plan
+    from distillbench.bench.run.runner import Plan
 
 
 def plan(
@@ -37,8 +37,8 @@ def plan(
     workers: Workers = None,
 ) -> None:
     """Which cells a suite has and which are already there; runs nothing."""
-    from bench import runner
-    from bench.report.progress import headline
+    from distillbench.bench.run import runner
+    from distillbench.bench.run.progress import headline
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
     todo = runner.plan(chosen, out if out is not None else Path("runs", chosen.name))

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.errors import UserError, did_you_mean
-from bench.paths import expanded, regular_file
+from distillbench.bench.commands.options import console
+from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.paths import expanded, regular_file
 
 
 class Form(StrEnum):
@@ -30,11 +30,11 @@ def plot(
     ] = None,
 ) -> None:
     """One chart alone, as SVG or PNG, or its data as CSV."""
-    from bench.page import printed
-    from bench.report import charts
-    from bench.report.results import summaries
-    from bench.report.text import csv_frame, visible
-    from tasks.data.atomic import write_atomically
+    from distillbench.bench.analysis.results import summaries
+    from distillbench.bench.report import charts
+    from distillbench.bench.report.page import printed
+    from distillbench.common.atomic import write_atomically
+    from distillbench.common.text import csv_frame, visible
 
     found = {chart.name: chart for chart in charts.of_results(summaries(results))}
     if kind == "list":

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.paths import expanded
+from distillbench.bench.commands.options import console
+from distillbench.common.paths import expanded
 
 
 def report(
@@ -20,7 +20,7 @@ def report(
     """A static site: tables, charts, pictures, and a page for each cell. It opens without a server, and offline."""
     screen = console()
     with screen.status(f"{results}: reading"):
-        from bench.page.site import build
+        from distillbench.bench.report.page.site import build
 
         made = build(results, out)
     size = sum(path.stat().st_size for path in made)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import (
+from distillbench.bench.commands.options import (
     Data,
     Device,
     Methods,
@@ -21,8 +21,8 @@ from bench.commands.options import (
     console,
     loaded,
 )
-from bench.errors import UserError, at_most
-from bench.paths import expanded
+from distillbench.common.errors import UserError, at_most
+from distillbench.common.paths import expanded
 
 
 def run(
@@ -45,9 +45,9 @@ def run(
     start = time.monotonic()
     output = console()
     with output.status(f"{suite}: reading"):
-        from bench import runner
-        from bench.report.drawings import undrawn
-        from bench.report.progress import Live, StatusFile, Together, format_seconds, headline
+        from distillbench.bench.run import runner
+        from distillbench.bench.run.missing_figures import undrawn
+        from distillbench.bench.run.progress import Live, StatusFile, Together, format_seconds, headline
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         folder = out if out is not None else Path("runs", chosen.name)
@@ -59,7 +59,7 @@ def run(
     with StatusFile(folder) as status, Live(output) as live:
         after = runner.run(chosen, folder, cache, workers, overwrite, Together(live, status))
     if undrawn(after):
-        from bench.report.pictures import draw_pictures
+        from distillbench.bench.run.figures import draw_pictures
 
         try:
             problems = draw_pictures(after, cache or folder / "cache")

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.errors import UserError
+from distillbench.bench.commands.options import console
+from distillbench.common.errors import UserError
 
 
 def selftest(
@@ -28,12 +28,12 @@ def selftest(
         raise UserError(f"--minutes: {minutes} is no time (allowed: above 0)")
     screen = console()
     with screen.status("selftest: preparing"):
-        from bench.measure.environment import environment
-        from bench.measure.load import look
-        from bench.measure.lock import alone_on_the_machine
-        from bench.measure.processor import description
-        from bench.selftest import FULL, QUICK, network, subjects
-        from bench.selftest import selftest as measure
+        from distillbench.bench.machine.environment import environment
+        from distillbench.bench.machine.load import look
+        from distillbench.bench.machine.lock import alone_on_the_machine
+        from distillbench.bench.machine.processor import description
+        from distillbench.bench.timing.selftest import FULL, QUICK, network, subjects
+        from distillbench.bench.timing.selftest import selftest as measure
 
     plan = QUICK if quick else FULL
     if minutes is not None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.paths import expanded
+from distillbench.bench.commands.options import console
+from distillbench.common.paths import expanded
 
 
 def show(
@@ -19,7 +19,7 @@ def show(
     """One record in full; for the eye, its per-item results left out."""
     from rich.pretty import Pretty
 
-    from bench.records import Store
+    from distillbench.bench.store.records import Store
 
     found = Store(record.parent).read(record)
     if as_json:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Format, Split, Tasks, console, names
-from bench.errors import UserError, at_most, did_you_mean
-from bench.paths import expanded, regular_file
-from bench.stopping import CLOSED, Stopped
+from distillbench.bench.commands.options import Format, Split, Tasks, console, names
+from distillbench.common.errors import UserError, at_most, did_you_mean
+from distillbench.common.paths import expanded, regular_file
+from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
-    from bench.report.summary import Summary
+    from distillbench.bench.analysis.summary import Summary
 
 
 def table(
@@ -28,9 +28,9 @@ def table(
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
     """A comparison table a task: teacher, controls, methods, references."""
-    from bench.report import tables
-    from bench.report.terminal import terminal
-    from tasks.data.atomic import write_atomically
+    from distillbench.bench.report import tables
+    from distillbench.bench.report.terminal import terminal
+    from distillbench.common.atomic import write_atomically
 
     target = regular_file(output, "--output") if output is not None else None
     summaries = _summaries(results, split.value, names("--tasks", tasks))
@@ -59,7 +59,7 @@ def table(
 
 
 def _summaries(results: Path, split: str, tasks: list[str]) -> list[Summary]:
-    from bench.report.results import summaries as of_folder
+    from distillbench.bench.analysis.results import summaries as of_folder
 
     summaries = of_folder(results, "held_out" if split == "held_out" else "test")
     for name in tasks:

@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import BACKENDS, Data, Device, Out, Settings, Tasks, chosen, console, loaded, names, numbers
-from bench.errors import UserError, at_most, did_you_mean
-from bench.paths import expanded, regular_file
+from distillbench.bench.commands.options import (
+    BACKENDS,
+    Data,
+    Device,
+    Out,
+    Settings,
+    Tasks,
+    chosen,
+    console,
+    loaded,
+    names,
+    numbers,
+)
+from distillbench.common.errors import UserError, at_most, did_you_mean
+from distillbench.common.paths import expanded, regular_file
 
 if TYPE_CHECKING:
-    from bench.cells import Pair
+    from distillbench.bench.suite.cells import Pair
 
 MOST_PROBLEMS = 20
 PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
@@ -82,9 +94,9 @@ def time(
         screen.print(line, markup=False, soft_wrap=True)
 
     with screen.status(f"{what}: reading"):
-        from bench import timer
-        from bench.measure.lock import alone_on_the_machine
-        from bench.suite_file import assigned
+        from distillbench.bench.machine.lock import alone_on_the_machine
+        from distillbench.bench.suite.file import assigned
+        from distillbench.bench.timing import timer
 
         timer.conditions(ways, exact, sizes, threads, "cpu")  # refused before anything is written
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
@@ -119,11 +131,11 @@ def _pairs(
     """The results folder, the pairs to time, and why some cannot be. Raises UserError where there are none."""
     from dataclasses import replace
 
-    from bench import runner
-    from bench.records import Store
-    from bench.suite import pairs as pairs_of_suite
-    from bench.suite_file import assigned
-    from bench.timer import pairs_of
+    from distillbench.bench.run import runner
+    from distillbench.bench.store.records import Store
+    from distillbench.bench.suite.file import assigned
+    from distillbench.bench.suite.resolve import pairs as pairs_of_suite
+    from distillbench.bench.timing.timer import pairs_of
 
     if not (expanded(what) / "records").is_dir():
         if expanded(what).is_dir():
@@ -147,9 +159,9 @@ def _pairs(
 
 
 def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
-    from bench.report import speeds
-    from bench.report.results import speeds as speeds_of
-    from tasks.data.atomic import write_atomically
+    from distillbench.bench.analysis.results import speeds as speeds_of
+    from distillbench.bench.report import speeds
+    from distillbench.common.atomic import write_atomically
 
     tables = speeds_of(folder, mine)
     if not tables:

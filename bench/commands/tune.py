@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Data, Device, Methods, Settings, SuiteName, Tasks, Workers, console, loaded, numbers
-from bench.errors import UserError
-from bench.paths import expanded, regular_file, results_folder
+from distillbench.bench.commands.options import (
+    Data,
+    Device,
+    Methods,
+    Settings,
+    SuiteName,
+    Tasks,
+    Workers,
+    console,
+    loaded,
+    numbers,
+)
+from distillbench.common.errors import UserError
+from distillbench.common.paths import expanded, regular_file, results_folder
 
 if TYPE_CHECKING:
-    from bench.cells import Cell
-    from bench.runner import Plan
+    from distillbench.bench.run.runner import Plan
+    from distillbench.bench.suite.cells import Cell
 
 
 class Format(StrEnum):
@@ -65,11 +76,11 @@ def tune(
     """
     screen = console()
     with screen.status(f"{suite}: reading"):
-        from bench import runner
-        from bench.report.progress import Live, headline
-        from bench.report.trials import markdown, origin, terminal
-        from bench.tune import Budget, as_toml, decisions
-        from tasks.data.atomic import write_atomically
+        from distillbench.bench.report.trials import markdown, origin, terminal
+        from distillbench.bench.run import runner
+        from distillbench.bench.run.progress import Live, headline
+        from distillbench.bench.run.tune import Budget, as_toml, decisions
+        from distillbench.common.atomic import write_atomically
 
         budget = Budget(trials, tuple(numbers("--seeds", [seeds])), tuple(numbers("--confirm", [confirm])))
         chosen = loaded(suite, tasks, methods, None, set_, device, tuned=False)

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import Data, Workers, console, loaded
-from bench.errors import UserError
-from bench.paths import expanded
+from distillbench.bench.commands.options import Data, Workers, console, loaded
+from distillbench.common.errors import UserError
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
-    from bench.submission.claim import Claim
-    from bench.submission.findings import Report
-    from bench.submission.folder import Submission
+    from distillbench.bench.validate.claim import Claim
+    from distillbench.bench.validate.findings import Report
+    from distillbench.bench.validate.folder import Submission
 
 
 class ReportFormat(StrEnum):
@@ -60,9 +60,9 @@ def validate(
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
         with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():
-            from bench.submission import checks
-            from bench.submission.claim import claim
-            from bench.submission.folder import read
+            from distillbench.bench.validate import checks
+            from distillbench.bench.validate.claim import claim
+            from distillbench.bench.validate.folder import read
 
             submission = read(path)
             claimed = claim(loaded(suite, None, None, None, None, None), folder)
@@ -82,8 +82,8 @@ def _tried(
     workers: int | None,
 ) -> Report:
     """The report, with what evaluating and training again found."""
-    from bench.submission import rerun as evaluating
-    from bench.submission import retrain as training
+    from distillbench.bench.validate import rerun as evaluating
+    from distillbench.bench.validate import retrain as training
 
     if submission.files:
         return report
@@ -105,7 +105,7 @@ def _say(line: str) -> None:
 
 
 def _write(report: Report, format_: ReportFormat, verbose: bool) -> None:
-    from bench.submission import formats
+    from distillbench.bench.validate import formats
 
     if format_ is ReportFormat.json:
         sys.stdout.write(formats.as_json(report))

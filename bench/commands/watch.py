@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.commands.options import console
-from bench.paths import expanded
+from distillbench.bench.commands.options import console
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
-    from bench.sinks.base import Sink
+    from distillbench.bench.report.sinks.base import Sink
 
 
 def watch(
@@ -29,8 +29,8 @@ def watch(
     """Progress, curves and the table so far, until the run ends. It reads the folder alone, from any shell."""
     from rich.live import Live
 
-    from bench.report.watching import Watcher, drawn, headline
-    from bench.stopping import check_reader
+    from distillbench.bench.report.watching import Watcher, drawn, headline
+    from distillbench.common.signals import check_reader
 
     screen = console()
     sinks = _sinks(tensorboard, mlflow, experiment)
@@ -59,8 +59,8 @@ def watch(
 
 
 def _sinks(tensorboard: Path | None, mlflow: str | None, experiment: str) -> list[Sink]:
-    from bench.sinks.mlflow import MLflow
-    from bench.sinks.tensorboard import TensorBoard
+    from distillbench.bench.report.sinks.mlflow import MLflow
+    from distillbench.bench.report.sinks.tensorboard import TensorBoard
 
     found: list[Sink] = []
     if tensorboard is not None:

@@ -1,1 +1,1 @@
-"""Size and latency of what is deployed, and the environment in which it was measured."""
+"""The instruments: size, ONNX files, backends, interleaved samples, memory, energy."""

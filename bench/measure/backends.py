@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UserError, did_you_mean, one_line
-from bench.measure.timing import Subject
-from tasks.base import read_only
+from distillbench.bench.measure.interleaving import Subject
+from distillbench.common.errors import UserError, did_you_mean, one_line
+from distillbench.tasks.base import read_only
 
 LONGEST = 200
 """Characters of a reason."""
@@ -96,7 +96,7 @@ def exported(model: nn.Module, example: Tensor) -> bytes | NotAvailable:
 
     It is to be timed, and may be untrained: a normalisation may then divide by next to nothing.
     """
-    from bench.measure.export import export
+    from distillbench.bench.measure.onnx_export import export
 
     example = example.cpu()
     found = export(model.cpu(), example[:1], [example], tolerance=UNTRAINED)
@@ -131,7 +131,7 @@ def _eager(model: Callable[[Tensor], object], example: Tensor) -> Subject:
 
 
 def _onnxruntime(content: Content, example: Tensor, threads: int) -> Subject | NotAvailable:
-    from bench.measure.export import INPUT, OUTPUT, session
+    from distillbench.bench.measure.onnx_export import INPUT, OUTPUT, session
 
     if isinstance(model := content(), NotAvailable):
         return model

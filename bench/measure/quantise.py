@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime import quantization
 
-from bench.measure.export import INPUT
+from distillbench.bench.measure.onnx_export import INPUT
 
 Kind = Literal["int8-dynamic", "int8-static"]
 UNSIGNED = quantization.QuantType.QUInt8

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.records import Size
+from distillbench.bench.store.records import Size
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""What people look at: tables, pictures, progress."""
+"""What people look at: tables, charts, pages. It renders and computes nothing."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.cells import Pair
-from bench.describe import network
-from bench.describe import plain as setting
-from bench.measure.export import TOLERANCE, Exported
-from bench.records import MetricValue, Record
-from bench.registry import METHODS, TASKS
-from bench.report.configurations import Group, flat, groups, plain
-from bench.report.series import series_of
-from bench.report.tables import ARROWS, estimate_text
-from tasks.data.embedded import PHOTOGRAPHS, STYLE_PICTURE
-from tasks.data.licences import DIGITS, LICENCES
-from tasks.data.sets import table
-from tasks.networks.interfaces import Interface
+from distillbench.bench.analysis.series import series_of
+from distillbench.bench.measure.onnx_export import TOLERANCE, Exported
+from distillbench.bench.report.tables import ARROWS, estimate_text
+from distillbench.bench.store.configurations import Group, flat, groups, plain
+from distillbench.bench.store.records import MetricValue, Record
+from distillbench.bench.suite.catalogue import network
+from distillbench.bench.suite.catalogue import plain as setting
+from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.registry import METHODS, TASKS
+from distillbench.tasks.data.embedded import PHOTOGRAPHS, STYLE_PICTURE
+from distillbench.tasks.data.licences import DIGITS, LICENCES
+from distillbench.tasks.data.sets import table
+from distillbench.tasks.networks.interfaces import Interface
 
 
 def interface_of(task: str) -> Interface:

@@ -9,10 +9,10 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.report.series import Estimate
-from bench.report.summary import Row, Summary
-from bench.report.tables import ABSENT, MARK, heading
-from bench.statistics import Interval, mean_interval
+from distillbench.bench.analysis.series import Estimate
+from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.report.tables import ABSENT, MARK, heading
+from distillbench.bench.statistics import Interval, mean_interval
 
 Ends = tuple[float, float]
 

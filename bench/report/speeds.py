@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from rich.console import Group, RenderableType
 
-from bench.exports import Export
-from bench.measure.processor import description, same_processor
-from bench.records import MetricValue, Record
-from bench.report import layout
-from bench.report.series import Estimate, Series
-from bench.report.tables import ABSENT, ARROWS
-from bench.statistics import Ratio
-from bench.timings import Condition, Timing
+from distillbench.bench.analysis.series import Estimate, Series
+from distillbench.bench.machine.processor import description, same_processor
+from distillbench.bench.report import layout
+from distillbench.bench.report.tables import ABSENT, ARROWS
+from distillbench.bench.statistics import Ratio
+from distillbench.bench.store.exports import Export
+from distillbench.bench.store.records import MetricValue, Record
+from distillbench.bench.store.timings import Condition, Timing
 
 CAPTION = (
     "95% intervals over launches (processes); × teacher: how many times as fast as the teacher run the same way; "

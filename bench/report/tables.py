@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import at_most
-from bench.records import MetricValue
-from bench.report import text
-from bench.report.series import Estimate
-from bench.report.summary import Row, Summary
+from distillbench.bench.analysis.series import Estimate
+from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.store.records import MetricValue
+from distillbench.common import text
+from distillbench.common.errors import at_most
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 ABSENT = "n/a"

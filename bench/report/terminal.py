@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 from rich.console import Group, RenderableType
 
-from bench.report import layout
-from bench.report.layout import BEST
-from bench.report.summary import Summary
-from bench.report.tables import CAPTION, headings, notes_of, text_frame
+from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.report import layout
+from distillbench.bench.report.layout import BEST
+from distillbench.bench.report.tables import CAPTION, headings, notes_of, text_frame
 
 FIRST, LAST = ("gap recovered", "params", "speedup"), ("MACs", "latency (ms)")
 

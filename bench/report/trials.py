@@ -10,10 +10,10 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
-from bench.measure.environment import revision
-from bench.report.configurations import plain
-from bench.report.tables import heading
-from bench.tune import Budget, Decision
+from distillbench.bench.machine.environment import revision
+from distillbench.bench.report.tables import heading
+from distillbench.bench.run.tune import Budget, Decision
+from distillbench.bench.store.configurations import plain
 
 CAPTION = (
     "held-out split; best − default ± 95% interval, over seeds, paired; the default stays where the interval has 0"

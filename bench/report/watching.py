@@ -10,17 +10,17 @@ import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench import status
-from bench.errors import UserError, at_most
-from bench.records import Record, Scan, Store
-from bench.report import layout
-from bench.report.charts import course
-from bench.report.progress import course_line, format_seconds
-from bench.report.results import summaries
-from bench.report.summary import Summary
-from bench.report.tables import MARK, estimate_text, heading
-from bench.report.text import visible
-from bench.status import Status
+from distillbench.bench.analysis.results import summaries
+from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.report import layout
+from distillbench.bench.report.charts import course
+from distillbench.bench.report.tables import MARK, estimate_text, heading
+from distillbench.bench.run.progress import course_line, format_seconds
+from distillbench.bench.store import status
+from distillbench.bench.store.records import Record, Scan, Store
+from distillbench.bench.store.status import Status
+from distillbench.common.errors import UserError, at_most
+from distillbench.common.text import visible
 
 BARS = "▁▂▃▄▅▆▇█"
 POINTS = 16

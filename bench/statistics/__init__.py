@@ -1,6 +1,6 @@
 """Statistics as pure functions: arrays in, frozen values out. docs/statistics.md says how often they hold."""
 
-from bench.statistics.intervals import (
+from distillbench.bench.statistics.intervals import (
     Interval,
     Ratio,
     crossed_interval,
@@ -10,12 +10,12 @@ from bench.statistics.intervals import (
     ratio_interval,
     unpaired_difference,
 )
-from bench.statistics.items import PairedTest, mcnemar, wilcoxon
-from bench.statistics.power import detectable_difference
-from bench.statistics.ranking import classes, crossed_unpaired, front, rank_draws, rank_intervals, ranks
-from bench.statistics.ratios import family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
-from bench.statistics.sequences import anytime_ratio
-from bench.statistics.verdicts import Verdict, difference_verdict, ratio_margin, ratio_verdict
+from distillbench.bench.statistics.items import PairedTest, mcnemar, wilcoxon
+from distillbench.bench.statistics.power import detectable_difference
+from distillbench.bench.statistics.ranking import classes, crossed_unpaired, front, rank_draws, rank_intervals, ranks
+from distillbench.bench.statistics.ratios import family_ratio, geometric_mean, least_pairs, paired_ratio, unpaired_ratio
+from distillbench.bench.statistics.sequences import anytime_ratio
+from distillbench.bench.statistics.verdicts import Verdict, difference_verdict, ratio_margin, ratio_verdict
 
 __all__ = [
     "Interval",

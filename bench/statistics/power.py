@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bench.statistics.intervals import Interval
+from distillbench.bench.statistics.intervals import Interval
 
 
 def detectable_difference(interval: Interval, power: float = 0.8, level: float = 0.95) -> float:

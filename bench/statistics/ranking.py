@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics.intervals import Interval, holm, mean_interval, student, unpaired_difference
+from distillbench.bench.statistics.intervals import Interval, holm, mean_interval, student, unpaired_difference
 
 LEVEL = 0.05
 """The chance, at most, that a board separates any two entries that do not differ."""

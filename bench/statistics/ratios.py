@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics.intervals import Interval, Ratio, mean_interval, unpaired_difference
+from distillbench.bench.statistics.intervals import Interval, Ratio, mean_interval, unpaired_difference
 
 LEAST_LAUNCHES = 3  # of each of two independent sets
 

@@ -16,8 +16,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bench.statistics.intervals import Ratio
-from bench.statistics.ratios import _check, _positive
+from distillbench.bench.statistics.intervals import Ratio
+from distillbench.bench.statistics.ratios import _check, _positive
 
 PRECISION = 0.25
 """Of the normal prior of the effect, in standard deviations of a value: effects are around ± 2."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from bench.statistics.intervals import Interval, Ratio
+from distillbench.bench.statistics.intervals import Interval, Ratio
 
 Verdict = Literal["pass", "regressed", "improved", "inconclusive"]
 Direction = Literal["higher", "lower"]

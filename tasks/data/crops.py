@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tasks.data.embedded import Photographs
-from tasks.data.files import DataError
+from distillbench.tasks.data.embedded import Photographs
+from distillbench.tasks.data.files import DataError
 
 TRIES = 100
 """Patches that are drawn in search of one with some contrast; a picture may have none."""

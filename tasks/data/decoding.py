@@ -16,8 +16,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from tasks.data.errors import DataError
-from tasks.data.telling import tell
+from distillbench.common.errors import DataError, tell
 
 Mode = Literal["L", "RGB"]
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.base import Splits
-from tasks.data import kept
-from tasks.data.files import read, read_all
+from distillbench.tasks.base import Splits
+from distillbench.tasks.data import disk_cache
+from distillbench.tasks.data.files import read, read_all
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def photographs() -> Splits[Photographs]:
 
     def load(pictures: tuple[tuple[str, str], ...]) -> Photographs:
         names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
-        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], cache=kept.folder())))
+        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], cache=disk_cache.folder())))
 
     return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.held_out), load(PHOTOGRAPHS.test))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from tasks.data.errors import DataError
-from tasks.data.reading import torchvision_class
-from tasks.data.sets import StandardSet, how_to_get
+from distillbench.common.errors import DataError
+from distillbench.tasks.data.reading import torchvision_class
+from distillbench.tasks.data.sets import StandardSet, how_to_get
 
 PATIENCE = 60.0
 """Seconds that a server may be silent for; torchvision would wait for ever."""

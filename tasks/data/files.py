@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tasks.data import kept
-from tasks.data.decoding import Mode, in_colour, read_each
-from tasks.data.decoding import read as read
-from tasks.data.errors import DataError as DataError
-from tasks.data.walking import image_files as image_files
-from tasks.data.walking import image_names
+from distillbench.common.errors import DataError as DataError
+from distillbench.tasks.data import disk_cache
+from distillbench.tasks.data.decoding import Mode, in_colour, read_each
+from distillbench.tasks.data.decoding import read as read
+from distillbench.tasks.data.walking import image_files as image_files
+from distillbench.tasks.data.walking import image_names
 
 CACHE_FORMAT = 4
 """To be raised when an image is decoded in another way: what was kept before is not found any more."""
@@ -60,11 +60,11 @@ def _hashes(paths: Sequence[str]) -> bytes:
 def _kept(paths: Sequence[str], what: str, of: Callable[[Sequence[str]], bytes]) -> bytes:
     """What is known of some files, as bytes: looked up, or else found out and kept."""
     state = state_of(paths, what)
-    place = kept.folder() / what / f"{state[:32]}.safetensors"
-    if (found := kept.find(place, state)) is not None:
+    place = disk_cache.folder() / what / f"{state[:32]}.safetensors"
+    if (found := disk_cache.find(place, state)) is not None:
         return found.tensors[what].numpy().tobytes()
     content = of(paths)
-    kept.write_if_possible(place, state, {what: torch.frombuffer(bytearray(content), dtype=torch.uint8)})
+    disk_cache.write_if_possible(place, state, {what: torch.frombuffer(bytearray(content), dtype=torch.uint8)})
     return content
 
 
@@ -118,12 +118,12 @@ def decoded(
     What is kept carries a checksum; a kept file that is damaged is told and made again.
     """
     place = cache / "images" / f"{state}.safetensors" if cache is not None else None
-    if place is not None and (found := kept.find(place, state)) is not None:
+    if place is not None and (found := disk_cache.find(place, state)) is not None:
         return found.tensors["pixels"], found.tensors["shapes"]
     images = read_each(paths, mode)
     pixels, shapes = torch.cat([image.flatten() for image in images]), torch.tensor([image.shape for image in images])
     if place is not None:
-        kept.write_if_possible(place, state, {"pixels": pixels, "shapes": shapes})
+        disk_cache.write_if_possible(place, state, {"pixels": pixels, "shapes": shapes})
     return pixels, shapes
 
 

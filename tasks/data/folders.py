@@ -13,27 +13,18 @@ from typing import Any, TypeVar
 
 import torch
 
-from tasks.base import Channels, Folders, Splits
-from tasks.data import named, packing
-from tasks.data.decoding import Mode, upright_size
-from tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
-from tasks.data.errors import DataError
-from tasks.data.files import (
-    ImageFile,
-    colours,
-    contents,
-    decoded,
-    digest,
-    read_all,
-    state_of_contents,
-)
-from tasks.data.names import hidden
-from tasks.data.pixels import image_digests, under_two_labels
-from tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
-from tasks.data.telling import tell
-from tasks.data.walking import image_names, shortened
+from distillbench.common.errors import DataError, tell
+from distillbench.tasks.base import Channels, Folders, Splits
+from distillbench.tasks.data import packing, standard
+from distillbench.tasks.data.decoding import Mode, upright_size
+from distillbench.tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
+from distillbench.tasks.data.files import ImageFile, colours, contents, decoded, digest, read_all, state_of_contents
+from distillbench.tasks.data.pixels import image_digests, under_two_labels
+from distillbench.tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
+from distillbench.tasks.data.suffixes import hidden
+from distillbench.tasks.data.walking import image_names, shortened
 
-CARVE = named.CARVE
+CARVE = standard.CARVE
 """One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
 T = TypeVar("T", LabelledImages, Photographs)
 
@@ -48,10 +39,10 @@ def identity(folders: Folders, kind: str) -> Any:
     test: Any = digest(folders.test) if folders.test else None
     if reported is not None:
         with about("data.test_name"):
-            test = named.identity(reported)
+            test = standard.identity(reported)
     if train is not None:
         with about("data.name"):
-            return named.identity(train) | ({} if test is None else {"test": test})
+            return standard.identity(train) | ({} if test is None else {"test": test})
     other = "carved" if folders.train else _embedded_identity(kind)
     paths = {split: getattr(folders, split) for split in ("train", "held_out")}
     own: dict[str, Any] = {split: digest(path) if path else other for split, path in paths.items()}
@@ -112,12 +103,12 @@ def _resolve(
     test: T | None = None  # of another source than train
     if test_set is not None:
         with about("data.test_name"):
-            test = named.splits(test_set).test
+            test = standard.splits(test_set).test
     elif folders.test and folders.train is None:
         test = load(contents(folders.test))
     if train_set is not None:
         with about("data.name"):
-            whole: Splits[T] = named.splits(train_set)
+            whole: Splits[T] = standard.splits(train_set)
     elif folders.train is not None:
         whole = _of_folders(folders, test is not None, load, carve)
     else:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tasks.base import Splits
-from tasks.data import kept
-from tasks.data.embedded import LabelledImages
+from distillbench.tasks.base import Splits
+from distillbench.tasks.data import disk_cache
+from distillbench.tasks.data.embedded import LabelledImages
 
 SPLITS = ("train", "held_out", "test")
 
@@ -34,4 +34,4 @@ def _json(about: Any) -> str:
 @lru_cache(maxsize=4)
 def digest(splits: Splits[Any]) -> str:
     """SHA-256 of the names of classes or pictures, shapes, labels and pixels of all splits, in their order."""
-    return kept.checksum(*packed(splits))
+    return disk_cache.checksum(*packed(splits))

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from torch import Tensor
 
-from tasks.data.embedded import LabelledImages, Photographs
+from distillbench.tasks.data.embedded import LabelledImages, Photographs
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.data.errors import DataError
-from tasks.data.sets import StandardSet
+from distillbench.common.errors import DataError
+from distillbench.tasks.data.sets import StandardSet
 
 Labelled = tuple[Tensor, Tensor]
 """(n, channels, height, width) uint8, and (n,) int64."""

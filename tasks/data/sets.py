@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from naming.errors import UserError, did_you_mean
-from naming.paths import expanded
-from tasks.data.errors import DataError
-from tasks.data.names import pictures
+from distillbench.common.errors import DataError, UserError, did_you_mean
+from distillbench.common.paths import expanded
+from distillbench.tasks.data.suffixes import pictures
 
 ROOT = "DISTILLBENCH_DATA"
 """The environment variable that says under which folder the sets lie."""

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path, PurePath
 
-from tasks.data.errors import DataError
-from tasks.data.names import check_readable, hidden, is_picture
-from tasks.data.telling import tell
+from distillbench.common.errors import DataError, tell
+from distillbench.tasks.data.suffixes import check_readable, hidden, is_picture
 
 
 def image_files(folder: Path) -> list[Path]:

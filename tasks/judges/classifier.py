@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.base import Judge
-from tasks.data.embedded import LabelledImages
+from distillbench.tasks.base import Judge
+from distillbench.tasks.data.embedded import LabelledImages
 
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
 

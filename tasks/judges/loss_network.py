@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tasks.base import Judge
-from tasks.data.files import DataError, file_digest
-from tasks.response import floored
+from distillbench.tasks.base import Judge
+from distillbench.tasks.data.files import DataError, file_digest
+from distillbench.tasks.response import floored
 
 LEVELS, FILTERS, COLOURS, SEED = 5, 48, 6, 0
 """Of the random pyramid."""

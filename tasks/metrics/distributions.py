@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.base import Metric, read_only
-from tasks.data.files import DataError, file_digest
-from tasks.judges.classifier import FeatureClassifier
+from distillbench.tasks.base import Metric, read_only
+from distillbench.tasks.data.files import DataError, file_digest
+from distillbench.tasks.judges.classifier import FeatureClassifier
 
 KID_SUBSETS, KID_SUBSET_SIZE = 50, 500
 INCEPTION_DIMENSIONS = 2048

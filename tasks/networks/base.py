@@ -15,10 +15,10 @@ from pydantic import Field, GetCoreSchemaHandler, SerializeAsAny, ValidationErro
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from torch import nn
 
-from naming.errors import UserError, did_you_mean
-from tasks.base import Frozen
-from tasks.networks.interfaces import Ends as Ends
-from tasks.networks.named import NETWORKS
+from distillbench.common.errors import UserError, did_you_mean
+from distillbench.tasks.base import Frozen
+from distillbench.tasks.networks.interfaces import Ends as Ends
+from distillbench.tasks.networks.registry import NETWORKS
 
 Hidden = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=100)]
 """Units of hidden layers; how many fit is a matter of memory."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.base import Ends, Network
 
 
 class CNN(Network):

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.dcgan import halvings
-from tasks.networks.vae import VariationalAutoencoder
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.dcgan import halvings
+from distillbench.tasks.networks.vae import VariationalAutoencoder
 
 
 class ConvVAE(Network):

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, UnfitError
+from distillbench.tasks.networks.base import Ends, Network, UnfitError
 
 LARGEST_GRID = 7
 """The shorter side of the map that a network begins or ends with, at most."""

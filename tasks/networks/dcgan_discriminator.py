@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.dcgan import LARGEST_GRID, initialised
-from tasks.networks.patch import normalised
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.dcgan import LARGEST_GRID, initialised
+from distillbench.tasks.networks.patch import normalised
 
 GRID = 4
 

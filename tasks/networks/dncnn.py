@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.base import Ends, Network
 
 RESIDUAL_SCALE = 0.1
 """The network computes in units of about the noise's size, so that one learning rate suits all its layers."""

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.espcn import BICUBIC, OverBicubic
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.espcn import BICUBIC, OverBicubic
 
 
 class EDSR(Network):

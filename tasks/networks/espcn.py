@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.metrics.images import upscale
-from tasks.networks.base import Ends, Network
-from tasks.networks.fsrcnn import RESIDUAL_SCALE
+from distillbench.tasks.metrics.images import upscale
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.fsrcnn import RESIDUAL_SCALE
 
 BICUBIC = "learn what bicubic interpolation lacks, and add it; else the image itself, as in the paper"
 

@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.metrics.images import upscale
-from tasks.networks.base import Ends, Network
+from distillbench.tasks.metrics.images import upscale
+from distillbench.tasks.networks.base import Ends, Network
 
 RESIDUAL_SCALE = 0.1
 """The network computes in units of about the residual's size, so that one learning rate suits all its layers."""

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, refusal
+from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
 def _odd(size: int) -> int:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from tasks.networks.base import Ends, Hidden, Network
+from distillbench.tasks.networks.base import Ends, Hidden, Network
 
 
 class MLP(Network):

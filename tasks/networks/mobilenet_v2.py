@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.resnet import convolution, head, initialised
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.resnet import convolution, head, initialised
 
 STAGES = ((16, 1, 1), (24, 2, 1), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2), (320, 1, 1))
 """Channels, blocks, stride of the first block."""

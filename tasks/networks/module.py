@@ -13,8 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, StringConstraints
 from torch import nn
 
-from naming.source import source_file
-from tasks.networks.base import Ends, Network, UnfitError
+from distillbench.common.source import source_file
+from distillbench.tasks.networks.base import Ends, Network, UnfitError
 
 
 class Module(Network):

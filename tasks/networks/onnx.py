@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, UnfitError
+from distillbench.tasks.networks.base import Ends, Network, UnfitError
 
 
 class Onnx(Network):

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.base import Ends, Network
 
 
 class Patch(Network):

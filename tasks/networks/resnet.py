@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, refusal
+from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
 def _layers(depth: int) -> int:

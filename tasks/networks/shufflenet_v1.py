@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, refusal
-from tasks.networks.resnet import convolution, head
+from distillbench.tasks.networks.base import Ends, Network, refusal
+from distillbench.tasks.networks.resnet import convolution, head
 
 STEM = 24
 BLOCKS = (4, 8, 4)

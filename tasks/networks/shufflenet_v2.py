@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.resnet import convolution, head
-from tasks.networks.shufflenet_v1 import Shuffle
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.resnet import convolution, head
+from distillbench.tasks.networks.shufflenet_v1 import Shuffle
 
 STEM = 24
 BLOCKS = (4, 8, 4)

@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.dcgan import halvings
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.dcgan import halvings
 
 
 class SNGAN(Network):

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.patch import normalised
-from tasks.networks.sngan import drawn
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.patch import normalised
+from distillbench.tasks.networks.sngan import drawn
 
 
 class SNGANDiscriminator(Network):

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from torch import nn
 
-from tasks.networks.base import Ends, Network, UnfitError, refusal
-from tasks.networks.torchvision import without
+from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
+from distillbench.tasks.networks.torchvision import without
 
 
 def _known(model: str) -> str:

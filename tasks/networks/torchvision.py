@@ -7,9 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from torch import nn
 
-from naming.errors import did_you_mean
-from tasks.networks.base import Ends, Network, UnfitError, refusal
-from tasks.views.units import in_colour
+from distillbench.common.errors import did_you_mean
+from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
+from distillbench.tasks.views.units import in_colour
 
 
 def _known(model: str) -> str:

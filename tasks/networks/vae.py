@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Hidden, Network
+from distillbench.tasks.networks.base import Ends, Hidden, Network
 
 LOG_VARIANCE_RANGE = (-8.0, 4.0)
 

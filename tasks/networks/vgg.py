@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from tasks.networks.base import Ends, Network
-from tasks.networks.resnet import head, initialised
+from distillbench.tasks.networks.base import Ends, Network
+from distillbench.tasks.networks.resnet import head, initialised
 
 CONVOLUTIONS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Of each stage, by depth."""

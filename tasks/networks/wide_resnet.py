@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from tasks.networks.base import Ends, Network, refusal
-from tasks.networks.resnet import head, initialised
+from distillbench.tasks.networks.base import Ends, Network, refusal
+from distillbench.tasks.networks.resnet import head, initialised
 
 
 def _layers(depth: int) -> int:

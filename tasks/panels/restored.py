@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tasks.metrics.images import psnr
-from tasks.panels.kinds import Pictures
+from distillbench.tasks.metrics.images import psnr
+from distillbench.tasks.panels.kinds import Pictures
 
 AMPLIFIED = 5
 """How many times too bright an error is shown."""

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tasks.base import Frozen
-from tasks.networks.base import Ends, Network, UnfitError, refusal
+from distillbench.tasks.base import Frozen
+from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
 
 
 class Normalise(Frozen):

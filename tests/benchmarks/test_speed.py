@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import TASK_NAMES, untrained_judge
 
-from bench.records import Store
-from bench.registry import METHODS
-from bench.report.results import summaries
-from bench.suite import cells, load, pairs
-from bench.training import Learner, held_out_events, index_batches, initial
-from tasks.base import Role, Task, read_only
+from distillbench.bench.analysis.results import summaries
+from distillbench.bench.store.records import Store
+from distillbench.bench.suite.registry import METHODS
+from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.bench.training.loop import Learner, held_out_events, index_batches, initial
+from distillbench.tasks.base import Role, Task, read_only
 
 
 @pytest.fixture(scope="module")

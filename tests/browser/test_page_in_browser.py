@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from bench.board.build import leaderboard, write
-from bench.page.site import build
+from distillbench.bench.leaderboard.build import leaderboard, write
+from distillbench.bench.report.page.site import build
 
 RESULTS = Path(os.environ.get("RESULTS", Path(__file__).parents[2] / "results" / "quick"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

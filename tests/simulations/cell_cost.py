@@ -16,12 +16,12 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from bench.cells import Pair
-from bench.determinism import settle_process
-from bench.suite import load, pairs
-from bench.training import Learner, initial, train
-from methods.scratch import Scratch
-from tasks.base import Role, Task, read_only
+from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.training.determinism import settle_process
+from distillbench.bench.training.loop import Learner, initial, train
+from distillbench.methods.scratch import Scratch
+from distillbench.tasks.base import Role, Task, read_only
 
 
 def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]:

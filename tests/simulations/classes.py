@@ -17,7 +17,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.statistics import (
+from distillbench.bench.statistics import (
     classes,
     crossed_interval,
     crossed_unpaired,

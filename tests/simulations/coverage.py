@@ -1,4 +1,4 @@
-"""How often the intervals of bench.statistics contain the truth, beside the candidates that were not chosen.
+"""How often the intervals of bench/statistics contain the truth, beside the candidates that were not chosen.
 
     python tests/simulations/coverage.py
 
@@ -17,7 +17,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from bench.statistics import crossed_interval, holm, paired_difference, ratio_interval
+from distillbench.bench.statistics import crossed_interval, holm, paired_difference, ratio_interval
 
 Array = NDArray[np.float64]
 
@@ -156,7 +156,7 @@ def half_width(variance: Array, degrees: Array | float) -> Array:
 
 
 def rejected(y: Array) -> dict[str, tuple[Array, Array]]:
-    """{candidate: (low, high)} of those that bench.statistics does not use."""
+    """{candidate: (low, high)} of those that distillbench.bench.statistics does not use."""
     seeds, items = y.shape[1:]
     n = seeds * items
     mean, a, b, e = mean_squares(y)

@@ -15,9 +15,9 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.documents import canonical_hash
-from bench.page.site import build
-from bench.records import Record, Store
+from distillbench.bench.report.page.site import build
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Record, Store
 
 QUICK = Path(__file__).parents[2] / "results" / "quick"
 SEEDS = 20

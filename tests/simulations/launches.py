@@ -16,11 +16,11 @@ import numpy as np
 from coverage import table
 from numpy.random import Generator
 
-from bench import timings
-from bench.gate.families import Margins
-from bench.gate.times import speed
-from bench.statistics import geometric_mean
-from bench.timer import Launches
+from distillbench.bench.compare.correction import Margins
+from distillbench.bench.compare.times import speed
+from distillbench.bench.statistics import geometric_mean
+from distillbench.bench.store import timings
+from distillbench.bench.timing.timer import Launches
 
 SEED = 0
 RUNS = 100

@@ -19,7 +19,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.special import nctdtr, stdtrit
 
-from bench.statistics import (
+from distillbench.bench.statistics import (
     Ratio,
     detectable_difference,
     family_ratio,

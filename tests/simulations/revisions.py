@@ -18,7 +18,7 @@ from coverage import table
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from bench.gate.revisions import LEAST_LAUNCHES, SIDES, Rule, Times, judgement
+from distillbench.bench.compare.revisions import LEAST_LAUNCHES, SIDES, Rule, Times, judgement
 
 Array = NDArray[np.float64]
 Draw = Callable[[Generator, tuple[int, ...]], Array]

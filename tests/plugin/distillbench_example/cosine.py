@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from methods.base import Method, total
-from tasks.response import Responses
+from distillbench.methods.base import Method, total
+from distillbench.tasks.response import Responses
 
 
 class Cosine(Method):

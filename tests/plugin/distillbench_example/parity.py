@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from tasks.base import Splits, TaskSettings
-from tasks.classification import Classification
-from tasks.data.embedded import LabelledImages
+from distillbench.tasks.base import Splits, TaskSettings
+from distillbench.tasks.classification import Classification
+from distillbench.tasks.data.embedded import LabelledImages
 
 
 class Parity(Classification):

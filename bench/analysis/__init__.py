@@ -1,0 +1,1 @@
+"""From records to numbers: series over seeds, comparisons, summaries, speeds."""

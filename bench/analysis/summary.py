@@ -1,0 +1,207 @@
+"""What the records of one task say: pure functions from records to rows of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from distillbench.bench.analysis.comparison import Comparison
+from distillbench.bench.analysis.notes import coverage, detectable, of_pair, origins
+from distillbench.bench.analysis.series import Estimate, Split, series_of
+from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
+from distillbench.bench.store.configurations import Group, Kind, groups, order
+from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
+from distillbench.bench.store.timings import FOLDER as TIMINGS
+from distillbench.bench.store.timings import Timing
+
+LEVEL = 0.05
+"""The family-wise error of the differences that are marked."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method, the teacher or a reference in one configuration, over its seeds.
+
+    name: the label, with what tells this configuration from others of the label. difference: to scratch on the headline
+    metric, paired by seed and test item. p: of that difference, adjusted for all methods of the table (Holm 1979); None
+    for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or that way, may
+    be zero; whole_gap: likewise, also where the difference may be zero. gap_defined: whether that way is longer than
+    its interval. best: better than every other student, each time
+    outside the interval of the paired difference. latency: seconds of one input. speedup: over the teacher,
+    in turns with it. Both are of eager PyTorch on one thread, and None where that was not timed.
+    by_seed: the headline metric. paired: its difference to scratch. seconds, images_per_second, curves: of training.
+    """
+
+    pair: str
+    name: str
+    kind: Kind
+    finished: int
+    failed: int
+    missing: int
+    metrics: Mapping[str, Estimate]
+    difference: Estimate | None = None
+    p: float | None = None
+    gap: Ratio | None = None
+    whole_gap: Ratio | None = None
+    gap_defined: bool = False
+    best: bool = False
+    parameters: int | None = None
+    macs: int | None = None
+    latency: float | None = None
+    speedup: Ratio | None = None
+    by_seed: Mapping[int, float] = field(default_factory=dict)
+    paired: Mapping[int, float] = field(default_factory=dict)
+    seconds: Interval | None = None
+    images_per_second: Interval | None = None
+    curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
+
+    @property
+    def significant(self) -> bool:
+        return self.p is not None and self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One task: its metrics, the rows, and what a reader must know. problems: files that count for nothing, and why."""
+
+    task: str
+    headline: str
+    metrics: Mapping[str, MetricValue]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def summarise(
+    records: Iterable[Record],
+    expected: Iterable[Expected] = (),
+    split: Split = "test",
+    problems: Mapping[Path, str] | None = None,
+    timings: Sequence[Timing] = (),
+) -> list[Summary]:
+    """A summary a task, by name. ``split`` says where the metrics were measured; held-out is for choosing."""
+    by_task: dict[str, list[Record]] = {}
+    wanted: dict[str, list[Expected]] = {}
+    for record in records:
+        by_task.setdefault(record.task, []).append(record)
+    for cell in expected:
+        wanted.setdefault(cell.task, []).append(cell)
+    names = sorted(by_task.keys() | wanted.keys())
+    folders = {Path(kind, name) for kind in ("records", TIMINGS) for name in names}
+    found = []
+    for name in names:
+        # What lies in no task's folder stands beneath every table.
+        mine = [
+            problem
+            for path, problem in (problems or {}).items()
+            if path.parts[1:2] == (name,) or folders.isdisjoint(path.parents)
+        ]
+        summary = _task(name, by_task.get(name, []), wanted.get(name, []), split, timings)
+        found.append(replace(summary, problems=tuple(mine)))
+    return found
+
+
+def _task(
+    name: str, records: Sequence[Record], expected: Sequence[Expected], split: Split, timings: Sequence[Timing]
+) -> Summary:
+    metrics: dict[str, MetricValue] = {}
+    for record in sorted(records, key=lambda r: r.kind != "student"):
+        metrics |= {k: v for k, v in record.metrics.items() if k not in metrics}
+    headline = records[0].headline if records else ""
+    ordered = {metric: metrics[metric] for metric in (headline, *metrics) if metric in metrics}
+    sign = 1 if headline not in metrics or metrics[headline].direction == "higher" else -1
+    rows: list[Row] = []
+    notes: list[str] = []
+    remarks: list[str] = []
+    seen: list[str] = []
+    for pair in sorted({r.pair for r in records} | {e.pair for e in expected}):
+        members = groups([r for r in records if r.pair == pair])
+        comparison = Comparison(members, headline, split, sign, timings)
+        mine = _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
+        rows += mine
+        differences = [row.difference for row in mine if row.kind == "student" and row.difference]
+        seen += detectable(pair, differences, metrics.get(headline))
+        notes += of_pair(pair, members, split)
+        remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
+    if any(row.parameters is not None for row in rows) and all(row.latency is None for row in rows):
+        notes.append("no latency and no speedup: not timed yet (distillbench time)")
+    if split == "test" and any(record.split != "test" for record in records):
+        notes.append("trials are measured on the held-out split alone: --split held_out")
+    items = {metric: {row.metrics[metric].items for row in rows if metric in row.metrics} for metric in ordered}
+    notes = [
+        *coverage(items),
+        *seen,
+        *notes,
+        *remarks,
+        *(m.note for m in metrics.values() if m.note),
+        *origins(records),
+    ]
+    return Summary(name, headline, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
+
+
+def _adjusted(rows: Sequence[Row]) -> list[Row]:
+    """The p-values of the methods' differences, adjusted for how many there are in the table."""
+    tested = [row.difference.interval.p if row.kind == "student" and row.difference else math.nan for row in rows]
+    return [replace(row, p=None if math.isnan(p) else p) for row, p in zip(rows, holm(tested), strict=True)]
+
+
+def _rows(
+    pair: str,
+    members: Sequence[Group],
+    expected: Sequence[Expected],
+    comparison: Comparison,
+    metrics: Sequence[str],
+    split: Split,
+) -> list[Row]:
+    rows = []
+    labels = {(group.kind, group.label) for group in members} | {(cell.kind, cell.label) for cell in expected}
+    for kind, label in sorted(labels, key=lambda row: order(*row)):
+        same = [group for group in members if (group.kind, group.label) == (kind, label)]
+        known = {record.seed for group in same for record in group.records}
+        missing = sum((e.kind, e.label) == (kind, label) and e.seed not in known for e in expected)
+        found = [_row(pair, group, comparison, metrics, split) for group in same]
+        if missing and len(found) == 1:
+            found = [replace(found[0], missing=missing)]
+        elif missing:  # no record says of which configuration they were to be
+            found.append(Row(pair, label, kind, 0, 0, missing, {}))
+        rows += found
+    return rows
+
+
+def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str], split: Split) -> Row:
+    difference, way = comparison.difference(group), comparison.way(group)
+    estimate = difference.estimate() if difference else None
+    whole_gap = None
+    if group.kind == "student" and difference and way and way.worth and way.lead:
+        whole_gap = difference.over(way.lead)
+    sure = estimate is not None and estimate.interval.excludes_zero
+    headline = comparison.series.get(group)
+    training = {seed: record.training for seed, record in group.finished.items() if record.training}
+    size = next((r.size for r in group.finished.values() if r.size), None)
+    times = comparison.times(group)
+    return Row(
+        pair=pair,
+        name=group.name,
+        kind=group.kind,
+        finished=len(group.finished),
+        failed=sum(record.status == "failed" for record in group.records),
+        missing=0,
+        metrics={name: s.estimate() for name in metrics if (s := series_of(group.finished, name, split))},
+        difference=estimate,
+        gap=whole_gap if sure else None,
+        whole_gap=whole_gap,
+        gap_defined=way is not None and way.worth,
+        best=comparison.best(group),
+        parameters=size.parameters if size else None,
+        macs=size.macs if size else None,
+        latency=times.latency,
+        speedup=times.speedup,
+        by_seed=dict(zip(headline.seeds, headline.values, strict=True)) if headline else {},
+        paired=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
+        seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
+        images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
+        curves={seed: t.curve for seed, t in training.items()},
+    )

@@ -1,0 +1,74 @@
+"""The Python API: ``from distillbench import run, load_records``. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from distillbench.common.errors import FailedCellsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(
+    suite: str | Path | Mapping[str, Any],
+    out: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    *,
+    tasks: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    device: str | None = None,
+    workers: int | None = None,
+    cache: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    failures: Literal["raise", "return"] = "raise",
+) -> pd.DataFrame:
+    """Run what is missing of a suite and return its records, one row a cell, as ``load_records`` does.
+
+    suite: a shipped name, a file, or a table as a file has it, e.g. ``{"seeds": [0, 1], "tasks": {"gan": {}}}``.
+    out: the results folder; default: runs/NAME. overrides: as for ``--set``, e.g. ``["steps=100"]``. tasks, methods,
+    seeds, device: these in place of the suite's. cache: where trained teachers are kept. progress: called with the
+    number of cells that are done and of all that were to do. failures: "return" gives failed cells as rows, with
+    their reason, in place of raising.
+
+    Raises FailedCellsError where cells failed (the others are kept), UserError for what cannot be used.
+    """
+    from distillbench.bench.analysis.frames import frame
+    from distillbench.bench.run import runner
+    from distillbench.bench.run.progress import Counter
+    from distillbench.bench.store.records import Store
+    from distillbench.bench.suite.resolve import load
+    from distillbench.common.paths import expanded
+
+    if failures not in ("raise", "return"):
+        raise ValueError(f"failures: {failures!r} (allowed: 'raise', 'return')")
+    loaded = load(suite, overrides, tasks, methods, seeds, device)
+    folder = expanded(out) if out is not None else Path("runs", loaded.name)
+    listener = None if progress is None else Counter(progress)
+    done = runner.run(loaded, folder, expanded(cache) if cache is not None else None, workers, overwrite, listener)
+    records = [record for cell in done.cells if (record := Store(folder).find(cell.path)) is not None]
+    failed = {r.name: r.failure.reason for r in records if r.failure is not None}
+    if failed and failures == "raise":
+        raise FailedCellsError(failed, len(records))
+    return frame(records)
+
+
+def load_records(results: str | Path) -> pd.DataFrame:
+    """Every record of a results folder, one row a cell; columns as in ``distillbench.bench.analysis.frames.frame``.
+
+    Files that cannot be used as records are left out, with a warning each.
+    """
+    import warnings
+
+    from distillbench.bench.analysis.frames import frame
+    from distillbench.bench.store.records import Store
+    from distillbench.common.paths import expanded
+
+    found = Store(expanded(results)).scan()
+    for problem in found.problems.values():
+        warnings.warn(f"left out: {problem}", stacklevel=2)
+    return frame(found.records)

@@ -1,0 +1,121 @@
+"""A report as text, and on a terminal: pure functions. The worst comes first."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+from xml.etree import ElementTree
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from distillbench.bench.compare.findings import EXIT_CODES, OUTCOMES, Finding, Outcome, Report
+from distillbench.bench.report import layout
+
+COLOURS: dict[Outcome, str] = {
+    "regressed": "red",
+    "missing": "red",
+    "incomparable": "red",
+    "inconclusive": "yellow",
+    "improved": "green",
+    "pass": "green",
+}
+
+
+def ordered(report: Report) -> list[Finding]:
+    return sorted(report.findings, key=lambda finding: OUTCOMES.index(finding.outcome))
+
+
+def headline(report: Report) -> str:
+    """'regressed: 1 regressed, 12 pass; denoising/dncnn/mimic psnr': what decided it is named, the first of them."""
+    counts, worst = Counter(finding.outcome for finding in report.findings), report.outcome
+    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    decided = [finding for finding in report.findings if finding.outcome == worst and EXIT_CODES[worst]]
+    because = "".join(f"; {' '.join(filter(None, (f.cell, f.metric)))}" for f in decided[:1])
+    return f"{worst}: {said or 'nothing to compare'}{because}"
+
+
+def terminal(report: Report, width: int | None, verbose: bool = False) -> Group:
+    """A table a verdict, then the notes, and the family's verdict last: that is where a reader of a log looks.
+
+    width: columns of the terminal; None: as wide as need be. Passes are counted, and listed only where it is asked for.
+    """
+    parts: list[RenderableType] = [Text(f"{report.baseline} -> {report.candidate}")]
+    for outcome in OUTCOMES:
+        these = [finding for finding in report.findings if finding.outcome == outcome]
+        if not these or (outcome == "pass" and not verbose):
+            continue
+        rows = [(f.cell, f.metric, f.reason) for f in these]
+        frame = pd.DataFrame(rows, columns=["cell", "metric", "why"])
+        parts += [Text(), layout.table(Text(f"{outcome}: {len(these)}", f"bold {COLOURS[outcome]}"), frame, width)]
+    parts += [Text(), layout.notes(report.notes)] if report.notes else [Text()]
+    return Group(*parts, Text(headline(report), f"bold {COLOURS[report.outcome]}"))
+
+
+def github(report: Report) -> str:
+    """Markdown for a job's summary."""
+
+    def table(findings: list[Finding]) -> str:
+        rows = ["| verdict | cell | metric | why |", "| --- | --- | --- | --- |"]
+        rows += [f"| {f.outcome} | {_cell(f.cell)} | {_cell(f.metric)} | {_cell(f.reason)} |" for f in findings]
+        return "\n".join(rows)
+
+    others = [finding for finding in ordered(report) if finding.outcome != "pass"]
+    passes = [finding for finding in report.findings if finding.outcome == "pass"]
+    parts = [
+        f"## distillbench compare: {_cell(headline(report))}",
+        f"{_cell(report.baseline)} → {_cell(report.candidate)}",
+    ]
+    parts += [table(others)] if others else []
+    if passes:
+        parts.append(f"<details><summary>{len(passes)} pass</summary>\n\n{table(passes)}\n\n</details>")
+    parts += ["\n".join(f"- {_cell(note)}" for note in report.notes)] if report.notes else []
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(report: Report) -> str:
+    """Everything; null for what is not a number."""
+    whole = {"outcome": report.outcome, "exit_code": report.exit_code()} | asdict(report)
+    return json.dumps(_finite(whole), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def junit(report: Report) -> str:
+    """A test case a finding: what servers of continuous integration read."""
+    tags = {"regressed": "failure", "missing": "error", "incomparable": "error", "inconclusive": "skipped"}
+    counts = Counter(tags.get(finding.outcome, "") for finding in report.findings)
+    suite = ElementTree.Element("testsuite", name="distillbench compare", tests=str(len(report.findings)))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(counts[tag]))
+    for finding in ordered(report):
+        case = ElementTree.SubElement(suite, "testcase", classname=_xml(finding.cell))
+        case.set("name", _xml(finding.metric or finding.cell))
+        if finding.outcome in tags:
+            kind = tags[finding.outcome]
+            ElementTree.SubElement(case, kind, message=_xml(finding.reason), type=finding.outcome)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=False) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[Report], str]] = {"github": github, "json": as_json, "junit": junit}
+
+
+def _cell(text: str) -> str:
+    """One line that neither ends a cell nor begins a tag."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _xml(text: str) -> str:
+    """XML has no place for control characters, which names of files may hold."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,227 @@
+"""The network of a finished record again: its pair, its weights, and what evaluation gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distillbench.bench.run.jobs import judge_path
+from distillbench.bench.store.configurations import ABSENT, flat, plain
+from distillbench.bench.store.fingerprint import without
+from distillbench.bench.store.records import Record
+from distillbench.bench.store.weights import DamagedError, digest, load_weights, usable
+from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.registry import NETWORKS, TASKS
+from distillbench.bench.suite.validation import place_in, validate
+from distillbench.bench.training.loop import initial
+from distillbench.common.errors import UserError
+from distillbench.tasks.base import Role, Split, Task, read_only
+from distillbench.tasks.data.files import DataError
+from distillbench.tasks.data.sets import settings_of
+
+ITEMS = 48
+"""So many test inputs are enough."""
+FILES = frozenset({"weights", "file"})
+"""Settings of recipes and networks that are files."""
+OTHER_SIZE = (32, 48)
+"""Of parts of the test images, where these are larger: multiples of 16."""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """model: what is deployed, with the record's weights, on the CPU. inputs: batches of real test inputs for it.
+
+    whole: what the task evaluates, of which ``model`` is a part; a student's other parts are not kept, these are new.
+    """
+
+    record: Record
+    pair: Pair
+    task: Task
+    whole: nn.Module
+    model: nn.Module
+    inputs: tuple[Tensor, ...]
+
+
+def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
+    """The pair of a student's or teacher's record, from its configuration.
+
+    locations: settings that say where the data lie, which no record does. Raises UserError where this code or these
+    data are not those of the record: what is built from its settings would be something else.
+    """
+    config, teachers = record.config, record.kind == "teacher"
+    cls = TASKS.get(record.task)
+    given, its_settings = locations or {}, config.get("settings")
+    untold = dict(_untold(its_settings))
+    there = flat(given) if given else {}
+    if extra := [field for field in there if field not in untold and field.split(".")[0] not in cls.Settings.locations]:
+        allowed = ", ".join([*sorted(cls.Settings.locations), *untold])
+        raise UserError(f"--set {extra[0]}: says not where data lie (allowed: {allowed})")
+    for field, why in untold.items():
+        if field not in there:
+            raise UserError(f"config.settings.{field}: {why}: say it again with --set {field}=…")
+    its_own = {**without(its_settings), "data": settings_of(config.get("data"))}
+    settings = validate(cls.Settings, _over(its_own, given), place_in("config.settings"))
+    pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
+    try:
+        here = flat(pair.config)
+    except DataError as error:
+        raise UserError(str(error) if its_own["data"] else f"--set {error}") from error
+    made = flat({key: config.get(key) for key in pair.config})
+    for field in sorted(made.keys() | here.keys(), key=lambda field: (field != "code", field)):
+        its, ours = made.get(field, ABSENT), here.get(field, ABSENT)
+        if its == ours or (teachers and field.startswith("settings.student.")):
+            continue
+        last = field.rpartition(".")[2]
+        what = "another code" if last == "code" else "other data" if field.split(".")[0] == "data" else "other settings"
+        hint = "; --set data.train=DIR and its like say where they lie" if what == "other data" else ""
+        raise UserError(f"made with {what}: {field} is {plain(its)}, here {plain(ours)}{hint}")
+    return pair
+
+
+def _untold(settings: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings that no record is believed in: where files lie, and which code of others makes networks.
+
+    Whoever opens a record from elsewhere would else run what it names.
+    """
+    if not isinstance(settings, Mapping):
+        return
+    name = settings.get("name")
+    runs = NETWORKS.get(name).runs if isinstance(name, str) and name in NETWORKS.names() else ()
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _untold(value, f"{prefix}{key}.")
+        elif key in runs:
+            yield f"{prefix}{key}", f"{plain(value)!r} would be imported and run"
+        elif key in FILES and value is not None:
+            yield f"{prefix}{key}", "no record says where a file lies"
+
+
+def _over(settings: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables in tables, with what is given in the place of what is there."""
+    result = dict(settings)
+    for key, value in given.items():
+        inner = result.get(key)
+        result[key] = _over(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return result
+
+
+def load(path: Path, record: Record, cache: Path | None = None, locations: Mapping[str, Any] | None = None) -> Deployed:
+    """The network of a record that lies at ``path``. cache: where teachers are kept; default: in the results folder.
+
+    Raises UserError for a record that has no network, and for weights that are not there, damaged, or not its own.
+    """
+    try:
+        if record.kind == "reference":
+            raise UserError("is a reference row: no network made it")
+        if record.failure is not None:
+            raise UserError(f"the cell failed, there is no network ({record.failure.reason})")
+        if record.trial is not None:
+            raise UserError("is a trial of tuning: its weights are not kept")
+        pair = pair_of(record, locations)
+        if record.kind == "teacher" and record.weights_sha256 is None:
+            raise UserError("its network is a file already, and has no weights here")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    results = results_of(path, record)
+    cache = cache or results / "cache"
+    task = replace(pair, device="cpu").build(cache)
+    role: Role = "teacher" if record.kind == "teacher" else "student"
+    try:
+        model = initial(task, role, 0)
+        _load(model if role == "teacher" else task.deployed(model), weights_of(path, record, cache), record)
+        whole = role == "teacher" or task.deployed(model) is model
+        if whole and digest(model) != record.weights_sha256:
+            raise UserError(f"{weights_of(path, record, cache)}: are not the weights that {path} is of")
+        recipe = task.judge_recipe()
+        if recipe is not None and usable(kept := judge_path(cache, pair), kept.stem):
+            judge = recipe.build()
+            load_weights(kept, judge, kept.stem)
+            task.judge = read_only(judge)
+        read_only(model)
+        return Deployed(record, pair, task, model, task.deployed(model), inputs_of(task, model))
+    except DataError as error:
+        raise UserError(f"{path}: {error}") from error
+
+
+def results_of(path: Path, record: Record) -> Path:
+    """The results folder that a record lies in."""
+    whole, place = path.resolve(), record.path
+    if whole.parts[-len(place.parts) :] != place.parts:
+        raise UserError(f"{path}: lies in no results folder, where its place is {place}: its weights cannot be found")
+    return whole.parents[len(place.parts) - 1]
+
+
+def weights_of(path: Path, record: Record, cache: Path) -> Path:
+    """Where a record's weights lie: a student's beside it, a teacher's in the cache, under its hash."""
+    if record.kind == "teacher":
+        return cache / "teachers" / f"{record.config_hash}.safetensors"
+    place = record.path.relative_to("records").with_suffix(".safetensors")
+    return results_of(path, record) / "weights" / place
+
+
+def _load(model: nn.Module, path: Path, record: Record) -> None:
+    if not path.exists():
+        where = " (--cache says where teachers are kept)" if record.kind == "teacher" else ""
+        raise UserError(f"{path}: no weights are there{where}")
+    try:
+        load_weights(path, model, record.config_hash)
+    except DamagedError as error:
+        raise UserError(str(error)) from error
+
+
+class _EnoughError(Exception):
+    """Seen enough."""
+
+
+def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:
+    """What evaluation on the test split gives to what is deployed, a batch each; and some of it in another size."""
+    batches = given_by_evaluation(task, model, "test")
+    return (*batches, *_other_sizes(task.deployed(model), batches))
+
+
+def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tensor]:
+    """What evaluation on a split gives to what is deployed, a batch each.
+
+    The evaluation is stopped as soon as it has given enough. Where it gives none the example input is all.
+    """
+    seen: list[Tensor] = []
+
+    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].detach().clone()[:ITEMS])
+        if sum(map(len, seen)) >= ITEMS:
+            raise _EnoughError
+
+    deployed = task.deployed(model)
+    handle = deployed.register_forward_pre_hook(look)
+    try:
+        task.evaluate(model, model, split)
+    except _EnoughError:
+        pass
+    except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
+        if not seen:
+            seen.append(task.example_input(1))
+    finally:
+        handle.remove()
+    return seen or [task.example_input(1)]
+
+
+@torch.no_grad()
+def _other_sizes(model: nn.Module, batches: Sequence[Tensor]) -> list[Tensor]:
+    """One item, for the batch may have any length; a batch of small parts, where the network takes them."""
+    others = [batches[0][:1]]
+    height, width = OTHER_SIZE
+    if parts := [
+        b[:1, :, :height, :width] for b in batches if b.ndim == 4 and b.shape[2] > height and b.shape[3] > width
+    ]:
+        small = torch.cat(parts)
+        try:
+            model(small)
+        except Exception:  # whatever a network says to a size that it cannot take
+            return others
+        others.append(small)
+    return others

@@ -1,1 +1,0 @@
-"""The gate: what changed between two sets of measurements, and whether it may."""

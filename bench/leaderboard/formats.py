@@ -1,0 +1,188 @@
+"""A leaderboard as text: Markdown, LaTeX, CSV, JSON. Each escapes all that it prints, whoever wrote it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from distillbench.bench.leaderboard.columns import LEGEND, Table, board_table, overall_table
+from distillbench.bench.leaderboard.model import Board, Leaderboard, Overall, Row
+from distillbench.bench.store.documents import Part
+from distillbench.common import text
+
+TITLE = "Leaderboard"
+PREAMBLE = r"""\documentclass{article}
+\usepackage[T1]{fontenc}
+\usepackage[utf8]{inputenc}
+\usepackage{textcomp,booktabs,graphicx}
+\usepackage[a4paper,landscape,margin=1.5cm]{geometry}
+\begin{document}
+"""
+
+
+def introduction(board: Leaderboard) -> list[str]:
+    """What it is made of, in a line each."""
+    return [
+        f"{one.name}: {one.records} records" + (f", files left out: {one.left_out}" if one.left_out else "")
+        for one in board.contributors
+    ]
+
+
+def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
+    return (
+        f"the mean of the ranks on {len(boards)} boards, for entries that have one on each, with its 95% interval; "
+        "what an entry lacks is named, and not averaged over"
+    )
+
+
+def overall_title(board: Leaderboard, overall: Overall) -> str:
+    """Where there are several, each with its tasks; where these are the same, with who is in it."""
+    tasks = {
+        one.boards: ", ".join(dict.fromkeys(other.task for other in board.boards if other.key in one.boards))
+        for one in board.overall
+    }
+    if len(tasks) == 1:
+        return "Overall"
+    mine = tasks[overall.boards]
+    who = f" ({', '.join(dict.fromkeys(standing.contributor for standing in overall.standings))})"
+    return f"Overall: {mine}{who if list(tasks.values()).count(mine) > 1 else ''}"
+
+
+def remarks(board: Board) -> list[str]:
+    seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
+    items = f", {board.items} test items" if board.items else ", no per-item results: intervals are over seeds alone"
+    return [f"a complete entry has at least {seeds}{items}; board {board.key[:12]}", *board.notes]
+
+
+def markdown(board: Leaderboard) -> str:
+    """A page that a forge shows."""
+    write = text.markdown
+    parts = [f"# {TITLE}", _list(introduction(board), write)]
+    if board.changes is not None:
+        parts += ["## Changes", _list(board.changes or ["none"], write)]
+    for overall in board.overall:
+        parts += [
+            f"## {write(overall_title(board, overall))}",
+            _markdown_table(overall_table(overall, board.boards)),
+            _list([overall_note(board, overall.boards)], write),
+        ]
+    for one in board.boards:
+        parts += [f"## {write(one.title)}", _markdown_table(board_table(one)), _list(remarks(one), write)]
+    parts += ["## How to read it", _list(LEGEND, write)]
+    if board.notes:
+        parts += ["## Not averaged", _list(board.notes, write)]
+    if board.problems:
+        parts += ["## Left out", _list(board.problems, write)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _list(lines: Sequence[str], write: Callable[[str], str]) -> str:
+    return "\n".join(f"- {write(line)}" for line in lines)
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [
+        [text.markdown(column) for column in table.columns],
+        [":---" if i in table.left else "---:" for i in range(len(table.columns))],
+        *(
+            [f"**{text.markdown(cell.text)}**" if cell.strong else text.markdown(cell.text) for cell in line.cells]
+            for line in table.lines
+        ),
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex(board: Leaderboard) -> str:
+    """A document of its own; each table is one for ``booktabs``, to be copied."""
+    parts = [PREAMBLE, f"\\section*{{{TITLE}}}\n", _itemised(introduction(board))]
+    if board.changes is not None:
+        parts += ["\\subsection*{Changes}\n", _itemised(board.changes or ["none"])]
+    for overall in board.overall:
+        parts += [
+            f"\\subsection*{{{text.latex(overall_title(board, overall))}}}\n",
+            _latex_table(overall_table(overall, board.boards)),
+            _itemised([overall_note(board, overall.boards)]),
+        ]
+    for one in board.boards:
+        parts += [
+            f"\\subsection*{{{text.latex(one.title)}}}\n",
+            _latex_table(board_table(one)),
+            _itemised(remarks(one)),
+        ]
+    parts += ["\\subsection*{How to read it}\n", _itemised(LEGEND)]
+    for title, lines in (("Not averaged", board.notes), ("Left out", board.problems)):
+        if lines:
+            parts += [f"\\subsection*{{{title}}}\n", _itemised(lines)]
+    return "".join(parts) + "\\end{document}\n"
+
+
+def _itemised(lines: Sequence[str]) -> str:
+    """{} keeps a bracket at the beginning from being read as the item's own mark."""
+    if not lines:
+        return ""
+    items = "".join(f"\\item {{}}{text.latex(line)}\n" for line in lines)
+    return f"\\begin{{itemize}}\n{items}\\end{{itemize}}\n"
+
+
+def _latex_table(table: Table) -> str:
+    columns = "".join("l" if i in table.left else "r" for i in range(len(table.columns)))
+    head = " & ".join(f"{{{text.latex(column)}}}" for column in table.columns)
+    lines = [
+        " & ".join(
+            f"\\textbf{{{text.latex(cell.text)}}}" if cell.strong else f"{{{text.latex(cell.text)}}}"
+            for cell in line.cells
+        )
+        for line in table.lines
+    ]
+    body = "".join(f"{line} \\\\\n" for line in lines)
+    return (
+        f"\\noindent\\resizebox{{\\linewidth}}{{!}}{{%\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n"
+        f"\\midrule\n{body}\\bottomrule\n\\end{{tabular}}}}\n"
+    )
+
+
+def as_csv(board: Leaderboard) -> str:
+    """A line a row and board: names quoted, figures as numbers, what is not there empty."""
+    rows = [dict(_fields(one, row)) for one in board.boards for row in one.rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    content = io.StringIO()
+    writer = csv.DictWriter(content, list(names), restval="", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return content.getvalue()
+
+
+def as_json(board: Leaderboard) -> str:
+    """All of it, a line a value: what ``--since`` reads, and a version control shows the differences of."""
+    return json.dumps(board.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
+    texts = {
+        "board": board.key, "task": board.task, "pair": board.pair, "version": board.version, "kind": row.kind,
+        "contributor": row.contributor, "folders": ", ".join(row.folders), "method": row.name, "id": row.id,
+        "code": ("official" if row.official else "contributed") if row.kind == "student" else "",
+        "unranked": row.unranked, "headline": board.headline,
+    }  # fmt: skip
+    yield from ((name, text.csv(value)) for name, value in texts.items())
+    yield "machine", text.csv(row.speed.machine if row.speed else "")
+    quality, fidelity = row.metrics.get(board.headline), row.metrics.get(board.fidelity or "")
+    half_width = {"value": "", "half_width": "_half_width"}
+    yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "in_class": "class"})
+    yield from _numbers(row, {name: name for name in ("seeds", "failed")})
+    for name, amount in (("quality", quality), ("fidelity", fidelity)):
+        yield from _numbers(amount, {field: name + end for field, end in half_width.items()})
+    yield from _numbers(row, {name: name for name in ("parameters", "macs")})
+    times = {"seconds": "latency_seconds", "low": "latency_low", "high": "latency_high"}
+    yield from _numbers(row.speed, times | {"speedup": "speedup", "rank": "speed_rank"})
+    yield from _numbers(row.training, {"value": "training_seconds"})
+    yield from _numbers(row, {name: name for name in ("steps", "times_scratch", "pareto", "submissions")})
+
+
+def _numbers(part: Part | None, columns: Mapping[str, str]) -> Iterator[tuple[str, float | str]]:
+    """columns: {field: heading}."""
+    for field, heading in columns.items():
+        value = getattr(part, field, None)
+        yield heading, "" if value is None else int(value) if isinstance(value, bool) else value

@@ -1,0 +1,104 @@
+"""Charts for the screen: what plotly.js is given, as JSON terms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from distillbench.bench.report.charts import Axis, Chart, Point, Series
+from distillbench.bench.report.page.colours import colours
+from distillbench.bench.report.tables import count_text
+from distillbench.common.text import visible
+
+PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
+
+
+def figure(chart: Chart) -> dict[str, Any]:
+    """{"data": traces, "layout": …}. Colours of paper and letters are the page's: it knows whether it is dark."""
+    palette = colours(series.name for series in chart.series)
+    rows = len(chart.y.categories)
+    points = [point for series in chart.series for point in series.points]
+    names = {"autorange": "reversed", "automargin": True} if rows else {}
+    layout = {
+        "margin": {"l": 60, "r": 10, "t": 10, "b": 45},
+        "hovermode": "closest",
+        "xaxis": _axis(chart.x, [point.x for point in points]),
+        "yaxis": _axis(chart.y, [point.y for point in points]) | names,
+        "showlegend": len(chart.series) > 1,
+        "height": 120 + 34 * rows if rows else 380,
+    }
+    return {
+        "data": [trace for series in chart.series for trace in _traces(series, *palette[series.name])],
+        "layout": layout,
+    }
+
+
+def plain(text: str) -> str:
+    """plotly.js reads tags in all of its texts."""
+    return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
+    points = sorted(series.points, key=lambda p: p.x) if series.style in ("line", "band") else list(series.points)
+    main: dict[str, Any] = {
+        "type": "scatter",
+        "name": plain(series.name),
+        "x": [p.x for p in points],
+        "y": [p.y for p in points],
+        "text": [plain(p.label or series.name) for p in points],
+        "hovertemplate": "%{text}<br>%{x:.4g}; %{y:.5g}<extra></extra>",
+        "line": {"color": colour, "width": 1.5},
+    }
+    if series.style == "faint":
+        return [main | {"mode": "markers", "marker": {"color": "#888", "size": 7, "opacity": 0.6}}]
+    if series.style == "dots":
+        return [
+            main
+            | {"mode": "markers", "marker": {"color": colour, "symbol": PLOTLY_SYMBOLS[symbol], "size": 9}}
+            | _errors("error_x", points, "x", colour)
+            | _errors("error_y", points, "y", colour)
+        ]
+    if series.style == "line":
+        return [main | {"mode": "lines"}]
+    ends = [p.y_ends or (p.y, p.y) for p in points]
+    band = {
+        "type": "scatter",
+        "x": main["x"] + main["x"][::-1],
+        "y": [high for _, high in ends] + [low for low, _ in ends][::-1],
+        "fill": "toself",
+        "fillcolor": f"{colour}26",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    return [band, main | {"mode": "lines"}]
+
+
+def _errors(name: str, points: list[Point], which: str, colour: str) -> dict[str, Any]:
+    ends = [getattr(p, f"{which}_ends") for p in points]
+    if all(pair is None for pair in ends):
+        return {}
+    middle = [getattr(p, which) for p in points]
+    above = [0 if pair is None else pair[1] - m for pair, m in zip(ends, middle, strict=True)]
+    below = [0 if pair is None else m - pair[0] for pair, m in zip(ends, middle, strict=True)]
+    bars = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    return {name: bars | {"color": colour, "thickness": 1, "width": 3}}
+
+
+def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
+    found: dict[str, Any] = {"title": {"text": plain(axis.title)}, "zeroline": not axis.log}
+    if axis.log:
+        ticks = _ticks(min(values), max(values))
+        found |= {"type": "log", "tickvals": ticks, "ticktext": [count_text(tick) for tick in ticks]}
+    if axis.categories:
+        found |= {"tickvals": list(range(len(axis.categories))), "ticktext": [plain(c) for c in axis.categories]}
+    return found
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, where these would be many the powers alone; plotly.js labels every digit."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    found = [m * 10.0**k for k in decades for m in (1, 2, 5) if low / 1.6 <= m * 10.0**k <= high * 1.6]
+    if len(found) < 3:
+        return sorted({low, high, *found})
+    return found if len(found) <= 7 else [tick for tick in found if math.log10(tick) % 1 < 1e-9]

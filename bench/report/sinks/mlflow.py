@@ -1,0 +1,47 @@
+"""MLflow: a run a record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distillbench.bench.report.sinks.base import Sink, package, parameters, scalars
+from distillbench.bench.store.records import Record
+from distillbench.common.errors import UserError, one_line
+
+LONGEST = 500
+"""Characters of a parameter that every version of MLflow takes."""
+HASH = "distillbench.hash"
+
+
+class MLflow(Sink):
+    """An experiment of a tracking server, or of a file or database (``sqlite:///runs.db``)."""
+
+    def __init__(self, uri: str, experiment: str) -> None:
+        mlflow = package("mlflow", "mlflow", "--mlflow")
+        self.entities: Any = package("mlflow.entities", "mlflow", "--mlflow")
+        try:
+            self.client: Any = mlflow.MlflowClient(tracking_uri=uri)
+            found = self.client.get_experiment_by_name(experiment)
+            self.experiment = found.experiment_id if found else self.client.create_experiment(experiment)
+        except Exception as error:  # a server has many ways to refuse
+            raise UserError(one_line(f"--mlflow: {uri}: {type(error).__name__}: {error}")) from error
+
+    def write(self, record: Record) -> bool:
+        try:
+            return self._write(record)
+        except Exception as error:  # a server may go away at any time
+            raise UserError(one_line(f"--mlflow: {record.name}: {type(error).__name__}: {error}")) from error
+
+    def _write(self, record: Record) -> bool:
+        of = f"{record.config_hash} {record.created.isoformat()}"
+        if self.client.search_runs([self.experiment], f"tags.`{HASH}` = '{of}'", max_results=1):
+            return False
+        tags = {"task": record.task, "pair": record.pair, "label": record.label, "status": record.status}
+        run = self.client.create_run(self.experiment, run_name=record.name, tags=tags).info.run_id
+        at = int(record.created.timestamp() * 1000)
+        metrics = [self.entities.Metric(name, value, at, step) for name, step, value in scalars(record)]
+        settings = [self.entities.Param(name, value[:LONGEST]) for name, value in parameters(record).items()]
+        self.client.log_batch(run, metrics=metrics, params=settings)
+        self.client.set_tag(run, HASH, of)  # last: what was cut short is written again
+        self.client.set_terminated(run, "FINISHED" if record.failure is None else "FAILED")
+        return True

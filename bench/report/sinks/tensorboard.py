@@ -1,0 +1,46 @@
+"""TensorBoard: a run a record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distillbench.bench.report.sinks.base import Sink, package, parameters, scalars
+from distillbench.bench.store.records import Record
+from distillbench.common.atomic import write_atomically
+from distillbench.common.errors import UserError
+
+MARK = "distillbench.txt"
+"""In a run's folder: the hash of the configuration that it is of."""
+
+
+class TensorBoard(Sink):
+    """Event files beneath a folder, in the places that records have in theirs."""
+
+    def __init__(self, folder: Path) -> None:
+        package("tensorboard", "tensorboard", "--tensorboard")
+        self.folder = folder
+
+    def write(self, record: Record) -> bool:
+        try:
+            return self._write(record)
+        except OSError as error:
+            raise UserError(f"--tensorboard: {self.folder} cannot be written ({error.strerror or error})") from error
+
+    def _write(self, record: Record) -> bool:
+        from torch.utils.tensorboard import SummaryWriter
+
+        place = self.folder / record.path.relative_to("records").with_suffix("")
+        mark, of = place / MARK, f"{record.config_hash} {record.created.isoformat()}\n"
+        if mark.exists() and mark.read_text(encoding="utf-8") == of:
+            return False
+        if mark.exists():  # of another configuration; what we did not write we leave alone
+            for old in place.glob("events.out.tfevents.*"):
+                old.unlink()
+        writer = SummaryWriter(str(place))
+        for name, step, value in scalars(record):
+            writer.add_scalar(name, value, step)
+        lines = (f"    {name} = {value}" for name, value in parameters(record).items())
+        writer.add_text("configuration", "\n".join(lines))
+        writer.close()
+        write_atomically(mark, of.encode())
+        return True

@@ -1,0 +1,76 @@
+"""Small diagrams of several models side by side: reliability, confusion."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from distillbench.common.text import matplotlib_text
+from distillbench.tasks.panels.kinds import Counts, Lines
+
+ACROSS = 4
+"""Diagrams side by side, at most."""
+SIDE = 2.1
+"""Inches."""
+SMALL, TITLE = 7, 12
+LETTERS = 12
+"""Of a class's name beside a diagram, at most."""
+
+
+def diagrams(panel: Lines | Counts, title: str) -> Figure:
+    """A diagram a model."""
+    columns = min(ACROSS, len(panel.of))
+    rows = math.ceil(len(panel.of) / columns)
+    figure = Figure((columns * SIDE + 0.4, rows * (SIDE + 0.25) + 0.7), facecolor="white", layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.flat[len(panel.of) :]:
+        axes.set_axis_off()
+    for axes, name in zip(grid.flat, panel.of, strict=False):
+        axes.set_box_aspect(1)
+        axes.tick_params(labelsize=SMALL, length=2)
+        axes.set_title(_titled(name, panel.captions), fontsize=SMALL + 1)
+        if isinstance(panel, Lines):
+            _lines(axes, *panel.of[name])
+        else:
+            _counts(axes, panel, name)
+    figure.suptitle(title, fontsize=TITLE, weight="bold")
+    figure.supxlabel(panel.x if isinstance(panel, Lines) else panel.columns, fontsize=SMALL + 2)
+    figure.supylabel(panel.y if isinstance(panel, Lines) else panel.rows, fontsize=SMALL + 2)
+    if panel.note:
+        figure.text(1, 0, panel.note, fontsize=SMALL, color="0.3", ha="right", va="bottom")
+    return figure
+
+
+def _titled(name: str, captions: Mapping[str, str]) -> str:
+    return matplotlib_text(f"{name}: {captions[name]}" if name in captions else name)
+
+
+def _lines(axes: Axes, x: object, y: object, weight: object) -> None:
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle="--")
+    axes.plot(x, y, color="#0072B2", linewidth=1.2)  # type: ignore[arg-type]
+    axes.scatter(x, y, s=[4 + 120 * w for w in weight], color="#0072B2", zorder=3)  # type: ignore[arg-type,attr-defined]
+    axes.set_xlim(0, 1.03)
+    axes.set_ylim(0, 1.03)
+    axes.grid(alpha=0.25, linewidth=0.6)
+
+
+def _counts(axes: Axes, panel: Counts, name: str) -> None:
+    """Colours of each row's shares; what is off the diagonal is written down where there is room."""
+    counts = panel.of[name].double()
+    shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
+    axes.imshow(shares.sqrt().numpy(), cmap="Purples", vmin=0, vmax=1)  # square root: few are seen as well
+    size = len(panel.names)
+    if size <= 12:
+        for i, j in ((i, j) for i in range(size) for j in range(size)):
+            if (count := int(counts[i, j])) > 0:
+                colour = "white" if shares[i, j] > 0.4 else "black"
+                axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
+        names = [
+            matplotlib_text(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…")
+            for name in map(str, panel.names)
+        ]
+        axes.set_xticks(range(size), names)
+        axes.set_yticks(range(size), names)

@@ -1,0 +1,1 @@
+"""What lies in a results folder: records, timings, exports, figures, weights; read, checked, and written whole."""

@@ -1,0 +1,137 @@
+"""Which records are of one configuration, and by what others differ: a row of a table is one configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.fingerprint import CODE, PREFIX
+from distillbench.bench.store.records import Record
+
+BASELINE = "scratch"
+FIRST = ("teacher", BASELINE, "mimic", "random_teacher")
+Kind = Literal["student", "teacher", "reference"]
+OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
+"""What a student's configuration need not share with that of the scratch row that it is compared with."""
+DIGESTS = frozenset({"code", "method_code", "teacher", "judge"})
+"""Fields that say that something differs and not what: named where nothing else differs."""
+ABSENT = "absent"
+PER_SEED = "per-seed"
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The records of one configuration, whatever their seed.
+
+    config: what they share. difference: what tells it from the others of its label, '' where there are none.
+    """
+
+    kind: Kind
+    label: str
+    config: Mapping[str, Any]
+    records: tuple[Record, ...]
+    difference: str = ""
+
+    @property
+    def name(self) -> str:
+        marks = [*(["pretrained"] if self.pretrained else []), *([self.difference] if self.difference else [])]
+        return f"{self.label} ({', '.join(marks)})" if marks else self.label
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is a teacher from a file, which was not trained here."""
+        settings = self.config.get("settings")
+        recipe = flat(settings.get("teacher") if isinstance(settings, Mapping) else None)
+        return self.kind == "teacher" and any(
+            str(value).startswith(PREFIX) for field, value in recipe.items() if field != f"network.{CODE}"
+        )
+
+    @cached_property
+    def finished(self) -> dict[int, Record]:
+        return {record.seed: record for record in self.records if record.status == "finished"}
+
+    @property
+    def surroundings(self) -> dict[str, Any]:
+        """All but the method: a difference between two students means something where this is the same."""
+        return {key: value for key, value in self.config.items() if key not in OF_A_METHOD}
+
+
+def groups(records: Sequence[Record]) -> list[Group]:
+    """The records of one pair, by configuration, in the order of a table."""
+    learners: dict[str, set[int]] = {}
+    for record in records:
+        if record.kind == "student":
+            learners.setdefault(str(record.config.get("teacher")), set()).add(record.seed)
+    members: dict[tuple[Kind, str, str], list[Record]] = {}
+    configs: dict[tuple[Kind, str, str], dict[str, Any]] = {}
+    for record in sorted(records, key=lambda r: r.seed):
+        config = {key: value for key, value in record.config.items() if key != "seed"}
+        if record.trial is not None:  # measured on another split than what was not tuned with
+            config["split"] = record.split
+        if record.kind == "student" and len(learners[str(config.get("teacher"))]) == 1:
+            config["teacher"] = PER_SEED  # which one follows from the seed and the other fields
+        key = record.kind, record.label, canonical_hash(config)
+        members.setdefault(key, []).append(record)
+        configs[key] = config
+    found = []
+    for kind, label in sorted({(kind, label) for kind, label, _ in members}, key=lambda row: order(*row)):
+        keys = [key for key in members if key[:2] == (kind, label)]
+        names = differences([configs[key] for key in keys])
+        found += [Group(kind, label, configs[k], tuple(members[k]), n) for k, n in zip(keys, names, strict=True)]
+    return found
+
+
+def order(kind: Kind, label: str) -> tuple[int, int, str]:
+    """Where a row stands in a table."""
+    place = FIRST.index(label) if label in FIRST else len(FIRST)
+    return ("teacher", "student", "reference").index(kind), place, label
+
+
+def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """'student.learning_rate 0.01, steps 100' for each of several configurations; '' for a single one."""
+    if len(configs) == 1:
+        return [""]
+    fields = differing(configs)
+    texts = []
+    for config in configs:
+        values = {_short(field): value for field, value in flat(config).items() if field in fields}
+        texts.append(", ".join(f"{field} {plain(values.get(field, ABSENT))}" for field in map(_short, fields[:3])))
+    if len(fields) > 3 or len(set(texts)) < len(texts):
+        texts = [f"{text}, … {canonical_hash(config)[:8]}" for text, config in zip(texts, configs, strict=True)]
+    return texts
+
+
+def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields in which configurations differ, digests only where nothing else does."""
+    flats = [flat(config) for config in configs]
+    fields = sorted({field for one in flats for field in one})
+    fields = [field for field in fields if len({repr(one.get(field, ABSENT)) for one in flats}) > 1]
+    return [field for field in fields if field.rpartition(".")[2] not in DIGESTS] or fields
+
+
+def named(fields: Sequence[str]) -> str:
+    """'student.learning_rate, steps and 2 more'."""
+    text = ", ".join(map(_short, fields[:3]))
+    return f"{text} and {len(fields) - 3} more" if len(fields) > 3 else text
+
+
+def flat(config: object, prefix: str = "") -> dict[str, object]:
+    """{'settings.student.steps': 100, ...} from nested tables."""
+    if not isinstance(config, Mapping) or not config:
+        return {prefix: config}
+    return {k: v for key, value in config.items() for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()}
+
+
+def plain(value: object) -> str:
+    """A value as a suite file has it; of a long one its beginning."""
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+    return text if len(text) <= 24 else f"{text[:12]}…"
+
+
+def _short(field: str) -> str:
+    return field.removeprefix("settings.").removeprefix("hyperparameters.")

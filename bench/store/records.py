@@ -1,0 +1,257 @@
+"""The record of one cell, and the folder that keeps them: one JSON file a cell, written atomically.
+
+A record must agree with itself and lie where it belongs: what does not is named, and counts for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from distillbench.bench.store import documents
+from distillbench.bench.store.documents import Part, Table, canonical_hash
+from distillbench.common.errors import UserError, one_line
+
+SCHEMA_VERSION = 4
+ROUNDING = 1e-6
+"""Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
+
+
+def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
+    """Where a record lies in a results folder."""
+    folder = label
+    if kind == "reference":
+        folder = "reference-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
+    return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
+
+
+class MetricValue(Part):
+    """A measured quality and how to read it."""
+
+    value: float
+    direction: Literal["higher", "lower"]
+    unit: str
+    decimals: int = Field(2, ge=0, le=9)
+    note: str = ""
+
+
+class TrainingCurve(Part):
+    """steps: done at each point. loss: its mean since the point before. validation: the headline metric then.
+
+    of: what the validation metric was measured on. None stands for what was not finite, or not measured.
+    """
+
+    steps: tuple[int, ...]
+    loss: tuple[float | None, ...]
+    validation: tuple[float | None, ...]
+    of: str = ""
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Self:
+        if not len(self.steps) == len(self.loss) == len(self.validation):
+            raise ValueError("steps, loss and validation are not of one length")
+        return self
+
+
+class Training(Part):
+    """What training cost. seconds: this model's own steps, without work shared by its group."""
+
+    steps: int
+    seconds: float
+    images_per_second: float
+    final_loss: float = Field(description="mean over the last tenth of the steps")
+    final_distillation: float = Field(description="the distillation loss alone, likewise")
+    curve: TrainingCurve
+
+
+class Size(Part):
+    """parameters and bytes of what is deployed; macs: multiply-accumulates for one input of ``input_shape``."""
+
+    parameters: int
+    macs: int
+    bytes: int
+    input_shape: tuple[int, ...]
+
+
+class Failure(Part):
+    """reason: one line."""
+
+    reason: str
+    traceback: str = ""
+
+
+class Record(Part):
+    """Everything about one cell: what it was, what came of it, where and by what it was made."""
+
+    schema_version: Literal[4] = 4
+    kind: Literal["student", "teacher", "reference"]
+    status: Literal["finished", "failed"]
+    task: str
+    pair: str
+    label: str = Field(description="the method, 'teacher', or the name of the reference")
+    seed: int
+    trial: int | None = Field(None, ge=0, description="of tuning: metrics and items are of the held-out split")
+    teacher_seed: int
+    teachers: Literal["shared", "per-seed"]
+    headline: str
+    config: Table
+    config_hash: str
+    metrics: dict[str, MetricValue] = {}
+    held_out: dict[str, float] = Field({}, description="the same metrics on held-out data: what to choose by")
+    item_names: tuple[str, ...] = ()
+    items: dict[str, tuple[float, ...]] = Field({}, description="per metric, one value an item, seven digits each")
+    training: Training | None = None
+    size: Size | None = None
+    weights_sha256: str | None = None
+    own_teacher: dict[str, float] | None = Field(None, description="test metrics of a teacher that the method trained")
+    warnings: tuple[str, ...] = ()
+    failure: Failure | None = None
+    environment: Table = {}
+    revision: str = ""
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (reason := next(self._contradictions(), None)) is not None:
+            raise ValueError(reason)
+        return self
+
+    def _contradictions(self) -> Iterator[str]:
+        of_kind: dict[str, dict[str, object]] = {
+            "student": {"method": self.label, "seed": self.seed},
+            "teacher": {"seed": self.seed},
+            "reference": {"reference": self.label},
+        }
+        for name, claimed in {"task": self.task, "role": self.kind, **of_kind[self.kind]}.items():
+            if self.config.get(name) != claimed:
+                yield f"config.{name}: {self.config.get(name)!r}, in a record of {claimed!r}"
+        if self.kind == "teacher" and self.label != self.kind:
+            yield f"label: {self.label!r}, in a record of a teacher"
+        if self.kind == "reference" and self.seed != 0:
+            yield f"seed: {self.seed}, in a record of a reference, which needs none (allowed: 0)"
+        if self.kind != "student" and self.trial is not None:
+            yield f"trial: {self.trial}, in a record of a {self.kind}"
+        if canonical_hash(self.config) != self.config_hash:
+            yield "config_hash: is not the hash of config"
+        for name, values in self.items.items():
+            if name not in self.metrics or not values or len(values) != len(self.item_names):
+                yield f"items.{name}: {len(values)} values of {len(self.item_names)} items"
+                continue
+            try:
+                value, mean = self.metrics[name].value, math.fsum(values) / len(values)
+                size = math.fsum(map(abs, values)) / len(values)
+            except OverflowError:
+                yield f"items.{name}: their sum is larger than any number"
+                continue
+            if abs(value - mean) > ROUNDING * size:
+                yield f"metrics.{name}: {value:.7g}, and the mean of its items is {mean:.7g}"
+
+    @property
+    def path(self) -> Path:
+        return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
+
+    @property
+    def split(self) -> Literal["test", "held_out"]:
+        """What its metrics and items were measured on. A trial has not seen the test split."""
+        return "test" if self.trial is None else "held_out"
+
+    @property
+    def name(self) -> str:
+        """'gan/dense_128_16/mimic/seed 0', as that of its cell."""
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.task}/{self.pair}/{self.label}/{trial}seed {self.seed}"
+
+    def reproducible(self) -> dict[str, Any]:
+        """What an equal configuration must give again in the same environment: all but timings and circumstances.
+
+        On another processor, or with other instructions or libraries, it is only near; ``compare`` says whether enough.
+        """
+        record = self.model_dump(mode="json", exclude={"environment", "revision", "created"})
+        if record["training"]:
+            del record["training"]["seconds"], record["training"]["images_per_second"]
+        return record
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a results folder holds. problems: why each file that is no record counts for nothing, one line each."""
+
+    records: list[Record]
+    problems: dict[Path, str]
+
+
+class Store:
+    """A results folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def read(self, path: Path) -> Record:
+        """One record; ``path`` as it is. Raises UserError for what is no record, or contradicts itself."""
+        return documents.read(path, Record, SCHEMA_VERSION, "record")
+
+    def find(self, path: Path) -> Record | None:
+        """The record at a path inside the folder, or None."""
+        whole = self.root / path
+        return self.read(whole) if whole.exists() else None
+
+    def scan(self) -> Scan:
+        """Every record that can be trusted, by path, and what is wrong with the other files."""
+        if not self.root.is_dir():
+            raise UserError(f"{self.root}: no such results folder")
+        found: dict[Path, Record] = {}
+        problems: dict[Path, str] = {}
+        for path in sorted((self.root / "records").rglob("*.json")):
+            place = path.relative_to(self.root)
+            try:
+                record = self.read(path)
+            except UserError as error:
+                problems[place] = str(error)
+                continue
+            if record.path == place:
+                found[place] = record
+            else:
+                problems[place] = f"{path}: holds the record of {record.path}"
+        for place, reason in _strangers(found).items():
+            problems[place] = f"{self.root / place}: {reason}"
+            del found[place]
+        return Scan(list(found.values()), {place: one_line(text) for place, text in sorted(problems.items())})
+
+    def __iter__(self) -> Iterator[Record]:
+        """Every record, by path; raises UserError where a file is none."""
+        found = self.scan()
+        if found.problems:
+            raise UserError(next(iter(found.problems.values())))
+        return iter(found.records)
+
+    def write(self, path: Path, record: Record) -> None:
+        documents.write(self.root / path, record)
+
+
+def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
+    """Records that read their task's metrics in another way than most: {path: reason}."""
+
+    def readings(record: Record) -> dict[str, str]:
+        found = {"headline": record.headline}
+        for name, metric in record.metrics.items():
+            found |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
+        return found
+
+    votes: dict[tuple[str, str], Counter[str]] = {}
+    for record in records.values():
+        for field, value in readings(record).items():
+            votes.setdefault((record.task, field), Counter())[value] += 1
+    usual = {key: counts.most_common(1)[0][0] for key, counts in votes.items()}
+    return {
+        path: f"{field}: {value!r}, and {usual[record.task, field]!r} in other records of {record.task}"
+        for path, record in records.items()
+        for field, value in readings(record).items()
+        if value != usual[record.task, field]
+    }

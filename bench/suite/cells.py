@@ -1,0 +1,114 @@
+"""What there is to run: pairs of networks, and cells of the matrix, each with the hash of all that decides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.fingerprint import code_digest, described
+from distillbench.bench.store.records import record_path
+from distillbench.bench.suite.registry import TASKS
+
+if TYPE_CHECKING:
+    from distillbench.methods.base import Method
+    from distillbench.tasks.base import Judge, Task, TaskSettings
+
+CONFIG_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One task with one pair of networks, resolved: what teachers, students and references of it share."""
+
+    task: str
+    pair: str
+    settings: TaskSettings
+    device: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to another process: all but the judge, which holds the task and with it the data."""
+        return {key: value for key, value in self.__dict__.items() if key != "judge"}
+
+    def build(self, cache: Path | None = None) -> Task:
+        """The task, its data not yet loaded, its judge not yet there. cache: where decoded images are kept."""
+        return TASKS.get(self.task)(self.settings, self.device, cache)
+
+    def described(self) -> dict[str, Any]:
+        """Its settings in JSON terms, files and the code of networks as they are now."""
+        settings = described(self.settings, leave={*self.settings.locations, "steps", "teacher", "student"})
+        return settings | {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        cls = TASKS.get(self.task)
+        return {
+            "version": CONFIG_VERSION,
+            "task": self.task,
+            "code": code_digest(cls),
+            "data": cls.data_identity(self.settings),
+            "settings": self.described(),
+            "device": self.device.partition(":")[0],
+        }
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        return self.build().judge_recipe()
+
+    @cached_property
+    def judge_hash(self) -> str | None:
+        return None if self.judge is None else canonical_hash(self.judge.config | {"code": self.config["code"]})
+
+    def teacher_config(self, seed: int) -> dict[str, Any]:
+        """Everything that decides a teacher's weights and its evaluation; not the student's network or steps."""
+        settings = {key: value for key, value in self.config["settings"].items() if key != "student"}
+        return self.config | {"settings": settings, "judge": self.judge_hash, "role": "teacher", "seed": seed}
+
+    def teacher_hash(self, seed: int) -> str:
+        return canonical_hash(self.teacher_config(seed))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One record to be: a student, a teacher or a reference row. label: the row's name in tables. trial: of tuning."""
+
+    kind: Literal["student", "teacher", "reference"]
+    pair: Pair
+    label: str
+    seed: int
+    teacher_seed: int
+    method: Method | None = None
+    trial: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where its record lies in a results folder."""
+        return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        if self.kind == "teacher":
+            return self.pair.teacher_config(self.seed)
+        config = self.pair.config | {"judge": self.pair.judge_hash, "role": self.kind}
+        if self.kind == "reference":
+            training = ("teacher", "student", "batch_size")
+            settings = {key: value for key, value in config["settings"].items() if key not in training}
+            return config | {"settings": settings, "reference": self.label}
+        assert self.method is not None
+        return config | {
+            "method": self.label,
+            "hyperparameters": self.method.model_dump(mode="json"),
+            "method_code": code_digest(type(self.method)),
+            "teacher": self.pair.teacher_hash(self.teacher_seed),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        return canonical_hash(self.config)
+
+    def __str__(self) -> str:
+        trial = "" if self.trial is None else f"trial {self.trial}/"
+        return f"{self.pair.task}/{self.pair.pair}/{self.label}/{trial}seed {self.seed}"

@@ -1,0 +1,193 @@
+"""What a user writes: suite files (TOML), tables from Python, and ``KEY=VALUE`` of the command line, as layers."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from distillbench.bench.suite.registry import METHODS, TASKS
+from distillbench.bench.suite.validation import place_in, validate
+from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.paths import expanded, expanded_setting
+
+TUNED = ".tuned"
+"""Before .toml: chosen hyperparameters, which a suite includes, and no suite of their own."""
+SHIPPED = files("distillbench.bench") / "suites"
+LONGEST_NAME = 64
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)]
+"""Names become file names: nothing that could leave the results folder, or not fit there."""
+Hyperparameters = dict[str, dict[str, Any]]
+
+
+class PairTable(BaseModel):
+    """A ``[tasks.NAME.pair.PAIR]`` table: hyperparameters of this pair alone, and any of the task's settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    hyperparameters: Hyperparameters = Field({}, description="per method, for this pair")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class TaskTable(PairTable):
+    """A ``[tasks.NAME]`` table: which pairs, hyperparameters for this task alone, and any of the task's settings."""
+
+    hyperparameters: Hyperparameters = Field({}, description="per method, for this task")
+    pairs: tuple[Name, ...] | None = Field(None, min_length=1, description="network pairs; default: all there are")
+    pair: dict[Name, PairTable] = Field({}, description="settings of one pair, or of a new one")
+
+
+class SuiteTable(BaseModel):
+    """A suite file: a benchmark matrix, and the settings that differ from the defaults."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Name = Field("suite", description="names the results folder; default: of the file")
+    description: str = Field("", description="one line, for lists")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
+    methods: tuple[str, ...] = Field(
+        ("scratch", "mimic", "temperature", "logistic", "cross_model"), min_length=1, description="rows of the tables"
+    )
+    tasks: dict[str, TaskTable] = Field({}, min_length=1, description="a table a task; an empty one: as the task is")
+    hyperparameters: Hyperparameters = Field({}, description="per method, for every task")
+    steps: int | None = Field(None, ge=1, description="optimiser steps of every student and teacher, in every task")
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
+    teachers: Literal["shared", "per-seed"] = Field("shared", description="one teacher for all seeds, or one each")
+    tuned: Path | None = Field(None, description="chosen hyperparameters (distillbench tune): a file beside this one")
+
+    _home = field_validator("tuned")(expanded_setting)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings of one place. source: how a message names it. strict: a setting without effect is a mistake."""
+
+    source: str
+    table: SuiteTable
+    strict: bool = True
+
+
+def shipped() -> dict[str, str]:
+    """The suites that ship: name -> TOML text."""
+    return {
+        entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
+        for entry in sorted(SHIPPED.iterdir(), key=lambda e: e.name)
+        if entry.name.endswith(".toml") and not entry.name.endswith(f"{TUNED}.toml")
+    }
+
+
+def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
+    """A shipped suite by name, a file by path, or a table; and the folder that its paths of files start from.
+
+    Raises UserError.
+    """
+    if isinstance(suite, Mapping):
+        source, table, folder = "suite", dict(suite), Path()
+    elif str(suite) in (known := shipped()):
+        source, folder = f"suite {suite}", Path(str(SHIPPED))
+        table = {"name": str(suite)} | _parse(known[str(suite)], source)
+    else:
+        path = expanded(suite)
+        if path.suffix != ".toml" and not path.exists():
+            raise UserError(f"no suite {str(suite)!r}{did_you_mean(str(suite), known)}; or give a .toml file")
+        source, folder = str(path), path.parent
+        table = {"name": _name_of(path)} | _parse(_text(path), source)
+    if "tasks" not in table:
+        raise UserError(f"{source}: tasks: missing")
+    return Layer(source, checked(table, source)), folder
+
+
+def read_tuned(path: Path) -> Layer:
+    """Chosen hyperparameters. Some may be of methods or tasks that a suite leaves out: that is no mistake."""
+    return Layer(str(path), checked(_parse(_text(path), str(path)), str(path)), strict=False)
+
+
+def _name_of(path: Path) -> str:
+    """Of a suite that has none of its own: of its file, but for what no ``Name`` has ('Prüfung (2)': 'Prufung-2')."""
+    letters = unicodedata.normalize("NFKD", path.stem)
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).lstrip("_.-")[:LONGEST_NAME].rstrip("-") or "suite"
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source}: not TOML ({error})") from error
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, Any]:
+    """A table from ``KEY=VALUE``, a later one over an earlier; a value is TOML, or a plain string where it is none."""
+    table: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        parts = [part.strip() for part in key.split(".")]
+        if not equals or not all(parts):
+            raise UserError(f"--set {assignment}: must be KEY=VALUE, as in --set tasks.denoising.steps=200")
+        try:
+            value: Any = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()
+        holder = table
+        for part in parts[:-1]:
+            holder = holder.setdefault(part, {})
+            if not isinstance(holder, dict):
+                raise UserError(f"--set {assignment}: {part!r} is a value, not a table")
+        holder[parts[-1]] = value
+    return table
+
+
+def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
+    """The table as a suite's; every method and task that it names exists. Raises UserError."""
+    suite = validate(SuiteTable, table, place_in(source))
+    for field in ("methods", "seeds"):
+        values = getattr(suite, field)
+        if len(set(values)) != len(values):
+            raise UserError(f"{source}: {field}: names something twice: {', '.join(map(str, values))}")
+    for name in suite.methods:
+        known(METHODS.names(), name, f"{source}: methods: unknown method")
+    _check_methods(suite.hyperparameters, source, "")
+    for name, task in suite.tasks.items():
+        known(TASKS.names(), name, f"{source}: tasks.{name}: unknown task")
+        _check_methods(task.hyperparameters, source, f"tasks.{name}.")
+        for pair, its in task.pair.items():
+            _check_methods(its.hyperparameters, source, f"tasks.{name}.pair.{pair}.")
+    return suite
+
+
+def _check_methods(tables: Hyperparameters, source: str, prefix: str) -> None:
+    for name in tables:
+        known(METHODS.names(), name, f"{source}: {prefix}hyperparameters: unknown method")
+
+
+def known(names: Iterable[str], name: str, message: str) -> None:
+    """Raise UserError, with a suggestion, where the name is none of these."""
+    if name not in names:
+        raise UserError(f"{message} {name!r}{did_you_mean(name, names)}")
+
+
+def written(table: Mapping[str, Any]) -> str:
+    """A suite's table as TOML, short lists in one line."""
+    return re.sub(r"\[\n((?: {4}[^\[\]\n]+,\n)+)\]", _in_a_line, tomli_w.dumps(table))
+
+
+def _in_a_line(array: re.Match[str]) -> str:
+    return f"[{' '.join(array[1].split())[:-1]}]"

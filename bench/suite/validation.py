@@ -1,0 +1,68 @@
+"""Plain data against a pydantic model; what does not fit is said in one line: where it stands, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from distillbench.common.errors import UserError, did_you_mean
+from distillbench.tasks.networks.registry import NETWORKS
+
+M = TypeVar("M", bound=BaseModel)
+Place = Callable[[Sequence[str]], str]
+"""Names a field for the reader: ('student', 'steps') -> 'mine.toml: tasks.gan.student.steps'."""
+SAYS_ALL = frozenset({"value_error", "network", "nesterov"})
+"""Complaints of our own, in which what was given stands already."""
+TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
+"""What pydantic says of something that is no table, in words of Python."""
+
+
+def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
+    """The values as this model. Raises UserError for the first that does not fit."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(_explain(error, model, place, values)) from error
+
+
+def place_in(source: str) -> Place:
+    """Fields of one source, by their names."""
+    return lambda path: f"{source}: {'.'.join(path)}"
+
+
+def _explain(error: ValidationError, model: type[BaseModel], place: Place, values: Mapping[str, Any]) -> str:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden" and (holder := _model_at(model, path[:-1], values)) is not None:
+        return f"{place(path)}: unknown key{did_you_mean(path[-1], holder.model_fields)}"
+    if first["type"] == "missing":
+        return f"{place(path)}: missing"
+    message = "input should be a table" if first["type"] in TABLES else first["msg"].removeprefix("Value error, ")
+    given = "" if first["type"] in SAYS_ALL else f", not {str(first['input'])[:60]!r}"
+    return f"{place(path)}: {message[0].lower()}{message[1:]}{given}"
+
+
+def models_of(annotation: Any) -> list[type[BaseModel]]:
+    """The models that a field's annotation allows."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType, Annotated, dict, tuple):
+        return [model for part in get_args(annotation) for model in models_of(part)]
+    return []
+
+
+def _model_at(model: type[BaseModel], path: Sequence[str], values: Any) -> type[BaseModel] | None:
+    """The model whose fields the last part of a location in these values is among."""
+    current: type[BaseModel] | None = model
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
+        if current is None or part not in current.model_fields:
+            continue  # a key of a dict, an index of a tuple
+        current = next(iter(models_of(current.model_fields[part].annotation)), None)
+        name = values.get("name") if isinstance(values, Mapping) else None
+        if current is not None and current.__name__ == "Network" and name in NETWORKS.names():
+            current = NETWORKS.get(str(name))
+    return current

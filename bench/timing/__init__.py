@@ -1,0 +1,1 @@
+"""Times of networks in launches, interleaved, on a machine that does nothing else."""

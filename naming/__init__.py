@@ -1,1 +1,0 @@
-"""What can be named in a suite: methods, tasks and networks, of ours and of other packages."""
