@@ -1,8 +1,9 @@
 """A process that times one revision when it is its turn.
 
-Run from the driver's file, ``python -P revision_worker.py``, with the revision on the path: it may use only what old revisions
-have. Requests come in as lines of JSON on standard input, of which the driver has the only other end: when it closes,
-the process is gone in the middle of whatever it does. Answers go to standard output, all else to standard error.
+Run from the driver's file, ``python -P revision_worker.py``, with the revision on the path: it may use only what old
+revisions have. Requests come in as lines of JSON on standard input, of which the driver has the only other end: when it
+closes, the process is gone in the middle of whatever it does. Answers go to standard output, all else to standard
+error.
 """
 
 from __future__ import annotations
