@@ -19,11 +19,12 @@ from rich.console import Console
 
 from distillbench.bench.analysis.notes import machine
 from distillbench.bench.analysis.results import speeds, summaries
+from distillbench.bench.analysis.speeds import Speeds
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
 from distillbench.bench.report import tables
 from distillbench.bench.report.charts import gap_recovered
-from distillbench.bench.report.speeds import Speeds, markdown, overview
+from distillbench.bench.report.speeds import markdown, overview
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing, scan

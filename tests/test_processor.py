@@ -11,11 +11,11 @@ import torch
 from conftest import Run
 
 from distillbench.bench.analysis.notes import machine, origins
+from distillbench.bench.analysis.speeds import ELSEWHERE, speeds
 from distillbench.bench.compare.correction import Margins
 from distillbench.bench.compare.results import compare_results
 from distillbench.bench.machine import processor
 from distillbench.bench.machine.processor import about, description, model_name, same_processor
-from distillbench.bench.report.speeds import ELSEWHERE, speeds
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.records import Store
 from distillbench.bench.timing import timer

@@ -21,13 +21,14 @@ from own_pairs import pair
 from pydantic import ValidationError
 from torch import nn
 
+from distillbench.bench.analysis.speeds import speeds
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.measure.backends import NotAvailable, obstacle, prepare
 from distillbench.bench.measure.energy import joules_per_call
 from distillbench.bench.measure.memory import resident_growth
 from distillbench.bench.measure.onnx_export import INPUT, export, session
 from distillbench.bench.measure.quantise import quantise
-from distillbench.bench.report.speeds import markdown, speeds
+from distillbench.bench.report.speeds import markdown
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.documents import canonical_hash

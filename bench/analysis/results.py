@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from distillbench.bench.analysis.series import Split
+from distillbench.bench.analysis.speeds import Speeds
+from distillbench.bench.analysis.speeds import speeds as tables_of_speeds
 from distillbench.bench.analysis.summary import Summary, summarise
-from distillbench.bench.report.speeds import Speeds
-from distillbench.bench.report.speeds import speeds as tables_of_speeds
 from distillbench.bench.store.exports import scan as exports_of
 from distillbench.bench.store.manifest import NAME, expected
 from distillbench.bench.store.records import Scan, Store

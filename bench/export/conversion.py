@@ -13,9 +13,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.export.trained_network import Deployed, given_by_evaluation, load
+from distillbench.bench.export.trained_network import Deployed, load
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure import onnx_export as measure
+from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.exports import Artefact, Difference, Export, Form, quantisation
@@ -105,7 +106,7 @@ def _artefact(exported: measure.Exported) -> Artefact:
 
 
 def _quantised(deployed: Deployed, full: bytes, form: Form, cache: Path) -> Artefact:
-    calibration = [batch.numpy() for batch in given_by_evaluation(deployed.task, deployed.whole, "held_out")]
+    calibration = [batch.numpy() for batch in evaluation_inputs(deployed.task, deployed.whole, "held_out")]
     content = quantise(full, "int8-static" if form == "int8-static" else "int8-dynamic", calibration)
     proto = onnx.load_from_string(content)
     found = _artefact(replace(measure.compared(proto, deployed.model, deployed.inputs), failure=None))

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.run.jobs import judge_path
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import without
@@ -20,12 +21,10 @@ from distillbench.bench.suite.registry import NETWORKS, TASKS
 from distillbench.bench.suite.validation import place_in, validate
 from distillbench.bench.training.loop import initial
 from distillbench.common.errors import UserError
-from distillbench.tasks.base import Role, Split, Task, read_only
+from distillbench.tasks.base import Role, Task, read_only
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.sets import settings_of
 
-ITEMS = 48
-"""So many test inputs are enough."""
 FILES = frozenset({"weights", "file"})
 """Settings of recipes and networks that are files."""
 OTHER_SIZE = (32, 48)
@@ -174,40 +173,10 @@ def _load(model: nn.Module, path: Path, record: Record) -> None:
         raise UserError(str(error)) from error
 
 
-class _EnoughError(Exception):
-    """Seen enough."""
-
-
 def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:
     """What evaluation on the test split gives to what is deployed, a batch each; and some of it in another size."""
-    batches = given_by_evaluation(task, model, "test")
+    batches = evaluation_inputs(task, model, "test")
     return (*batches, *_other_sizes(task.deployed(model), batches))
-
-
-def given_by_evaluation(task: Task, model: nn.Module, split: Split) -> list[Tensor]:
-    """What evaluation on a split gives to what is deployed, a batch each.
-
-    The evaluation is stopped as soon as it has given enough. Where it gives none the example input is all.
-    """
-    seen: list[Tensor] = []
-
-    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].detach().clone()[:ITEMS])
-        if sum(map(len, seen)) >= ITEMS:
-            raise _EnoughError
-
-    deployed = task.deployed(model)
-    handle = deployed.register_forward_pre_hook(look)
-    try:
-        task.evaluate(model, model, split)
-    except _EnoughError:
-        pass
-    except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
-        if not seen:
-            seen.append(task.example_input(1))
-    finally:
-        handle.remove()
-    return seen or [task.example_input(1)]
 
 
 @torch.no_grad()

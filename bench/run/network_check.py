@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.export.trained_network import given_by_evaluation
+from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.measure.onnx_export import export
 from distillbench.bench.run.estimate import probe_task
 from distillbench.bench.run.jobs import deployed_size
@@ -110,7 +110,7 @@ def _range(task: Task, model: nn.Module) -> Finding:
 def _alone(task: Task, model: nn.Module) -> Finding:
     """In eval mode an item's output depends on nothing but the item."""
     deployed = task.deployed(model)
-    batch = next(iter(given_by_evaluation(task, model, "held_out")))[:BATCH]
+    batch = next(iter(evaluation_inputs(task, model, "held_out")))[:BATCH]
     if len(batch) < 2:
         batch = torch.cat([batch, batch / 2])
     whole = _output(deployed, batch)

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.export.trained_network import given_by_evaluation
 from distillbench.bench.measure.backends import NotAvailable, exported, obstacle, prepare
 from distillbench.bench.measure.energy import joules_per_call
+from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.measure.interleaving import Subject as Timed
 from distillbench.bench.measure.interleaving import interleave
 from distillbench.bench.measure.memory import allocated_growth, keep_freed_memory, resident_growth
@@ -116,7 +116,7 @@ class Networks:
         from distillbench.bench.measure.quantise import quantise
 
         try:
-            batches = [batch.numpy() for batch in given_by_evaluation(self.task, read_only(model), "held_out")]
+            batches = [batch.numpy() for batch in evaluation_inputs(self.task, read_only(model), "held_out")]
             return quantise(full, "int8-static" if precision == "int8-static" else "int8-dynamic", batches)
         except Exception as error:  # the quantiser raises whatever its parts do; that it cannot is the result
             lines = str(error).splitlines() or [""]
