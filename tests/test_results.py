@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -109,14 +110,16 @@ def test_every_pair_has_its_picture_and_none_is_large(suite: str) -> None:
     assert max(files.values()) <= 300_000
 
 
+def copy_of_the_code(target: Path) -> None:
+    shutil.copy(ROOT / "README.md", target)
+    for name in ("bench", "common", "distillbench", "docs", "methods", "tasks"):
+        shutil.copytree(ROOT / name, target / name, symlinks=True)
+
+
 @pytest.mark.parametrize("change", ["a figure of the README", "a figure of a record"])
 def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
     """On a copy: the check of these tests can fail."""
-    import shutil
-
-    for name in ("README.md", "docs", "bench", "tasks", "methods"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    copy_of_the_code(tmp_path)
     shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
     if change == "a figure of the README":
         path, stale = tmp_path / "README.md", ["README.md"]
@@ -133,11 +136,7 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
 
 
 def test_a_record_that_cannot_be_used_is_named_and_nothing_is_published(tmp_path: Path) -> None:
-    import shutil
-
-    for name in ("README.md", "bench", "tasks", "methods"):
-        source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    copy_of_the_code(tmp_path)
     shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
     path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
     path.write_text(path.read_text()[:-20])
