@@ -5,30 +5,30 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import warm
 from hypothesis import settings
-from own_pairs import saved_resnet
-from submissions import Submitted, copy_of
-from synthetic_sets import Made, make
 from torch import nn
 
-from distillbench.bench.store.records import Store
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.bench.validate.claim import Claim, claim
 from distillbench.common.errors import tell
-from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.base import Task
 from distillbench.tasks.data import disk_cache, sets
+from support import warm
+from support.own_pairs import saved_resnet
+from support.processes import Run, finish
+from support.submissions import Submitted, copy_of
+from support.synthetic_sets import Made, make
+from support.tasks import untrained_judge
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -40,22 +40,10 @@ settings.register_profile("same-draws", derandomize=True, database=None, deadlin
 settings.register_profile("new-draws", database=None, deadline=None, print_blob=True)
 settings.load_profile("same-draws")
 
-TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
-METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")
-
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def untrained_judge(task: Task) -> nn.Module | None:
-    """A judge with random weights: enough where nothing is measured."""
-    recipe = task.judge_recipe()
-    if recipe is None:
-        return None
-    torch.manual_seed(0)
-    return read_only(recipe.build())
 
 
 @pytest.fixture(scope="session")
@@ -74,35 +62,6 @@ def task_of() -> Callable[[str], Task]:
         return made[name]
 
     return get
-
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """A process in a group of its own, its output in pipes. It hears Ctrl-C, also where the tests run in background."""
-
-    def hear() -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear, **pipes | options)
-
-
-def finish(command: Sequence[str], limit: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run to the end, or end all that it started after ``limit`` seconds."""
-    with start(command, **options) as process:
-        try:
-            out, errors = process.communicate(timeout=limit)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return subprocess.CompletedProcess(list(command), process.returncode, out, errors)
-
-
-def reproducible(results: Path) -> dict[str, object]:
-    """What a run must give again, by cell."""
-    return {f"{r.task}/{r.pair}/{r.label}/{r.seed}": r.reproducible() for r in Store(results)}
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from plain_loop import ClassificationCell, Plan, train
 from torch import nn
 
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.machine.processor import description, same_processor
 from distillbench.bench.store.fingerprint import without
 from distillbench.tasks.classification import Classification
+from support.plain_loop import ClassificationCell, Plan, train
 
 METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import finish
 
-ROOT = Path(__file__).resolve().parents[1]
+from support.paths import ROOT
+from support.processes import finish
+
 FLOORS = (
     {"statistics", "workers", "machine"},
     {"store", "training"},

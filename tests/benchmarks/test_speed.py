@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TASK_NAMES, untrained_judge
 
 from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
@@ -16,6 +15,7 @@ from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import cells, load, pairs
 from distillbench.bench.training.loop import Learner, held_out_events, index_batches, initial
 from distillbench.tasks.base import Role, Task, read_only
+from support.tasks import TASK_NAMES, untrained_judge
 
 
 @pytest.fixture(scope="module")

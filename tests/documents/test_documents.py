@@ -1,0 +1,145 @@
+"""Every command and snippet of the documents does what it says there: long runs with three steps and one seed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from distillbench.bench.suite.registry import TASKS
+from distillbench.bench.suite.resolve import load
+from distillbench.common.errors import UserError
+from support.paths import PLUGIN, ROOT
+from support.processes import Run, finish
+
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "bring-your-own.md"),  # followed as a whole
+]
+SHORT = ["--set", "steps=3"]
+FEW = {
+    "gan": ["tasks.gan.samples=200"],
+    "vae": ["tasks.vae.samples=200", "tasks.vae.importance_samples=2"],
+}
+"""What makes evaluation short, by task."""
+THEIRS = re.compile(r"[= ][A-Z][A-Z0-9]+\b|(mine|again|set5|cosine\.tuned)\.toml")
+"""Folders and files of the reader's own."""
+
+
+def commands(path: Path) -> list[str]:
+    """Indented lines that call the program, continued lines joined, without what stands after '#'."""
+    text = re.sub(r"\\\n\s*", "", path.read_text())
+    lines = re.findall(r"^    (?:\$ )?(distillbench .*)$", text, re.MULTILINE)
+    return list(dict.fromkeys(re.sub(r"\s+#.*", "", line).strip() for line in lines))
+
+
+def snippets(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def shortened(command: str) -> list[str]:
+    """As it is typed, but that a run takes seconds: three steps, one seed, one task or two, and few samples."""
+    name, *arguments = shlex.split(command)[1:]
+    if name == "run":
+        arguments += [*SHORT, "--cache", "kept", "--workers", "1"]  # judges are trained once for all of them
+        if not {"--seeds", "--device"} & set(arguments):
+            arguments += ["--seeds", "0"]
+        if "--task" not in arguments and "quick" in arguments:
+            arguments += ["--task", "gan" if "--out" in arguments else "gan,vae"]
+        if "--task" in arguments:
+            for task in arguments[arguments.index("--task") + 1].split(","):
+                arguments += [word for setting in FEW.get(task, ()) for word in ("--set", setting)]
+        if "mnist" in arguments:
+            arguments += ["--task", "classification"]
+    if name == "table" and "--task" in arguments:  # of what was run above
+        value = arguments.index("--task") + 1
+        assert set(arguments[value].split(",")) <= set(TASKS.names())
+        arguments[value] = "gan"
+    if name == "tune":
+        arguments += [*SHORT, "--task", "classification", "--trials", "2", "--seeds", "100", "--confirm", "101,102"]
+    if name == "time":
+        arguments += ["--task", "gan", "--backends", "eager", "--batch", "1", "--launches", "1"]
+    return [name, *arguments]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the documents take for granted: photographs, and the suites that they show."""
+    folder = tmp_path_factory.mktemp("reader")
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("test", 2)):
+        (folder / "photos" / part).mkdir(parents=True)
+        for i in range(count):
+            picture = rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+            Image.fromarray(picture).save(folder / "photos" / part / f"{i}.png")
+    return folder
+
+
+def test_every_command_of_the_readme_works(cli: Run, place: Path) -> None:
+    (suite,) = snippets(ROOT / "README.md", "toml")
+    (place / "mine.toml").write_text(suite)
+    done = commands(ROOT / "README.md")
+    assert len(done) > 10
+    for command in done:
+        if "--install-completion" in command:
+            continue
+        result = cli(*shortened(command), cwd=place)
+        assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
+        assert result.stdout.strip(), command
+    (script,) = snippets(ROOT / "README.md", "python")
+    few = [*SHORT[1::2], *FEW["gan"], *FEW["vae"]]
+    script = script.replace('out="runs/quick"', f'out="runs/quick", overrides={few}, seeds=[0], tasks=["gan", "vae"]')
+    result = finish([sys.executable, "-c", script], cwd=place)
+    assert result.returncode == 0, result.stderr
+    assert "temperature" in result.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_suite_that_a_document_shows_can_be_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISTILLBENCH_DATA", raising=False)
+    for number, text in enumerate(snippets(path, "toml")):
+        table = tomllib.loads(text)
+        if "tasks" not in table or "entry-points" in text:
+            continue
+        file = tmp_path / f"snippet-{number}.toml"
+        file.write_text(text)
+        if "test_name" in text:  # of a set, which is not there
+            with pytest.raises(UserError, match="no data root is given"):
+                load(file)
+        else:
+            assert load(file).entries
+
+
+def test_the_script_of_the_suites_document_works(tmp_path: Path) -> None:
+    (script,) = snippets(ROOT / "docs" / "suites.md", "python")
+    result = finish([sys.executable, "-c", script], cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^14/14$", result.stdout, re.MULTILINE), result.stdout
+
+
+@pytest.mark.parametrize("path", DOCUMENTS[1:], ids=lambda path: path.name)
+def test_every_command_of_a_document_is_understood(cli: Run, path: Path, tmp_path: Path) -> None:
+    """Not run, but planned: its options, keys and values are taken. Folders of the reader's own are in capitals."""
+    for command in commands(path):
+        name, *arguments = shlex.split(command)[1:]
+        if name != "run" or THEIRS.search(command):
+            continue
+        result = cli("plan", *arguments, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PLUGIN)})
+        assert result.returncode == 0, f"{command}\n{result.stderr}"
+
+
+def test_the_refusal_that_the_suites_document_shows_is_what_is_said(cli: Run, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "suites.md").read_text()
+    command, message = re.findall(r"^    \$ distillbench (.*)\n    (distillbench: .*)$", text, re.MULTILINE)[0]
+    result = cli(*shlex.split(command), cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.strip() == message

@@ -1,0 +1,52 @@
+"""The programs that print the documents' figures still run."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distillbench.bench.store import timings
+from distillbench.bench.timing.timer import Launches
+from simulations.cell_cost import costs
+from support.paths import ROOT
+from support.records import records, timing
+
+sys.path.insert(0, str(ROOT / "tests" / "simulations"))  # as the programs find one another
+launches, revisions = (import_module(f"simulations.{name}") for name in ("launches", "revisions"))
+
+
+def test_what_a_cell_costs_is_told_of_each_pair_and_role(tiny_suite: Path) -> None:
+    rows = list(costs(str(tiny_suite), ["steps=3"]))
+    assert [(row["pair"], row["role"]) for row in rows] == [
+        ("classification, cnn_mlp", "teacher"),
+        ("classification, cnn_mlp", "student"),
+    ]
+    for row in rows:
+        shares = [float(row[what].split()[1]) for what in ("looks (s)", "evaluation (s)")]
+        assert all(share > 0 for share in shares)
+        assert sum(shares) < 100
+
+
+@pytest.mark.parametrize(("students", "change", "outcome"), [(1, 0.0, "pass"), (2, 0.1, "regressed")])
+def test_the_rule_for_revisions_on_launches_that_are_drawn(
+    students: int, change: float, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revisions, "RUNS", {students: 10})
+    row = revisions.line(np.random.default_rng(0), "normal, 0.5 %", students, change)
+    assert (row["false alarm"], row[outcome]) == (0, 100)
+    assert 5 <= int(row["launches: median"]) <= int(row["nine of ten"]) < 20
+
+
+def test_what_two_runs_would_leave_inconclusive_by_the_spread_of_stored_launches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timings.write(tmp_path, timing(records(), slow=2e-2, quick=2e-3))
+    (there,) = launches.conditions([str(tmp_path)], 1)
+    assert there == pytest.approx((2e-3, 0.01), rel=0.01)
+    monkeypatch.setattr(launches, "RUNS", 20)
+    few, many = (launches.line(np.random.default_rng(0), [there], Launches(n, n)) for n in (3, 9))
+    assert few["± 1%"] > many["± 1%"] > many["± 5%"] == 0

@@ -1,0 +1,34 @@
+"""Folders of contributors, written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distillbench.bench.store.records import Record, Store
+from support.records import config_of, record
+
+SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
+
+
+def student(label: str, values: Sequence[float], first: int = 0, **more: Any) -> list[Record]:
+    """A method's records; more: of its configuration."""
+    return [
+        record("student", label, seed, value, config_of("student", label, seed, **more))
+        for seed, value in enumerate(values, first)
+    ]
+
+
+def beside() -> list[Record]:
+    return [record("teacher", "teacher", 0, 90.0), record("reference", "nearest centroid", 0, 70.0)]
+
+
+def folder(path: Path, records: Sequence[Record]) -> Path:
+    for one in records:
+        Store(path).write(one.path, one)
+    return path
+
+
+def usual() -> list[Record]:
+    return [*beside(), *student("scratch", SCRATCH), *student("good", GOOD)]

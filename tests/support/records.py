@@ -1,0 +1,107 @@
+"""Records and timings written by hand."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from distillbench.bench.analysis.summary import summarise
+from distillbench.bench.report.tables import numbers
+from distillbench.bench.store.architecture import architecture_of
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.records import Failure, MetricValue, Record, Size
+from distillbench.bench.store.timings import Condition, Launch, Timing
+
+STUDENTS = {
+    "scratch": [80.0, 82.0, 81.0],
+    "good": [85.0, 87.2, 86.1],
+    "noise": [79.0, 83.5, 81.2],
+}
+
+
+def config_of(
+    kind: str, label: str, seed: int, rate: float = 0.01, teacher_seed: int = 0, **more: Any
+) -> dict[str, Any]:
+    """What decides a record. rate: the student's learning rate, which is no setting of a teacher."""
+    config: dict[str, Any] = {
+        "task": "classification",
+        "role": kind,
+        "code": "c" * 64,
+        "device": "cpu",
+        "settings": {"steps": 100},
+    }
+    if kind == "reference":
+        return config | {"reference": label} | more
+    if kind == "teacher":
+        return config | {"seed": seed} | more
+    teacher = canonical_hash(config_of("teacher", "teacher", teacher_seed))
+    settings = {"steps": 100, "student": {"learning_rate": rate}}
+    own = {"method": label, "hyperparameters": {}, "method_code": "m" * 64, "teacher": teacher, "seed": seed}
+    return config | {"settings": settings} | own | more
+
+
+def record(
+    kind: Literal["student", "teacher", "reference"],
+    label: str,
+    seed: int,
+    value: float | None,
+    config: dict[str, Any] | None = None,
+    **more: Any,
+) -> Record:
+    config = config_of(kind, label, seed) if config is None else config
+    small = kind == "student"
+    metrics = {}
+    if value is not None:
+        metrics["accuracy"] = MetricValue(value=value, direction="higher", unit="%")
+        if kind != "reference":
+            metrics["nll"] = MetricValue(value=1 - value / 100, direction="lower", unit="nats", decimals=3)
+    parameters, macs = (9610, 9472) if small else (75_434, 1_503_232)
+    size = Size(parameters=parameters, macs=macs, bytes=4, input_shape=(1, 1, 8, 8))
+    fields: dict[str, Any] = {
+        "kind": kind,
+        "status": "finished" if value is not None else "failed",
+        "task": "classification",
+        "pair": "cnn_mlp",
+        "label": label,
+        "seed": seed,
+        "teacher_seed": 0,
+        "teachers": "shared",
+        "headline": "accuracy",
+        "config": config,
+        "config_hash": canonical_hash(config),
+        "metrics": metrics,
+        "size": None if kind == "reference" or value is None else size,
+    }
+    return Record(**fields | more)
+
+
+def records(teacher: float = 90.0) -> list[Record]:
+    made = [record("teacher", "teacher", 0, teacher), record("reference", "nearest centroid", 0, 70.0)]
+    made += [record("student", label, seed, v) for label, values in STUDENTS.items() for seed, v in enumerate(values)]
+    made.append(record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom")))
+    return made
+
+
+def timing(made: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: Any) -> Timing:
+    """The student takes so many seconds, and its teacher; in three launches, each 1% off another way."""
+    of = {record.kind: architecture_of(record) for record in made if record.size}
+    launches = [
+        Launch(
+            seconds={"teacher": (slow,) * 10, "student": (quick * factor,) * 10},
+            loops={"teacher": 5, "student": 50},
+            stopped_by="width",
+        )
+        for factor in (0.99, 1.0, 1 / 0.99)
+    ]
+    fields: dict[str, Any] = {
+        "task": "classification", "pair": "cnn_mlp", "condition": Condition(), "input_shape": (1, 1, 8, 8),
+        "launches": launches, "teacher": of.get("teacher"), "student": of.get("student"),
+    }  # fmt: skip
+    return Timing(**fields | more)
+
+
+EXPECTED = [Expected("classification", "cnn_mlp", "student", "broken", seed) for seed in range(3)]
+
+
+def rows(made: list[Record]) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for row in numbers(summarise(made, EXPECTED))}

@@ -1,0 +1,287 @@
+"""Forgeries that the records and files alone give away: each is refused by the check that is named beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from safetensors.torch import load_file
+
+from distillbench.bench.validate.claim import Claim
+from support.submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
+
+Forge = Callable[[Submitted], object]
+
+
+@dataclass(frozen=True)
+class Forgery:
+    """forge: what is done. check: which check sees it. says: what its message holds."""
+
+    forge: Forge
+    check: str
+    says: str
+
+
+def edited(change: Callable[[Content], object], mend: bool = True) -> Forge:
+    return lambda submitted: submitted.edit(change, mend=mend)
+
+
+def everywhere(change: Callable[[Content], object]) -> Forge:
+    return lambda submitted: submitted.everywhere(change)
+
+
+def put(content: Content, *path: str, value: object) -> None:
+    for part in path[:-1]:
+        content = content[part]
+    content[path[-1]] = value
+
+
+def setting(*path: str, value: object) -> Forge:
+    return edited(lambda content: put(content, "config", *path, value=value))
+
+
+def field(*path: str, value: object) -> Forge:
+    return edited(lambda content: put(content, *path, value=value))
+
+
+def swapped(submitted: Submitted) -> None:
+    shutil.copy(submitted.weights(seed=1), submitted.weights(seed=0))
+
+
+def swapped_and_mended(submitted: Submitted, record_too: bool = False) -> None:
+    state, content = load_file(submitted.weights(seed=1)), submitted.load()
+    its = submitted.keep(state, "mimic", 0, content["config_hash"])
+    if record_too:
+        submitted.edit(lambda content: content.update(weights_sha256=its))
+
+
+def another_network(submitted: Submitted) -> None:
+    state = load_file(submitted.weights())
+    state = {name: tensor[:1] for name, tensor in state.items()}
+    submitted.keep(state, "mimic", 0, submitted.load()["config_hash"])
+
+
+def dropped_and_forgotten(submitted: Submitted) -> None:
+    """A seed taken out, and out of the list of what was to be made."""
+    submitted.drop(seed=2)
+    path = submitted.root / "expected.json"
+    cells = [cell for cell in json.loads(path.read_text()) if (cell["label"], cell["seed"]) != ("mimic", 2)]
+    path.write_text(json.dumps(cells))
+
+
+def whole_row_dropped(submitted: Submitted) -> None:
+    for seed in (0, 1, 2):
+        submitted.drop(seed=seed)
+
+
+def copied(label: str, seed: int) -> Forge:
+    def forge(submitted: Submitted) -> None:
+        """A record once more, as another seed's or method's, its hash mended."""
+        target = submitted.load(label, seed)
+        content = submitted.load()
+        for key in ("label", "seed"):
+            content[key] = target[key]
+        content["config"], content["config_hash"] = target["config"], target["config_hash"]
+        submitted.place(label, seed).write_text(json.dumps(content))
+
+    return forge
+
+
+def of_another_suite(submitted: Submitted) -> None:
+    """All of a run with half the steps, under this one's name."""
+
+    def change(content: Content) -> None:
+        content["training"]["steps"] = content["config"]["settings"]["student"]["steps"] = 4
+
+    for seed in (0, 1, 2):
+        submitted.edit(change, seed=seed)
+
+
+def without_items(content: Content) -> None:
+    content["items"], content["item_names"] = {}, []
+    content["metrics"]["accuracy"]["value"] = 99.0
+
+
+def fewer_items(content: Content) -> None:
+    """The easiest tenth of the test split."""
+    best = sorted(range(len(content["item_names"])), key=lambda i: content["items"]["nll"][i])[:50]
+    content["item_names"] = [content["item_names"][i] for i in best]
+    for name, values in content["items"].items():
+        content["items"][name] = [values[i] for i in best]
+        content["metrics"][name]["value"] = sum(content["items"][name]) / 50
+
+
+def impossible(content: Content) -> None:
+    shift(content, "accuracy", 30.0)
+
+
+def failed_but_measured(content: Content) -> None:
+    content["status"], content["failure"] = "failed", {"reason": "none"}
+
+
+def as_trial(content: Content) -> None:
+    content["trial"] = 1
+
+
+def in_days(days: float) -> Forge:
+    return field("created", value=(datetime.now(UTC) + timedelta(days=days)).isoformat())
+
+
+def own(as_: str, jitter: bool = True) -> Forge:
+    return lambda submitted: submitted.renamed("mimic", as_, jitter)
+
+
+def own_with_more_steps(submitted: Submitted) -> None:
+    submitted.renamed("mimic", "novel")
+    submitted.edit(lambda content: put(content, "config", "settings", "student", "steps", value=80), "novel")
+
+
+def own_of_two(field_: str, value: object) -> Forge:
+    """A method whose seeds are not of one configuration."""
+
+    def forge(submitted: Submitted) -> None:
+        submitted.renamed("mimic", "novel")
+        submitted.edit(lambda content: put(content, "config", field_, value=value), "novel", seed=1)
+
+    return forge
+
+
+def weights_of_nothing(submitted: Submitted) -> None:
+    submitted.weights("stranger").parent.mkdir(parents=True)
+    shutil.copy(submitted.weights(), submitted.weights("stranger"))
+
+
+STUDENT, SHA = ("settings", "student"), "ab" * 32
+FORGERIES: dict[str, Forgery] = {
+    # -- figures
+    "a metric, not its items": Forgery(field("metrics", "accuracy", "value", value=99.0), "records", "mean of its it"),
+    "a metric, its items taken away": Forgery(edited(without_items), "items", "is the mean of its items"),
+    "only the easiest items": Forgery(edited(fewer_items), "items", "50 items (allowed: the 500 of the test split"),
+    "items of other names": Forgery(
+        edited(lambda c: c["item_names"].reverse()), "items", "allowed: the test split's, in order"
+    ),
+    "more than all right": Forgery(edited(impossible), "items", "cannot be (allowed: 0 to 100)"),
+    "a negative error": Forgery(field("metrics", "ece", "value", value=-1.0), "metrics", "allowed: 0 to 100"),
+    "a held-out figure out of range": Forgery(field("held_out", "accuracy", value=101), "metrics", "held_out.accuracy"),
+    "a metric left out": Forgery(edited(lambda c: c["metrics"].pop("ece")), "metrics", "metrics.ece: is missing"),
+    "a metric of its own": Forgery(
+        edited(lambda c: c["metrics"].update(wins=c["metrics"]["ece"])), "metrics", "metrics.wins: is no such metric"
+    ),
+    "worse is better, in one": Forgery(field("metrics", "nll", "direction", value="higher"), "records", "direction"),
+    "worse is better, in all": Forgery(
+        everywhere(lambda c: "nll" in c["metrics"] and put(c, "metrics", "nll", "direction", value="higher")),
+        "metrics",
+        "metrics.nll.direction: 'higher', and the task's is 'lower'",
+    ),
+    "another headline, in all": Forgery(everywhere(lambda c: put(c, "headline", value="ece")), "metrics", "headline"),
+    "markup as a note": Forgery(
+        field("metrics", "ece", "note", value="<script>alert(1)</script>"), "metrics", "metrics.ece.note"
+    ),
+    "a smaller network": Forgery(field("size", "parameters", value=7), "size", "size.parameters: 7, and counted here"),
+    "fewer operations": Forgery(field("size", "macs", value=7), "size", "size.macs"),
+    "faster training": Forgery(field("training", "seconds", value=1e-3), "training", "images_per_second"),
+    "fewer steps than asked": Forgery(field("training", "steps", value=7), "training", "training.steps: 7, and 8"),
+    # -- configuration
+    "a setting, not its hash": Forgery(
+        edited(lambda c: put(c, "config", *STUDENT, "steps", value=80), mend=False), "records", "is not the hash"
+    ),
+    "more steps": Forgery(setting(*STUDENT, "steps", value=80), "configuration", "80, and 8 in the suite"),
+    "the figures of another suite": Forgery(of_another_suite, "configuration", "settings.student.steps: 4, and 8"),
+    "a wider network": Forgery(setting(*STUDENT, "network", "hidden", value=[64]), "configuration", "network.hidden"),
+    "more labels": Forgery(setting("settings", "labels", value=1000), "configuration", "settings.labels: 1000"),
+    "the test data as training data": Forgery(
+        setting("data", value={"train": SHA, "held_out": SHA, "test": SHA}), "configuration", "config.data"
+    ),
+    "another device": Forgery(setting("device", value="cuda"), "configuration", "config.device: cuda, and cpu"),
+    "other code of the task": Forgery(setting("code", value=SHA), "configuration", "config.code"),
+    "other code of an official method": Forgery(setting("method_code", value=SHA), "configuration", "method_code"),
+    "other hyperparameters": Forgery(setting("hyperparameters", "weight", value=3.0), "configuration", "weight: 3, "),
+    "another teacher": Forgery(setting("teacher", value=SHA), "configuration", "config.teacher"),
+    "a setting more": Forgery(setting("settings", "secret", value=1), "configuration", "config.settings.secret"),
+    "the same in another form": Forgery(
+        edited(lambda c: put(c, "config", "settings", value={"student.steps": 8} | c["config"]["settings"])),
+        "configuration",
+        "is written in another way",
+    ),
+    "teachers one a seed": Forgery(field("teachers", value="per-seed"), "configuration", "teachers: 'per-seed'"),
+    "another teacher's seed": Forgery(field("teacher_seed", value=5), "configuration", "teacher_seed: 5, and 0"),
+    "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
+    "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),
+    "a method of its own, trained longer": Forgery(own_with_more_steps, "configuration", "80, and 8 in the suite"),
+    "hyperparameters of one seed": Forgery(
+        own_of_two("hyperparameters", {"strength": 9}), "configuration", "hyperparameters: is not that of"
+    ),
+    "code of one seed": Forgery(own_of_two("method_code", "cd" * 32), "configuration", "method_code: is not that of"),
+    "hyperparameters that are none": Forgery(
+        own_of_two("hyperparameters", "many"), "configuration", "hyperparameters: is no table"
+    ),
+    "code that is no digest": Forgery(own_of_two("method_code", "mine"), "configuration", "is no digest"),
+    # -- which records
+    "a seed dropped": Forgery(lambda s: s.drop(seed=2), "seeds", "2 missing (allowed: all of 0, 1 and 2)"),
+    "a seed dropped and forgotten": Forgery(dropped_and_forgotten, "seeds", "2 missing"),
+    "a method dropped after the run": Forgery(whole_row_dropped, "expected", f"{TASK}/{PAIR}/mimic/seed 0, whose"),
+    "a seed more": Forgery(
+        edited(lambda c: (put(c, "seed", value=7), put(c, "config", "seed", value=7))), "configuration", "7 is not one"
+    ),
+    "one record as two seeds": Forgery(copied("mimic", 1), "duplicates", "in every digit"),
+    "one record as two methods": Forgery(copied("scratch", 0), "duplicates", "in every digit"),
+    "an official method under another name": Forgery(own("novel", jitter=False), "duplicates", "in every digit"),
+    "a record in another's place": Forgery(
+        lambda s: shutil.copy(s.place(seed=1), s.place(seed=0)), "records", "holds the record of"
+    ),
+    "a failure with figures": Forgery(edited(failed_but_measured), "complete", "metrics: is there, in a failed"),
+    "a result without its size": Forgery(field("size", value=None), "complete", "size: is missing"),
+    # -- names
+    "the name of another, in capitals": Forgery(own("Mimic"), "labels", "'Mimic' can be taken for 'mimic'"),
+    "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be taken for 'cross_model'"),
+    "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is no name"),
+    "the name of the teacher": Forgery(own("teacher"), "labels", "can be taken for 'teacher'"),
+    "the name of a reference": Forgery(own("reference-x"), "labels", "can be taken for a reference"),
+    "the name of a method that ships": Forgery(own("random_teacher"), "configuration", "'random_teacher', which ships"),
+    "a name that is a tag": Forgery(own("<script>"), "labels", "is no name"),
+    # -- circumstances
+    "a date to come": Forgery(in_days(3), "dates", "cannot be"),
+    "a date before the schema": Forgery(field("created", value="2020-01-01T00:00:00Z"), "dates", "cannot be"),
+    "a date of no zone": Forgery(field("created", value="2026-11-25T12:00:00"), "dates", "no time zone"),
+    "no machine": Forgery(edited(lambda c: c["environment"].pop("cpu")), "environment", "cpu: is missing"),
+    "no version of torch": Forgery(
+        edited(lambda c: c["environment"]["libraries"].pop("torch")), "environment", "libraries.torch: is missing"
+    ),
+    "a processor in a word": Forgery(
+        edited(lambda c: c["environment"].update(processor="fast")), "environment", "processor: 'fast' is none"
+    ),
+    "a processor with more than there is": Forgery(
+        edited(lambda c: c["environment"]["processor"].update(speed="9")), "environment", "processor.speed: is no such"
+    ),
+    "no share of the cores": Forgery(
+        edited(lambda c: c["environment"].update(quota=0)), "environment", "quota: 0 is no number of cores"
+    ),
+    "code that is not committed": Forgery(field("revision", value=f"{SHA[:40]}-dirty"), "environment", "-dirty"),
+    # -- weights
+    "weights of another seed": Forgery(swapped, "weights", "holds the weights of another configuration"),
+    "the same, their file mended": Forgery(swapped_and_mended, "weights", "is not of weights_sha256"),
+    "the same, the record mended too": Forgery(
+        lambda s: swapped_and_mended(s, record_too=True), "duplicates", "weights_sha256: equal to those of"
+    ),
+    "weights of another network": Forgery(another_network, "weights", "holds the weights of another network"),
+    "damaged weights": Forgery(lambda s: s.weights().write_bytes(s.weights().read_bytes()[:-9]), "weights", "cannot"),
+    "weights of no record": Forgery(weights_of_nothing, "weights", "is of no finished student"),
+}
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_a_forgery_is_refused(submitted: Submitted, claimed: Claim, name: str) -> None:
+    forgery = FORGERIES[name]
+    forgery.forge(submitted)
+    report = submitted.validated(claimed)
+    assert report.exit_code == 1
+    assert forgery.check in refusing(report), lines(report)
+    assert forgery.says in lines(report)
+
+
+def test_what_is_not_forged_is_not_refused(submitted: Submitted, claimed: Claim) -> None:
+    assert submitted.validated(claimed).findings == ()
