@@ -18,12 +18,12 @@ from support.processes import Run, finish, refused, reproducible
 
 def test_help_does_not_import_torch() -> None:
     code = (
-        "import sys\nfrom bench import cli\ntry:\n cli.app(['--help'])\nexcept SystemExit: pass\n"
+        "import sys\nfrom distillbench.bench import cli\ntry:\n cli.app(['--help'])\nexcept SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
     done = finish([sys.executable, "-c", code])
     assert done.returncode == 0, done.stderr
-    assert "import bench" not in done.stderr
+    assert "import distillbench.bench" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_every_setting_is_listed_with_its_default_and_range(cli: Run, kind: str)
 def test_lists_import_no_torch_and_plans_no_more_than_they_need(tmp_path: Path) -> None:
     """What makes them quick: timings are not for tests."""
     code = (
-        "import sys\nfrom bench import cli\ntry:\n cli.app(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "import sys\nfrom distillbench.bench import cli\ntry:\n cli.app(sys.argv[1:])\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'torch._dynamo', 'sklearn', 'skimage', 'pandas', 'matplotlib'} & set(sys.modules)))"
     )
     listed = finish([sys.executable, "-c", code, "list"])

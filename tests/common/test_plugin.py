@@ -90,4 +90,4 @@ def test_something_else_under_the_entry_point_is_refused(cli: Run, tmp_path: Pat
     (tmp_path / "own.toml").write_text('methods = ["not_a_method"]\n[tasks.classification]\n')
     result = cli("plan", tmp_path / "own.toml", env=ENVIRONMENT)
     assert result.returncode == 2
-    assert "is not a subclass of distillbench.methods.base.Method" in result.stderr
+    assert "is not a subclass of distillbench.Method" in result.stderr

@@ -17,7 +17,7 @@ from distillbench.bench.suite.registry import METHODS, TASKS
 PACKAGE = {
     "__init__.py": "",
     "cosine.py": """
-        from methods.base import Method
+        from distillbench.methods.base import Method
         from digest_example.angles import angle
         class Cosine(Method):
             pass

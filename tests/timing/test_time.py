@@ -184,7 +184,7 @@ def test_a_backend_that_is_not_here_has_its_reason_in_the_table(
 
 HOLD = """
 import sys
-from bench.measure.lock import {kind}
+from distillbench.bench.machine.lock import {kind}
 with {kind}():
     print("held", flush=True)
     sys.stdin.readline()
@@ -368,7 +368,7 @@ def test_what_a_process_frees_it_keeps() -> None:
 import sys
 from pathlib import Path
 import numpy as np
-from bench.measure.memory import keep_freed_memory
+from distillbench.bench.measure.memory import keep_freed_memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1])

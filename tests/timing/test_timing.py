@@ -272,7 +272,7 @@ def test_on_cuda_time_is_that_of_events_and_the_device_is_idle_before(monkeypatc
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.measure.lock import alone_on_the_machine
+from distillbench.bench.machine.lock import alone_on_the_machine
 with alone_on_the_machine(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()

@@ -30,7 +30,7 @@ def test_the_gpu_of_a_job_is_the_current_one_and_computes_in_float32() -> None:
 import torch
 chosen = []
 torch.cuda.set_device = chosen.append
-from bench.determinism import settle_process
+from distillbench.bench.training.determinism import settle_process
 settle_process("cpu")
 assert torch.backends.cudnn.conv.fp32_precision == "tf32", "torch's own default"
 settle_process("cuda:1")

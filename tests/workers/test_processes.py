@@ -108,7 +108,7 @@ def test_a_pipe_is_closed_when_the_run_is_killed_in_the_middle_of_training(
     out = tmp_path / "piped"
     process = start(run_command(tiny_suite, out, "--set", "steps=1000000"), stderr=subprocess.STDOUT)
     wait_for_record(process, out)
-    assert sum("executors.worker" in line for line in living(process.pid)) >= 1
+    assert sum("workers.worker" in line for line in living(process.pid)) >= 1
     process.send_signal(number)
     assert_all_gone(process)
 
@@ -172,7 +172,7 @@ def test_a_job_may_raise_what_cannot_be_sent_and_print_what_it_likes(tmp_path: P
 def test_a_script_without_a_main_guard_can_run_a_suite(tiny_suite: Path, tmp_path: Path) -> None:
     script = tmp_path / "plain_script.py"
     script.write_text(
-        f"from bench import run\nframe = run({str(tiny_suite)!r}, {str(tmp_path / 'out')!r}, ['seeds=[0]'])\n"
+        f"from distillbench import run\nframe = run({str(tiny_suite)!r}, {str(tmp_path / 'out')!r}, ['seeds=[0]'])\n"
         "print(len(frame), set(frame['status']))\n"
     )
     for command in ([sys.executable, str(script)], [sys.executable, "-c", script.read_text()]):
