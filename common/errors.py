@@ -9,6 +9,9 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+RENAMED = {"held_out": "validation"}
+"""Keys of suites that have another name now: {old: new}."""
+
 
 class UserError(Exception):
     """A mistake in what was asked for. The message names the file, the field and what is allowed."""
@@ -32,8 +35,10 @@ class FailedCellsError(Exception):
 
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """'; did you mean X? (allowed: A, B, C)', or without the guess."""
+    """'; did you mean X? (allowed: A, B, C)', or without the guess; of an old name the new one."""
     names = sorted(allowed)
+    if RENAMED.get(name) in names:
+        return f"; it is called {RENAMED[name]!r} now"
     close = get_close_matches(name, names, n=1)
     guess = f"; did you mean {close[0]!r}?" if close else ""
     return f"{guess} (allowed: {', '.join(names)})"

@@ -71,8 +71,8 @@ class Method(BaseModel):
     def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
         """The distillation loss, fitted to the teacher where the method fits something.
 
-        events: gives the teacher's held-out responses beside the truth; computed when first called. A teacher that the
-        method trains has its initial weights then.
+        events: gives the teacher's validation responses beside the truth; computed when first called. A teacher that
+        the method trains has its initial weights then.
         """
         return self.distillation_loss
 

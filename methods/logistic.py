@@ -34,7 +34,7 @@ class Readout:
 class Logistic(Method):
     """Match probabilities π = σ(W·response + b), W and b fitted once to ground-truth events: BCE(π_t, π_s).
 
-    Fitted on held-out data with an L2 penalty: on the training data, or on separable features, W would run to
+    Fitted on validation data with an L2 penalty: on the training data, or on separable features, W would run to
     infinity. For classes this is vector scaling of log-probabilities, one against the rest (Platt 1999; Guo et al.
     2017); its use as a distillation loss, and every form outside classification, is this project's own extension.
     """

@@ -20,14 +20,14 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from distillbench.common.paths import expanded_setting
-from distillbench.tasks.judges.answers import Answers
+from distillbench.tasks.feature_extractors.answers import Answers
+from distillbench.tasks.figures.kinds import FigureData
 from distillbench.tasks.networks.interfaces import OTHER, Ends, Interface
-from distillbench.tasks.panels.kinds import Panel
 from distillbench.tasks.response import Events, Response
 from distillbench.tasks.views.precision import Precision
 
 Role = Literal["teacher", "student"]
-Split = Literal["train", "held_out", "test"]
+Split = Literal["train", "validation", "test"]
 Inputs = Mapping[str, Tensor]
 Outputs = Mapping[str, Any]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -55,7 +55,7 @@ class Folders(Frozen):
     name: str | None = Field(None, description="a standard set, in place of folders (distillbench data list)")
     test_name: str | None = Field(None, description="a standard set to report on, in place of test")
     train: Path | None = Field(None, description="folder of training images")
-    held_out: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
+    validation: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
     test: Path | None = Field(None, description="folder to report on; default: a tenth of train, or the set's own")
     channels: Channels | None = Field(
         None, description="of class folders: 1 grey, 3 colour; default: colour where any image has it"
@@ -63,7 +63,7 @@ class Folders(Frozen):
 
     @model_validator(mode="after")
     def _one_source_a_split(self) -> Self:
-        for named, split in (("name", "train"), ("name", "held_out"), ("test_name", "test")):
+        for named, split in (("name", "train"), ("name", "validation"), ("test_name", "test")):
             if getattr(self, named) and getattr(self, split):
                 raise ValueError(f"{named} and {split} exclude each other: a set by name brings its own images")
         if self.channels and not self.train:
@@ -137,23 +137,23 @@ class Metric:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: one number a name. items: per-item results where they exist, {metric: {item: value}}.
+    """metrics: one number a name. examples: per-example results where they exist, {metric: {item: value}}.
 
-    A metric with items is their mean, in the same unit; all metrics that have items have the same ones.
+    A metric with examples is their mean, in the same unit; all metrics that have examples have the same ones.
     """
 
     metrics: dict[str, float]
-    items: dict[str, dict[str, float]] = field(default_factory=dict)
+    examples: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def evaluation_of(
-    names: Sequence[str], items: Mapping[str, Sequence[float]], others: Mapping[str, float] | None = None
+    names: Sequence[str], examples: Mapping[str, Sequence[float]], others: Mapping[str, float] | None = None
 ) -> Evaluation:
-    """From per-item results, {metric: one value a name}, whose means are the metrics; others: metrics without any."""
+    """Per-example results, {metric: one value a name}, whose means are the metrics; others: metrics without any."""
     if len(set(names)) < len(names):
-        raise ValueError("two items have one name")
-    means = {metric: math.fsum(values) / len(values) for metric, values in items.items()}
-    by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in items.items()}
+        raise ValueError("two examples have one name")
+    means = {metric: math.fsum(values) / len(values) for metric, values in examples.items()}
+    by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in examples.items()}
     return Evaluation(means | dict(others or {}), by_name)
 
 
@@ -162,11 +162,11 @@ class Splits(Generic[T]):
     """Three disjoint parts of one data set."""
 
     train: T
-    held_out: T
+    validation: T
     test: T
 
 
-class Judge(ABC):
+class ExtractorRecipe(ABC):
     """A frozen network that the project trains itself, and a metric or a loss looks through.
 
     ``config`` is everything that decides its weights, in JSON terms: its hash names the cached file.
@@ -191,8 +191,8 @@ class Task(ABC):
 
     Settings: ClassVar[type[TaskSettings]]
     metrics: ClassVar[Mapping[str, Metric]]
-    headline: ClassVar[str]
-    references: ClassVar[tuple[str, ...]]
+    primary_metric: ClassVar[str]
+    baselines: ClassVar[tuple[str, ...]]
     """The classical baselines and floors in every table; the first is what a teacher must beat to be sound."""
     interface: ClassVar[Interface] = OTHER
     """What kind of network it takes, and what that takes and gives."""
@@ -204,7 +204,7 @@ class Task(ABC):
         self.settings = settings
         self.device = torch.device(device)
         self.cache = cache
-        self.judge: nn.Module | None = None
+        self.feature_extractor: nn.Module | None = None
         self.answers = Answers()
 
     # -- data ---------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ class Task(ABC):
         """The data, loaded on first use."""
 
     def outline(self) -> Any:
-        """The splits without their items, as far as ``network`` looks at them; None where only reading tells."""
+        """The splits without their examples, as far as ``network`` looks at them; None where only reading tells."""
         return None
 
     def check(self) -> None:
@@ -232,13 +232,13 @@ class Task(ABC):
 
     @property
     @abstractmethod
-    def items(self) -> int:
-        """How many training items there are to draw batches from."""
+    def training_examples(self) -> int:
+        """How many training examples there are to draw batches from."""
 
     def steps(self, role: Role) -> int:
-        """Of a role's training. An epoch is as many steps as there are batches in the training items."""
+        """Of a role's training. An epoch is as many steps as there are batches in the training examples."""
         recipe = self.settings.recipe(role)
-        batches = (recipe.epochs or 0) * self.items / self.settings.batch_size
+        batches = (recipe.epochs or 0) * self.training_examples / self.settings.batch_size
         return recipe.steps or math.ceil(round(batches, 6))
 
     @abstractmethod
@@ -280,7 +280,7 @@ class Task(ABC):
     def example_input(self, batch_size: int) -> Tensor:
         """A batch for ``deployed`` on the CPU, for latency, compute and export."""
 
-    def judge_recipe(self) -> Judge | None:
+    def extractor_recipe(self) -> ExtractorRecipe | None:
         """The frozen network this task needs in ``judge`` before ``forward`` or ``evaluate``."""
         return None
 
@@ -302,7 +302,7 @@ class Task(ABC):
 
     @abstractmethod
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """The teacher's responses on held-out data beside binary ground truth, for the responses that have one."""
+        """The teacher's responses on validation data beside binary ground truth, for the responses that have one."""
 
     # -- judgement ----------------------------------------------------------------------------------------------
 
@@ -311,10 +311,10 @@ class Task(ABC):
         """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
 
     validation_part: ClassVar[str] = ""
-    """What of the held-out split ``validation_metric`` looks at, in words."""
+    """What of the validation split ``validation_metric`` looks at, in words."""
 
     def validation_metric(self, model: nn.Module) -> float | None:
-        """The headline metric on a small, fixed part of the held-out split, for training curves; None: there is none.
+        """The primary metric on a small, fixed part of the validation split, for training curves; None: there is none.
 
         It is asked for fifty times in a training, and should take no longer than a step or two do. The model is in eval
         mode; whatever is random is the same every time.
@@ -322,11 +322,11 @@ class Task(ABC):
         return None
 
     @abstractmethod
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
-        """One of ``references``: a row that no student made. Metrics that it does not define are left out."""
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
+        """One of ``baselines``: a row that no student made. Metrics that it does not define are left out."""
 
     @abstractmethod
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         """What to look at, of the test split: {name of small letters, digits and hyphens: panel}.
 
         models: the teacher, by this name, and students.

@@ -31,12 +31,12 @@ from distillbench.tasks.data import folders
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.judges.classifier import random_shifts
+from distillbench.tasks.feature_extractors.classifier import random_shifts
+from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 from distillbench.tasks.networks.base import Classifier, Ends
 from distillbench.tasks.networks.cnn import CNN
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.mlp import MLP
-from distillbench.tasks.panels.kinds import Counts, Lines, Panel, Pictures
 from distillbench.tasks.response import Categorical, Events, Response
 from distillbench.tasks.views.units import Normalise, built
 
@@ -86,14 +86,14 @@ class Classification(Task):
         "ece": Metric("lower", "%"),
         "teacher_agreement": Metric("higher", "%"),
     }
-    headline: ClassVar[str] = "accuracy"
+    primary_metric: ClassVar[str] = "accuracy"
     interface: ClassVar[Interface] = Interface(
         "classifier",
         "an image, grey or colour as in training, its levels divided by 255, to [0, 1]",
         "one logit a class; a softmax makes probabilities of them",
         "pixels",
     )
-    references: ClassVar[tuple[str, ...]] = ("nearest centroid",)
+    baselines: ClassVar[tuple[str, ...]] = ("nearest centroid",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cnn_mlp": {}}
 
     @classmethod
@@ -105,7 +105,7 @@ class Classification(Task):
         whole, labels = folders.labelled_splits(self.settings.data, self.cache), self.settings.labels
         if labels is None and self.settings.data == Folders():
             labels = FEW
-        return Splits(few_labels(whole.train, labels), whole.held_out, whole.test)
+        return Splits(few_labels(whole.train, labels), whole.validation, whole.test)
 
     def outline(self) -> Splits[LabelledImages]:
         return folders.labelled_outline(self.settings.data)
@@ -116,7 +116,7 @@ class Classification(Task):
             raise DataError(f"labels: {labels} are too few for {classes} classes (allowed: {classes} and more)")
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
     def shared_inputs(
@@ -157,9 +157,9 @@ class Classification(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        held_out = self.splits.held_out
-        outcomes = F.one_hot(held_out.labels, len(held_out.classes)).to(self.device)
-        return {"logits": Events(Categorical(self._logits(teacher, held_out)), outcomes)}
+        validation = self.splits.validation
+        outcomes = F.one_hot(validation.labels, len(validation.classes)).to(self.device)
+        return {"logits": Events(Categorical(self._logits(teacher, validation)), outcomes)}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
@@ -168,15 +168,15 @@ class Classification(Task):
         data: LabelledImages = getattr(self.splits, split)
         logits, labels = self._logits(model, data), data.labels.to(self.device)
         ece = multiclass_calibration_error(logits.softmax(1), labels, num_classes=len(data.classes), n_bins=BINS)
-        items = {
+        examples = {
             "accuracy": _percent(logits.argmax(1) == labels),
             "nll": F.cross_entropy(logits, labels, reduction="none").tolist(),
         }
         if teacher is not model:
-            items["teacher_agreement"] = _percent(logits.argmax(1) == self._verdicts(teacher, split))
-        return evaluation_of(data.names, items, {"ece": 100 * ece.item()})
+            examples["teacher_agreement"] = _percent(logits.argmax(1) == self._verdicts(teacher, split))
+        return evaluation_of(data.names, examples, {"ece": 100 * ece.item()})
 
-    validation_part = f"up to {VALIDATION} held-out images"
+    validation_part = f"up to {VALIDATION} validation images"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -185,10 +185,10 @@ class Classification(Task):
 
     @cached_property
     def _validation(self) -> tuple[Tensor, Tensor]:
-        some = self.splits.held_out.spread(VALIDATION)
+        some = self.splits.validation.spread(VALIDATION)
         return to_float(some.images).to(self.device), some.labels.to(self.device)
 
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """Nearest class mean of the training pixels."""
         train, data = self.splits.train, getattr(self.splits, split)
         pixels = to_float(train.images).flatten(1)
@@ -197,7 +197,7 @@ class Classification(Task):
         return evaluation_of(data.names, {"accuracy": _percent(nearest == data.labels)})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         """The hardest images; how far confidence can be trusted; and the students' answers beside the teacher's."""
         logits = {name: self._logits(model, self.splits.test).cpu() for name, model in models.items()}
         return {
@@ -206,7 +206,7 @@ class Classification(Task):
             "confusion": self._confusion(logits),
         }
 
-    def _hardest(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def _hardest(self, models: Mapping[str, nn.Module]) -> ImageGrid:
         """Of each class the test images that the first model is least sure of; an error has its colours inverted."""
         data, first = self.splits.test, next(iter(models))
         log_p = self._logits(models[first], data).log_softmax(1).cpu()
@@ -218,7 +218,7 @@ class Classification(Task):
             rows[name] = torch.where(wrong[:, None, None, None], 1 - rows["input"], rows["input"])
         heads = [data.classes[label] for label in hardest.labels.tolist()]
         note = f"heads: the true class; inverted: a wrong answer; of each class what the {first} is least sure of"
-        return Pictures(rows, heads, note=note)
+        return ImageGrid(rows, heads, note=note)
 
     def _confusion(self, logits: Mapping[str, Tensor]) -> Counts:
         """The answers of each student against the teacher's; of a teacher alone, against the truth."""
@@ -261,7 +261,7 @@ def _percent(right: Tensor) -> list[float]:
 
 
 def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
-    """The same number of items of each class, as far as they go: a fixed subset, the same for every seed."""
+    """The same number of examples of each class, as far as they go: a fixed subset, the same for every seed."""
     if labels is None or labels >= len(data):
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))

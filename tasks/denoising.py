@@ -29,12 +29,12 @@ from distillbench.tasks.data import folders
 from distillbench.tasks.data.crops import check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from distillbench.tasks.data.embedded import Photographs
 from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.figures.kinds import FigureData, ImageGrid
+from distillbench.tasks.figures.restored import comparison, most_different
 from distillbench.tasks.metrics.images import SSIM_WINDOW, grey, psnr, psnrs, ssim
 from distillbench.tasks.networks.base import Denoiser, Ends
 from distillbench.tasks.networks.dncnn import DnCNN
 from distillbench.tasks.networks.interfaces import Interface
-from distillbench.tasks.panels.kinds import Panel, Pictures
-from distillbench.tasks.panels.restored import comparison, most_different
 from distillbench.tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
@@ -73,7 +73,7 @@ class Denoising(Task):
         "ssim": Metric("higher", "", 4),
         "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
     }
-    headline: ClassVar[str] = "psnr"
+    primary_metric: ClassVar[str] = "psnr"
     interface: ClassVar[Interface] = Interface(
         "denoiser",
         "a noisy grey photograph, levels divided by 255; the noise is neither clipped nor rounded, so that values may "
@@ -81,7 +81,7 @@ class Denoising(Task):
         "the photograph without the noise, in about [0, 1]: clip to it, times 255",
         "grey",
     )
-    references: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
+    baselines: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dncnn": {}}
 
     @classmethod
@@ -97,16 +97,16 @@ class Denoising(Task):
             greys = ((grey(to_float(image)) * 255).round().to(torch.uint8) for image in photographs.images)
             return Photographs(photographs.names, tuple(greys))
 
-        return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+        return Splits(convert(whole.train), convert(whole.validation), convert(whole.test))
 
     def check(self) -> None:
-        for part in (self.splits.train, self.splits.held_out):
+        for part in (self.splits.train, self.splits.validation):
             check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
-        for part in (self.splits.held_out, self.splits.test):
+        for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW, "SSIM needs")
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
     @property
@@ -153,7 +153,7 @@ class Denoising(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.held_out.images]
+        crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.validation.images]
         inputs = self._inputs(torch.cat(crops), rng)
         response = Feature(self.forward(teacher, inputs)["noise"])
         return {"noise": ordinal_events(response, inputs["noise"], THRESHOLDS)}
@@ -162,7 +162,7 @@ class Denoising(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         return self._quality(model, split, None if teacher is model else teacher)
 
-    validation_part = f"{VALIDATION} small patches of the held-out pictures, their mean square errors pooled"
+    validation_part = f"{VALIDATION} small patches of the validation pictures, their mean square errors pooled"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -171,16 +171,16 @@ class Denoising(Task):
 
     @cached_property
     def _validation(self) -> Inputs:
-        crops = spread_crops(self.splits.held_out.images, VALIDATION_SIDE, VALIDATION)
+        crops = spread_crops(self.splits.validation.images, VALIDATION_SIDE, VALIDATION)
         return self._inputs(crops, torch.Generator().manual_seed(0))
 
     @torch.no_grad()
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """The noisy picture, and non-local means."""
         return self._quality(nn.Identity() if name == "noisy input" else self._nl_means, split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         shown = self.splits.test.spread(PICTURES)
         target = to_float(common_crops(shown.images, PICTURE_SIDE))
         noisy = self._inputs(target, torch.Generator().manual_seed(0))["noisy"]
@@ -190,11 +190,11 @@ class Denoising(Task):
             for name, images in rows.items()
         }
         heads = [PurePath(name).stem for name in shown.names]
-        crops = Pictures({"original": target, **rows}, heads, captions, "beneath: PSNR of the part that is shown")
+        crops = ImageGrid({"original": target, **rows}, heads, captions, "beneath: PSNR of the part that is shown")
         methods = [name for name in models if name != "teacher"]
         return {"crops": crops} | ({"difference": self._difference(models, methods)} if len(methods) > 1 else {})
 
-    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> Pictures:
+    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> ImageGrid:
         """The test picture on which the methods differ most."""
         data = self.splits.test
 
@@ -229,13 +229,13 @@ class Denoising(Task):
 
     def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for name, image in zip(data.names, data.images, strict=True):
             inputs = self._test_inputs(name, image)
             restored = model(inputs["noisy"])
-            items["psnr"].append(psnr(restored, inputs["target"]))
-            items["ssim"].append(ssim(restored, inputs["target"]))
+            examples["psnr"].append(psnr(restored, inputs["target"]))
+            examples["ssim"].append(ssim(restored, inputs["target"]))
             if teacher is not None:
                 its = self.answers(teacher, (split, name), partial(teacher, inputs["noisy"]))
-                items["teacher_psnr"].append(float(psnrs(restored, its)))
-        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
+                examples["teacher_psnr"].append(float(psnrs(restored, its)))
+        return evaluation_of(data.names, {metric: values for metric, values in examples.items() if values})

@@ -18,8 +18,8 @@ from distillbench.tasks.base import (
     MOST_BATCH,
     MOST_LATENT,
     Evaluation,
+    ExtractorRecipe,
     Inputs,
-    Judge,
     Metric,
     Outputs,
     Recipe,
@@ -33,7 +33,8 @@ from distillbench.tasks.data import folders
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.judges.classifier import ClassifierJudge, FeatureClassifier
+from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor, FeatureClassifier
+from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.metrics.distributions import (
     DISTANCES,
     MOST_SAMPLES,
@@ -49,7 +50,6 @@ from distillbench.tasks.networks.base import Discriminator, Ends, Generator
 from distillbench.tasks.networks.dense import Dense
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.patch import Patch
-from distillbench.tasks.panels.kinds import Panel, Pictures
 from distillbench.tasks.response import Bernoulli, Events, Feature, Response
 from distillbench.tasks.views.precision import in_precision
 
@@ -58,10 +58,10 @@ PICTURES = 20
 VALIDATION = 100
 AGREEMENT_NOTE = "teacher psnr is between images of one latent code, the student's and the teacher's"
 MOST_EVENTS = 1000
-"""Held-out images that a readout is fitted to, at most."""
+"""Validation images that a readout is fitted to, at most."""
 EVALUATION_SEED = 0
 MOST_REAL = 10_000
-"""Training images that the reference rows are made of, evenly spread."""
+"""Training images that the baseline are made of, evenly spread."""
 
 
 class Adversaries(nn.Module):
@@ -107,11 +107,11 @@ class GAN(Task):
     Settings: ClassVar[type[TaskSettings]] = GANSettings
     settings: GANSettings
     metrics: ClassVar[Mapping[str, Metric]] = {**DISTANCES, "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE)}
-    headline: ClassVar[str] = "classifier_fid"
+    primary_metric: ClassVar[str] = "classifier_fid"
     interface: ClassVar[Interface] = Interface(
         "generator", "a latent code, drawn from N(0, I)", "an image in [0, 1]: times 255"
     )
-    references: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
+    baselines: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
 
     @classmethod
@@ -128,7 +128,7 @@ class GAN(Task):
         return folders.identity(self.settings.data, "digits")
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
     @property
@@ -150,8 +150,8 @@ class GAN(Task):
             is_ = f"{self.splits.train.names[0]} is {width}×{height}"
             raise DataError(f"data: {is_}; the discriminator needs sides of at least {least}")
 
-    def judge_recipe(self) -> Judge:
-        return ClassifierJudge(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
+    def extractor_recipe(self) -> ExtractorRecipe:
+        return ClassifierExtractor(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
@@ -198,8 +198,8 @@ class GAN(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """Held-out images (1) against the teacher's own (0), patch by patch."""
-        real = to_float(self.splits.held_out.images[:MOST_EVENTS]).to(self.device)
+        """Validation images (1) against the teacher's own (0), patch by patch."""
+        real = to_float(self.splits.validation.images[:MOST_EVENTS]).to(self.device)
         latent = torch.randn(len(real), self.settings.latent, generator=rng).to(self.device)
         with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
             features = discriminator(torch.cat([real, teacher(latent)]))[0]
@@ -209,8 +209,8 @@ class GAN(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        judge = None if self.judge is None else ref(self.judge)
-        seen, agreement = self.answers(model, (ref(teacher), judge), lambda: self._generated(model, teacher))
+        extractor = None if self.feature_extractor is None else ref(self.feature_extractor)
+        seen, agreement = self.answers(model, (ref(teacher), extractor), lambda: self._generated(model, teacher))
         return Evaluation(distances(self._real(split), seen) | agreement)
 
     def _generated(self, model: nn.Module, teacher: nn.Module) -> tuple[FeatureSets, dict[str, float]]:
@@ -228,7 +228,7 @@ class GAN(Task):
         latent = torch.randn(count or self.settings.samples, self.settings.latent, generator=rng).to(self.device)
         return torch.cat([model(batch) for batch in latent.split(BATCH)])
 
-    validation_part = f"{VALIDATION} samples and up to {VALIDATION} held-out images, which is biased upwards"
+    validation_part = f"{VALIDATION} samples and up to {VALIDATION} validation images, which is biased upwards"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -236,13 +236,13 @@ class GAN(Task):
 
     @cached_property
     def _validation(self) -> Tensor:
-        images = to_float(self.splits.held_out.spread(VALIDATION).images)
+        images = to_float(self.splits.validation.spread(VALIDATION).images)
         return self._judged(images.to(self.device))
 
     def _judged(self, images: Tensor) -> Tensor:
-        return cast(FeatureClassifier, self.judge).features(images)
+        return cast(FeatureClassifier, self.feature_extractor).features(images)
 
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """A Gaussian with the training pixels' mean and covariance, and the training images themselves (the floor)."""
         images = self.splits.train.images
         train = to_float(images[:: max(1, len(images) // MOST_REAL)][:MOST_REAL])
@@ -257,20 +257,22 @@ class GAN(Task):
         return Evaluation(distances(self._real(split), self._features(gaussian.to(self.device))))
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         latent = torch.randn(PICTURES, self.settings.latent, generator=rng).to(self.device)
         samples = {name: model(latent).cpu() for name, model in models.items()}
         note = "samples: one latent code a column, the same for all models; the real images are others"
         real = to_float(self.splits.test.spread(PICTURES).images)
-        return {"samples": Pictures({"real": real, **samples}, note=note)}
+        return {"samples": ImageGrid({"real": real, **samples}, note=note)}
 
     def _real(self, split: Split) -> FeatureSets:
         images = getattr(self.splits, split).images
-        return self.answers(judging(self.judge), split, lambda: self._features(to_float(images).to(self.device)))
+        return self.answers(
+            judging(self.feature_extractor), split, lambda: self._features(to_float(images).to(self.device))
+        )
 
     def _features(self, images: Tensor) -> FeatureSets:
-        return features(self.judge, self.settings.inception, images)
+        return features(self.feature_extractor, self.settings.inception, images)
 
 
 @contextmanager

@@ -161,7 +161,7 @@ class Feature(Response):
 class Events:
     """Binary ground-truth outcomes beside a teacher's response, for a logistic readout to be fitted to.
 
-    response: the teacher's response on held-out data.
+    response: the teacher's response on validation data.
     outcomes: (rows, K) in {0, 1}; rows as in ``response.evidence(thresholds, pooled)``.
     thresholds: (K,) ordinal thresholds τ_k, for a real-valued response.
     pooled: whether the readout sees each image's mean feature.

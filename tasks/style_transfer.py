@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from distillbench.tasks.base import (
     MOST_BATCH,
     Evaluation,
+    ExtractorRecipe,
     Inputs,
-    Judge,
     Metric,
     Outputs,
     Recipe,
@@ -31,12 +31,12 @@ from distillbench.tasks.data.disk_cache import checksum
 from distillbench.tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import colour, to_float
-from distillbench.tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
+from distillbench.tasks.feature_extractors.perceptual import VGG16, RandomPyramid, VGGExtractor
+from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.metrics.images import psnr
 from distillbench.tasks.networks.base import Ends, Styliser
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.johnson import Johnson
-from distillbench.tasks.panels.kinds import Panel, Pictures
 from distillbench.tasks.response import Events, Feature, Response
 
 CROPS_A_PICTURE = 16
@@ -93,7 +93,7 @@ class StyleTransfer(Task):
         "gram_style": Metric("lower", "", 3),
         "teacher_psnr": Metric("higher", "dB"),
     }
-    headline: ClassVar[str] = "objective"
+    primary_metric: ClassVar[str] = "objective"
     interface: ClassVar[Interface] = Interface(
         "styliser",
         "a photograph, RGB, levels divided by 255; sides that are multiples of 4",
@@ -101,7 +101,7 @@ class StyleTransfer(Task):
         "rgb",
         4,
     )
-    references: ClassVar[tuple[str, ...]] = ("unchanged photograph",)
+    baselines: ClassVar[tuple[str, ...]] = ("unchanged photograph",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"johnson": {}}
 
     @classmethod
@@ -120,20 +120,20 @@ class StyleTransfer(Task):
         def convert(photographs: Photographs) -> Photographs:
             return Photographs(photographs.names, tuple(map(colour, photographs.images)))
 
-        return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+        return Splits(convert(whole.train), convert(whole.validation), convert(whole.test))
 
     def check(self) -> None:
         least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))
         for field in ("patch", "test_side"):
             if (side := getattr(self.settings, field)) < least:
                 raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
-        for part in (self.splits.train, self.splits.held_out):
+        for part in (self.splits.train, self.splits.validation):
             check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
         check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
         _ = self.style_picture
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
     @cached_property
@@ -146,15 +146,15 @@ class StyleTransfer(Task):
             raise files.DataError(f"style: {path} is {width}×{height}, but needs sides of {LEAST_SIDE}")
         return centre_crop(picture, STYLE_SIDE, 8)
 
-    def judge_recipe(self) -> Judge | None:
-        return None if self.settings.loss_network is None else VGGJudge(self.settings.loss_network)
+    def extractor_recipe(self) -> ExtractorRecipe | None:
+        return None if self.settings.loss_network is None else VGGExtractor(self.settings.loss_network)
 
     @cached_property
     def _loss_network(self) -> RandomPyramid | VGG16:
         if self.settings.loss_network is None:
             return RandomPyramid(to_float(self.style_picture)).to(self.device)
-        assert self.judge is not None
-        return cast(VGG16, self.judge)
+        assert self.feature_extractor is not None
+        return cast(VGG16, self.feature_extractor)
 
     @cached_property
     def _style_grams(self) -> dict[str, Tensor]:
@@ -240,9 +240,9 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """Stylised (1) against unchanged (0) held-out patches, by their mean features."""
-        indices = list(range(len(self.splits.held_out))) * CROPS_A_PICTURE
-        inputs = self.shared_inputs(indices[:256], rng, split="held_out")
+        """Stylised (1) against unchanged (0) validation patches, by their mean features."""
+        indices = list(range(len(self.splits.validation))) * CROPS_A_PICTURE
+        inputs = self.shared_inputs(indices[:256], rng, split="validation")
         stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
         count = len(inputs["photographs"])
         outcomes = (torch.arange(2 * count, device=self.device) < count).float().unsqueeze(1)
@@ -255,7 +255,7 @@ class StyleTransfer(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         return self._judge_pictures(model, teacher, split)
 
-    validation_part = f"{VALIDATION} patches of the held-out pictures"
+    validation_part = f"{VALIDATION} patches of the validation pictures"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -263,30 +263,30 @@ class StyleTransfer(Task):
 
     @cached_property
     def _validation(self) -> Inputs:
-        indices = [i % len(self.splits.held_out) for i in range(VALIDATION)]
-        return self.shared_inputs(indices, torch.Generator().manual_seed(0), split="held_out")
+        indices = [i % len(self.splits.validation) for i in range(VALIDATION)]
+        return self.shared_inputs(indices, torch.Generator().manual_seed(0), split="validation")
 
     @torch.no_grad()
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         return self._judge_pictures(nn.Identity(), None, split)
 
     def _judge_pictures(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for image in data.images:
             photograph = to_float(centre_crop(image, self.settings.test_side, 4))[None].to(self.device)
             inputs = self._inputs(photograph)
             outputs = self.forward(model, inputs)
             terms = self._terms(inputs, outputs)
-            items["objective"].append(self.loss(model, inputs, outputs, "model").item())
-            items["content"].append(terms["content"].item())
-            items["gram_style"].append(terms["gram_style"].item())
+            examples["objective"].append(self.loss(model, inputs, outputs, "model").item())
+            examples["content"].append(terms["content"].item())
+            examples["gram_style"].append(terms["gram_style"].item())
             if teacher is not None and teacher is not model:
-                items["teacher_psnr"].append(psnr(outputs["stylised"], teacher(photograph).clamp(0, 1)))
-        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
+                examples["teacher_psnr"].append(psnr(outputs["stylised"], teacher(photograph).clamp(0, 1)))
+        return evaluation_of(data.names, {metric: values for metric, values in examples.items() if values})
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
@@ -298,7 +298,7 @@ class StyleTransfer(Task):
             rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
             losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
             captions[name] = [f"{loss:.2f}" for loss in losses]
-        return {"paintings": Pictures(rows, captions=captions, note="beneath: the objective, which is better lower")}
+        return {"paintings": ImageGrid(rows, captions=captions, note="beneath: the objective, which is better lower")}
 
 
 def embedded_style() -> dict[str, str]:

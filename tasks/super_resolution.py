@@ -28,12 +28,12 @@ from distillbench.tasks.data import folders
 from distillbench.tasks.data.crops import centre_crop, check_sides, common_crops, crop_batch, grid_crops, spread_crops
 from distillbench.tasks.data.embedded import Photographs
 from distillbench.tasks.data.pixels import to_float
+from distillbench.tasks.figures.kinds import FigureData, ImageGrid
+from distillbench.tasks.figures.restored import AMPLIFIED, comparison, most_different
 from distillbench.tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, psnrs, shave, ssim, upscale
 from distillbench.tasks.networks.base import Ends, SuperResolver
 from distillbench.tasks.networks.fsrcnn import FSRCNN
 from distillbench.tasks.networks.interfaces import Interface
-from distillbench.tasks.panels.kinds import Panel, Pictures
-from distillbench.tasks.panels.restored import AMPLIFIED, comparison, most_different
 from distillbench.tasks.response import Events, Feature, Response, ordinal_events
 
 CROPS_A_PICTURE = 16
@@ -74,7 +74,7 @@ class SuperResolution(Task):
         "ssim": Metric("higher", "", 4),
         "teacher_psnr": Metric("higher", "dB", note=AGREEMENT_NOTE),
     }
-    headline: ClassVar[str] = "psnr"
+    primary_metric: ClassVar[str] = "psnr"
     interface: ClassVar[Interface] = Interface(
         "super_resolver",
         "luma (BT.601 in [16, 235], a picture of one channel as it is), levels divided by 255",
@@ -82,7 +82,7 @@ class SuperResolution(Task):
         "by bicubic interpolation as a rule",
         "luma",
     )
-    references: ClassVar[tuple[str, ...]] = ("bicubic",)
+    baselines: ClassVar[tuple[str, ...]] = ("bicubic",)
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fsrcnn_x2": {"scale": 2}, "fsrcnn_x3": {"scale": 3}}
 
     @classmethod
@@ -99,13 +99,13 @@ class SuperResolution(Task):
             lumas = ((luma(to_float(image)) * 255).round().to(torch.uint8) for image in cut)
             return Photographs(photographs.names, tuple(lumas))
 
-        return Splits(convert(whole.train), convert(whole.held_out), convert(whole.test))
+        return Splits(convert(whole.train), convert(whole.validation), convert(whole.test))
 
     def check(self) -> None:
         scale = self.settings.scale
         check_sides(self.splits.train, self._side, f"patch = {self.settings.patch} at ×{scale} needs")
-        check_sides(self.splits.held_out, self._side, f"patch = {self.settings.patch} at ×{scale} needs")
-        for part in (self.splits.held_out, self.splits.test):
+        check_sides(self.splits.validation, self._side, f"patch = {self.settings.patch} at ×{scale} needs")
+        for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW + 2 * scale, f"SSIM, the border shaved by {scale}, needs")
 
     @cached_property
@@ -119,7 +119,7 @@ class SuperResolution(Task):
         return self.settings.patch * self.settings.scale
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
     def shared_inputs(
@@ -159,7 +159,7 @@ class SuperResolution(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        crops = [grid_crops(image, self._side, CROPS_A_PICTURE) for image in self.splits.held_out.images]
+        crops = [grid_crops(image, self._side, CROPS_A_PICTURE) for image in self.splits.validation.images]
         inputs = self._inputs(torch.cat(crops).to(self.device))
         response = Feature(self.forward(teacher, inputs)["residual"])
         return {"residual": ordinal_events(response, inputs["target"] - inputs["bicubic"], THRESHOLDS)}
@@ -168,7 +168,7 @@ class SuperResolution(Task):
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         return self._quality(model, split, None if teacher is model else teacher)
 
-    validation_part = f"{VALIDATION} small patches of the held-out pictures, their mean square errors pooled"
+    validation_part = f"{VALIDATION} small patches of the validation pictures, their mean square errors pooled"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -177,15 +177,15 @@ class SuperResolution(Task):
 
     @cached_property
     def _validation(self) -> Inputs:
-        crops = spread_crops(self.splits.held_out.images, VALIDATION_SIDE, VALIDATION, self.settings.scale)
+        crops = spread_crops(self.splits.validation.images, VALIDATION_SIDE, VALIDATION, self.settings.scale)
         return self._inputs(crops.to(self.device))
 
     @torch.no_grad()
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         return self._quality(lambda low: upscale(low, self.settings.scale), split)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         shown = self.splits.test.spread(PICTURES).images
         target = to_float(common_crops(shown, PICTURE_SIDE, self.settings.scale))
         inputs = self._inputs(target)
@@ -198,11 +198,11 @@ class SuperResolution(Task):
             rows[name] = torch.cat([images.clamp(0, 1), error.clamp(0, 1)])
             captions[name] = [f"{psnr(*pair):.2f} dB" for pair in zip(images[:, None], target[:, None], strict=True)]
         heads = ["picture"] * len(target) + [f"error: |picture − original| × {AMPLIFIED}"] * len(target)
-        crops = Pictures(rows, heads, captions, "beneath: PSNR of the part that is shown")
+        crops = ImageGrid(rows, heads, captions, "beneath: PSNR of the part that is shown")
         methods = [name for name in models if name != "teacher"]
         return {"crops": crops} | ({"difference": self._difference(models, methods)} if len(methods) > 1 else {})
 
-    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> Pictures:
+    def _difference(self, models: Mapping[str, nn.Module], methods: Sequence[str]) -> ImageGrid:
         """The test picture on which the methods differ most."""
         data, scale = self.splits.test, self.settings.scale
 
@@ -223,14 +223,14 @@ class SuperResolution(Task):
     def _quality(self, model: Any, split: Split, teacher: nn.Module | None = None) -> Evaluation:
         """Picture by picture, the border shaved by the scale."""
         data: Photographs = getattr(self.splits, split)
-        items: dict[str, list[float]] = {metric: [] for metric in self.metrics}
+        examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for name, image in zip(data.names, data.images, strict=True):
             inputs = self._inputs(to_float(image).unsqueeze(0).to(self.device))
             low = inputs["low"]
             restored, target = (shave(x, self.settings.scale) for x in (model(low), inputs["target"]))
-            items["psnr"].append(psnr(restored, target))
-            items["ssim"].append(ssim(restored, target))
+            examples["psnr"].append(psnr(restored, target))
+            examples["ssim"].append(ssim(restored, target))
             if teacher is not None:
                 its = self.answers(teacher, (split, name), partial(teacher, low))
-                items["teacher_psnr"].append(float(psnrs(restored, shave(its, self.settings.scale))))
-        return evaluation_of(data.names, {metric: values for metric, values in items.items() if values})
+                examples["teacher_psnr"].append(float(psnrs(restored, shave(its, self.settings.scale))))
+        return evaluation_of(data.names, {metric: values for metric, values in examples.items() if values})

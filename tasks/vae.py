@@ -18,8 +18,8 @@ from distillbench.tasks.base import (
     MOST_BATCH,
     MOST_LATENT,
     Evaluation,
+    ExtractorRecipe,
     Inputs,
-    Judge,
     Metric,
     Outputs,
     Recipe,
@@ -31,7 +31,8 @@ from distillbench.tasks.base import (
 )
 from distillbench.tasks.data import folders
 from distillbench.tasks.data.embedded import LabelledImages
-from distillbench.tasks.judges.classifier import ClassifierJudge
+from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor
+from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.metrics.distributions import (
     DISTANCES,
     MOST_SAMPLES,
@@ -46,7 +47,6 @@ from distillbench.tasks.networks.base import Autoencoder, Ends
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.vae import VAE as VAENetwork
 from distillbench.tasks.networks.vae import VariationalAutoencoder
-from distillbench.tasks.panels.kinds import Panel, Pictures
 from distillbench.tasks.response import Bernoulli, Events, Normal, Response
 
 BATCH = 200
@@ -95,14 +95,14 @@ class VAE(Task):
         "teacher_psnr": Metric("higher", "dB", note="teacher psnr is between reconstructions of one image"),
         **DISTANCES,
     }
-    headline: ClassVar[str] = "neg_elbo"
+    primary_metric: ClassVar[str] = "neg_elbo"
     interface: ClassVar[Interface] = Interface(
         "autoencoder",
         "a binary image: 1 where a level is at least 128, else 0",
         "the reconstruction from the posterior's mean: the probability that a pixel is 1",
         "binary",
     )
-    references: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
+    baselines: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
 
     @classmethod
@@ -122,11 +122,11 @@ class VAE(Task):
         return folders.identity(self.settings.data, "digits")
 
     @property
-    def items(self) -> int:
+    def training_examples(self) -> int:
         return len(self.splits.train)
 
-    def judge_recipe(self) -> Judge:
-        return ClassifierJudge(self._identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
+    def extractor_recipe(self) -> ExtractorRecipe:
+        return ClassifierExtractor(self._identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
@@ -161,19 +161,19 @@ class VAE(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        held_out = self.splits.held_out
-        inputs = self.shared_inputs(range(len(held_out)), rng, split="held_out")
+        validation = self.splits.validation
+        inputs = self.shared_inputs(range(len(validation)), rng, split="validation")
         pixels = Bernoulli(self.forward(teacher, inputs)["pixels"])
         return {"pixels": Events(pixels, inputs["images"].flatten(1), elementwise=True)}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
         autoencoder = cast(VariationalAutoencoder, model)
-        data, items = self._bounds(autoencoder, teacher, split)
-        judge = None if self.judge is None else ref(self.judge)
+        data, examples = self._bounds(autoencoder, teacher, split)
+        extractor = None if self.feature_extractor is None else ref(self.feature_extractor)
         # What is generated is of no split.
-        seen = self.answers(model, ("generated", judge), lambda: self._features(self._samples(autoencoder)))
-        return evaluation_of(data.names, items, distances(self._real(split), seen))
+        seen = self.answers(model, ("generated", extractor), lambda: self._features(self._samples(autoencoder)))
+        return evaluation_of(data.names, examples, distances(self._real(split), seen))
 
     def _bounds(
         self, autoencoder: VariationalAutoencoder, teacher: nn.Module, split: Split
@@ -195,15 +195,15 @@ class VAE(Task):
             elbos.append(torch.stack(mean_elbo).mean(0))
             bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
             rebuilt.append(autoencoder(images))
-        items = {
+        examples = {
             "neg_elbo": (-torch.cat(elbos)).tolist(),
             "neg_iwae": (-torch.cat(bounds)).tolist(),
             "reconstruction_psnr": psnrs(torch.cat(rebuilt), shown).tolist(),
         }
         if teacher is not autoencoder:
             its = self.answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in shown.split(BATCH)]))
-            items["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
-        return data, items
+            examples["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
+        return data, examples
 
     def _samples(self, autoencoder: VariationalAutoencoder) -> Tensor:
         """Binary images from the same codes every time."""
@@ -214,12 +214,14 @@ class VAE(Task):
 
     def _real(self, split: Split) -> FeatureSets:
         images = getattr(self.splits, split).images
-        return self.answers(judging(self.judge), split, lambda: self._features(binarise(images).to(self.device)))
+        return self.answers(
+            judging(self.feature_extractor), split, lambda: self._features(binarise(images).to(self.device))
+        )
 
     def _features(self, images: Tensor) -> FeatureSets:
-        return features(self.judge, self.settings.inception, images)
+        return features(self.feature_extractor, self.settings.inception, images)
 
-    validation_part = f"up to {VALIDATION} held-out images, one code each"
+    validation_part = f"up to {VALIDATION} validation images, one code each"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
@@ -227,10 +229,10 @@ class VAE(Task):
 
     @cached_property
     def _validation(self) -> Inputs:
-        some = self.splits.held_out.in_turn(torch.arange(len(self.splits.held_out)))[:VALIDATION].tolist()
-        return self.shared_inputs(some, torch.Generator().manual_seed(EVALUATION_SEED), split="held_out")
+        some = self.splits.validation.in_turn(torch.arange(len(self.splits.validation)))[:VALIDATION].tolist()
+        return self.shared_inputs(some, torch.Generator().manual_seed(EVALUATION_SEED), split="validation")
 
-    def reference(self, name: str, split: Split = "test") -> Evaluation:
+    def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
         train, whole = binarise(self.splits.train.images), getattr(self.splits, split)
         if name == "real images (train)":
@@ -245,7 +247,7 @@ class VAE(Task):
         return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
 
     @torch.no_grad()
-    def pictures(self, models: Mapping[str, nn.Module]) -> Mapping[str, Panel]:
+    def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         """Reconstructions, samples of the prior, and walks along the latent dimensions, as pixel probabilities."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         images = binarise(self.splits.test.spread(PICTURES // 2).images)
@@ -257,9 +259,9 @@ class VAE(Task):
             rows[name] = torch.cat([autoencoder(images.to(self.device)), sampled]).cpu()
         heads = ["reconstructions"] * len(images) + ["samples of the prior"] * len(latent)
         note = "grey: the probability of a white pixel; a column's samples share a latent code"
-        return {"samples": Pictures(rows, heads, note=note), "traversals": self._traversals(models)}
+        return {"samples": ImageGrid(rows, heads, note=note), "traversals": self._traversals(models)}
 
-    def _traversals(self, models: Mapping[str, nn.Module]) -> Pictures:
+    def _traversals(self, models: Mapping[str, nn.Module]) -> ImageGrid:
         """From one image's code along those dimensions that tell most about images, each model by its own."""
         images = binarise(self.splits.test.spread(VALIDATION).images).to(self.device)
         rows = {}
@@ -276,7 +278,7 @@ class VAE(Task):
             rows[name] = torch.sigmoid(autoencoder.decode(torch.cat(codes))).cpu()
         heads = [f"{nth} dimension, −3 to 3" for nth in ("first", "second", "third")[:used] for _ in TRAVERSAL]
         note = "from the code of the first image, one dimension is set; first: the one that tells most (largest KL)"
-        return Pictures({"image": images[:1].cpu(), **rows}, heads, note=note)
+        return ImageGrid({"image": images[:1].cpu(), **rows}, heads, note=note)
 
 
 def _decode(model: VariationalAutoencoder, mean: Tensor, log_variance: Tensor, noise: Tensor) -> Outputs:

@@ -1,4 +1,4 @@
-"""What several tests need: tasks with small judges, and the command line in a subprocess."""
+"""What several tests need: tasks with small feature extractors, and the command line in a subprocess."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.own_pairs import saved_resnet
 from support.processes import Run, finish
 from support.submissions import Submitted, copy_of
 from support.synthetic_sets import Made, make
-from support.tasks import untrained_judge
+from support.tasks import untrained_extractor
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -57,7 +57,7 @@ def task_of() -> Callable[[str], Task]:
     def get(name: str) -> Task:
         if name not in made:
             task = next(pair for pair in pairs(suite) if pair.task == name).build()
-            task.judge = untrained_judge(task)
+            task.feature_extractor = untrained_extractor(task)
             made[name] = task
         return made[name]
 

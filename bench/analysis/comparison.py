@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from distillbench.bench.analysis.series import Series, Split, beats_all, series_of
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.architecture import architecture_of
-from distillbench.bench.store.configurations import BASELINE, Group, differing, named
+from distillbench.bench.store.configurations import SCRATCH, Group, differing, named
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition, Timing
@@ -33,20 +33,20 @@ class Times:
 
 
 class Comparison:
-    """The rows of one pair on the headline metric. sign: 1 where higher is better, else −1."""
+    """The rows of one pair on the primary metric. sign: 1 where higher is better, else −1."""
 
     def __init__(
-        self, rows: Sequence[Group], headline: str, split: Split, sign: int, timings: Sequence[Timing] = ()
+        self, rows: Sequence[Group], primary_metric: str, split: Split, sign: int, timings: Sequence[Timing] = ()
     ) -> None:
         self.rows, self.sign, self.timings = rows, sign, timings
-        self.series = {row: s for row in rows if (s := series_of(row.finished, headline, split))}
+        self.series = {row: s for row in rows if (s := series_of(row.finished, primary_metric, split))}
         self.students = [row for row in self.series if row.kind == "student"]
         self.teachers = {r.config_hash: r for row in rows if row.kind == "teacher" for r in row.finished.values()}
-        self.ways = [self._way(row, headline, split) for row in self.students if row.label == BASELINE]
+        self.ways = [self._way(row, primary_metric, split) for row in self.students if row.label == SCRATCH]
         self.alike = len({canonical_hash(row.surroundings) for row in self.students}) <= 1
 
-    def _way(self, scratch: Group, headline: str, split: Split) -> Way:
-        goal, series = series_of(self._teachers(scratch), headline, split), self.series[scratch]
+    def _way(self, scratch: Group, primary_metric: str, split: Split) -> Way:
+        goal, series = series_of(self._teachers(scratch), primary_metric, split), self.series[scratch]
         lead = goal.minus(series) if goal else None
         interval = lead.estimate().interval if lead else None
         return Way(scratch, series, lead, bool(interval and interval.excludes_zero and self.sign * interval.mean > 0))
@@ -73,7 +73,7 @@ class Comparison:
         way = self.way(row)
         if way is None or row.kind == "teacher":
             return way.lead if way else None
-        return self.series[row].minus(way.series) if row in self.series and row.label != BASELINE else None
+        return self.series[row].minus(way.series) if row in self.series and row.label != SCRATCH else None
 
     def best(self, row: Group) -> bool:
         """Whether it is better than every other student; nobody can tell where these are of several configurations."""
@@ -108,7 +108,7 @@ class Comparison:
 
     def _why_not(self, row: Group) -> str:
         """Why a row is not compared with a scratch row that is there; '' where it is."""
-        if row.kind == "reference" or row.label == BASELINE or not self.ways or self.way(row):
+        if row.kind == "baseline" or row.label == SCRATCH or not self.ways or self.way(row):
             return ""
         if self._ways(row):
             return "there are several scratch rows"

@@ -13,8 +13,8 @@ from distillbench.bench.store.records import Record
 def frame(records: Sequence[Record]) -> pd.DataFrame:
     """One row a record.
 
-    What it is (task, pair, kind, label, seed, teachers, teacher_seed, status, reason), its test metrics, its held-out
-    metrics (``held_out.NAME``), its hyperparameters (``hyperparameters.NAME``), each setting in which records of one
+    What it is (task, pair, kind, label, seed, teachers, teacher_seed, status, reason), its test metrics, its validation
+    metrics (``validation.NAME``), its hyperparameters (``hyperparameters.NAME``), each setting in which records of one
     task differ (``settings.NAME``), training (train_seconds, steps, final_loss, final_distillation), and size.
     """
     differ = {field for task in {r.task for r in records} for field in _differing(task, records)}
@@ -35,7 +35,7 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
             row["trial"] = record.trial
         if record.split == "test":
             row |= {name: metric.value for name, metric in record.metrics.items()}
-        row |= {f"held_out.{name}": value for name, value in record.held_out.items()}
+        row |= {f"validation.{name}": value for name, value in record.validation.items()}
         config = flat(record.config)
         row |= {name: config[name] for name in config if name.startswith("hyperparameters.") or name in differ}
         if record.training:

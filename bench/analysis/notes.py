@@ -9,18 +9,24 @@ from typing import Any
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
 from distillbench.bench.statistics import detectable_difference
-from distillbench.bench.store.configurations import BASELINE, PER_SEED, Group, flat, plain
+from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 
 
-def coverage(items: Mapping[str, set[int]]) -> list[str]:
-    """What the intervals of a table cover. items: of each metric, over how many test items its rows' intervals are."""
-    both, alone = ([name for name, found in items.items() if found and (0 not in found) is on] for on in (True, False))
+def coverage(examples: Mapping[str, set[int]]) -> list[str]:
+    """What the intervals of a table cover. examples: of each metric, over how many test examples its rows' intervals
+    are.
+    """
+    both, alone = (
+        [name for name, found in examples.items() if found and (0 not in found) is on] for on in (True, False)
+    )
     notes = []
     if both:
-        notes.append(f"± covers other seeds and other test items than these {max(items[both[0]])}: {_words(both)}")
+        notes.append(
+            f"± covers other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
+        )
     if alone:
-        notes.append(f"± covers other seeds alone (there are no per-item results): {_words(alone)}")
+        notes.append(f"± covers other seeds alone (there are no per-example results): {_words(alone)}")
     return notes
 
 
@@ -45,12 +51,12 @@ def of_pair(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
     records = [record for group in groups for record in group.records]
     students = [record for record in records if record.kind == "student"]
     notes = [f"{pair}: {warning}" for record in records for warning in record.warnings]
-    if split == "held_out":
-        notes.append("measured on the held-out split: for choosing, not for reporting")
+    if split == "validation":
+        notes.append("measured on the validation split: for choosing, not for reporting")
     its = [group.config.get("teacher") for group in groups if group.kind == "student"]
     if students and (all(r.teachers == "shared" for r in students) or PER_SEED not in its):
         notes.append("one teacher for all seeds: all intervals are conditional on it")
-    if ran := "; ".join(f"{g.name} {text}" for g in groups if g.label != BASELINE and (text := _hyperparameters(g))):
+    if ran := "; ".join(f"{g.name} {text}" for g in groups if g.label != SCRATCH and (text := _hyperparameters(g))):
         notes.append(f"{pair}: {ran}")
     notes += [
         f"{pair}: {record.label}, seed {record.seed} failed: {record.failure.reason}"
@@ -58,8 +64,12 @@ def of_pair(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
         if record.failure
     ]
     for group in groups:
-        own = [r.own_teacher[r.headline] for r in group.records if r.own_teacher and r.headline in r.own_teacher]
-        metric = next((r.metrics[r.headline] for r in students if r.headline in r.metrics), None)
+        own = [
+            r.own_teacher[r.primary_metric]
+            for r in group.records
+            if r.own_teacher and r.primary_metric in r.own_teacher
+        ]
+        metric = next((r.metrics[r.primary_metric] for r in students if r.primary_metric in r.metrics), None)
         if own and metric:
             reached = _value(math.fsum(own) / len(own), metric)
             notes.append(f"{pair}: the teacher that {group.name} trains itself reaches {reached}")

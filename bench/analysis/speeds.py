@@ -83,8 +83,8 @@ def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: I
 
 
 def _measure(records: Sequence[Record], exports: Sequence[Export]) -> str:
-    """The headline metric, or the first that looks at what is deployed; of a VAE it is not the ELBO."""
-    names = list(dict.fromkeys(name for record in records for name in (record.headline, *record.metrics)))
+    """The primary metric, or the first that looks at what is deployed; of a VAE it is not the ELBO."""
+    names = list(dict.fromkeys(name for record in records for name in (record.primary_metric, *record.metrics)))
     known = {name for export in exports for artefact in export.artefacts.values() for name in artefact.metrics}
     return next((name for name in names if name in known), names[0] if names else "")
 
@@ -154,9 +154,9 @@ def _quality(
         if measure not in artefact.metrics or measure not in record.metrics:
             reasons.append(artefact.failure or artefact.unmeasured or f"{measure} was not measured")
             continue
-        if measure in artefact.items and measure in record.items:
-            names.add(record.item_names)
-            difference = np.subtract(artefact.items[measure], record.items[measure])
+        if measure in artefact.examples and measure in record.examples:
+            names.add(record.example_names)
+            difference = np.subtract(artefact.examples[measure], record.examples[measure])
         else:
             names.add(())
             difference = np.array([artefact.metrics[measure] - record.metrics[measure].value])
@@ -164,12 +164,12 @@ def _quality(
     if not values:
         return None, reasons[0] if reasons else "no student was exported so"
     if len(names) != 1:
-        return None, "the students were not evaluated on the same items"
+        return None, "the students were not evaluated on the same examples"
     seeds = tuple(sorted(values))
     matrix = np.array([np.mean(values[seed], axis=0) for seed in seeds])
-    items = next(iter(names))
+    examples = next(iter(names))
     means = tuple(float(row.mean()) for row in matrix)
-    return Series(seeds, means, items, matrix if items else None).estimate(), ""
+    return Series(seeds, means, examples, matrix if examples else None).estimate(), ""
 
 
 def _notes(timings: Sequence[Timing], lines: Sequence[Line]) -> tuple[str, ...]:

@@ -25,14 +25,14 @@ LEVEL = 0.05
 class Row:
     """One method, the teacher or a reference in one configuration, over its seeds.
 
-    name: the label, with what tells this configuration from others of the label. difference: to scratch on the headline
-    metric, paired by seed and test item. p: of that difference, adjusted for all methods of the table (Holm 1979); None
-    for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or that way, may
-    be zero; whole_gap: likewise, also where the difference may be zero. gap_defined: whether that way is longer than
-    its interval. best: better than every other student, each time
-    outside the interval of the paired difference. latency: seconds of one input. speedup: over the teacher,
-    in turns with it. Both are of eager PyTorch on one thread, and None where that was not timed.
-    by_seed: the headline metric. paired: its difference to scratch. seconds, images_per_second, curves: of training.
+    name: the label, with what tells this configuration from others of the label. difference: to scratch on the primary
+    metric metric, paired by seed and test example. p: of that difference, adjusted for all methods of the table (Holm
+    1979); None for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or
+    that way, may be zero; whole_gap: likewise, also where the difference may be zero. gap_defined: whether that way is
+    longer than its interval. best: better than every other student, each time outside the interval of the paired
+    difference. latency: seconds of one input. speedup: over the teacher, in turns with it. Both are of eager PyTorch on
+    one thread, and None where that was not timed. by_seed: the primary metric. paired: its difference to scratch.
+    seconds, images_per_second, curves: of training.
     """
 
     pair: str
@@ -68,7 +68,7 @@ class Summary:
     """One task: its metrics, the rows, and what a reader must know. problems: files that count for nothing, and why."""
 
     task: str
-    headline: str
+    primary_metric: str
     metrics: Mapping[str, MetricValue]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ def summarise(
     problems: Mapping[Path, str] | None = None,
     timings: Sequence[Timing] = (),
 ) -> list[Summary]:
-    """A summary a task, by name. ``split`` says where the metrics were measured; held-out is for choosing."""
+    """A summary a task, by name. ``split`` says where the metrics were measured; validation is for choosing."""
     by_task: dict[str, list[Record]] = {}
     wanted: dict[str, list[Expected]] = {}
     for record in records:
@@ -110,36 +110,36 @@ def _task(
     metrics: dict[str, MetricValue] = {}
     for record in sorted(records, key=lambda r: r.kind != "student"):
         metrics |= {k: v for k, v in record.metrics.items() if k not in metrics}
-    headline = records[0].headline if records else ""
-    ordered = {metric: metrics[metric] for metric in (headline, *metrics) if metric in metrics}
-    sign = 1 if headline not in metrics or metrics[headline].direction == "higher" else -1
+    primary_metric = records[0].primary_metric if records else ""
+    ordered = {metric: metrics[metric] for metric in (primary_metric, *metrics) if metric in metrics}
+    sign = 1 if primary_metric not in metrics or metrics[primary_metric].direction == "higher" else -1
     rows: list[Row] = []
     notes: list[str] = []
     remarks: list[str] = []
     seen: list[str] = []
     for pair in sorted({r.pair for r in records} | {e.pair for e in expected}):
         members = groups([r for r in records if r.pair == pair])
-        comparison = Comparison(members, headline, split, sign, timings)
+        comparison = Comparison(members, primary_metric, split, sign, timings)
         mine = _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
         rows += mine
         differences = [row.difference for row in mine if row.kind == "student" and row.difference]
-        seen += detectable(pair, differences, metrics.get(headline))
+        seen += detectable(pair, differences, metrics.get(primary_metric))
         notes += of_pair(pair, members, split)
         remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
     if any(row.parameters is not None for row in rows) and all(row.latency is None for row in rows):
         notes.append("no latency and no speedup: not timed yet (distillbench time)")
     if split == "test" and any(record.split != "test" for record in records):
-        notes.append("trials are measured on the held-out split alone: --split held_out")
-    items = {metric: {row.metrics[metric].items for row in rows if metric in row.metrics} for metric in ordered}
+        notes.append("trials are measured on the validation split alone: --split validation")
+    examples = {metric: {row.metrics[metric].examples for row in rows if metric in row.metrics} for metric in ordered}
     notes = [
-        *coverage(items),
+        *coverage(examples),
         *seen,
         *notes,
         *remarks,
         *(m.note for m in metrics.values() if m.note),
         *origins(records),
     ]
-    return Summary(name, headline, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
+    return Summary(name, primary_metric, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
 
 
 def _adjusted(rows: Sequence[Row]) -> list[Row]:
@@ -178,7 +178,7 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
     if group.kind == "student" and difference and way and way.worth and way.lead:
         whole_gap = difference.over(way.lead)
     sure = estimate is not None and estimate.interval.excludes_zero
-    headline = comparison.series.get(group)
+    primary_metric = comparison.series.get(group)
     training = {seed: record.training for seed, record in group.finished.items() if record.training}
     size = next((r.size for r in group.finished.values() if r.size), None)
     times = comparison.times(group)
@@ -199,7 +199,7 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
         macs=size.macs if size else None,
         latency=times.latency,
         speedup=times.speedup,
-        by_seed=dict(zip(headline.seeds, headline.values, strict=True)) if headline else {},
+        by_seed=dict(zip(primary_metric.seeds, primary_metric.values, strict=True)) if primary_metric else {},
         paired=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
         seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
         images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,

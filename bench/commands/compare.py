@@ -47,7 +47,7 @@ def compare(
     ] = None,
     least_seconds: Annotated[float, typer.Option(help="As are so many seconds a call.")] = 2e-6,
     metrics: Annotated[
-        list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the headlines.")
+        list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the primary metrics.")
     ] = None,
     tasks: Tasks = None,
     repository: Annotated[

@@ -37,11 +37,13 @@ def list_(data: Data = None) -> None:
     from distillbench.tasks.data import sets
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, right in {"set": 0, "kind": 0, "train": 1, "held-out": 1, "test": 1, "here": 0, "what": 0}.items():
+    for column, right in {"set": 0, "kind": 0, "train": 1, "validation": 1, "test": 1, "here": 0, "what": 0}.items():
         table.add_column(column, justify="right" if right else "left", no_wrap=column != "what")
     for each in sets.table().values():
         carved = "a tenth" if each.carved else ""
-        counts = [f"{each.images[split]:,}" if split in each.images else "" for split in ("train", "held_out", "test")]
+        counts = [
+            f"{each.images[split]:,}" if split in each.images else "" for split in ("train", "validation", "test")
+        ]
         here = sets.presence(each)
         table.add_row(each.name, each.kind, counts[0], counts[1] or carved, counts[2], here, each.credit)
     output = console()

@@ -65,7 +65,7 @@ def export(
     operators = sum((exported.operators or {}).values())
     print(f"{out / name}.onnx: {size:,} bytes, {operators} operators, opset {exported.opset}")
     print(
-        f"equal to PyTorch on {parity.items} test inputs: within {parity.absolute:.1e}, "
+        f"equal to PyTorch on {parity.examples} test inputs: within {parity.absolute:.1e}, "
         f"{parity.relative:.1e} of the largest output"
     )
     print(f"beside it: {', '.join(BESIDE)}")

@@ -32,7 +32,7 @@ class Format(StrEnum):
 
 class Split(StrEnum):
     test = "test"
-    held_out = "held_out"
+    validation = "validation"
 
 
 def _suites(incomplete: str) -> list[str]:

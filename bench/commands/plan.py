@@ -38,14 +38,14 @@ def plan(
 ) -> None:
     """Which cells a suite has and which are already there; runs nothing."""
     from distillbench.bench.run import runner
-    from distillbench.bench.run.progress import headline
+    from distillbench.bench.run.progress import summary_line
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
     todo = runner.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(_table(todo))
-    output.print(headline(todo, workers), markup=False, soft_wrap=True)
+    output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 
 def _table(todo: Plan) -> Table:

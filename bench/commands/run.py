@@ -47,14 +47,14 @@ def run(
     with output.status(f"{suite}: reading"):
         from distillbench.bench.run import runner
         from distillbench.bench.run.missing_figures import undrawn
-        from distillbench.bench.run.progress import Live, StatusFile, Together, format_seconds, headline
+        from distillbench.bench.run.progress import Live, StatusFile, Together, format_seconds, summary_line
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         folder = out if out is not None else Path("runs", chosen.name)
         before = runner.plan(chosen, folder)
         if before.to_do:
             runner.prepare(chosen, folder, cache)
-        line = headline(before, workers, cache, overwrite)
+        line = summary_line(before, workers, cache, overwrite)
     output.print(line, markup=False, soft_wrap=True)
     with StatusFile(folder) as status, Live(output) as live:
         after = runner.run(chosen, folder, cache, workers, overwrite, Together(live, status))

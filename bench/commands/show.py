@@ -14,9 +14,9 @@ from distillbench.common.paths import expanded
 
 def show(
     record: Annotated[Path, typer.Argument(parser=expanded, metavar="RECORD", help="A record file (.json).")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with its per-item results.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with its per-example results.")] = False,
 ) -> None:
-    """One record in full; for the eye, its per-item results left out."""
+    """One record in full; for the eye, its per-example results left out."""
     from rich.pretty import Pretty
 
     from distillbench.bench.store.records import Store
@@ -25,5 +25,5 @@ def show(
     if as_json:
         print(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return
-    content = found.model_dump(mode="json", exclude={"items", "item_names"}, exclude_none=True)
+    content = found.model_dump(mode="json", exclude={"examples", "example_names"}, exclude_none=True)
     console().print(Pretty(content, expand_all=True))

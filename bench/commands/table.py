@@ -21,13 +21,13 @@ def table(
     results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
     tasks: Tasks = None,
     format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
-    split: Annotated[Split, typer.Option(help="test to report; held_out to choose hyperparameters by.")] = Split.test,
+    split: Annotated[Split, typer.Option(help="test to report; validation to choose hyperparameters by.")] = Split.test,
     output: Annotated[
         Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
     ] = None,
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
-    """A comparison table a task: teacher, controls, methods, references."""
+    """A comparison table a task: teacher, controls, methods, baselines."""
     from distillbench.bench.report import tables
     from distillbench.bench.report.terminal import terminal
     from distillbench.common.atomic import write_atomically
@@ -61,7 +61,7 @@ def table(
 def _summaries(results: Path, split: str, tasks: list[str]) -> list[Summary]:
     from distillbench.bench.analysis.results import summaries as of_folder
 
-    summaries = of_folder(results, "held_out" if split == "held_out" else "test")
+    summaries = of_folder(results, "validation" if split == "validation" else "test")
     for name in tasks:
         if name not in (there := [s.task for s in summaries]):
             raise UserError(f"--tasks: {results} has no task {name!r}{did_you_mean(name, there)}")

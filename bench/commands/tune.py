@@ -70,7 +70,7 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Choose hyperparameters on the held-out split, with as many trials for every method.
+    """Choose hyperparameters on the validation split, with as many trials for every method.
 
     A suite includes the file of chosen values by its key "tuned".
     """
@@ -78,7 +78,7 @@ def tune(
     with screen.status(f"{suite}: reading"):
         from distillbench.bench.report.trials import markdown, origin, terminal
         from distillbench.bench.run import runner
-        from distillbench.bench.run.progress import Live, headline
+        from distillbench.bench.run.progress import Live, summary_line
         from distillbench.bench.run.tune import Budget, as_toml, decisions
         from distillbench.common.atomic import write_atomically
 
@@ -92,7 +92,7 @@ def tune(
         before = runner.plan(chosen, folder, cells)
         if before.to_do:
             runner.prepare(chosen, folder, kept)
-        screen.print(headline(before, workers, kept, overwrite), markup=False, soft_wrap=True)
+        screen.print(summary_line(before, workers, kept, overwrite), markup=False, soft_wrap=True)
         with Live(screen) as live:
             return runner.run(chosen, folder, kept, workers, overwrite, live, cells)
 
@@ -107,6 +107,6 @@ def tune(
         screen.print(table, markup=False, soft_wrap=True)
     else:
         screen.print(terminal(found, budget))
-    screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split held_out", soft_wrap=True)
+    screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split validation", soft_wrap=True)
     if any(decision.best is None for decision in found):
         raise typer.Exit(1)

@@ -44,7 +44,7 @@ def validate(
         typer.Option(
             parser=expanded,
             metavar="PATH",
-            help="Of judges and teachers made here, for --rerun and --retrain; default: all trained anew.",
+            help="Of feature extractors and teachers made here, for --rerun and --retrain; default: all trained anew.",
         ),
     ] = None,
     workers: Workers = None,

@@ -29,7 +29,7 @@ def watch(
     """Progress, curves and the table so far, until the run ends. It reads the folder alone, from any shell."""
     from rich.live import Live
 
-    from distillbench.bench.report.watching import Watcher, drawn, headline
+    from distillbench.bench.report.watching import Watcher, drawn, summary_line
     from distillbench.common.signals import check_reader
 
     screen = console()
@@ -47,7 +47,7 @@ def watch(
             going_on = view.status is not None and not once
             if going_on and screen.is_terminal:
                 live.update(drawn(view, width), refresh=True)
-            elif going_on and changed and (line := headline(view)) != told:
+            elif going_on and changed and (line := summary_line(view)) != told:
                 told = line
                 screen.print(line, markup=False, soft_wrap=True)
             if not going_on:

@@ -31,7 +31,7 @@ def ordered(report: Report) -> list[Finding]:
     return sorted(report.findings, key=lambda finding: OUTCOMES.index(finding.outcome))
 
 
-def headline(report: Report) -> str:
+def summary_line(report: Report) -> str:
     """'regressed: 1 regressed, 12 pass; denoising/dncnn/mimic psnr': what decided it is named, the first of them."""
     counts, worst = Counter(finding.outcome for finding in report.findings), report.outcome
     said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
@@ -54,7 +54,7 @@ def terminal(report: Report, width: int | None, verbose: bool = False) -> Group:
         frame = pd.DataFrame(rows, columns=["cell", "metric", "why"])
         parts += [Text(), layout.table(Text(f"{outcome}: {len(these)}", f"bold {COLOURS[outcome]}"), frame, width)]
     parts += [Text(), layout.notes(report.notes)] if report.notes else [Text()]
-    return Group(*parts, Text(headline(report), f"bold {COLOURS[report.outcome]}"))
+    return Group(*parts, Text(summary_line(report), f"bold {COLOURS[report.outcome]}"))
 
 
 def github(report: Report) -> str:
@@ -68,7 +68,7 @@ def github(report: Report) -> str:
     others = [finding for finding in ordered(report) if finding.outcome != "pass"]
     passes = [finding for finding in report.findings if finding.outcome == "pass"]
     parts = [
-        f"## distillbench compare: {_cell(headline(report))}",
+        f"## distillbench compare: {_cell(summary_line(report))}",
         f"{_cell(report.baseline)} → {_cell(report.candidate)}",
     ]
     parts += [table(others)] if others else []

@@ -18,7 +18,8 @@ from distillbench.bench.store.records import Record, Store
 from distillbench.common.errors import UserError, at_most, did_you_mean
 
 LEAST_SEEDS = 2
-"""Of each side. What another seed would have been, one seed cannot tell, however many test items it was measured on."""
+"""Of each side. What another seed would have been, one seed cannot tell, however many test examples it was measured on.
+"""
 Key = tuple[str, str, str, str, str]
 
 
@@ -30,7 +31,7 @@ def compare_results(
     tasks: Sequence[str] = (),
     backends: Sequence[str] = (),
 ) -> Report:
-    """metrics: none are the headlines, 'all' is all. backends: of the times; none are all.
+    """metrics: none are the primary metrics, 'all' is all. backends: of the times; none are all.
 
     Raises UserError for no such folder, task or metric.
     """
@@ -89,7 +90,7 @@ def _known(option: str, names: Iterable[str], there: Iterable[str]) -> None:
 def _cells(records: Sequence[Record], tasks: Sequence[str]) -> dict[Key, Group]:
     pairs: dict[tuple[str, str], list[Record]] = {}
     for record in records:
-        if record.kind != "reference" and (not tasks or record.task in tasks):
+        if record.kind != "baseline" and (not tasks or record.task in tasks):
             pairs.setdefault((record.task, record.pair), []).append(record)
     return {
         (task, pair, group.kind, group.label, group.difference): group
@@ -134,7 +135,7 @@ def _sizes(cell: str, old: Group, new: Group) -> Iterable[Finding]:
 def _qualities(cell: str, old: Group, new: Group, margins: Margins, metrics: Sequence[str]) -> Iterable[Single]:
     first, second = next(iter(old.finished.values())), next(iter(new.finished.values()))
     wanted = list(first.metrics) if "all" in metrics else [m for m in metrics if m in first.metrics]
-    for metric in wanted if metrics else [first.headline]:
+    for metric in wanted if metrics else [first.primary_metric]:
         if metric in first.metrics:
             field_ = _incomparable(first, second, metric)
             if field_:
@@ -148,7 +149,7 @@ def _incomparable(old: Record, new: Record, metric: str) -> str:
     fields = {
         "config.data": (old.config.get("data"), new.config.get("data")),
         "split": (old.split, new.split),
-        "headline": (old.headline, new.headline),
+        "primary_metric": (old.primary_metric, new.primary_metric),
     }
     if metric in new.metrics:
         mine, its = old.metrics[metric], new.metrics[metric]

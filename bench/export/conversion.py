@@ -98,7 +98,7 @@ def _artefact(exported: measure.Exported) -> Artefact:
         bytes=len(exported.content),
         opset=exported.opset,
         operators=dict(exported.operators or {}),
-        difference=Difference(items=parity.items, absolute=parity.absolute, relative=parity.relative)
+        difference=Difference(examples=parity.examples, absolute=parity.absolute, relative=parity.relative)
         if parity
         else None,
         failure=exported.failure,
@@ -106,7 +106,7 @@ def _artefact(exported: measure.Exported) -> Artefact:
 
 
 def _quantised(deployed: Deployed, full: bytes, form: Form, cache: Path) -> Artefact:
-    calibration = [batch.numpy() for batch in evaluation_inputs(deployed.task, deployed.whole, "held_out")]
+    calibration = [batch.numpy() for batch in evaluation_inputs(deployed.task, deployed.whole, "validation")]
     content = quantise(full, "int8-static" if form == "int8-static" else "int8-dynamic", calibration)
     proto = onnx.load_from_string(content)
     found = _artefact(replace(measure.compared(proto, deployed.model, deployed.inputs), failure=None))
@@ -116,8 +116,10 @@ def _quantised(deployed: Deployed, full: bytes, form: Form, cache: Path) -> Arte
         return found.model_copy(update={"unmeasured": _line(error)})
     if not evaluation.metrics:
         return found.model_copy(update={"unmeasured": "no metric looks at what is deployed"})
-    items = {metric: tuple(float(f"{v:.7g}") for v in values.values()) for metric, values in evaluation.items.items()}
-    return found.model_copy(update={"metrics": evaluation.metrics, "items": items})
+    examples = {
+        metric: tuple(float(f"{v:.7g}") for v in values.values()) for metric, values in evaluation.examples.items()
+    }
+    return found.model_copy(update={"metrics": evaluation.metrics, "examples": examples})
 
 
 def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
@@ -148,8 +150,8 @@ def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
         {name: value for name, value in found.metrics.items() if name in looking and math.isfinite(value)},
         {
             name: values
-            for name, values in found.items.items()
-            if name in looking and tuple(values) == deployed.record.item_names
+            for name, values in found.examples.items()
+            if name in looking and tuple(values) == deployed.record.example_names
         },
     )
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
-from distillbench.bench.run.jobs import judge_path
+from distillbench.bench.run.jobs import extractor_path
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import without
 from distillbench.bench.store.records import Record
@@ -115,8 +115,8 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
     Raises UserError for a record that has no network, and for weights that are not there, damaged, or not its own.
     """
     try:
-        if record.kind == "reference":
-            raise UserError("is a reference row: no network made it")
+        if record.kind == "baseline":
+            raise UserError("is a baseline: no network made it")
         if record.failure is not None:
             raise UserError(f"the cell failed, there is no network ({record.failure.reason})")
         if record.trial is not None:
@@ -136,11 +136,11 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
         whole = role == "teacher" or task.deployed(model) is model
         if whole and digest(model) != record.weights_sha256:
             raise UserError(f"{weights_of(path, record, cache)}: are not the weights that {path} is of")
-        recipe = task.judge_recipe()
-        if recipe is not None and usable(kept := judge_path(cache, pair), kept.stem):
-            judge = recipe.build()
-            load_weights(kept, judge, kept.stem)
-            task.judge = read_only(judge)
+        recipe = task.extractor_recipe()
+        if recipe is not None and usable(kept := extractor_path(cache, pair), kept.stem):
+            extractor = recipe.build()
+            load_weights(kept, extractor, kept.stem)
+            task.feature_extractor = read_only(extractor)
         read_only(model)
         return Deployed(record, pair, task, model, task.deployed(model), inputs_of(task, model))
     except DataError as error:

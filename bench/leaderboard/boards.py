@@ -16,7 +16,7 @@ from distillbench.bench.leaderboard.model import Amount, Board, Reading, Row, ti
 from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, Competitor, places
 from distillbench.bench.leaderboard.speed import speeds
 from distillbench.bench.statistics import front, mean_interval
-from distillbench.bench.store.configurations import BASELINE, differences, flat, plain
+from distillbench.bench.store.configurations import SCRATCH, differences, flat, plain
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.common.text import LONGEST_NOTE, visible
@@ -36,13 +36,13 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Group:
-    """The entries of one board. config: what they share, with how the headline is read."""
+    """The entries of one board. config: what they share, with how the primary metric is read."""
 
     task: str
     pair: str
     config: Mapping[str, Any]
     reading: MetricValue
-    headline: str
+    primary_metric: str
     entries: tuple[Entry, ...]
 
     @property
@@ -84,9 +84,9 @@ def _groups(entries: Sequence[Entry]) -> tuple[list[Group], list[str]]:
             unknown.append(visible(f"{entry.contributor}: {first.name}: no seed finished ({reason})"))
             continue
         first = next(iter(entry.finished.values()))
-        reading = first.metrics[first.headline]
-        read = {"headline": first.headline, "direction": reading.direction, "unit": reading.unit}
-        group = Group(first.task, first.pair, of_board(first.config) | read, reading, first.headline, ())
+        reading = first.metrics[first.primary_metric]
+        read = {"primary_metric": first.primary_metric, "direction": reading.direction, "unit": reading.unit}
+        group = Group(first.task, first.pair, of_board(first.config) | read, reading, first.primary_metric, ())
         members.setdefault(group.key, []).append(entry)
         about.setdefault(group.key, group)
     groups = [replace(about[key], entries=tuple(its)) for key, its in members.items()]
@@ -95,7 +95,9 @@ def _groups(entries: Sequence[Entry]) -> tuple[list[Group], list[str]]:
 
 def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
     series = {
-        entry: found for entry in group.entries if (found := series_of(entry.finished, group.headline)) is not None
+        entry: found
+        for entry in group.entries
+        if (found := series_of(entry.finished, group.primary_metric)) is not None
     }
     seeds = least or max(len(its.seeds) for its in series.values())
     complete = {entry: its for entry, its in series.items() if len(its.seeds) >= seeds}
@@ -130,7 +132,7 @@ def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
     ranked = len(competitors)
     on_front = front(
         [row.parameters for row in rows[:ranked]],
-        [group.sign * row.metrics[visible(group.headline)].value for row in rows[:ranked]],
+        [group.sign * row.metrics[visible(group.primary_metric)].value for row in rows[:ranked]],
     )
     rows[:ranked] = [row.model_copy(update={"pareto": on}) for row, on in zip(rows[:ranked], on_front, strict=True)]
     board = Board(
@@ -138,10 +140,10 @@ def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
         task=visible(group.task),
         pair=visible(group.pair),
         settings=_texts(flat(group.config)),
-        headline=visible(group.headline),
+        primary_metric=visible(group.primary_metric),
         metrics={visible(name): _reading(metric) for name, metric in metrics.items()},
         seeds=seeds,
-        items=max((len(its.names) for its in series.values()), default=0),
+        examples=max((len(its.names) for its in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(_row(entry, entry.label, metrics) for entry in beside)),
         notes=tuple(_notes(rows, seeds, metrics, machines)),
@@ -162,7 +164,8 @@ def _notes(
     if len(ran) > 1:
         sets = "; ".join(f"({i}) {', '.join(names)}" for i, names in ran.items())
         yield visible(
-            f"compared unpaired, for they ran other seeds, teachers or test items: entries of different sets of {sets}",
+            "compared unpaired, for they ran other seeds, teachers or test examples: "
+            f"entries of different sets of {sets}",
             LONGEST_NOTE,
         )
     if wide := [f"{row.contributor}'s {row.name}" for row in _out_of_order(rows)]:
@@ -227,8 +230,8 @@ def _row(entry: Entry, name: str, metrics: Mapping[str, MetricValue]) -> Row:
 
 
 def _metrics(group: Group, entries: Iterable[Entry]) -> dict[str, MetricValue]:
-    """How each metric is read, the headline first; by who comes first where some read it otherwise."""
-    found = {visible(group.headline): (group.headline, group.reading)}
+    """How each metric is read, the primary metric first; by who comes first where some read it otherwise."""
+    found = {visible(group.primary_metric): (group.primary_metric, group.reading)}
     for entry in entries:
         for record in entry.finished.values():
             for name, metric in record.metrics.items():
@@ -262,7 +265,7 @@ def _times_scratch(entry: Entry, entries: Sequence[Entry]) -> float | None:
     mine = _seconds(entry)
     network = _network(entry)
     for other in entries:
-        if other.label == BASELINE and entry.contributor in other.folders and _network(other) == network:
+        if other.label == SCRATCH and entry.contributor in other.folders and _network(other) == network:
             both = mine.keys() & (its := _seconds(other)).keys()
             below = math.fsum(its[seed] for seed in both)
             return tidy(math.fsum(mine[seed] for seed in both) / below) if below > 0 else None
@@ -278,7 +281,7 @@ def _network(entry: Entry) -> object:
 
 
 def _beside(group: Group, folders: Sequence[Folder]) -> list[Entry]:
-    """The teachers that the entries had, and the references of their task: equal ones once."""
+    """The teachers that the entries had, and the baselines of their task: equal ones once."""
     teachers = {str(record.config.get("teacher")) for entry in group.entries for record in entry.finished.values()}
     found: dict[tuple[str, str], Entry] = {}
     for folder in folders:
@@ -288,8 +291,8 @@ def _beside(group: Group, folders: Sequence[Folder]) -> list[Entry]:
             if record.status == "finished" and (record.task, record.pair) == (group.task, group.pair):
                 if its_own:
                     mine.setdefault(("teacher", "teacher"), []).append(record)
-                elif record.kind == "reference" and _is_reference_of(record, group.config):
-                    mine.setdefault(("reference", record.label), []).append(record)
+                elif record.kind == "baseline" and _is_baseline_of(record, group.config):
+                    mine.setdefault(("baseline", record.label), []).append(record)
         for (kind, label), records in mine.items():
             config = {key: value for key, value in records[0].config.items() if key != "seed"}
             entry = Entry((folder.contributor,), label, config, tuple(sorted(records, key=lambda r: r.seed)))
@@ -299,9 +302,9 @@ def _beside(group: Group, folders: Sequence[Folder]) -> list[Entry]:
     return sorted(found.values(), key=lambda e: (e.records[0].kind != "teacher", e.label, e.contributor))
 
 
-def _is_reference_of(record: Record, config: Mapping[str, Any]) -> bool:
+def _is_baseline_of(record: Record, config: Mapping[str, Any]) -> bool:
     """Whether a reference is of the board's task, code, data and settings: it has none of the networks."""
-    shared = {key: value for key, value in record.config.items() if key not in ("role", "reference", "settings")}
+    shared = {key: value for key, value in record.config.items() if key not in ("role", "baseline", "settings")}
     return all(config.get(key) == value for key, value in shared.items()) and all(
         config["settings"].get(key) == value for key, value in record.config["settings"].items()
     )

@@ -13,8 +13,8 @@ NONE = "–"
 WIDE = 1e9
 """From here on a figure is written with an exponent."""
 LEGEND = (
-    "rank: by the mean of the first metric, with the 95% interval that other seeds and test items would give it; equal "
-    "ones share it",
+    "rank: by the mean of the first metric, with the 95% interval that other seeds and test examples would give it; "
+    "equal ones share it",
     "class: the best entry anchors class 1, and whoever is not significantly worse than it is in it (5%, Holm over all "
     "pairs of the board); the best of the others anchors the next. In one class nobody is known to be worse than its "
     "anchor; an entry with a wide interval may be in a better class than one with a better mean",
@@ -72,7 +72,7 @@ def figure(amount: Amount | None, reading: Reading | None) -> str:
 
 def board_table(board: Board) -> Table:
     fidelity = board.fidelity
-    metrics = [board.headline, *([fidelity] if fidelity and fidelity != board.headline else [])]
+    metrics = [board.primary_metric, *([fidelity] if fidelity and fidelity != board.primary_metric else [])]
     titles = (
         *("rank", "class", "method", "by", "code", "seeds"),
         *(_heading(name, board.metrics[name]) for name in metrics),
@@ -114,11 +114,11 @@ def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Ite
     yield Cell(row.name)
     yield Cell(", ".join(row.folders))
     yield Cell("official" if row.official else "contributed") if entry else Cell(row.kind)
-    yield Cell(row.unranked or str(row.seeds), row.seeds) if row.kind != "reference" else Cell("")
+    yield Cell(row.unranked or str(row.seeds), row.seeds) if row.kind != "baseline" else Cell("")
     for name in metrics:
         amount = row.metrics.get(name)
         text = figure(amount, board.metrics[name]) if entry or amount else ""
-        first = name == board.headline and in_class == 1 and several_classes
+        first = name == board.primary_metric and in_class == 1 and several_classes
         yield Cell(text, amount.value if amount else None, first)
     yield Cell(count_text(row.parameters), row.parameters)
     yield Cell(count_text(row.macs), row.macs)

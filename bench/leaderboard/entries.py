@@ -82,7 +82,7 @@ def folders(paths: Sequence[Path]) -> list[Folder]:
         problems = [*scan.problems.values(), *times.problems.values()]
         records = []
         for record in scan.records:
-            if record.trial is not None:  # measured on the held-out split, to choose by
+            if record.trial is not None:  # measured on the validation split, to choose by
                 continue
             if (reason := next(_unusable(record), None)) is None:
                 records.append(record)
@@ -136,7 +136,7 @@ def _of_folder(folder: Folder) -> Iterator[Entry]:
     members: dict[str, list[Record]] = {}
     for record in folder.records:
         if record.kind == "student":
-            members.setdefault(canonical_hash([record.pair, record.headline, _config(record)]), []).append(record)
+            members.setdefault(canonical_hash([record.pair, record.primary_metric, _config(record)]), []).append(record)
     for records in members.values():
         ordered = tuple(sorted(records, key=lambda record: record.seed))
         yield Entry((folder.contributor,), ordered[0].label, _config(ordered[0]), ordered)
@@ -153,7 +153,7 @@ def _equal(known: Entry, other: Entry) -> bool:
 
 def _result(record: Record) -> str:
     metrics = {name: metric.value for name, metric in record.metrics.items()}
-    return canonical_hash([record.pair, record.status, record.config_hash, metrics, record.items])
+    return canonical_hash([record.pair, record.status, record.config_hash, metrics, record.examples])
 
 
 @cache
@@ -172,8 +172,8 @@ def _unusable(record: Record) -> Iterator[str]:
         yield "config.settings: teacher and student are no tables"
     if not isinstance(record.config.get("code"), str):
         yield "config.code: is no digest"
-    if record.kind == "student" and record.status == "finished" and record.headline not in record.metrics:
-        yield f"headline: {record.headline!r} was not measured"
+    if record.kind == "student" and record.status == "finished" and record.primary_metric not in record.metrics:
+        yield f"primary_metric: {record.primary_metric!r} was not measured"
     for field, value in _numbers(record):
         if not 0 <= value < MOST:
             yield f"{field}: {value:.3g} is no measurement"
@@ -191,8 +191,8 @@ def _numbers(record: Record) -> Iterator[tuple[str, float]]:
     """Sizes: counts and magnitudes."""
     for name, metric in record.metrics.items():
         yield f"metrics.{name}", abs(metric.value)
-    for name, values in record.items.items():
-        yield f"items.{name}", max(map(abs, values))
+    for name, values in record.examples.items():
+        yield f"examples.{name}", max(map(abs, values))
     if record.training:
         yield "training.seconds", record.training.seconds
         yield "training.steps", _bounded(record.training.steps)

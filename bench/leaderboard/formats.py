@@ -52,8 +52,12 @@ def overall_title(board: Leaderboard, overall: Overall) -> str:
 
 def remarks(board: Board) -> list[str]:
     seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
-    items = f", {board.items} test items" if board.items else ", no per-item results: intervals are over seeds alone"
-    return [f"a complete entry has at least {seeds}{items}; board {board.key[:12]}", *board.notes]
+    examples = (
+        f", {board.examples} test examples"
+        if board.examples
+        else ", no per-example results: intervals are over seeds alone"
+    )
+    return [f"a complete entry has at least {seeds}{examples}; board {board.key[:12]}", *board.notes]
 
 
 def markdown(board: Leaderboard) -> str:
@@ -122,8 +126,8 @@ def _itemised(lines: Sequence[str]) -> str:
     """{} keeps a bracket at the beginning from being read as the item's own mark."""
     if not lines:
         return ""
-    items = "".join(f"\\item {{}}{text.latex(line)}\n" for line in lines)
-    return f"\\begin{{itemize}}\n{items}\\end{{itemize}}\n"
+    examples = "".join(f"\\item {{}}{text.latex(line)}\n" for line in lines)
+    return f"\\begin{{itemize}}\n{examples}\\end{{itemize}}\n"
 
 
 def _latex_table(table: Table) -> str:
@@ -164,11 +168,11 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
         "board": board.key, "task": board.task, "pair": board.pair, "version": board.version, "kind": row.kind,
         "contributor": row.contributor, "folders": ", ".join(row.folders), "method": row.name, "id": row.id,
         "code": ("official" if row.official else "contributed") if row.kind == "student" else "",
-        "unranked": row.unranked, "headline": board.headline,
+        "unranked": row.unranked, "primary_metric": board.primary_metric,
     }  # fmt: skip
     yield from ((name, text.csv(value)) for name, value in texts.items())
     yield "machine", text.csv(row.speed.machine if row.speed else "")
-    quality, fidelity = row.metrics.get(board.headline), row.metrics.get(board.fidelity or "")
+    quality, fidelity = row.metrics.get(board.primary_metric), row.metrics.get(board.fidelity or "")
     half_width = {"value": "", "half_width": "_half_width"}
     yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "in_class": "class"})
     yield from _numbers(row, {name: name for name in ("seeds", "failed")})

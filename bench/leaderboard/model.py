@@ -15,8 +15,8 @@ from distillbench.bench.statistics import Interval
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Part
 
-SCHEMA_VERSION = 1
-Kind = Literal["student", "teacher", "reference"]
+SCHEMA_VERSION = 2
+Kind = Literal["student", "teacher", "baseline"]
 
 
 def tidy(value: float) -> float | None:
@@ -70,10 +70,10 @@ class Row(Part):
     """An entry (kind student), or a teacher or reference beside them, which have no place.
 
     id: of the configuration, whoever ran it. folders: where equal records of it lie. official: the method's code is
-    that of this installation. pairing: entries with one number ran the same seeds, teachers and test items. unranked:
-    why it has no place. training: seconds of the model's own steps. times_scratch: those over scratch's, of one
-    contributor. pareto: none is as small and as good, and one of the two better. submissions: entries of this label on
-    this board.
+    that of this installation. pairing: entries with one number ran the same seeds, teachers and test examples.
+    unranked: why it has no place. training: seconds of the model's own steps. times_scratch: those over scratch's, of
+    one contributor. pareto: none is as small and as good, and one of the two better. submissions: entries of this label
+    on this board.
     """
 
     id: str
@@ -104,8 +104,8 @@ class Board(Part):
     """What may be compared: one task, pair of networks, code, data and settings.
 
     key: the hash of all of these. version: what tells it from other boards of the same task and pair. seeds: that a
-    complete entry has at least. items: test items of the headline metric, 0 where there are no per-item results.
-    machines: those that times are of, by their letter.
+    complete entry has at least. examples: test examples of the primary metric, 0 where there are no per-example
+    results. machines: those that times are of, by their letter.
     """
 
     key: str
@@ -113,10 +113,10 @@ class Board(Part):
     pair: str
     version: str = ""
     settings: dict[str, str]
-    headline: str
+    primary_metric: str
     metrics: dict[str, Reading]
     seeds: int
-    items: int
+    examples: int
     machines: dict[str, str] = {}
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -164,7 +164,7 @@ class Contributor(Part):
 class Leaderboard(Part):
     """changes: since the board that it was compared with; None where there was none."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     contributors: tuple[Contributor, ...]
     boards: tuple[Board, ...]
     overall: tuple[Overall, ...] = ()

@@ -15,7 +15,7 @@ from distillbench.bench.leaderboard.model import Place
 from distillbench.bench.statistics import classes, crossed_unpaired, rank_draws, rank_intervals, ranks
 
 LEAST_SEEDS = 2
-"""What another seed would have been, one seed cannot tell, however many test items it was measured on."""
+"""What another seed would have been, one seed cannot tell, however many test examples it was measured on."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Competitor:
-    """An entry with the headline metric of all its seeds."""
+    """An entry with the primary metric of all its seeds."""
 
     entry: Entry
     series: Series

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from distillbench.tasks.base import Split, Task
 
-ITEMS = 48
+EXAMPLES = 48
 """So many test inputs are enough."""
 
 
@@ -22,8 +22,8 @@ def evaluation_inputs(task: Task, model: nn.Module, split: Split) -> list[Tensor
     seen: list[Tensor] = []
 
     def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].detach().clone()[:ITEMS])
-        if sum(map(len, seen)) >= ITEMS:
+        seen.append(inputs[0].detach().clone()[:EXAMPLES])
+        if sum(map(len, seen)) >= EXAMPLES:
             raise _EnoughError
 
     deployed = task.deployed(model)
@@ -32,7 +32,7 @@ def evaluation_inputs(task: Task, model: nn.Module, split: Split) -> list[Tensor
         task.evaluate(model, model, split)
     except _EnoughError:
         pass
-    except Exception:  # an evaluation may need what is not there, a judge: what it gave before counts
+    except Exception:  # an evaluation may need what is not there, a extractor: what it gave before counts
         if not seen:
             seen.append(task.example_input(1))
     finally:

@@ -29,9 +29,9 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Parity:
-    """How far ONNX Runtime is from eager on some items. relative: to the largest output of the same batch."""
+    """How far ONNX Runtime is from eager on some examples. relative: to the largest output of the same batch."""
 
-    items: int
+    examples: int
     absolute: float
     relative: float
 

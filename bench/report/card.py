@@ -114,9 +114,9 @@ def _teacher(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
             return f"{its}, trained beside the student"
         case "trained":
             found = next((r for r in beside if r.config_hash == record.config["teacher"]), None)
-            metric = found.metrics.get(record.headline) if found else None
+            metric = found.metrics.get(record.primary_metric) if found else None
             return f"{its}, seed {record.teacher_seed}" + (
-                f", {record.headline.replace('_', ' ')} {_value(metric)}" if metric else ""
+                f", {record.primary_metric.replace('_', ' ')} {_value(metric)}" if metric else ""
             )
 
 
@@ -124,10 +124,13 @@ def _quality(record: Record, beside: Sequence[Record]) -> str:
     """Each metric of this network, and of its row of the table."""
     group = _row(record, beside)
     lines = [
-        f"| metric | this network | mean ± 95% interval over {len(group.finished)} seeds, and test items where known |",
+        f"| metric | this network | mean ± 95% interval over {len(group.finished)} seeds, "
+        "and test examples where known |",
         "| --- | --- | --- |",
     ]
-    ordered = {name: record.metrics[name] for name in (record.headline, *record.metrics) if name in record.metrics}
+    ordered = {
+        name: record.metrics[name] for name in (record.primary_metric, *record.metrics) if name in record.metrics
+    }
     for name, metric in ordered.items():
         series = series_of(group.finished, name)
         over = estimate_text(series.estimate() if series else None, metric)
@@ -155,7 +158,7 @@ def _file(record: Record, exported: Exported, file: str) -> str:
     if size is not None:
         lines.append(f"{size.parameters:,} parameters, {size.macs:,} multiply-accumulates for {size.input_shape}")
     lines.append(
-        f"against PyTorch on {parity.items} test inputs: the largest difference is {parity.absolute:.1e}, "
+        f"against PyTorch on {parity.examples} test inputs: the largest difference is {parity.absolute:.1e}, "
         f"{parity.relative:.1e} of the largest output (allowed: {TOLERANCE})"
     )
     return "\n".join(f"- {line}" for line in lines)
@@ -175,14 +178,14 @@ def licences(data: Any) -> list[str]:
     if data.get("name") == "digits":
         return [f"all splits: {DIGITS}"]
     if data.get("name") == "photographs":
-        return [line for split in ("train", "held_out", "test") for line in _pictures(split)]
+        return [line for split in ("train", "validation", "test") for line in _pictures(split)]
     if "name" in data:
         own = [f"all splits: {_credit(data)}"]
         return (
-            own if "test" not in data else [f"train and held_out: {_credit(data)}", *licences({"test": data["test"]})]
+            own if "test" not in data else [f"train and validation: {_credit(data)}", *licences({"test": data["test"]})]
         )
     found: list[str] = []
-    for split in (split for split in ("train", "held_out", "test") if split in data):
+    for split in (split for split in ("train", "validation", "test") if split in data):
         its = data[split]
         if isinstance(its, Mapping) and its.get("name") == "photographs":
             found += _pictures(split)

@@ -162,14 +162,16 @@ def _gap(row: Row | None) -> Cell:
 
 
 def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
-    """Students by their mean rank on the headline metrics of all pairs, the best first.
+    """Students by their mean rank on the primary metrics of all pairs, the best first.
 
     In each seed and pair the students are ranked; equal ones share the mean of their ranks. Of students and seeds that
     every pair has. The interval is Student's over seeds.
     """
     columns: list[pd.DataFrame] = []
     for summary in summaries:
-        lower = summary.headline in summary.metrics and summary.metrics[summary.headline].direction == "lower"
+        lower = (
+            summary.primary_metric in summary.metrics and summary.metrics[summary.primary_metric].direction == "lower"
+        )
         for pair in pairs(summary):
             its = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
             columns.append(
@@ -233,7 +235,7 @@ def throughput(summary: Summary, pair: str) -> Chart | None:
 
 def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> Chart | None:
     """Training of all students, a band over seeds a method; None where none was recorded."""
-    metric = summary.metrics.get(summary.headline)
+    metric = summary.metrics.get(summary.primary_metric)
     rows = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
     series = [Series(row.name, points, "band") for row in rows if (points := course(row, what))]
     if metric is None or not series:
@@ -243,8 +245,8 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
         title, y = "Training loss", Axis("loss", better="lower")
         note = "the mean between two points; each method minimises a loss of its own, so compare its course alone"
     else:
-        title, y = "Training curve", Axis(heading(summary.headline, metric), better=metric.direction)
-        note = f"{summary.headline.replace('_', ' ')} on {on}"
+        title, y = "Training curve", Axis(heading(summary.primary_metric, metric), better=metric.direction)
+        note = f"{summary.primary_metric.replace('_', ' ')} on {on}"
         if metric.unit == "%":  # an interval over few seeds goes beyond what there can be, and would set the axis
             series = [replace(its, points=tuple(_within(point, 0, 100) for point in its.points)) for its in series]
     return Chart(
@@ -298,18 +300,18 @@ def _against(
     log: bool = True,
     front: bool = False,
 ) -> Chart | None:
-    metric = summary.metrics.get(summary.headline)
+    metric = summary.metrics.get(summary.primary_metric)
     found: list[tuple[Row, Point]] = []
     for row in summary.rows:
-        estimate, x = row.metrics.get(summary.headline), of(row)
-        if row.pair == pair and row.kind != "reference" and estimate is not None and x is not None:
+        estimate, x = row.metrics.get(summary.primary_metric), of(row)
+        if row.pair == pair and row.kind != "baseline" and estimate is not None and x is not None:
             found.append((row, _point(row, x, estimate)))
     if metric is None or not found:
         return None
     series = [Series(row.name, (point,)) for row, point in found]
     if front and len(best := _front([point for _, point in found], metric.direction)) > 1:
         series.append(Series("Pareto front", tuple(best), "line"))
-    y = heading(summary.headline, metric)
+    y = heading(summary.primary_metric, metric)
     return Chart(
         f"{summary.task}-{pair}-{name}",
         f"{y.partition(' (')[0]} against {title.partition(' (')[0]}",
@@ -317,7 +319,8 @@ def _against(
         Axis(y, better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
-        "95% intervals over seeds alone: all rows have the same test items; the paired differences cover items, too",
+        "95% intervals over seeds alone: all rows have the same test examples; "
+        "the paired differences cover examples, too",
     )
 
 
@@ -337,7 +340,7 @@ def _front(points: Sequence[Point], better: str) -> list[Point]:
 
 def paired_differences(summary: Summary, pair: str) -> Chart | None:
     """Every method less scratch: every seed a dot, beside the mean with its interval."""
-    metric = summary.metrics.get(summary.headline)
+    metric = summary.metrics.get(summary.primary_metric)
     rows = [row for row in _methods(summary.rows) if row.pair == pair and row.difference is not None]
     if metric is None or not rows:
         return None
@@ -355,11 +358,11 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     return Chart(
         f"{summary.task}-{pair}-differences",
         "Paired differences to scratch",
-        Axis(f"Δ {summary.headline.replace('_', ' ')}{unit}", better=metric.direction),
+        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", better=metric.direction),
         Axis("", categories=tuple(row.name for row in rows)),
         (Series("seeds", seeds, "faint"), Series("mean with 95% interval", means)),
-        f"Each method's {summary.headline} less that of scratch with the same seed, on {summary.task}, {pair}",
-        "a dot a seed; intervals cover other seeds and, where there are per-item results, other test items",
+        f"Each method's {summary.primary_metric} less that of scratch with the same seed, on {summary.task}, {pair}",
+        "a dot a seed; intervals cover other seeds and, where there are per-example results, other test examples",
     )
 
 

@@ -20,9 +20,9 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 ABSENT = "n/a"
 MARK = "*"
 CAPTION = (
-    "mean ± 95% interval; Δ scratch is paired by seed and test item; *: it is not zero, at 5% over all methods of this "
-    "table (Holm); bold: better than every other student, outside the intervals; gap recovered: with its 95% interval, "
-    "blank where Δ may be zero or is a loss"
+    "mean ± 95% confidence interval; Δ scratch is paired by seed and test example; *: significant vs. scratch "
+    "(p < 0.05, Holm-corrected over all methods of this table); bold marks the best student: better than every other, "
+    "outside the intervals; gap recovered: with its 95% interval, blank where Δ is not significant or a loss"
 )
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
@@ -50,10 +50,12 @@ def text_frame(summary: Summary, bold: Callable[[str], str]) -> pd.DataFrame:
         cells["seeds"] = _seeds(row)
         for name, title in titles.items():
             figure = estimate_text(row.metrics.get(name), summary.metrics[name])
-            cells[title] = bold(figure) if row.best and name == summary.headline else figure
-        headline = summary.metrics.get(summary.headline)
-        difference = estimate_text(row.difference, headline, signed=True) if row.difference and headline else ""
-        cells[f"Δ scratch ({summary.headline.replace('_', ' ')})"] = difference + MARK * row.significant
+            cells[title] = bold(figure) if row.best and name == summary.primary_metric else figure
+        primary_metric = summary.metrics.get(summary.primary_metric)
+        difference = (
+            estimate_text(row.difference, primary_metric, signed=True) if row.difference and primary_metric else ""
+        )
+        cells[f"Δ scratch ({summary.primary_metric.replace('_', ' ')})"] = difference + MARK * row.significant
         cells["gap recovered"] = _gap(row)
         cells["params"] = count_text(row.parameters)
         cells["MACs"] = count_text(row.macs)
@@ -70,7 +72,7 @@ def notes_of(summary: Summary) -> list[str]:
 
 def _seeds(row: Row) -> str:
     """How many seeds stand behind the row, and what is not there."""
-    if row.kind == "reference" and row.finished:
+    if row.kind == "baseline" and row.finished:
         return ""
     parts = [str(row.finished)]
     parts += [f"{row.failed} failed"] if row.failed else []
@@ -149,7 +151,7 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
             "pair": row.pair,
             "method": row.name,
             "kind": row.kind,
-            "headline": summary.headline,
+            "primary_metric": summary.primary_metric,
             "finished": row.finished,
             "failed": row.failed,
             "missing": row.missing,
@@ -194,7 +196,13 @@ def as_csv(summaries: Sequence[Summary]) -> str:
 def as_json(summaries: Sequence[Summary]) -> str:
     return json.dumps(
         [
-            {"task": s.task, "headline": s.headline, "notes": s.notes, "problems": s.problems, "rows": numbers([s])}
+            {
+                "task": s.task,
+                "primary_metric": s.primary_metric,
+                "notes": s.notes,
+                "problems": s.problems,
+                "rows": numbers([s]),
+            }
             | {"metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in s.metrics.items()}}
             for s in summaries
         ],

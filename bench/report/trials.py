@@ -16,7 +16,7 @@ from distillbench.bench.run.tune import Budget, Decision
 from distillbench.bench.store.configurations import plain
 
 CAPTION = (
-    "held-out split; best − default ± 95% interval, over seeds, paired; the default stays where the interval has 0"
+    "validation split; best − default ± 95% interval, over seeds, paired; the default stays where the interval has 0"
 )
 NAMES = ("task", "pair", "method")
 TEXTS = ("chosen", "note")
@@ -35,7 +35,7 @@ def _row(decision: Decision) -> dict[str, str]:
         "pair": pair,
         "method": label,
         "trials": str(len(decision.tuning.trials)),
-        "metric": _headline(decision),
+        "metric": _primary_metric(decision),
         "default": _number(decision, decision.default_value),
         "best": _number(decision, decision.best_value),
         "best − default": _difference(decision),
@@ -44,10 +44,12 @@ def _row(decision: Decision) -> dict[str, str]:
     }
 
 
-def _headline(decision: Decision) -> str:
+def _primary_metric(decision: Decision) -> str:
     """'accuracy ↑ (%)'; without direction and unit where no trial says them."""
     return (
-        decision.headline.replace("_", " ") if decision.metric is None else heading(decision.headline, decision.metric)
+        decision.primary_metric.replace("_", " ")
+        if decision.metric is None
+        else heading(decision.primary_metric, decision.metric)
     )
 
 
@@ -84,7 +86,7 @@ def terminal(decisions: Sequence[Decision], budget: Budget) -> Group:
     for (task, pair), rows in whole.groupby(["task", "pair"], sort=False):
         first = rows.iloc[0]
         table = Table(
-            title=f"{task}/{pair}: {first['metric']}, held out, {first['trials']} trials a method",
+            title=f"{task}/{pair}: {first['metric']}, validation split, {first['trials']} trials a method",
             title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
         )  # fmt: skip
         shown = [column for column in whole.columns if column not in ("task", "pair", "metric", "trials")]

@@ -113,14 +113,14 @@ class Watcher:
 
 def drawn(view: View, width: int | None) -> Group:
     """For a terminal of so many columns: the run, then a table a task with what is finished of it."""
-    parts: list[RenderableType] = [Text(line) for line in (headline(view), *_running(view)) if line]
+    parts: list[RenderableType] = [Text(line) for line in (summary_line(view), *_running(view)) if line]
     parts += [_table(summary, width) for summary in view.summaries]
     failed = [f"{visible(r.name)}: {visible(r.failure.reason)}" for r in view.records if r.failure]
     lines = [f"failed: {line}" for line in failed] + [f"left out: {visible(problem)}" for problem in view.problems]
     return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
 
 
-def headline(view: View) -> str:
+def summary_line(view: View) -> str:
     """'34/227 cells, 1 failed, about 6 min left', or that no run goes on."""
     if view.status is None:
         done = sum(row.finished for summary in view.summaries for row in summary.rows)
@@ -145,8 +145,8 @@ def _running(view: View) -> list[str]:
 
 
 def _table(summary: Summary, width: int | None) -> RenderableType:
-    metric = summary.metrics.get(summary.headline)
-    title = heading(summary.headline, metric) if metric else visible(summary.headline)
+    metric = summary.metrics.get(summary.primary_metric)
+    title = heading(summary.primary_metric, metric) if metric else visible(summary.primary_metric)
     several = len({row.pair for row in summary.rows}) > 1
     rows = []
     for row in summary.rows:
@@ -154,10 +154,10 @@ def _table(summary: Summary, width: int | None) -> RenderableType:
         cells = {"pair": visible(row.pair)} if several else {}
         cells["method"] = layout.BEST * row.best + visible(row.name)
         cells["seeds"] = f"{row.finished}/{expected}"
-        cells[title] = estimate_text(row.metrics.get(summary.headline), metric) if metric else ""
+        cells[title] = estimate_text(row.metrics.get(summary.primary_metric), metric) if metric else ""
         difference = estimate_text(row.difference, metric, signed=True) if row.difference and metric else ""
         cells["Δ scratch"] = difference + MARK * row.significant
-        cells["held-out, while training"] = sparkline([point.y for point in course(row, "validation")])
+        cells["validation, while training"] = sparkline([point.y for point in course(row, "validation")])
         rows.append(cells)
     frame = pd.DataFrame(rows)
     if width is not None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distillbench.common.text import matplotlib_text
-from distillbench.tasks.panels.kinds import Counts, Lines
+from distillbench.tasks.figures.kinds import Counts, Lines
 
 ACROSS = 4
 """Diagrams side by side, at most."""

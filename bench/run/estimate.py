@@ -22,7 +22,7 @@ from distillbench.tasks.base import Role, Task
 FLOPS_PER_SECOND = 3e10
 STEP_OVERHEAD = 3.2e-3
 """Seconds a step and part (a GAN has two) costs however small the network: Python, kernel launches, optimiser."""
-JUDGE_SECONDS = 7.0
+EXTRACTOR_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
 START_SECONDS = 15.0
 PROBE = 2
@@ -68,10 +68,10 @@ _SUMMED_OVER: dict[Any, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], int
 
 @lru_cache(maxsize=8)
 def probe_task(pair: Pair, cache: Path) -> Task:
-    """The task on the CPU with an untrained judge: compute does not depend on weights."""
+    """The task on the CPU with an untrained extractor: compute does not depend on weights."""
     task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
-    if (recipe := task.judge_recipe()) is not None:
-        task.judge = recipe.build().eval()
+    if (recipe := task.extractor_recipe()) is not None:
+        task.feature_extractor = recipe.build().eval()
     return task
 
 
@@ -81,7 +81,7 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     task = probe_task(pair, cache)
     model = initial(task, role, 0)
     model.eval()  # a teacher that is trained already may say something else in train mode
-    count = min(task.items, PROBE)
+    count = min(task.training_examples, PROBE)
     counter = FlopCounter()
     with torch.no_grad():
         inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
@@ -97,9 +97,9 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
 
 def seconds_of(job: Job) -> float:
     """Of one job on one worker."""
-    if job.kind == "judge":
-        return JUDGE_SECONDS
-    if job.kind == "reference":
+    if job.kind == "extractor":
+        return EXTRACTOR_SECONDS
+    if job.kind == "baseline":
         return EVALUATION_SECONDS * len(job.cells)
     task = probe_task(job.pair, job.cache)
     if job.kind == "teacher":

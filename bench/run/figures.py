@@ -29,7 +29,7 @@ from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import one_line
 from distillbench.common.text import matplotlib_text
 from distillbench.tasks.base import Task, read_only
-from distillbench.tasks.panels.kinds import Counts, Lines, Panel, Pictures
+from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 
 PICTURE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
 """How wide a picture should be, by how many columns there are at most."""
@@ -56,7 +56,7 @@ def draw_pictures(plan: Plan, cache: Path) -> list[str]:
         models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
         title = f"{pair.task}, {pair.pair}, seed {wanted.seed}"
         pictures = tuple(
-            _drawn(plan.out, wanted.path.stem, name, panel, title) for name, panel in task.pictures(models).items()
+            _drawn(plan.out, wanted.path.stem, name, panel, title) for name, panel in task.figures(models).items()
         )
         write(
             plan.out,
@@ -65,17 +65,17 @@ def draw_pictures(plan: Plan, cache: Path) -> list[str]:
     return problems
 
 
-def _drawn(out: Path, stem: str, name: str, panel: Panel, title: str) -> Picture:
+def _drawn(out: Path, stem: str, name: str, panel: FigureData, title: str) -> Picture:
     file = f"{stem}--{name}.png"
     content = png(panel, f"{title}: {name}")
     write_atomically(out / FOLDER / file, content)
     return Picture(name=name, file=file, sha256=sha256(content).hexdigest(), alt=described(panel))
 
 
-def described(panel: Panel) -> str:
+def described(panel: FigureData) -> str:
     """What a picture shows, for who cannot see it."""
     match panel:
-        case Pictures():
+        case ImageGrid():
             heads = f"; columns: {', '.join(dict.fromkeys(panel.heads))}" if panel.heads else ""
             return f"Pictures in rows: {', '.join(panel.rows)}{heads}"
         case Lines():
@@ -90,9 +90,9 @@ def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
     return read_only(student)
 
 
-def png(panel: Panel, title: str) -> bytes:
+def png(panel: FigureData, title: str) -> bytes:
     """A PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels."""
-    figure = arrange(panel, title) if isinstance(panel, Pictures) else diagrams(panel, title)
+    figure = arrange(panel, title) if isinstance(panel, ImageGrid) else diagrams(panel, title)
     contents = (_png(figure, round(scale * DPI), colours) for colours, scale in QUALITIES)
     for content in contents:
         if len(content) <= MOST_BYTES:
@@ -100,7 +100,7 @@ def png(panel: Panel, title: str) -> bytes:
     return content
 
 
-def arrange(pictures: Pictures, title: str) -> Figure:
+def arrange(pictures: ImageGrid, title: str) -> Figure:
     """Everything at its place, in inches: pictures in a grid, names on the left, heads above, captions beneath."""
     first = next(iter(pictures.rows.values()))
     pixels = next(size for most, size in PICTURE_PIXELS if pictures.columns <= most)

@@ -1,4 +1,4 @@
-"""The work that a process does: train a judge, a teacher, or a group of students; evaluate; return records.
+"""The work that a process does: train a extractor, a teacher, or a group of students; evaluate; return records.
 
 A job is plain data that can be sent to any process with the same code; weights pass through the cache folder.
 """
@@ -36,7 +36,7 @@ class Job:
     """kind: what to do. cells: whose records come of it. needs: jobs that come before."""
 
     id: str
-    kind: Literal["judge", "teacher", "reference", "group"]
+    kind: Literal["extractor", "teacher", "baseline", "group"]
     pair: Pair
     cells: tuple[Cell, ...]
     teachers: Literal["shared", "per-seed"]
@@ -51,9 +51,9 @@ def weights_path(out: Path, cell: Cell) -> Path:
     return out / "weights" / cell.path.relative_to("records").with_suffix(".safetensors")
 
 
-def judge_path(cache: Path, pair: Pair) -> Path:
+def extractor_path(cache: Path, pair: Pair) -> Path:
     """Where a judge's weights lie; the name is the hash of what decides them, as it is of a teacher's."""
-    return cache / "judges" / f"{pair.judge_hash}.safetensors"
+    return cache / "feature_extractors" / f"{pair.extractor_hash}.safetensors"
 
 
 def teacher_path(cache: Path, pair: Pair, seed: int) -> Path:
@@ -81,11 +81,11 @@ def execute(job: Job, report: Report) -> list[Record]:
 
 def _records(job: Job, report: Report) -> list[Record]:
     match job.kind:
-        case "judge":
-            return _train_judge(job)
+        case "extractor":
+            return _train_extractor(job)
         case "teacher":
             return _train_teacher(job, report)
-        case "reference":
+        case "baseline":
             return [_reference(job, cell) for cell in job.cells]
         case "group":
             return _train_group(job, report)
@@ -95,10 +95,10 @@ def _records(job: Job, report: Report) -> list[Record]:
 def prepared_task(pair: Pair, cache: Path) -> Task:
     """The task with its judge; the data stay loaded for the next job of the same pair."""
     task = pair.build(cache)
-    if (recipe := task.judge_recipe()) is not None:
-        judge = recipe.build()
-        load_weights(path := judge_path(cache, pair), judge, path.stem)
-        task.judge = read_only(judge).to(task.device)
+    if (recipe := task.extractor_recipe()) is not None:
+        extractor = recipe.build()
+        load_weights(path := extractor_path(cache, pair), extractor, path.stem)
+        task.feature_extractor = read_only(extractor).to(task.device)
     return task
 
 
@@ -109,17 +109,17 @@ def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
     return read_only(teacher), metadata
 
 
-def _train_judge(job: Job) -> list[Record]:
-    path = judge_path(job.cache, job.pair)
+def _train_extractor(job: Job) -> list[Record]:
+    path = extractor_path(job.cache, job.pair)
     if not usable(path, path.stem):
-        recipe = job.pair.build(job.cache).judge_recipe()
+        recipe = job.pair.build(job.cache).extractor_recipe()
         assert recipe is not None
         save_weights(path, recipe.train(), path.stem)
     return []
 
 
 def _train_teacher(job: Job, report: Report) -> list[Record]:
-    """Train or load the teacher unless it is cached; evaluate it, and check it on held-out data."""
+    """Train or load the teacher unless it is cached; evaluate it, and check it on validation data."""
     task = prepared_task(job.pair, job.cache)
     path = teacher_path(job.cache, job.pair, job.teacher_seed)
     training: Training | None = None
@@ -136,7 +136,7 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
     if not job.cells:
         return []
     (cell,) = job.cells
-    held_out = task.evaluate(teacher, teacher, "held_out").metrics
+    validation = task.evaluate(teacher, teacher, "validation").metrics
     return [
         _record(
             job,
@@ -145,8 +145,8 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
             training=training,
             model=teacher,
             task=task,
-            held_out=held_out,
-            warnings=_check_teacher(task, held_out),
+            validation=validation,
+            warnings=_check_teacher(task, validation),
         )
     ]
 
@@ -160,17 +160,17 @@ def pretrained(task: Task) -> nn.Module:
     return read_only(model)
 
 
-def _check_teacher(task: Task, held_out: Mapping[str, float]) -> tuple[str, ...]:
+def _check_teacher(task: Task, validation: Mapping[str, float]) -> tuple[str, ...]:
     """A collapsed teacher must be seen before anything is distilled from it."""
-    baseline, name = task.references[0], task.headline
-    here = held_out[name]
-    floor = task.reference(baseline, "held_out").metrics[name]
+    baseline, name = task.baselines[0], task.primary_metric
+    here = validation[name]
+    floor = task.baseline(baseline, "validation").metrics[name]
     metric = task.metrics[name]
     if here > floor if metric.direction == "higher" else here < floor:
         return ()
     unit = f" {metric.unit}" if metric.unit else ""
     return (
-        f"the teacher is no better than '{baseline}' on held-out data: {name} {here:.{metric.decimals}f}{unit} "
+        f"the teacher is no better than '{baseline}' on validation data: {name} {here:.{metric.decimals}f}{unit} "
         f"against {floor:.{metric.decimals}f}{unit}",
     )
 
@@ -178,7 +178,7 @@ def _check_teacher(task: Task, held_out: Mapping[str, float]) -> tuple[str, ...]
 def _reference(job: Job, cell: Cell) -> Record:
     task = prepared_task(job.pair, job.cache)
     try:
-        return _record(job, cell, evaluation=task.reference(cell.label))
+        return _record(job, cell, evaluation=task.baseline(cell.label))
     except Exception as error:  # one failed row must not take the others with it
         return failed(job, cell, *describe(error))
 
@@ -200,7 +200,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
         return failed(job, cell, *trained.failure)
     try:
         if cell.trial is not None:
-            return _trial(job, task, cell, trained, task.evaluate(trained.model, teacher, "held_out"))
+            return _trial(job, task, cell, trained, task.evaluate(trained.model, teacher, "validation"))
         record = _record(
             job,
             cell,
@@ -208,7 +208,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
             training=_training(task, trained),
             model=trained.model,
             task=task,
-            held_out=task.evaluate(trained.model, teacher, "held_out").metrics,
+            validation=task.evaluate(trained.model, teacher, "validation").metrics,
             own_teacher=task.evaluate(trained.partner, trained.partner).metrics if trained.partner else None,
         )
     except Exception as error:  # an evaluation that fails is a failed cell
@@ -217,9 +217,9 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
     return record
 
 
-def _trial(job: Job, task: Task, cell: Cell, trained: Trained, held_out: Evaluation) -> Record:
+def _trial(job: Job, task: Task, cell: Cell, trained: Trained, validation: Evaluation) -> Record:
     """What there is to choose by; nobody ships a trial."""
-    return _record(job, cell, held_out, _training(task, trained), task=task, held_out=held_out.metrics)
+    return _record(job, cell, validation, _training(task, trained), task=task, validation=validation.metrics)
 
 
 def _training(task: Task, trained: Trained) -> Training:
@@ -241,7 +241,7 @@ def _record(
     training: Training | None = None,
     model: nn.Module | None = None,
     task: Task | None = None,
-    held_out: Mapping[str, float] | None = None,
+    validation: Mapping[str, float] | None = None,
     warnings: tuple[str, ...] = (),
     own_teacher: Mapping[str, float] | None = None,
 ) -> Record:
@@ -256,7 +256,7 @@ def _record(
             for name, m in metrics.items()
             if (value := evaluation.metrics.get(name)) is not None
         },
-        held_out={name: value for name, value in (held_out or {}).items() if math.isfinite(value)},
+        validation={name: value for name, value in (validation or {}).items() if math.isfinite(value)},
         **_items(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
@@ -268,13 +268,13 @@ def _record(
 
 def _items(evaluation: Evaluation) -> dict[str, Any]:
     """Per-item results as a record keeps them: the names once. Seven digits are all that single precision has."""
-    if not evaluation.items:
+    if not evaluation.examples:
         return {}
-    names = tuple(next(iter(evaluation.items.values())))
-    if any(tuple(values) != names for values in evaluation.items.values()):
-        raise ValueError(f"the per-item results of {', '.join(evaluation.items)} are not of the same items")
-    items = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in evaluation.items.items()}
-    return {"item_names": names, "items": items}
+    names = tuple(next(iter(evaluation.examples.values())))
+    if any(tuple(values) != names for values in evaluation.examples.values()):
+        raise ValueError(f"the per-example results of {', '.join(evaluation.examples)} are not of the same examples")
+    examples = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in evaluation.examples.items()}
+    return {"example_names": names, "examples": examples}
 
 
 def deployed_size(task: Task, model: nn.Module) -> Any:
@@ -300,7 +300,7 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
         "trial": cell.trial,
         "teacher_seed": cell.teacher_seed,
         "teachers": job.teachers,
-        "headline": TASKS.get(cell.pair.task).headline,
+        "primary_metric": TASKS.get(cell.pair.task).primary_metric,
         "config": cell.config,
         "config_hash": cell.hash,
         "environment": environment(),

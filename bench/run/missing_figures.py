@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillbench.bench.run.jobs import judge_path, teacher_path, weights_path
+from distillbench.bench.run.jobs import extractor_path, teacher_path, weights_path
 from distillbench.bench.run.runner import Plan
 from distillbench.bench.store.figures import FOLDER, read
 from distillbench.bench.store.weights import damage
@@ -56,8 +56,8 @@ def obstacle(wanted: Undrawn, out: Path, cache: Path) -> str | None:
     pair, first = wanted.pair, wanted.cells[0]
     teacher = teacher_path(cache, pair, first.teacher_seed)
     needed = {teacher: teacher.stem} | {weights_path(out, cell): cell.hash for cell in wanted.cells}
-    if pair.judge_hash is not None:
-        needed[judge_path(cache, pair)] = pair.judge_hash
+    if pair.extractor_hash is not None:
+        needed[extractor_path(cache, pair)] = pair.extractor_hash
     for file, of in needed.items():
         if not file.exists():
             return f"{file}: is not there"

@@ -91,13 +91,13 @@ def _output(model: nn.Module, batch: Tensor) -> Tensor:
 
 
 def _shapes(task: Task, model: nn.Module) -> Finding:
-    example = task.example_input(contract.ITEMS)
+    example = task.example_input(contract.EXAMPLES)
     output = _output(task.deployed(model), example)
     return Finding("shapes", "ok", f"{contract.sides(example.shape[1:])} → {contract.sides(output.shape[1:])}")
 
 
 def _range(task: Task, model: nn.Module) -> Finding:
-    output = _output(task.deployed(model), task.example_input(contract.ITEMS))
+    output = _output(task.deployed(model), task.example_input(contract.EXAMPLES))
     low, high = float(output.min()), float(output.max())
     text = f"{low:.3g} to {high:.3g}, untrained"
     if not bool(torch.isfinite(output).all()):
@@ -110,7 +110,7 @@ def _range(task: Task, model: nn.Module) -> Finding:
 def _alone(task: Task, model: nn.Module) -> Finding:
     """In eval mode an item's output depends on nothing but the item."""
     deployed = task.deployed(model)
-    batch = next(iter(evaluation_inputs(task, model, "held_out")))[:BATCH]
+    batch = next(iter(evaluation_inputs(task, model, "validation")))[:BATCH]
     if len(batch) < 2:
         batch = torch.cat([batch, batch / 2])
     whole = _output(deployed, batch)
@@ -125,7 +125,7 @@ def _alone(task: Task, model: nn.Module) -> Finding:
 
 
 def _inputs(task: Task) -> Any:
-    count = min(task.items, BATCH)
+    count = min(task.training_examples, BATCH)
     return task.shared_inputs(range(count), torch.Generator().manual_seed(0))
 
 
@@ -172,7 +172,7 @@ def _size(task: Task, model: nn.Module) -> Finding:
 
 def _onnx(task: Task, model: nn.Module) -> Finding:
     deployed = read_only(copy.deepcopy(task.deployed(model)).cpu())
-    found = export(deployed, task.example_input(1), [task.example_input(contract.ITEMS)])
+    found = export(deployed, task.example_input(1), [task.example_input(contract.EXAMPLES)])
     if found.failure is not None:
         return Finding("ONNX", "n/a", f"no file, and no time of ONNX Runtime: {found.failure}")
     assert found.parity is not None

@@ -241,7 +241,7 @@ class Counter(Listener):
         self.tell(self.cells, self.expected)
 
 
-def headline(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
+def summary_line(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
     """'quick: 192 cells, 0 finished, about 8 min on 2 workers'. Of a GPU nothing is known before it has run."""
     text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
     if todo.failed:

@@ -15,7 +15,7 @@ import torch
 from distillbench.bench.machine.limits import cores
 from distillbench.bench.machine.lock import busy_on_the_machine
 from distillbench.bench.run.estimate import longest_first, probe_task, seconds_of, wall_seconds
-from distillbench.bench.run.jobs import Job, execute, failed, judge_path, teacher_path
+from distillbench.bench.run.jobs import Job, execute, extractor_path, failed, teacher_path
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.documents import OtherSchemaError
 from distillbench.bench.store.manifest import Expected, expect, heal
@@ -249,7 +249,7 @@ def _run_jobs(todo: Plan, out: Path, cache: Path, workers: int, listener: Listen
 
 
 def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
-    """Judges, then teachers and references, then groups of students: one a (task, pair, seed)."""
+    """Feature extractors, then teachers and baselines, then groups of students: one a (task, pair, seed)."""
     jobs: dict[str, Job] = {}
     trained: dict[str, str] = {}  # teacher's hash -> the job that trains it: equal teachers are trained once
     by_pair: dict[Pair, list[Cell]] = {}
@@ -257,18 +257,18 @@ def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
         _ = cell.hash  # kept in the cell, and sent with it: the code is looked at once, here
         by_pair.setdefault(cell.pair, []).append(cell)
 
-    def add(id_: str, kind: Literal["judge", "teacher", "reference", "group"], pair: Pair, **more: Any) -> str:
+    def add(id_: str, kind: Literal["extractor", "teacher", "baseline", "group"], pair: Pair, **more: Any) -> str:
         jobs[id_] = Job(id_, kind, pair, teachers=todo.suite.teachers, out=out, cache=cache, **more)
         return id_
 
     for pair, members in by_pair.items():
         name = f"{pair.task}/{pair.pair}"
         needs: tuple[str, ...] = ()
-        if pair.judge_hash is not None and not usable(judge_path(cache, pair), pair.judge_hash):
-            needs = (add(f"judge {pair.judge_hash[:8]}", "judge", pair, cells=()),)
-        if references := tuple(cell for cell in members if cell.kind == "reference"):
-            add(f"references {name}", "reference", pair, cells=references, needs=needs)
-        for seed in sorted({cell.teacher_seed for cell in members if cell.kind != "reference"}):
+        if pair.extractor_hash is not None and not usable(extractor_path(cache, pair), pair.extractor_hash):
+            needs = (add(f"feature extractor {pair.extractor_hash[:8]}", "extractor", pair, cells=()),)
+        if baselines := tuple(cell for cell in members if cell.kind == "baseline"):
+            add(f"baselines {name}", "baseline", pair, cells=baselines, needs=needs)
+        for seed in sorted({cell.teacher_seed for cell in members if cell.kind != "baseline"}):
             mine = tuple(cell for cell in members if cell.kind == "teacher" and cell.seed == seed)
             key = pair.teacher_hash(seed)
             before = needs
@@ -292,9 +292,9 @@ def _expected(todo: Plan) -> list[Expected]:
 
 
 def damaged(todo: Plan, cache: Path) -> list[str]:
-    """Why cached judges and teachers that the rest of a plan needs cannot be used, one line each."""
-    files = {judge_path(cache, cell.pair) for cell in todo.to_do if cell.pair.judge_hash is not None}
-    files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "reference"}
+    """Why cached feature extractors and teachers that the rest of a plan needs cannot be used, one line each."""
+    files = {extractor_path(cache, cell.pair) for cell in todo.to_do if cell.pair.extractor_hash is not None}
+    files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "baseline"}
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 

@@ -1,4 +1,4 @@
-"""Tune the methods of a suite: as many trials for each, on the held-out split, with seeds that are never reported.
+"""Tune the methods of a suite: as many trials for each, on the validation split, with seeds that are never reported.
 
 First all trials run with a few seeds, and the best one by its mean is picked; then that one and the default run with
 other seeds, and the default stays unless these tell the two apart. Picking from many favours a lucky trial; what it is
@@ -154,13 +154,13 @@ Results = Mapping[int, Mapping[int, Record]]
 class Decision:
     """What one method is to have on one pair.
 
-    best: the trial that was picked, None where all failed. default_value, best_value: means of the headline on the
-    held-out split, over the seeds that tell the two apart; where the default is the best, over those it was picked by.
-    difference: best less default. chosen: the number of a trial. notes: what a reader must know.
+    best: the trial that was picked, None where all failed. default_value, best_value: means of the primary metric on
+    the validation split, over the seeds that tell the two apart; where the default is the best, over those it was
+    picked by. difference: best less default. chosen: the number of a trial. notes: what a reader must know.
     """
 
     tuning: Tuning
-    headline: str
+    primary_metric: str
     metric: MetricValue | None
     best: int | None
     chosen: int
@@ -194,11 +194,11 @@ def pick(tuning: Tuning, results: Results, seeds: Sequence[int]) -> int | None:
 def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     """The best trial, where it is better than the default beyond the interval of the paired difference over seeds.
 
-    The choice is for these held-out items: an interval over two photographs as well would never tell anything.
+    The choice is for these validation examples: an interval over two photographs as well would never tell anything.
     """
     best = pick(tuning, results, budget.seeds)
     records = [r for by_seed in results.values() for r in by_seed.values()]
-    headline = records[0].headline if records else ""
+    primary_metric = records[0].primary_metric if records else ""
     metric = next((_metric(r) for r in records if r.status == "finished"), None)
     failed = [k for k in range(len(tuning.trials)) if any(r.failure for r in results.get(k, {}).values())]
     notes = [f"{len(failed)} of {len(tuning.trials)} trials failed"] if failed else []
@@ -208,7 +208,7 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
 
     def decided(chosen: int, *why: str, **more: Any) -> Decision:
         edges = [f"{name}: at the edge of {its}" for name, its in _at_edge(tuning, chosen)]
-        return Decision(tuning, headline, metric, best, chosen, notes=(*why, *edges, *notes), **more)
+        return Decision(tuning, primary_metric, metric, best, chosen, notes=(*why, *edges, *notes), **more)
 
     if best is None:
         return decided(0, "nothing to choose from")
@@ -240,14 +240,14 @@ def _at_edge(tuning: Tuning, number: int) -> Iterator[tuple[str, Search]]:
 
 
 def _series(by_seed: Mapping[int, Record], seeds: Sequence[int]) -> Series | None:
-    """The headline over exactly these seeds; None where one is not there or failed."""
+    """The primary metric over exactly these seeds; None where one is not there or failed."""
     if any(seed not in by_seed or by_seed[seed].status != "finished" for seed in seeds):
         return None
-    return series_of({seed: by_seed[seed] for seed in seeds}, by_seed[seeds[0]].headline, "held_out")
+    return series_of({seed: by_seed[seed] for seed in seeds}, by_seed[seeds[0]].primary_metric, "validation")
 
 
 def _metric(record: Record) -> MetricValue:
-    return record.metrics[record.headline]
+    return record.metrics[record.primary_metric]
 
 
 def _mean(series: Series | None) -> float | None:

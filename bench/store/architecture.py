@@ -40,6 +40,6 @@ def _table(value: Any) -> Mapping[str, Any]:
 def architecture_of(record: Record) -> str | None:
     """Of a student's or teacher's record; None where there is no network, or none that was kept."""
     unsized = record.size is None and record.kind == "student"  # a trial; a teacher may run from a file of its own
-    if record.kind == "reference" or record.status == "failed" or unsized:
+    if record.kind == "baseline" or record.status == "failed" or unsized:
         return None
     return architecture(record.config, record.kind, record.size)

@@ -11,12 +11,12 @@ from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import CODE, PREFIX
 from distillbench.bench.store.records import Record
 
-BASELINE = "scratch"
-FIRST = ("teacher", BASELINE, "mimic", "random_teacher")
-Kind = Literal["student", "teacher", "reference"]
+SCRATCH = "scratch"
+FIRST = ("teacher", SCRATCH, "mimic", "random_teacher")
+Kind = Literal["student", "teacher", "baseline"]
 OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
 """What a student's configuration need not share with that of the scratch row that it is compared with."""
-DIGESTS = frozenset({"code", "method_code", "teacher", "judge"})
+DIGESTS = frozenset({"code", "method_code", "teacher", "feature_extractor"})
 """Fields that say that something differs and not what: named where nothing else differs."""
 ABSENT = "absent"
 PER_SEED = "per-seed"
@@ -87,7 +87,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
 def order(kind: Kind, label: str) -> tuple[int, int, str]:
     """Where a row stands in a table."""
     place = FIRST.index(label) if label in FIRST else len(FIRST)
-    return ("teacher", "student", "reference").index(kind), place, label
+    return ("teacher", "student", "baseline").index(kind), place, label
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:

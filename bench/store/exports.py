@@ -16,7 +16,7 @@ from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Filed, Part, Scan, Table
 from distillbench.bench.store.records import Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FOLDER = "exports"
 Form = Literal["float32", "int8-dynamic", "int8-static"]
 FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
@@ -25,9 +25,9 @@ QUANTISATION = 2
 
 
 class Difference(Part):
-    """How far ONNX Runtime is from eager on ``items`` test inputs. relative: to the largest output of a batch."""
+    """How far ONNX Runtime is from eager on ``examples`` test inputs. relative: to the largest output of a batch."""
 
-    items: int
+    examples: int
     absolute: float
     relative: float
 
@@ -35,8 +35,9 @@ class Difference(Part):
 class Artefact(Part):
     """One ONNX file. failure: why it cannot be used, in a line.
 
-    metrics, items: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics alone
-    that look at what is deployed. unmeasured: why there are none, in a line. quantisation: which, of a quantised one.
+    metrics, examples: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics
+    alone that look at what is deployed. unmeasured: why there are none, in a line. quantisation: which, of a quantised
+    one.
     """
 
     bytes: int = 0
@@ -44,7 +45,7 @@ class Artefact(Part):
     operators: dict[str, int] = {}
     difference: Difference | None = None
     metrics: dict[str, float] = {}
-    items: dict[str, tuple[float, ...]] = {}
+    examples: dict[str, tuple[float, ...]] = {}
     unmeasured: str | None = None
     failure: str | None = None
     quantisation: int | None = None
@@ -53,7 +54,7 @@ class Artefact(Part):
 class Export(Filed):
     """Of one record's network. config_hash, weights_sha256: of the record, whose network it was made from."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     task: str
     pair: str
     label: str

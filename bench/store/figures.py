@@ -12,8 +12,8 @@ from pydantic import Field
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Filed, Part, Scan
 
-SCHEMA_VERSION = 1
-FOLDER = "pictures"
+SCHEMA_VERSION = 2
+FOLDER = "figures"
 
 
 class Picture(Part):
@@ -28,7 +28,7 @@ class Picture(Part):
 class Drawing(Filed):
     """What is drawn of one task and pair. students: {label: hash of the configuration of its record}, in order."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     task: str
     pair: str
     seed: int

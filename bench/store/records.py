@@ -19,7 +19,7 @@ from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Part, Table, canonical_hash
 from distillbench.common.errors import UserError, one_line
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
 
@@ -27,8 +27,8 @@ ROUNDING = 1e-6
 def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
     """Where a record lies in a results folder."""
     folder = label
-    if kind == "reference":
-        folder = "reference-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
+    if kind == "baseline":
+        folder = "baseline-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
     return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
 
 
@@ -43,7 +43,7 @@ class MetricValue(Part):
 
 
 class TrainingCurve(Part):
-    """steps: done at each point. loss: its mean since the point before. validation: the headline metric then.
+    """steps: done at each point. loss: its mean since the point before. validation: the primary metric then.
 
     of: what the validation metric was measured on. None stands for what was not finite, or not measured.
     """
@@ -90,23 +90,25 @@ class Failure(Part):
 class Record(Part):
     """Everything about one cell: what it was, what came of it, where and by what it was made."""
 
-    schema_version: Literal[4] = 4
-    kind: Literal["student", "teacher", "reference"]
+    schema_version: Literal[5] = 5
+    kind: Literal["student", "teacher", "baseline"]
     status: Literal["finished", "failed"]
     task: str
     pair: str
     label: str = Field(description="the method, 'teacher', or the name of the reference")
     seed: int
-    trial: int | None = Field(None, ge=0, description="of tuning: metrics and items are of the held-out split")
+    trial: int | None = Field(None, ge=0, description="of tuning: metrics and examples are of the validation split")
     teacher_seed: int
     teachers: Literal["shared", "per-seed"]
-    headline: str
+    primary_metric: str
     config: Table
     config_hash: str
     metrics: dict[str, MetricValue] = {}
-    held_out: dict[str, float] = Field({}, description="the same metrics on held-out data: what to choose by")
-    item_names: tuple[str, ...] = ()
-    items: dict[str, tuple[float, ...]] = Field({}, description="per metric, one value an item, seven digits each")
+    validation: dict[str, float] = Field({}, description="the same metrics on validation data: what to choose by")
+    example_names: tuple[str, ...] = ()
+    examples: dict[str, tuple[float, ...]] = Field(
+        {}, description="per metric, one value an example, seven digits each"
+    )
     training: Training | None = None
     size: Size | None = None
     weights_sha256: str | None = None
@@ -127,40 +129,40 @@ class Record(Part):
         of_kind: dict[str, dict[str, object]] = {
             "student": {"method": self.label, "seed": self.seed},
             "teacher": {"seed": self.seed},
-            "reference": {"reference": self.label},
+            "baseline": {"baseline": self.label},
         }
         for name, claimed in {"task": self.task, "role": self.kind, **of_kind[self.kind]}.items():
             if self.config.get(name) != claimed:
                 yield f"config.{name}: {self.config.get(name)!r}, in a record of {claimed!r}"
         if self.kind == "teacher" and self.label != self.kind:
             yield f"label: {self.label!r}, in a record of a teacher"
-        if self.kind == "reference" and self.seed != 0:
+        if self.kind == "baseline" and self.seed != 0:
             yield f"seed: {self.seed}, in a record of a reference, which needs none (allowed: 0)"
         if self.kind != "student" and self.trial is not None:
             yield f"trial: {self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
             yield "config_hash: is not the hash of config"
-        for name, values in self.items.items():
-            if name not in self.metrics or not values or len(values) != len(self.item_names):
-                yield f"items.{name}: {len(values)} values of {len(self.item_names)} items"
+        for name, values in self.examples.items():
+            if name not in self.metrics or not values or len(values) != len(self.example_names):
+                yield f"examples.{name}: {len(values)} values of {len(self.example_names)} examples"
                 continue
             try:
                 value, mean = self.metrics[name].value, math.fsum(values) / len(values)
                 size = math.fsum(map(abs, values)) / len(values)
             except OverflowError:
-                yield f"items.{name}: their sum is larger than any number"
+                yield f"examples.{name}: their sum is larger than any number"
                 continue
             if abs(value - mean) > ROUNDING * size:
-                yield f"metrics.{name}: {value:.7g}, and the mean of its items is {mean:.7g}"
+                yield f"metrics.{name}: {value:.7g}, and the mean of its examples is {mean:.7g}"
 
     @property
     def path(self) -> Path:
         return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
 
     @property
-    def split(self) -> Literal["test", "held_out"]:
-        """What its metrics and items were measured on. A trial has not seen the test split."""
-        return "test" if self.trial is None else "held_out"
+    def split(self) -> Literal["test", "validation"]:
+        """What its metrics and examples were measured on. A trial has not seen the test split."""
+        return "test" if self.trial is None else "validation"
 
     @property
     def name(self) -> str:
@@ -239,7 +241,7 @@ def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
     """Records that read their task's metrics in another way than most: {path: reason}."""
 
     def readings(record: Record) -> dict[str, str]:
-        found = {"headline": record.headline}
+        found = {"primary_metric": record.primary_metric}
         for name, metric in record.metrics.items():
             found |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
         return found

@@ -14,14 +14,14 @@ from distillbench.bench.suite.registry import TASKS
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
-    from distillbench.tasks.base import Judge, Task, TaskSettings
+    from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
 
 CONFIG_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One task with one pair of networks, resolved: what teachers, students and references of it share."""
+    """One task with one pair of networks, resolved: what teachers, students and baselines of it share."""
 
     task: str
     pair: str
@@ -29,8 +29,8 @@ class Pair:
     device: str
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: all but the judge, which holds the task and with it the data."""
-        return {key: value for key, value in self.__dict__.items() if key != "judge"}
+        """What is sent to another process: all but the extractor, which holds the task and with it the data."""
+        return {key: value for key, value in self.__dict__.items() if key != "feature_extractor"}
 
     def build(self, cache: Path | None = None) -> Task:
         """The task, its data not yet loaded, its judge not yet there. cache: where decoded images are kept."""
@@ -54,17 +54,26 @@ class Pair:
         }
 
     @cached_property
-    def judge(self) -> Judge | None:
-        return self.build().judge_recipe()
+    def feature_extractor(self) -> ExtractorRecipe | None:
+        return self.build().extractor_recipe()
 
     @cached_property
-    def judge_hash(self) -> str | None:
-        return None if self.judge is None else canonical_hash(self.judge.config | {"code": self.config["code"]})
+    def extractor_hash(self) -> str | None:
+        return (
+            None
+            if self.feature_extractor is None
+            else canonical_hash(self.feature_extractor.config | {"code": self.config["code"]})
+        )
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
         """Everything that decides a teacher's weights and its evaluation; not the student's network or steps."""
         settings = {key: value for key, value in self.config["settings"].items() if key != "student"}
-        return self.config | {"settings": settings, "judge": self.judge_hash, "role": "teacher", "seed": seed}
+        return self.config | {
+            "settings": settings,
+            "feature_extractor": self.extractor_hash,
+            "role": "teacher",
+            "seed": seed,
+        }
 
     def teacher_hash(self, seed: int) -> str:
         return canonical_hash(self.teacher_config(seed))
@@ -72,9 +81,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cell:
-    """One record to be: a student, a teacher or a reference row. label: the row's name in tables. trial: of tuning."""
+    """One record to be: a student, a teacher or a baseline. label: the row's name in tables. trial: of tuning."""
 
-    kind: Literal["student", "teacher", "reference"]
+    kind: Literal["student", "teacher", "baseline"]
     pair: Pair
     label: str
     seed: int
@@ -91,11 +100,11 @@ class Cell:
     def config(self) -> dict[str, Any]:
         if self.kind == "teacher":
             return self.pair.teacher_config(self.seed)
-        config = self.pair.config | {"judge": self.pair.judge_hash, "role": self.kind}
-        if self.kind == "reference":
+        config = self.pair.config | {"feature_extractor": self.pair.extractor_hash, "role": self.kind}
+        if self.kind == "baseline":
             training = ("teacher", "student", "batch_size")
             settings = {key: value for key, value in config["settings"].items() if key not in training}
-            return config | {"settings": settings, "reference": self.label}
+            return config | {"settings": settings, "baseline": self.label}
         assert self.method is not None
         return config | {
             "method": self.label,

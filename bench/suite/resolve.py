@@ -195,12 +195,12 @@ def pairs(suite: Suite) -> list[Pair]:
 
 
 def cells(suite: Suite) -> list[Cell]:
-    """Every cell of the matrix: by pair its references, its teachers, then its students by seed and method."""
+    """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
     teacher_seeds = {seed: seed if suite.teachers == "per-seed" else 0 for seed in suite.seeds}
     found: list[Cell] = []
     for entry in suite.entries:
         pair = entry.pair
-        found += [Cell("reference", pair, name, 0, 0) for name in TASKS.get(pair.task).references]
+        found += [Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines]
         found += [Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values()))]
         found += [
             Cell("student", pair, name, seed, teacher_seeds[seed], method)

@@ -116,7 +116,7 @@ class Networks:
         from distillbench.bench.measure.quantise import quantise
 
         try:
-            batches = [batch.numpy() for batch in evaluation_inputs(self.task, read_only(model), "held_out")]
+            batches = [batch.numpy() for batch in evaluation_inputs(self.task, read_only(model), "validation")]
             return quantise(full, "int8-static" if precision == "int8-static" else "int8-dynamic", batches)
         except Exception as error:  # the quantiser raises whatever its parts do; that it cannot is the result
             lines = str(error).splitlines() or [""]

@@ -20,7 +20,7 @@ from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role, Task
 from distillbench.tasks.networks.base import Ends, UnfitError
 
-ITEMS = 2
+EXAMPLES = 2
 """Inputs that a network is tried on."""
 SURE = 1e-4
 """So near to 1 is the sum of probabilities."""
@@ -32,7 +32,7 @@ ODD = (45, 51)
 def build(task: Task, role: Role, trained: bool = True) -> nn.Module:
     """A role's untrained network in eval mode, tried in every way that a run uses it. Raises UserError.
 
-    task: with its judge, which need not be trained. trained: whether the run trains such a network.
+    task: with its extractor, which need not be trained. trained: whether the run trains such a network.
     """
     place = f"{role}.network"
     try:
@@ -79,7 +79,7 @@ def _trainable(task: Task, role: Role, model: nn.Module) -> str | None:
 
 def _deployed(task: Task, deployed: nn.Module) -> str | None:
     """On the task's example, on one item alone, and on one of odd sides where it has to take any."""
-    example = task.example_input(ITEMS).to(task.device)
+    example = task.example_input(EXAMPLES).to(task.device)
     examples = [example, example[:1].clone()]
     if (ends := _ends(task)) is not None and None in ends.takes:
         height, width = (side - side % task.interface.multiple for side in ODD)
@@ -113,7 +113,7 @@ def _ends(task: Task) -> Ends | None:
 def _as_judged(task: Task, model: nn.Module) -> str | None:
     """A pass in eval mode, with all that is computed of its outputs."""
     rng = torch.Generator().manual_seed(0)
-    inputs = task.shared_inputs(range(min(task.items, ITEMS)), rng)
+    inputs = task.shared_inputs(range(min(task.training_examples, EXAMPLES)), rng)
     before = Unwritten(inputs)
     try:
         with torch.no_grad(), seeded(0):
@@ -139,7 +139,7 @@ def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
     """
     recipe, size = task.settings.recipe(role), task.settings.batch_size
     rng = torch.Generator().manual_seed(0)
-    inputs = task.shared_inputs(next(index_batches(task.items, size, rng)), rng, augment=recipe.augment)
+    inputs = task.shared_inputs(next(index_batches(task.training_examples, size, rng)), rng, augment=recipe.augment)
     before = Unwritten(inputs)
     model.train()
     try:

@@ -1,4 +1,4 @@
-"""Training curves: a learner's loss, and its headline metric on held-out data, on the way."""
+"""Training curves: a learner's loss, and its primary metric on validation data, on the way."""
 
 from __future__ import annotations
 

@@ -174,12 +174,12 @@ def _detached(responses: Responses) -> Responses:
     return {name: response.detach() for name, response in responses.items()}
 
 
-def index_batches(items: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:
-    """Batches without end: one random order of all items after another."""
+def index_batches(examples: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:
+    """Batches without end: one random order of all examples after another."""
     waiting: list[int] = []
     while True:
         while len(waiting) < batch_size:
-            waiting += torch.randperm(items, generator=rng).tolist()
+            waiting += torch.randperm(examples, generator=rng).tolist()
         yield waiting[:batch_size]
         waiting = waiting[batch_size:]
 
@@ -206,7 +206,7 @@ def train(
     """
     batch_size, teachers = task.settings.batch_size, task.settings.recipe("teacher")
     rng = torch.Generator().manual_seed(derive("batches", seed))
-    batches = index_batches(task.items, batch_size, rng)
+    batches = index_batches(task.training_examples, batch_size, rng)
     for learner in learners:
         learner.model.train()
         if learner.partner is not None:
@@ -283,7 +283,7 @@ def train_students(
     recipe, steps = task.settings.recipe("student"), task.steps("student")
     learners: dict[str, Learner] = {}
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
-    events = cache(lambda which: held_out_events(task, which, seed))
+    events = cache(lambda which: validation_events(task, which, seed))
 
     def own_events(which: nn.Module) -> Mapping[str, Events]:
         return copy.deepcopy(events(which))  # no method sees what another has written to them
@@ -311,6 +311,6 @@ def train_students(
     return {name: learner.result() for name, learner in learners.items()}
 
 
-def held_out_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
-    """Ground truth for what a method fits, from the held-out split."""
+def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
+    """Ground truth for what a method fits, from the validation split."""
     return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

@@ -13,7 +13,7 @@ from distillbench.bench.validate.folder import Submission
 MOST = 1_000
 """Findings of one check: a record may hold a million fields that are none."""
 FILES = "plain files and folders, no links, of a sensible size and depth"
-RECORDS = "each record can be read, lies in its place and agrees with itself: hash, means of items"
+RECORDS = "each record can be read, lies in its place and agrees with itself: hash, means of examples"
 CHECKS: Mapping[str, tuple[str, Callable[[Submission, Claim], Iterator[Finding]]]] = {
     "configuration": ("the suite's own: steps, data, split, networks, code", configuration.configuration),
     "labels": ("methods have names of their own", configuration.labels),
@@ -22,7 +22,7 @@ CHECKS: Mapping[str, tuple[str, Callable[[Submission, Claim], Iterator[Finding]]
     "duplicates": ("no record is a copy of another", configuration.duplicates),
     "complete": ("a record has all that its kind has", measurements.complete),
     "metrics": ("the task's metrics, inside their ranges", measurements.metrics),
-    "items": ("the results of all test items, in order", measurements.items),
+    "examples": ("the results of all test examples, in order", measurements.examples),
     "size": ("parameters, MACs and bytes, counted here", measurements.size),
     "training": ("steps and times agree", measurements.training),
     "dates": ("not before the schema, not in the future", environments.dates),

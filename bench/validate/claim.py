@@ -26,15 +26,15 @@ class Shape:
     """What the records of one pair hold, whatever the weights: found by evaluating untrained networks.
 
     metrics: all that the task has. students, teachers: the names of theirs; what a student has more is its agreement
-    with its teacher. itemised: those that are means of items. items: their names, in order. sizes: by role.
+    with its teacher. per_example: those that are means of examples. examples: their names, in order. sizes: by role.
     """
 
     metrics: Mapping[str, Metric]
-    headline: str
+    primary_metric: str
     students: frozenset[str]
     teachers: frozenset[str]
-    itemised: frozenset[str]
-    items: tuple[str, ...]
+    per_example: frozenset[str]
+    examples: tuple[str, ...]
     sizes: Mapping[Role, Size | None]
 
 
@@ -85,8 +85,8 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
 def untrained(pair: Pair) -> tuple[Task, nn.Module]:
     """A task on the CPU, its judge untrained, with an untrained student: enough to see which figures there are."""
     task = replace(pair, device="cpu").build()
-    if (recipe := task.judge_recipe()) is not None:
-        task.judge = read_only(recipe.build()).to(task.device)
+    if (recipe := task.extractor_recipe()) is not None:
+        task.feature_extractor = read_only(recipe.build()).to(task.device)
     return task, read_only(initial(task, "student", 0))
 
 
@@ -100,11 +100,11 @@ def shape(pair: Pair) -> Shape:
         networks: dict[Role, nn.Module] = {"student": student, "teacher": teacher}
         return Shape(
             metrics=task.metrics,
-            headline=task.headline,
+            primary_metric=task.primary_metric,
             students=frozenset(of_student.metrics),
             teachers=frozenset(of_teacher.metrics),
-            itemised=frozenset(of_student.items),
-            items=tuple(next(iter(of_student.items.values()), ())),
+            per_example=frozenset(of_student.examples),
+            examples=tuple(next(iter(of_student.examples.values()), ())),
             sizes={role: deployed_size(task, network) for role, network in networks.items()},
         )
 

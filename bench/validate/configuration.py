@@ -55,7 +55,7 @@ def _differences(record: Record, claim: Claim) -> Iterator[tuple[str, str, str]]
         yield "pair", f"{record.pair!r} is not in the suite", _names(record.pair, pairs)
         return
     if record.trial is not None:
-        yield "trial", f"{record.trial}: tuning looks at the held-out split", "none"
+        yield "trial", f"{record.trial}: tuning looks at the validation split", "none"
         return
     cell = claim.cell(record) if claim.official(record) else claim.beside(record)
     if cell is None:
@@ -123,7 +123,7 @@ def _of_a_method(record: Record) -> Iterator[tuple[str, str, str]]:
 
 def labels(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """A method of one's own has a name of its own, which cannot be taken for another's."""
-    seen = {_bare(name): name for name in (*claim.suite.methods, *METHODS.built_in, "teacher", "reference")}
+    seen = {_bare(name): name for name in (*claim.suite.methods, *METHODS.built_in, "teacher", "baseline")}
     for record in submission.students:
         label = record.label
         if claim.official(record) or label in METHODS.built_in:
@@ -131,9 +131,9 @@ def labels(submission: Submission, claim: Claim) -> Iterator[Finding]:
         problem, allowed = "", "another name"
         if not NAME.fullmatch(label):
             problem, allowed = "is no name", "letters, digits, _ . -, at most 64"
-        elif label in ("teacher", "reference") or seen.setdefault(_bare(label), label) != label:
+        elif label in ("teacher", "baseline") or seen.setdefault(_bare(label), label) != label:
             problem = f"can be taken for {seen[_bare(label)]!r}"
-        elif _bare(label).startswith("reference"):
+        elif _bare(label).startswith("baseline"):
             problem = "can be taken for a reference"
         if problem:
             yield Finding("labels", str(record.path), "label", f"{label!r} {problem}", allowed)
@@ -188,8 +188,8 @@ def duplicates(submission: Submission, claim: Claim) -> Iterator[Finding]:
 
 def _signatures(record: Record) -> dict[str, str]:
     found = {"metrics": canonical_hash({name: metric.value for name, metric in record.metrics.items()})}
-    if record.items:
-        found["items"] = canonical_hash({name: list(values) for name, values in record.items.items()})
+    if record.examples:
+        found["examples"] = canonical_hash({name: list(values) for name, values in record.examples.items()})
     if record.weights_sha256:
         found["weights_sha256"] = record.weights_sha256
     return found

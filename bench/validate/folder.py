@@ -24,7 +24,7 @@ RECORDS, WEIGHTS = "records", "weights"
 SUFFIXES = {RECORDS: ".json", WEIGHTS: ".safetensors", TIMINGS: ".json", EXPORTS: ".json"}
 """The folders that are read, and what lies in them."""
 BESIDE = (
-    *("pictures", "README.md", "run.txt", "latency.md", "trials.md"),
+    *("figures", "README.md", "run.txt", "latency.md", "trials.md"),
     *("tables.md", "tables.csv", "tables.tex"),
 )
 """What is written beside them, and is not read."""

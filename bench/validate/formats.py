@@ -30,7 +30,7 @@ def terminal(report: Report, verbose: bool = False) -> Group:
         lines = [str(finding) for finding in check.findings]
         parts += [Text(f"{check.name}: {line}") for line in (lines if verbose else at_most(LISTED, lines))]
     parts += [Text(f"· {shown(note, 1000)}", "dim") for note in report.notes]
-    return Group(*parts, Text(headline(report), "bold red" if report.findings else "bold green"))
+    return Group(*parts, Text(summary_line(report), "bold red" if report.findings else "bold green"))
 
 
 def _mark(check: Check) -> tuple[str, str]:
@@ -39,7 +39,7 @@ def _mark(check: Check) -> tuple[str, str]:
     return (f"refused: {len(check.findings)}", "red") if check.findings else ("passed", "green")
 
 
-def headline(report: Report) -> str:
+def summary_line(report: Report) -> str:
     """'refused: 3 findings in seeds, metrics; 12 records, 10 files of weights'."""
     seen = f"{counted(report.records, 'record')}, {counted(report.weights, 'file')} of weights"
     if not report.findings:

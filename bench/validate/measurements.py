@@ -1,4 +1,4 @@
-"""Checks of what was measured: the task's own metrics, of all its items, possible at all, and what belongs to them."""
+"""Checks of the figures: the task's own metrics, of all its examples, possible at all, and what belongs to them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ ROUNDING = 1e-6
 def complete(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """A finished record has all that its kind has, and a failed one its reason alone."""
     for record in submission.records:
-        learned = record.kind != "reference"
+        learned = record.kind != "baseline"
         has = {
             "metrics": bool(record.metrics),
-            "held_out": bool(record.held_out),
+            "validation": bool(record.validation),
             "training": record.training is not None,
             "size": record.size is not None,
             "weights_sha256": record.weights_sha256 is not None,
             "failure": record.failure is not None,
-            "items": bool(record.items),
+            "examples": bool(record.examples),
             "own_teacher": record.own_teacher is not None,
         }
-        needed = {"metrics", *(("held_out", "training", "size", "weights_sha256") if learned else ())}
+        needed = {"metrics", *(("validation", "training", "size", "weights_sha256") if learned else ())}
         pair = claim.pair(record)
         if record.kind == "teacher" and pair is not None and pair.settings.pretrained:
             has_weights = pair.settings.recipe("teacher").weights is not None
             needed -= {"training"} if has_weights else {"training", "size", "weights_sha256"}
-        optional = {"items", *(("own_teacher",) if record.kind == "student" else ())}
+        optional = {"examples", *(("own_teacher",) if record.kind == "student" else ())}
         if record.status == "failed":
             needed, optional = {"failure"}, set()
         for field, there in has.items():
@@ -62,16 +62,16 @@ def _metrics(record: Record, shape: Shape) -> Iterator[tuple[str, str, str]]:
     wanted = {"student": shape.students, "teacher": shape.teachers}.get(record.kind)
     yield from _names("metrics", record.metrics, shape.metrics if wanted is None else wanted, wanted is not None)
     if wanted is not None:
-        yield from _names("held_out", record.held_out, wanted, False)
+        yield from _names("validation", record.validation, wanted, False)
         yield from _names("own_teacher", record.own_teacher or (), shape.teachers, False)
-    if record.headline != shape.headline:
-        yield "headline", f"{record.headline!r}, and the task's is {shape.headline!r}", ""
+    if record.primary_metric != shape.primary_metric:
+        yield "primary_metric", f"{record.primary_metric!r}, and the task's is {shape.primary_metric!r}", ""
     for name, metric in record.metrics.items():
         if (its := shape.metrics.get(name)) is not None:
             yield from _reading(name, metric, its)
     figures: dict[str, Mapping[str, float]] = {
         "metrics": {name: metric.value for name, metric in record.metrics.items()},
-        "held_out": record.held_out,
+        "validation": record.validation,
         "own_teacher": record.own_teacher or {},
     }
     for table, values in figures.items():
@@ -96,31 +96,33 @@ def _reading(name: str, metric: MetricValue, its: Metric) -> Iterator[tuple[str,
             yield f"metrics.{name}.{field}", f"{found!r}, and the task's is {wanted!r}", ""
 
 
-def items(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """Per-item results of all test items, in order, for each metric that is their mean."""
+def examples(submission: Submission, claim: Claim) -> Iterator[Finding]:
+    """Per-item results of all test examples, in order, for each metric that is their mean."""
     for record in submission.finished:
         if (shape := claim.shape(record)) is None:
             continue
-        wanted = shape.itemised & record.metrics.keys()
+        wanted = shape.per_example & record.metrics.keys()
         place = str(record.path)
-        # A reference may have a metric as a whole only; a model has the items of each.
-        if record.kind != "reference" and (missing := sorted(wanted - record.items.keys())):
-            yield Finding("items", place, f"items.{missing[0]}", "is missing: the metric is the mean of its items")
-        if extra := sorted(record.items.keys() - shape.itemised):
-            yield Finding("items", place, f"items.{extra[0]}", "is there, and the task has none of it")
-        names = shape.items if record.items else ()
-        if record.item_names != names:
-            yield Finding("items", place, "item_names", *_other(record.item_names, names))
-        for name, values in record.items.items():
+        # A reference may have a metric as a whole only; a model has the examples of each.
+        if record.kind != "baseline" and (missing := sorted(wanted - record.examples.keys())):
+            yield Finding(
+                "examples", place, f"examples.{missing[0]}", "is missing: the metric is the mean of its examples"
+            )
+        if extra := sorted(record.examples.keys() - shape.per_example):
+            yield Finding("examples", place, f"examples.{extra[0]}", "is there, and the task has none of it")
+        names = shape.examples if record.examples else ()
+        if record.example_names != names:
+            yield Finding("examples", place, "example_names", *_other(record.example_names, names))
+        for name, values in record.examples.items():
             if (its := shape.metrics.get(name)) is not None:
                 limits = ranges.allowed(name, its.unit, its.direction)
                 if (bad := next((v for v in values if not ranges.inside(v, limits)), None)) is not None:
-                    yield Finding("items", place, f"items.{name}", f"{bad:g} cannot be", ranges.said(limits))
+                    yield Finding("examples", place, f"examples.{name}", f"{bad:g} cannot be", ranges.said(limits))
 
 
 def _other(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, str]:
     if len(found) != len(wanted):
-        return f"{len(found)} items", f"the {len(wanted)} of the test split, in order" if wanted else "none"
+        return f"{len(found)} examples", f"the {len(wanted)} of the test split, in order" if wanted else "none"
     first = next(i for i, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other)
     return f"item {first} is {found[first]!r}", f"the test split's, in order: {wanted[first]!r}"
 
@@ -128,7 +130,7 @@ def _other(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, str]:
 def size(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """Parameters, MACs and bytes are those of the suite's network, counted here."""
     for record in submission.finished:
-        if record.size is None or record.kind == "reference" or (shape := claim.shape(record)) is None:
+        if record.size is None or record.kind == "baseline" or (shape := claim.shape(record)) is None:
             continue
         if (counted := shape.sizes[record.kind]) is None:
             continue
@@ -142,7 +144,7 @@ def training(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """As many steps as the configuration says, in a time that agrees with itself."""
     for record in submission.finished:
         pair = claim.pair(record)
-        if record.training is None or record.kind == "reference" or pair is None:
+        if record.training is None or record.kind == "baseline" or pair is None:
             continue
         steps, batch_size = pair.build().steps(record.kind), pair.settings.batch_size
         for field, problem, allowed in _training(record.training, steps, batch_size):

@@ -12,7 +12,7 @@ from torch import nn
 
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.run.estimate import seconds_of
-from distillbench.bench.run.jobs import Job, execute, judge_path, load_teacher, prepared_task, teacher_path
+from distillbench.bench.run.jobs import Job, execute, extractor_path, load_teacher, prepared_task, teacher_path
 from distillbench.bench.run.runner import prepare
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import digest, load_weights, usable
@@ -32,7 +32,9 @@ Say = Callable[[str], None]
 
 @dataclass
 class _Again:
-    """One pass over a submission. cache: of judges and teachers. notes: what could not be compared, and why."""
+    """One pass over a submission. cache: of feature extractors and teachers. notes: what could not be compared, and
+    why.
+    """
 
     submission: Submission
     claim: Claim
@@ -45,11 +47,11 @@ class _Again:
 def rerun(
     submission: Submission, claim: Claim, refused: Collection[str], cache: Path, say: Say
 ) -> tuple[Check, tuple[str, ...]]:
-    """Evaluate again what can be: students by their weights, references, teachers where they are the same here.
+    """Evaluate again what can be: students by their weights, baselines, teachers where they are the same here.
 
     refused: places of records and weights of which the configuration or the file does not hold: they are left alone.
-    cache: of judges and teachers made here; those that are not there are trained into it. say: what takes time.
-    Raises UserError where the suite's device is not there, or the cache cannot be written.
+    cache: of feature extractors and teachers made here; those that are not there are trained into it. say: what takes
+    time. Raises UserError where the suite's device is not there, or the cache cannot be written.
     """
     prepare(claim.suite, cache, cache)
     start, again = time.monotonic(), _Again(submission, claim, cache, say)
@@ -78,9 +80,9 @@ def _places(record: Record) -> set[str]:
 
 
 def _task(again: _Again, pair: Pair) -> Task:
-    """The task with its judge, trained where it is not there."""
-    if pair.judge_hash is not None and not usable(path := judge_path(again.cache, pair), path.stem):
-        _train(again, f"judge {pair.judge_hash[:8]}", "judge", pair)
+    """The task with its extractor, trained where it is not there."""
+    if pair.extractor_hash is not None and not usable(path := extractor_path(again.cache, pair), path.stem):
+        _train(again, f"feature extractor {pair.extractor_hash[:8]}", "extractor", pair)
     return prepared_task(pair, again.cache)
 
 
@@ -92,7 +94,7 @@ def _teacher(again: _Again, pair: Pair, seed: int, task: Task) -> nn.Module:
     return load_teacher(task, path)[0]
 
 
-def _train(again: _Again, name: str, kind: Literal["judge", "teacher"], pair: Pair, seed: int = 0) -> None:
+def _train(again: _Again, name: str, kind: Literal["extractor", "teacher"], pair: Pair, seed: int = 0) -> None:
     job = Job(name, kind, pair, (), again.claim.suite.teachers, again.cache, again.cache, teacher_seed=seed)
     again.say(f"training the {job.id}: it is not in the cache (about {seconds_of(job):.0f} s)")
     execute(job, lambda done, steps: None)
@@ -104,8 +106,8 @@ def _evaluated(again: _Again, record: Record, task: Task) -> Iterator[tuple[str,
     assert pair is not None
     its = shape(pair)
     limits = limits_of(record, its, pair)
-    if record.kind == "reference":
-        yield from _compared(record, task.reference(record.label), {}, limits, again.tally)
+    if record.kind == "baseline":
+        yield from _compared(record, task.baseline(record.label), {}, limits, again.tally)
         return
     teacher = _teacher(again, pair, record.teacher_seed, task)
     claimed = _claimed(again.submission, record)
@@ -120,18 +122,18 @@ def _evaluated(again: _Again, record: Record, task: Task) -> Iterator[tuple[str,
     try:
         model = teacher if record.kind == "teacher" else _student(again.submission, record, task)
         beside = teacher if same else model  # its own agreement with itself is none
-        test, held_out = task.evaluate(model, beside), task.evaluate(model, beside, "held_out")
+        test, validation = task.evaluate(model, beside), task.evaluate(model, beside, "validation")
     except Exception as error:  # weights from anywhere may make an evaluation fail in any way
         yield "", f"cannot be evaluated ({describe(error)[0]})", ""
         return
-    yield from _compared(record, test, held_out.metrics, limits, again.tally, agreement)
+    yield from _compared(record, test, validation.metrics, limits, again.tally, agreement)
 
 
 def limits_of(record: Record, its: Shape, pair: Pair) -> dict[str, Allowed]:
     """How far each metric may be from what is recorded."""
-    elsewhere = pair.judge_hash is not None and record.environment != environment()
+    elsewhere = pair.extractor_hash is not None and record.environment != environment()
     return {
-        name: allowed(metric.unit, len(its.items), judged=elsewhere and name not in its.itemised)
+        name: allowed(metric.unit, len(its.examples), judged=elsewhere and name not in its.per_example)
         for name, metric in its.metrics.items()
     }
 
@@ -152,15 +154,15 @@ def _student(submission: Submission, record: Record, task: Task) -> nn.Module:
 def _compared(
     record: Record,
     test: Evaluation,
-    held_out: dict[str, float],
+    validation: dict[str, float],
     limits: dict[str, Allowed],
     tally: Tally,
     left_out: frozenset[str] = frozenset(),
 ) -> Iterator[tuple[str, str, str]]:
     recorded = {name: metric.value for name, metric in record.metrics.items() if name not in left_out}
     yield from compare("metrics", recorded, test.metrics, limits, tally)
-    recorded = {name: value for name, value in record.held_out.items() if name not in left_out}
-    yield from compare("held_out", recorded, held_out, limits, tally)
-    items = {name: values for name, values in record.items.items() if name not in left_out}
-    again = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in test.items.items()}
-    yield from compare_items(items, again, tally)
+    recorded = {name: value for name, value in record.validation.items() if name not in left_out}
+    yield from compare("validation", recorded, validation, limits, tally)
+    examples = {name: values for name, values in record.examples.items() if name not in left_out}
+    again = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in test.examples.items()}
+    yield from compare_items(examples, again, tally)

@@ -34,7 +34,7 @@ def chosen(submission: Submission, name: str) -> Record:
         raise UserError(
             f"--retrain: no record of {name!r}{guess} (allowed: one of the {len(found)} cells that are there)"
         )
-    if found[name].kind == "reference":
+    if found[name].kind == "baseline":
         raise UserError(f"--retrain: {name!r} is a reference: nothing was trained (--rerun computes it again)")
     return found[name]
 
@@ -69,7 +69,7 @@ def retrain(
 
     An environment names the processor and its instructions.
 
-    cache: of judges and teachers; those that are not there are trained into it.
+    cache: of feature extractors and teachers; those that are not there are trained into it.
     """
     start = time.monotonic()
     with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
@@ -124,4 +124,4 @@ def _near(
 
 def _values(record: Record) -> dict[str, dict[str, float]]:
     metrics = {name: metric.value for name, metric in record.metrics.items()}
-    return {"metrics": metrics, "held_out": record.held_out}
+    return {"metrics": metrics, "validation": record.validation}

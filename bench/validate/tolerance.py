@@ -14,7 +14,7 @@ LEAST = 1e-5
 LEAST_OF_THOUSANDTHS = 1e-2
 """Likewise of what is told in thousandths (KID), a difference of large sums."""
 FLIPPED = 1 / 500
-"""The part of the items, one at least, of which the answer may be another where two are as good as equal."""
+"""The part of the examples, one at least, of which the answer may be another where two are as good as equal."""
 JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
 """Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
 THOUSANDTHS = "×10⁻³"
@@ -38,17 +38,17 @@ class Allowed:
 ROUNDED = Allowed()
 
 
-def flips(items: int) -> int:
-    """How many of the test items may have another answer."""
-    return max(1, math.floor(FLIPPED * items))
+def flips(examples: int) -> int:
+    """How many of the test examples may have another answer."""
+    return max(1, math.floor(FLIPPED * examples))
 
 
-def allowed(unit: str, items: int, judged: bool = False) -> Allowed:
-    """Of one metric. items: of the test split. judged: a distance through a judge that was trained elsewhere."""
+def allowed(unit: str, examples: int, judged: bool = False) -> Allowed:
+    """Of one metric. examples: of the test split. judged: a distance through a judge that was trained elsewhere."""
     if judged:
         return Allowed(JUDGED, LEAST_JUDGED_THOUSANDTHS if unit == THOUSANDTHS else LEAST_JUDGED)
     if unit == "%":  # an answer that flips moves it by its part
-        return Allowed(0.0, 100 * flips(items) / max(1, items))
+        return Allowed(0.0, 100 * flips(examples) / max(1, examples))
     return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == THOUSANDTHS else LEAST)
 
 
@@ -102,15 +102,15 @@ def compare(
 def compare_items(
     recorded: Mapping[str, Sequence[float]], found: Mapping[str, Sequence[float]], tally: Tally
 ) -> Iterator[tuple[str, str, str]]:
-    """Likewise of per-item results: a few may be another answer, the others are equal but for rounding."""
+    """Likewise of per-example results: a few may be another answer, the others are equal but for rounding."""
     for name in sorted(recorded.keys() | found.keys()):
-        field, its, again = f"items.{name}", recorded.get(name, ()), found.get(name, ())
+        field, its, again = f"examples.{name}", recorded.get(name, ()), found.get(name, ())
         if len(its) != len(again):
-            yield field, f"{len(its)} items are recorded, and {len(again)} found again", ""
+            yield field, f"{len(its)} examples are recorded, and {len(again)} found again", ""
             continue
         apart = 0
         for one, other in zip(its, again, strict=True):
             tally.add(field, one, other)
             apart += not abs(other - one) <= ROUNDED.of(one)
         if apart > (most := flips(len(its))):
-            yield field, f"{apart} of {len(its)} items are not found again", f"at most {most}"
+            yield field, f"{apart} of {len(its)} examples are not found again", f"at most {most}"

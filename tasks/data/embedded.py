@@ -39,7 +39,7 @@ class LabelledImages:
         return torch.tensor([members[i] for i in rounds for members in of_class if i < len(members)])
 
     def spread(self, count: int) -> LabelledImages:
-        """Some items to look at, of all classes."""
+        """Some examples to look at, of all classes."""
         return self.subset(self.in_turn(torch.arange(len(self)))[:count])
 
 
@@ -71,7 +71,7 @@ PHOTOGRAPHS: Splits[tuple[tuple[str, str], ...]] = Splits(
         ("skimage", "data/coins.png"),
         ("skimage", "data/moon.png"),
     ),
-    held_out=(
+    validation=(
         ("sklearn", "datasets/images/china.jpg"),
         ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     ),
@@ -89,7 +89,7 @@ STYLE_PICTURE = ("skimage", "data/ihc.png")
 
 DIGITS = tuple("0123456789")
 DIGIT_SHAPE = (1, 8, 8)
-HELD_OUT_DIGITS, TEST_DIGITS = 300, 500
+VALIDATION_DIGITS, TEST_DIGITS = 300, 500
 
 
 def _installed(package: str, path: str) -> Path:
@@ -114,7 +114,7 @@ def photographs() -> Splits[Photographs]:
         names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
         return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], cache=disk_cache.folder())))
 
-    return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.held_out), load(PHOTOGRAPHS.test))
+    return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.validation), load(PHOTOGRAPHS.test))
 
 
 @lru_cache(maxsize=1)
@@ -125,5 +125,7 @@ def digits() -> Splits[LabelledImages]:
     labels = torch.from_numpy(table[:, -1].astype(np.int64))
     everything = LabelledImages(images, labels, DIGITS, tuple(f"digit-{i:04d}" for i in range(len(labels))))
     order = torch.from_numpy(np.random.RandomState(0).permutation(len(labels)))
-    test, held_out, train = order.split([TEST_DIGITS, HELD_OUT_DIGITS, len(labels) - TEST_DIGITS - HELD_OUT_DIGITS])
-    return Splits(*(everything.subset(part.sort().values) for part in (train, held_out, test)))
+    test, validation, train = order.split(
+        [TEST_DIGITS, VALIDATION_DIGITS, len(labels) - TEST_DIGITS - VALIDATION_DIGITS]
+    )
+    return Splits(*(everything.subset(part.sort().values) for part in (train, validation, test)))

@@ -25,7 +25,7 @@ from distillbench.tasks.data.suffixes import hidden
 from distillbench.tasks.data.walking import image_names, shortened
 
 CARVE = standard.CARVE
-"""One file in so many goes to the held-out split, and one to the test split, where no folder is given for it."""
+"""One file in so many goes to the validation split, and one to the test split, where no folder is given for it."""
 T = TypeVar("T", LabelledImages, Photographs)
 
 
@@ -44,7 +44,7 @@ def identity(folders: Folders, kind: str) -> Any:
         with about("data.name"):
             return standard.identity(train) | ({} if test is None else {"test": test})
     other = "carved" if folders.train else _embedded_identity(kind)
-    paths = {split: getattr(folders, split) for split in ("train", "held_out")}
+    paths = {split: getattr(folders, split) for split in ("train", "validation")}
     own: dict[str, Any] = {split: digest(path) if path else other for split, path in paths.items()}
     converted = folders.channels is not None and folders.channels != _channels(folders)
     own |= {"channels": folders.channels} if converted else {}
@@ -78,7 +78,7 @@ def _check_disjoint(splits: Iterable[Sequence[ImageFile]]) -> None:
             other, twin = seen.setdefault(sha256, (number, path))
             if other != number:
                 same = f"{path} is" if Path(path).samefile(twin) else f"{twin} and {path} are the same picture, and"
-                raise DataError(f"data: {same} in two splits; train, held_out and test must be disjoint")
+                raise DataError(f"data: {same} in two splits; train, validation and test must be disjoint")
 
 
 def _check_apart(test: T, *others: T) -> None:
@@ -88,7 +88,7 @@ def _check_apart(test: T, *others: T) -> None:
         for name, its in zip(other.names, image_digests(other), strict=True):
             if its in known:
                 twins = f"the test image {known[its]} and {name} are the same picture"
-                raise DataError(f"data: {twins}, and in two splits; train, held_out and test must be disjoint")
+                raise DataError(f"data: {twins}, and in two splits; train, validation and test must be disjoint")
 
 
 def _resolve(
@@ -113,10 +113,10 @@ def _resolve(
         whole = _of_folders(folders, test is not None, load, carve)
     else:
         own = default()
-        whole = replace(own, held_out=load(contents(folders.held_out))) if folders.held_out else own
+        whole = replace(own, validation=load(contents(folders.validation))) if folders.validation else own
     if test is None:
         return whole
-    _check_apart(test, whole.train, whole.held_out)
+    _check_apart(test, whole.train, whole.validation)
     return replace(whole, test=test)
 
 
@@ -124,13 +124,13 @@ def _of_folders(
     folders: Folders, tested: bool, load: Callable[[Sequence[ImageFile]], T], carve: Callable[..., Any]
 ) -> Splits[T]:
     """With a train folder. tested: a set takes the place of the test split, which is none of the folder's then."""
-    files = {name: contents(path) for name in ("train", "held_out", "test") if (path := getattr(folders, name))}
-    missing = [name for name in ("held_out", "test") if name not in files and not (tested and name == "test")]
+    files = {name: contents(path) for name in ("train", "validation", "test") if (path := getattr(folders, name))}
+    missing = [name for name in ("validation", "test") if name not in files and not (tested and name == "test")]
     train, *carved = carve(files["train"], len(missing) + 1)
     parts = files | dict(zip(missing, carved, strict=True)) | {"train": train}
     _check_disjoint(parts.values())
     loaded = {name: load(its) for name, its in parts.items()}
-    return Splits(loaded["train"], loaded["held_out"], loaded.get("test", loaded["held_out"]))
+    return Splits(loaded["train"], loaded["validation"], loaded.get("test", loaded["validation"]))
 
 
 def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Photographs]:
@@ -161,7 +161,7 @@ def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int
         first, classes, size = _format_of_classes(folders.train)
         found = first, classes, (folders.channels or _channels(folders), *size)
     else:
-        raise DataError("data: held_out, test and test_name of labelled images need data.train or data.name as well")
+        raise DataError("data: validation, test and test_name of labelled images need data.train or data.name as well")
     if test is not None and (test.classes, test.shape) != found[1:]:
         what = f"{test.name!r} has other classes, or images of another size or colour,"
         raise DataError(f"data.test_name: {what} than {found[0]}, which is trained on")
@@ -204,7 +204,7 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
 
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
-    """``labelled_splits`` without any items: their classes, and the shape of their images."""
+    """``labelled_splits`` without any examples: their classes, and the shape of their images."""
     return _outline(folders) if _by_name(folders) else outline_once(folders)
 
 

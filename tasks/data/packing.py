@@ -13,7 +13,7 @@ from distillbench.tasks.base import Splits
 from distillbench.tasks.data import disk_cache
 from distillbench.tasks.data.embedded import LabelledImages
 
-SPLITS = ("train", "held_out", "test")
+SPLITS = ("train", "validation", "test")
 
 
 def packed(splits: Splits[Any]) -> tuple[str, dict[str, Tensor]]:

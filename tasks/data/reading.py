@@ -91,7 +91,7 @@ def digits_table(path: Path, its: StandardSet) -> dict[str, Labelled]:
     if torch.bincount(labels, minlength=len(its.classes)).tolist() != [each] * len(its.classes):
         raise DataError(f"{path} has another number of images than {each} of each class")
     random = np.random.RandomState(0)
-    parts: dict[str, list[Tensor]] = {split: [] for split in ("test", "held_out", "train")}
+    parts: dict[str, list[Tensor]] = {split: [] for split in ("test", "validation", "train")}
     for digit in range(len(its.classes)):
         members = (labels == digit).nonzero().squeeze(1)
         order = members[torch.from_numpy(random.permutation(len(members)))]

@@ -34,11 +34,11 @@ Chosen = tuple["StandardSet | None", "StandardSet | None"]
 class StandardSet(BaseModel):
     """One entry of the table.
 
-    images: how many there are, by split, as the set is distributed; where there is no held_out it is a tenth of train.
-    files: by path, each with its MD5, or '' where that is not known. folders: of pictures, by split. package: in which
-    the files are, in place of the data root; extra: of ours, which installs it. reader: torchvision's class, or of
-    ``reading``. pixels: their digest (``pixel_digest``), or '' where no copy was at hand. shares: sets with some of the
-    same pictures.
+    images: how many there are, by split, as the set is distributed; where there is no validation it is a tenth of
+    train. files: by path, each with its MD5, or '' where that is not known. folders: of pictures, by split. package: in
+    which the files are, in place of the data root; extra: of ours, which installs it. reader: torchvision's class, or
+    of ``reading``. pixels: their digest (``pixel_digest``), or '' where no copy was at hand. shares: sets with some of
+    the same pictures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,8 +67,8 @@ class StandardSet(BaseModel):
 
     @property
     def carved(self) -> bool:
-        """Whether its held-out split is a tenth of train."""
-        return "train" in self.images and "held_out" not in self.images
+        """Whether its validation split is a tenth of train."""
+        return "train" in self.images and "validation" not in self.images
 
     @property
     def by_split(self) -> bool:
@@ -178,7 +178,7 @@ def chosen(name: str | None, test_name: str | None, own_test: bool, kind: Kind) 
             raise DataError(f"{test.name!r} has no test images")
         if test is not None and train is not None and test.name in (train.name, *train.shares):
             same = "is the training set" if test == train else f"has pictures that are in {train.name!r} as well"
-            raise DataError(f"{test.name!r} {same}; train, held_out and test must be disjoint")
+            raise DataError(f"{test.name!r} {same}; train, validation and test must be disjoint")
     return train, test
 
 

@@ -29,10 +29,10 @@ from distillbench.tasks.data.pixels import pixel_digest
 from distillbench.tasks.data.sets import StandardSet, absent, how_to_get, known
 from distillbench.tasks.data.suffixes import check_readable, pictures
 
-FORMAT = 2
+FORMAT = 3
 """To be raised when a set is decoded, split or kept in another way: what was kept before is not found any more."""
 CARVE = 10
-"""One image of so many of training goes to the held-out split where a set has none."""
+"""One image of so many of training goes to the validation split where a set has none."""
 UNSEEN = {"title", "citation", "licence", "origin", "shares", "extra"}
 """Fields of a set that decide no pixel."""
 
@@ -116,17 +116,17 @@ def _decode(its: StandardSet, base: Path) -> disk_cache.Kept:
     """What is to be kept of a set, from its files. Raises DataError where they are not what the table says."""
     found = (_read_labelled if its.kind == "labelled" else _read_photographs)(its, base)
     for split, count in its.images.items():
-        whole = len(getattr(found, split)) + (len(found.held_out) if split == "train" and its.carved else 0)
+        whole = len(getattr(found, split)) + (len(found.validation) if split == "train" and its.carved else 0)
         if whole != count:
             raise DataError(f"{its.name!r} under {base} has {whole} images of {split}, and the set has {count}")
-    if its.pixels and (digest := pixel_digest(found.train, found.held_out, found.test)) != its.pixels:
+    if its.pixels and (digest := pixel_digest(found.train, found.validation, found.test)) != its.pixels:
         raise DataError(f"{its.name!r} under {base} has other pixels (digest {digest}, and the set's is {its.pixels})")
     about, tensors = packed(found)
     return disk_cache.Kept(tensors, about, disk_cache.checksum(about, tensors))
 
 
 def _read_labelled(its: StandardSet, base: Path) -> Splits[LabelledImages]:
-    """Where a set has no held-out split it is every tenth image of each class, in the order of its files."""
+    """Where a set has no validation split it is every tenth image of each class, in the order of its files."""
     from distillbench.tasks.data.reading import labelled, verify
 
     verify(its, base)
@@ -136,10 +136,13 @@ def _read_labelled(its: StandardSet, base: Path) -> Splits[LabelledImages]:
             raise DataError(f"{its.name!r} under {base} has images or labels of another kind")
     if its.carved:
         images, labels = parts["train"]
-        held_out = torch.zeros(len(labels), dtype=torch.bool)
+        validation = torch.zeros(len(labels), dtype=torch.bool)
         for number in range(len(its.classes)):
-            held_out[(labels == number).nonzero().squeeze(1)[1::CARVE]] = True
-        parts |= {"train": (images[~held_out], labels[~held_out]), "held_out": (images[held_out], labels[held_out])}
+            validation[(labels == number).nonzero().squeeze(1)[1::CARVE]] = True
+        parts |= {
+            "train": (images[~validation], labels[~validation]),
+            "validation": (images[validation], labels[validation]),
+        }
     return Splits(*(_labelled(its, *parts[split], split) for split in SPLITS))
 
 
@@ -148,10 +151,10 @@ def _labelled(its: StandardSet, images: Tensor, labels: Tensor, split: str) -> L
 
 
 def _read_photographs(its: StandardSet, base: Path) -> Splits[Photographs]:
-    """Where a set has no held-out split it is every tenth picture by name."""
+    """Where a set has no validation split it is every tenth picture by name."""
     paths = {split: pictures(base / its.folders[split]) if split in its.folders else [] for split in SPLITS}
     if its.carved:
-        paths["held_out"] = paths["train"][1::CARVE]
+        paths["validation"] = paths["train"][1::CARVE]
         paths["train"] = [path for i, path in enumerate(paths["train"]) if i % CARVE != 1]
 
     def load(files: Sequence[Path]) -> Photographs:

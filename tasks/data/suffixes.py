@@ -26,7 +26,7 @@ LEFTOVERS = frozenset(
         "lost+found",
     }
     | {"$recycle.bin", "system volume information", "thumbs.db", "desktop.ini", "icon\r"}
-    | {"network trash folder", "temporary items"}
+    | {"network trash folder", "temporary examples"}
 )
 """What systems and network storage leave in folders, in small letters."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from distillbench.tasks.base import Metric, read_only
 from distillbench.tasks.data.files import DataError, file_digest
-from distillbench.tasks.judges.classifier import FeatureClassifier
+from distillbench.tasks.feature_extractors.classifier import FeatureClassifier
 
 KID_SUBSETS, KID_SUBSET_SIZE = 50, 500
 INCEPTION_DIMENSIONS = 2048
@@ -47,21 +47,21 @@ FeatureSets = Mapping[str, Tensor]
 """Of a set of images: {network: (n, dimensions)}."""
 
 
-def judging(judge: nn.Module | None) -> FeatureClassifier:
-    """A task's judge. Raises TypeError where it has none."""
-    if not isinstance(judge, FeatureClassifier):
-        raise TypeError(f"the judge must be a FeatureClassifier, not {type(judge).__name__}")
-    return judge
+def judging(extractor: nn.Module | None) -> FeatureClassifier:
+    """A task's extractor. Raises TypeError where it has none."""
+    if not isinstance(extractor, FeatureClassifier):
+        raise TypeError(f"the judge must be a FeatureClassifier, not {type(extractor).__name__}")
+    return extractor
 
 
 @torch.no_grad()
-def features(judge: nn.Module | None, inception: Path | None, images: Tensor, batch_size: int = 200) -> FeatureSets:
-    """What the networks see that judge.
+def features(extractor: nn.Module | None, inception: Path | None, images: Tensor, batch_size: int = 200) -> FeatureSets:
+    """What the networks see that extractor.
 
-    images: (n, channels, h, w) in [0, 1], 1 or 3 channels. judge: a FeatureClassifier. inception: a file of
-    torch-fidelity's weights, or None: that network does not judge.
+    images: (n, channels, h, w) in [0, 1], 1 or 3 channels. extractor: a FeatureClassifier. inception: a file of
+    torch-fidelity's weights, or None: that network does not extractor.
     """
-    networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judging(judge).features}
+    networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judging(extractor).features}
     if inception is not None:
         networks["inception"] = inception_features(inception, images.device)
     return {

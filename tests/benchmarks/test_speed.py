@@ -13,9 +13,9 @@ from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import cells, load, pairs
-from distillbench.bench.training.loop import Learner, held_out_events, index_batches, initial
+from distillbench.bench.training.loop import Learner, index_batches, initial, validation_events
 from distillbench.tasks.base import Role, Task, read_only
-from support.tasks import TASK_NAMES, untrained_judge
+from support.tasks import TASK_NAMES, untrained_extractor
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def quick_task() -> Callable[[str], Task]:
 
     def get(name: str) -> Task:
         task = next(pair for pair in pairs(suite) if pair.task == name).build()
-        task.judge = untrained_judge(task)
+        task.feature_extractor = untrained_extractor(task)
         return task
 
     return get
@@ -42,12 +42,12 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
         task.steps("student"),
         chosen,
         teacher=teacher,
-        distil=chosen.prepare(lambda: held_out_events(task, teacher, 0)) if chosen.teacher != "none" else None,
+        distil=chosen.prepare(lambda: validation_events(task, teacher, 0)) if chosen.teacher != "none" else None,
         partner=initial(task, "teacher", 0) if chosen.teacher == "own" else None,
         partner_recipe=task.settings.recipe("teacher"),
     )
     rng = torch.Generator().manual_seed(0)
-    batches = index_batches(task.items, task.settings.batch_size, rng)
+    batches = index_batches(task.training_examples, task.settings.batch_size, rng)
 
     def step() -> None:
         inputs = task.shared_inputs(next(batches), rng)

@@ -45,14 +45,14 @@ def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> N
     assert student.size.parameters == 64 * 16 + 16 + 16 * 10 + 10
     assert student.size.macs == 64 * 16 + 16 * 10
     assert student.size.bytes == 4 * student.size.parameters
-    assert len(student.items["accuracy"]) == 500
-    assert len(student.item_names) == 500
-    for name, items in student.items.items():
-        assert student.metrics[name].value == pytest.approx(sum(items) / 500)
+    assert len(student.examples["accuracy"]) == 500
+    assert len(student.example_names) == 500
+    for name, examples in student.examples.items():
+        assert student.metrics[name].value == pytest.approx(sum(examples) / 500)
     path = tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json"
     assert len(path.read_text().splitlines()) < 200
     assert student.environment["libraries"]["torch"] == version("torch")
-    assert (tiny_results / "pictures/classification--cnn_mlp--hardest.png").stat().st_size > 1000
+    assert (tiny_results / "figures/classification--cnn_mlp--hardest.png").stat().st_size > 1000
 
 
 def test_a_second_run_does_nothing_and_says_so(tiny_results: Path, tiny_suite: Path, cli: Run) -> None:
@@ -94,9 +94,9 @@ def test_another_configuration_is_not_overwritten_unasked(
     assert len(changed) == 15
 
 
-def test_held_out_figures_are_marked_as_such(tiny_results: Path, cli: Run) -> None:
-    table = cli("table", tiny_results, "--split", "held_out", "--format", "markdown").stdout
-    assert "measured on the held-out split: for choosing, not for reporting" in table
+def test_validation_figures_are_marked_as_such(tiny_results: Path, cli: Run) -> None:
+    table = cli("table", tiny_results, "--split", "validation", "--format", "markdown").stdout
+    assert "measured on the validation split: for choosing, not for reporting" in table
 
 
 def test_formats_agree(tiny_results: Path, cli: Run, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_show_prints_a_record(tiny_results: Path, cli: Run) -> None:
 
 
 def test_the_library_gives_the_same_records(tiny_results: Path) -> None:
-    from distillbench.bench import load_records
+    from distillbench import load_records
 
     frame = load_records(tiny_results)
     assert len(frame) == 17

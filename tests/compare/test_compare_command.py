@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from distillbench.bench.cli import app
 from distillbench.bench.compare.findings import OUTCOMES, Finding, Outcome, Report
-from distillbench.bench.compare.formats import github, headline, junit, terminal
+from distillbench.bench.compare.formats import github, junit, summary_line, terminal
 from distillbench.bench.store.records import Record
 from support.paths import ROOT
 from support.processes import Run
@@ -148,7 +148,7 @@ def test_a_terminal_shows_every_word_in_its_width(width: int) -> None:
     for word in ("denoising/dncnn_0/mimic", "29.80", "margin", "end"):
         assert word in text
     assert "dncnn_5" not in text  # it passes
-    assert " ".join(text.split()).endswith(headline(every()))
+    assert " ".join(text.split()).endswith(summary_line(every()))
 
 
 def test_a_terminal_lists_what_passes_where_it_is_asked_for() -> None:

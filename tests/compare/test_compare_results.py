@@ -194,7 +194,7 @@ def test_a_latency_that_varies_by_more_than_its_speedup_passes_with_it(tmp_path:
     [
         ("unit", {"metrics": {"accuracy": MetricValue(value=0.85, direction="higher", unit="parts")}}),
         ("direction", {"metrics": {"accuracy": MetricValue(value=85, direction="lower", unit="%")}}),
-        ("headline", {"headline": "nll"}),
+        ("primary_metric", {"primary_metric": "nll"}),
         ("split", {"trial": 0}),
     ],
 )
@@ -213,16 +213,20 @@ def with_items(values: Sequence[float], seed: int) -> list[Record]:
     hard, own, made = [rng.gauss(0, 20) for _ in names], random.Random(seed), []
     for r in good(values):
         if r.label == "good":
-            items = tuple(r.metrics["accuracy"].value + h + own.gauss(0, 0.1) for h in hard)
-            mean = r.metrics["accuracy"].model_copy(update={"value": sum(items) / len(items)})
-            fields = {"items": {"accuracy": items}, "item_names": names, "metrics": r.metrics | {"accuracy": mean}}
+            examples = tuple(r.metrics["accuracy"].value + h + own.gauss(0, 0.1) for h in hard)
+            mean = r.metrics["accuracy"].model_copy(update={"value": sum(examples) / len(examples)})
+            fields = {
+                "examples": {"accuracy": examples},
+                "example_names": names,
+                "metrics": r.metrics | {"accuracy": mean},
+            }
             r = r.model_copy(update=fields)
         made.append(r)
     return made
 
 
 def test_qualities_are_paired_by_test_item(tmp_path: Path) -> None:
-    """Unpaired, items that differ by 20 points would hide a change of 3."""
+    """Unpaired, examples that differ by 20 points would hide a change of 3."""
     before = with_items(BEFORE, 0)
     for i, (change, outcome) in enumerate([(0.0, "pass"), (-3.0, "regressed"), (3.0, "improved")]):
         report = compared(tmp_path / str(i), before, with_items([value + change for value in BEFORE], 2))
@@ -298,7 +302,7 @@ def hash_of_something_else(text: str) -> str:
 
 
 def of_another_schema(text: str) -> str:
-    return text.replace('"schema_version": 4', '"schema_version": 3')
+    return text.replace('"schema_version": 5', '"schema_version": 3')
 
 
 def with_nan(text: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from distillbench.bench.compare.findings import Finding, Report
-from distillbench.bench.compare.formats import as_json, headline
+from distillbench.bench.compare.formats import as_json, summary_line
 from distillbench.bench.compare.processes import Process
 from distillbench.bench.compare.revisions import (
     LEAST_LAUNCHES,
@@ -203,7 +203,7 @@ def test_what_is_undecided_when_time_is_out_is_said_with_what_is_known() -> None
     assert found.change is not None
     assert 0.9 < found.change.low < found.change.value < found.change.high < 1.1
     assert "not clear of the margins of 0.01 and 2 us in 11 launches, when time ran out" in found.reason
-    assert "denoising/dncnn" in headline(report)
+    assert "denoising/dncnn" in summary_line(report)
 
 
 @pytest.mark.parametrize(

@@ -49,5 +49,5 @@ def test_a_record_of_another_processor_says_that_digits_may_differ() -> None:
 
 
 def test_what_was_not_trained_is_not_reproduced(tiny_results: Path) -> None:
-    record = json.loads(record_of(tiny_results, "reference-nearest-centroid", 0).read_text())
+    record = json.loads(record_of(tiny_results, "baseline-nearest-centroid", 0).read_text())
     assert refusal(record) == "not a teacher or a student of classification"

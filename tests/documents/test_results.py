@@ -63,7 +63,7 @@ def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_
         for artefact in export.artefacts.values():
             assert artefact.failure is artefact.unmeasured is None
         assert export.artefacts["float32"].difference is not None
-        assert export.artefacts["float32"].difference.items >= 12
+        assert export.artefacts["float32"].difference.examples >= 12
         assert not export.revision.endswith("-dirty")
 
 
@@ -73,7 +73,7 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
     assert not found.problems
     records = list(Store(RESULTS / suite))
     for pair in {(record.task, record.pair) for record in records}:
-        of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "reference"}
+        of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
         mine = {t.condition.way: t for t in found.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
         assert {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"} <= mine.keys()
         for timing in mine.values():
@@ -105,7 +105,7 @@ def test_every_pair_has_its_picture_and_none_is_large(suite: str) -> None:
     wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
     drawings = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
     assert {(drawing.task, drawing.pair) for drawing in drawings} == wanted
-    files = {path.name: path.stat().st_size for path in (RESULTS / suite / "pictures").glob("*.png")}
+    files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}
     assert files.keys() == {picture.file for drawing in drawings for picture in drawing.pictures}
     assert max(files.values()) <= 300_000
 

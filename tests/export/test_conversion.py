@@ -31,7 +31,7 @@ def test_what_the_onnx_file_puts_out_is_what_is_judged_though_the_student_was_ju
     known = task.evaluate(whole, teacher)
     record = SimpleNamespace(
         metrics={metric: SimpleNamespace(value=value) for metric, value in known.metrics.items()},
-        item_names=tuple(next(iter(known.items.values()), {})),
+        example_names=tuple(next(iter(known.examples.values()), {})),
     )
     model = task.deployed(whole)
     content = export(model, task.example_input(1), inputs_of(task, whole)).content

@@ -61,7 +61,7 @@ def exported_of(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> Ex
         own = task.deployed(model)
         record = Record(
             kind=role, status="finished", task=name, pair=cell.pair.pair, label=cell.label, seed=0, teacher_seed=0,
-            teachers="shared", headline=task.headline, config=cell.config, config_hash=cell.hash,
+            teachers="shared", primary_metric=task.primary_metric, config=cell.config, config_hash=cell.hash,
             weights_sha256=digest(model),
         )  # fmt: skip
         path = results / record.path
@@ -80,7 +80,7 @@ def test_every_network_agrees_with_eager_on_real_test_inputs(exported_of: Export
     task, model, exported = exported_of(name, role)
     assert exported.failure is None
     assert exported.parity is not None
-    assert exported.parity.items >= 12
+    assert exported.parity.examples >= 12
     assert 0 <= exported.parity.absolute < 1e-4
     sides = (40, 52) if exported.input_shape[-1] == "width" else task.example_input(1).shape[2:]
     batch = torch.rand(3, task.example_input(1).shape[1], *sides)
@@ -96,7 +96,7 @@ def test_only_the_student_is_in_the_file(exported_of: ExportedOf, name: str) -> 
     assert exported.operators
     assert sum(exported.operators.values()) == len(proto.graph.node)
     kept = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
-    assert not any(word in key for key in kept for word in ("discriminator", "teacher", "adapter", "judge"))
+    assert not any(word in key for key in kept for word in ("discriminator", "teacher", "adapter", "extractor"))
     own = {value.numpy().tobytes() for value in model.state_dict().values()}
     # A weight may have another name there, and further axes of length one.
     others = {key: array.size for key, array in kept.items() if array.tobytes() not in own}
@@ -115,9 +115,9 @@ def test_the_photographs_are_compared_whole_and_in_another_size(task_of: TaskOf)
 
 @pytest.mark.parametrize("judged", [True, False])
 def test_the_test_inputs_are_those_of_the_evaluation(judged: bool, task_of: TaskOf) -> None:
-    """Also where there is no judge, as in a process that times."""
+    """Also where there is no extractor, as in a process that times."""
     task = copy(task_of("vae"))
-    task.judge = task.judge if judged else None
+    task.feature_extractor = task.feature_extractor if judged else None
     inputs = inputs_of(task, read_only(initial(task, "student", 0)))
     images = task.shared_inputs(range(48), torch.Generator(), split="test")["images"]
     assert torch.equal(inputs[0], images)
@@ -322,12 +322,12 @@ def absent(student: Path) -> str:
 
 
 def reference(student: Path) -> str:
-    shutil.copy(next(student.parents[1].glob("reference-*/seed-0.json")), student)
-    return "is a reference row: no network made it"
+    shutil.copy(next(student.parents[1].glob("baseline-*/seed-0.json")), student)
+    return "is a baseline: no network made it"
 
 
 def failed(student: Path) -> str:
-    changed(student, status="failed", failure={"reason": "no reason"}, metrics={}, items={})
+    changed(student, status="failed", failure={"reason": "no reason"}, metrics={}, examples={})
     return "the cell failed, there is no network (no reason)"
 
 
@@ -499,14 +499,14 @@ def test_licences_are_those_of_the_data_document() -> None:
         assert licence in document, picture
     assert "(Alpaydin & Kaynak 1998; CC BY 4.0)" in DIGITS
     assert "(Alpaydin & Kaynak 1998; CC BY 4.0)" in document
-    pictures = sum(len(part) for part in (PHOTOGRAPHS.train, PHOTOGRAPHS.held_out, PHOTOGRAPHS.test))
+    pictures = sum(len(part) for part in (PHOTOGRAPHS.train, PHOTOGRAPHS.validation, PHOTOGRAPHS.test))
     embedded = {"name": "photographs", "sha256": "0"}
     assert len(licences(embedded)) == pictures == len(LICENCES) - 1
     style = {"photographs": embedded, "style": {"name": "skimage/data/ihc.png", "sha256": "1"}, "loss_network": None}
     assert len(licences(style)) == pictures + 1
-    own = licences({"train": "ab" * 32, "held_out": "carved", "test": embedded, "channels": 1})
+    own = licences({"train": "ab" * 32, "validation": "carved", "test": embedded, "channels": 1})
     assert len(own) == 2 + len(PHOTOGRAPHS.test)
     assert own[:2] == [
         "train: files of the user's (digest abababababab…); their licence is not known here",
-        "held_out: a tenth of train",
+        "validation: a tenth of train",
     ]

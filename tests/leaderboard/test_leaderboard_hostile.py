@@ -33,7 +33,7 @@ HOSTILE = {
     "template": "{{ 7 * 7 }}{% raw %}",
     "link": "[click](javascript:alert(1))",
     "closing": "](javascript:alert(1))",
-    "reference": "[a]: http://example.com",
+    "baseline": "[a]: http://example.com",
     "autolink": "<http://example.com> www.example.com http://example.com a@example.com",
     "columns": "a | b | c\n| --- |\n# heading",
     "code": "`` ` ``` **bold** _it_ ~~no~~ \\| \\",
@@ -248,7 +248,7 @@ def test_what_was_published_before_is_no_more_trusted(tmp_path: Path) -> None:
         ({"config": {"settings": "none"}}, "config.settings: is no table"),
         ({"config": {"settings": {"student": 3}}}, "config.settings: teacher and student are no tables"),
         ({"config": {"code": None}}, "config.code: is no digest"),
-        ({"headline": "fame"}, "headline: 'fame' was not measured"),
+        ({"primary_metric": "fame"}, "primary_metric: 'fame' was not measured"),
         ({"size": {"parameters": 10**400}}, "size.parameters: 1e+101"),
         ({"size": {"macs": -1}}, "size.macs: -1"),
     ],
@@ -274,12 +274,12 @@ def test_what_no_run_writes_is_left_out_by_name(tmp_path: Path, update: dict[str
 
 def test_numbers_whose_sum_is_none_are_a_damaged_record(tmp_path: Path) -> None:
     odd = student("odd", [99.0])[0].model_dump(mode="json")
-    odd |= {"items": {"accuracy": [1e308, 1e308, -1e308]}, "item_names": ["a", "b", "c"]}
+    odd |= {"examples": {"accuracy": [1e308, 1e308, -1e308]}, "example_names": ["a", "b", "c"]}
     path = folder(tmp_path / "quick", usual()) / "records/classification/cnn_mlp/odd/seed-0.json"
     path.parent.mkdir()
     path.write_text(json.dumps(odd))
     (problem,) = build.leaderboard([tmp_path / "quick"]).problems
-    assert problem == f"{path}: items.accuracy: their sum is larger than any number"
+    assert problem == f"{path}: examples.accuracy: their sum is larger than any number"
 
 
 def test_a_machine_that_is_no_number_is_not_compared(tmp_path: Path) -> None:

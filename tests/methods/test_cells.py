@@ -12,22 +12,22 @@ from torch import Tensor, nn
 
 from distillbench.bench.store.weights import digest
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.training.loop import held_out_events, index_batches, initial, train_students
+from distillbench.bench.training.loop import index_batches, initial, train_students, validation_events
 from distillbench.methods.base import Distillation, Method
 from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.random_teacher import RandomTeacher
 from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
-from distillbench.tasks.judges.answers import Answers
+from distillbench.tasks.feature_extractors.answers import Answers
 from distillbench.tasks.response import Events
-from support.tasks import METHOD_NAMES, TASK_NAMES, untrained_judge
+from support.tasks import METHOD_NAMES, TASK_NAMES, untrained_extractor
 
 TaskOf = Callable[[str], Task]
 
 
 def one_batch(task: Task) -> Inputs:
     rng = torch.Generator().manual_seed(1)
-    return task.shared_inputs(next(index_batches(task.items, 4, rng)), rng)
+    return task.shared_inputs(next(index_batches(task.training_examples, 4, rng)), rng)
 
 
 def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
@@ -38,7 +38,7 @@ def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
 def distillation_gradient(task: Task, method: Method, student: nn.Module, teacher: nn.Module) -> Tensor:
     """Of the distillation loss alone, by the student's deployed weights, in one long vector."""
     inputs = one_batch(task)
-    distil = method.prepare(lambda: held_out_events(task, teacher, 0))
+    distil = method.prepare(lambda: validation_events(task, teacher, 0))
     with torch.no_grad():
         teachers = task.responses(task.forward(teacher, inputs), inputs, teacher)
     loss = distil(task.responses(task.forward(student, inputs), inputs, teacher), teachers)
@@ -155,7 +155,7 @@ def test_what_is_fitted_is_fitted_to_the_teacher_that_is_looked_at(task_of: Task
     trained, untrained = (read_only(initial(task, "teacher", seed)) for seed in (0, 5))
     train_students(task, trained, {"t": Fitting(), "o": other()}, seed=5)
     for values, teacher in zip(fitted, (trained, untrained), strict=True):
-        assert torch.equal(values, held_out_events(task, teacher, 5)["logits"].response.values)
+        assert torch.equal(values, validation_events(task, teacher, 5)["logits"].response.values)
 
 
 def test_without_feedback_the_own_teacher_does_not_see_its_student(task_of: TaskOf) -> None:
@@ -220,7 +220,7 @@ def test_a_scalar_slope_on_a_bernoulli_would_be_temperature(task_of: TaskOf) -> 
     from distillbench.methods.logistic import fit
 
     task = task_of("vae")
-    readout = fit(held_out_events(task, read_only(initial(task, "teacher", 0)), 0)["pixels"], l2=1e-2)
+    readout = fit(validation_events(task, read_only(initial(task, "teacher", 0)), 0)["pixels"], l2=1e-2)
     assert readout.weight.shape == readout.bias.shape == (64,)
     assert readout.bias.std() > 0.1
 
@@ -278,7 +278,7 @@ def test_only_a_method_that_fits_something_asks_for_events(task_of: TaskOf, monk
     task = task_of("classification")
 
     def unavailable(*_: object) -> None:
-        raise ValueError("no held-out truth")
+        raise ValueError("no validation truth")
 
     monkeypatch.setattr(task, "events", unavailable)
     teacher = read_only(initial(task, "teacher", 0))
@@ -311,14 +311,14 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
 
     pair = load({"tasks": {"vae": {"evaluated": 60, "importance_samples": 2, "samples": 200}}}).entries[0].pair
     task = pair.build()
-    task.judge = untrained_judge(task)
+    task.feature_extractor = untrained_extractor(task)
     part = chosen(task.splits.test, 60)
     assert len(part) == 60 < len(task.splits.test)
     assert chosen(task.splits.test, 500) is task.splits.test
     assert list(part.names) == sorted(part.names)
     model = read_only(initial(task, "student", 0))
-    for found in (task.evaluate(model, model), task.reference("independent pixels")):
-        assert tuple(found.items["neg_elbo"]) == part.names
+    for found in (task.evaluate(model, model), task.baseline("independent pixels")):
+        assert tuple(found.examples["neg_elbo"]) == part.names
 
 
 @pytest.mark.parametrize("name", ["gan", "vae"])
@@ -339,11 +339,11 @@ def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_
             patch.setattr(task, "answers", Answers())
             return evaluated(split)
 
-    alone = {split: afresh(split) for split in ("test", "held_out")}
-    assert alone["test"] != alone["held_out"]
+    alone = {split: afresh(split) for split in ("test", "validation")}
+    assert alone["test"] != alone["validation"]
     made.clear()
     task.answers = Answers()
-    assert {split: evaluated(split) for split in ("test", "held_out")} == alone
+    assert {split: evaluated(split) for split in ("test", "validation")} == alone
     assert made.count(model) == 1
     with torch.no_grad():
         for weights in model.parameters():

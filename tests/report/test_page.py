@@ -29,7 +29,7 @@ from distillbench.bench.store.figures import Drawing, Picture, usable, write
 from distillbench.bench.store.records import Failure, Record, Store
 from distillbench.bench.suite.resolve import cells, load
 from distillbench.common.errors import UserError
-from distillbench.tasks.panels.kinds import Pictures
+from distillbench.tasks.figures.kinds import Pictures
 from support.html import Collector
 from support.processes import Run
 from support.records import record, records
@@ -150,8 +150,8 @@ def drawn(results: Path) -> Drawing:
     students = [r for r in Store(results).scan().records if r.kind == "student" and r.seed == 0]
     task, pair = students[0].task, students[0].pair
     content = png(Pictures({"good": torch.zeros(2, 1, 8, 8)}), "zeros")
-    (results / "pictures").mkdir()
-    (results / "pictures" / "zeros.png").write_bytes(content)
+    (results / "figures").mkdir()
+    (results / "figures" / "zeros.png").write_bytes(content)
     picture = Picture(name="zeros", file="zeros.png", sha256=sha256(content).hexdigest(), alt="Nothing but zeros")
     hashes = {r.label: r.config_hash for r in students if r.pair == pair}
     drawing = Drawing(task=task, pair=pair, seed=0, students=hashes, pictures=(picture,))
@@ -164,21 +164,21 @@ def test_a_picture_of_these_records_is_shown_with_its_alt_text(tmp_path: Path) -
     drawing = drawn(results)
     made = site(results)
     images = [a for tag, a in Collector(made[f"{drawing.task}.html"]).tags if tag == "img"]
-    assert {"pictures/zeros.png": "Nothing but zeros"}.items() <= {i["src"]: i["alt"] for i in images}.items()
-    assert made["pictures/zeros.png"] == (results / "pictures" / "zeros.png").read_bytes()
+    assert {"figures/zeros.png": "Nothing but zeros"}.items() <= {i["src"]: i["alt"] for i in images}.items()
+    assert made["figures/zeros.png"] == (results / "figures" / "zeros.png").read_bytes()
 
 
 def changed(results: Path, drawing: Drawing) -> None:
-    (results / "pictures" / "zeros.png").write_bytes(b"something else")
+    (results / "figures" / "zeros.png").write_bytes(b"something else")
 
 
 def gone(results: Path, drawing: Drawing) -> None:
-    (results / "pictures" / "zeros.png").unlink()
+    (results / "figures" / "zeros.png").unlink()
 
 
 def linked(results: Path, drawing: Drawing) -> None:
-    content = (results / "pictures" / "zeros.png").rename(results / "other.png")
-    (results / "pictures" / "zeros.png").symlink_to(content)
+    content = (results / "figures" / "zeros.png").rename(results / "other.png")
+    (results / "figures" / "zeros.png").symlink_to(content)
 
 
 def of_other_records(results: Path, drawing: Drawing) -> None:

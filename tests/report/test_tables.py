@@ -49,14 +49,16 @@ def test_what_failed_and_what_is_missing_is_counted() -> None:
 
 
 def with_items(made: list[Record], spread: float, rng: np.random.Generator) -> list[Record]:
-    """The same records with per-item results whose means are their metrics; items differ by ``spread``."""
+    """The same records with per-example results whose means are their metrics; examples differ by ``spread``."""
     shared = rng.normal(0, spread, 40)
     names = tuple(f"item {i}" for i in range(40))
     found = []
     for r in made:
         own = rng.normal(0, spread, 40)
-        items = {m: tuple((v.value + shared - shared.mean() + own - own.mean()).tolist()) for m, v in r.metrics.items()}
-        found.append(r.model_copy(update={"items": items, "item_names": names} if items else {}))
+        examples = {
+            m: tuple((v.value + shared - shared.mean() + own - own.mean()).tolist()) for m, v in r.metrics.items()
+        }
+        found.append(r.model_copy(update={"examples": examples, "example_names": names} if examples else {}))
     return found
 
 
@@ -71,9 +73,9 @@ def test_intervals_cover_test_items_where_there_are_any() -> None:
     assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
     assert over_both["difference_half_width"] > shared["difference_half_width"]
     (summary,) = summarise(with_items(records(), 20.0, rng))
-    assert "± covers other seeds and other test items than these 40: accuracy, nll" in summary.notes
+    assert "± covers other seeds and other test examples than these 40: accuracy, nll" in summary.notes
     (summary,) = summarise(records())
-    assert "± covers other seeds alone (there are no per-item results): accuracy, nll" in summary.notes
+    assert "± covers other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
 
 
 def test_the_teacher_and_references_have_an_interval_over_items_alone() -> None:

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from distillbench.bench.report.sinks.base import package, scalars
-from distillbench.bench.report.watching import Remembering, View, Watcher, drawn, headline, sparkline
+from distillbench.bench.report.watching import Remembering, View, Watcher, drawn, sparkline, summary_line
 from distillbench.bench.run import progress
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Failure, Store
@@ -51,14 +51,14 @@ def test_the_run_is_shown_with_what_runs_and_what_is_left(tmp_path: Path) -> Non
     results = folder(tmp_path, records())
     status.write(results, GOING_ON)
     view, _ = Watcher(results).look()
-    assert headline(view) == "3/9 cells, 1 failed, about 3 min left; now: students gan/x seed 0; for 2 min"
+    assert summary_line(view) == "3/9 cells, 1 failed, about 3 min left; now: students gan/x seed 0; for 2 min"
     assert shown(view)[1] == f"  {'█' * 8}{'░' * 12} students gan/x seed 0, step 40 of 100"
     status.write(results, GOING_ON.model_copy(update={"cells": 0, "failed": 0, "left": None}))  # before the first cell
     view, _ = Watcher(results).look()
-    assert headline(view) == "0/9 cells; now: students gan/x seed 0; for 2 min"
+    assert summary_line(view) == "0/9 cells; now: students gan/x seed 0; for 2 min"
     status.write(results, GOING_ON.model_copy(update={"running": {}}))  # before the first job
     view, _ = Watcher(results).look()
-    assert headline(view) == "3/9 cells, 1 failed, about 3 min left; for 2 min"
+    assert summary_line(view) == "3/9 cells, 1 failed, about 3 min left; for 2 min"
 
 
 def test_a_run_that_was_killed_goes_on_no_longer(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_watch_ends_with_the_run_and_shows_its_table(cli: Run, tmp_path: Path) -
     first, *_ = done.stdout.splitlines()
     assert re.match(r"\d+/\d+ cells[,;] ", first)
     assert "no run goes on here: " in done.stdout
-    assert "held-out, while training" in done.stdout
+    assert "validation, while training" in done.stdout
     assert process.returncode == 0
     assert not (out / status.NAME).exists()
 

@@ -14,9 +14,9 @@ from distillbench.bench.run import figures as pictures_module
 from distillbench.bench.run.figures import MOST_BYTES, arrange, described, png
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Task, read_only
+from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
+from distillbench.tasks.figures.restored import AMPLIFIED, comparison, most_different
 from distillbench.tasks.metrics.images import psnr
-from distillbench.tasks.panels.kinds import Counts, Lines, Panel, Pictures
-from distillbench.tasks.panels.restored import AMPLIFIED, comparison, most_different
 from support.tasks import TASK_NAMES
 
 TaskOf = Callable[[str], Task]
@@ -35,17 +35,17 @@ PANELS = [
 ]
 
 
-def panels(task: Task, *students: str) -> dict[str, Panel]:
+def panels(task: Task, *students: str) -> dict[str, FigureData]:
     models = {"teacher": read_only(initial(task, "teacher", 0))}
     models |= {name: read_only(initial(task, "student", i)) for i, name in enumerate(students or ("student",))}
-    return dict(task.pictures(models))
+    return dict(task.figures(models))
 
 
-def shown(task: Task, name: str | None = None, *students: str) -> Pictures:
+def shown(task: Task, name: str | None = None, *students: str) -> ImageGrid:
     """A grid, by default a task's first."""
     found = panels(task, *students)
     panel = found[name or next(iter(found))]
-    assert isinstance(panel, Pictures)
+    assert isinstance(panel, ImageGrid)
     return panel
 
 
@@ -98,15 +98,15 @@ def test_heads_and_note_say_what_columns_and_inversions_mean(task_of: TaskOf) ->
 def test_heads_and_captions_must_have_something_to_stand_at() -> None:
     rows = {"a": torch.zeros(2, 1, 4, 4)}
     with pytest.raises(ValueError, match="3 heads for 2 columns"):
-        Pictures(rows, ["x", "y", "z"])
+        ImageGrid(rows, ["x", "y", "z"])
     with pytest.raises(ValueError, match="3 captions for the 2 pictures of 'a'"):
-        Pictures(rows, captions={"a": ["1", "2", "3"]})
+        ImageGrid(rows, captions={"a": ["1", "2", "3"]})
     with pytest.raises(ValueError, match="captions for the row 'b', which is not there"):
-        Pictures(rows, captions={"b": ["1"]})
+        ImageGrid(rows, captions={"b": ["1"]})
 
 
 def test_what_is_too_long_for_its_place_is_cut_to_it() -> None:
-    figure = arrange(Pictures({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
+    figure = arrange(ImageGrid({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
     heads = [text.get_text() for text in figure.texts]
     assert any(head.endswith("…") and head.startswith("www") for head in heads)
 
@@ -134,13 +134,13 @@ def test_long_names_leave_room_for_a_diagram() -> None:
 
 def test_a_name_with_dollars_is_no_formula() -> None:
     names = ["$\\frac$", "US$ and $"]
-    figure = arrange(Pictures({"a": torch.zeros(2, 1, 8, 8)}, names), "title")
+    figure = arrange(ImageGrid({"a": torch.zeros(2, 1, 8, 8)}, names), "title")
     figure.draw_without_rendering()
     assert png(Counts("says", "says", names, {"$x$": torch.eye(2).long()}), "title")
 
 
 def test_a_grid_of_noise_is_no_larger_than_is_allowed() -> None:
-    content = png(Pictures({f"row {i}": torch.rand(4, 3, 192, 192) for i in range(4)}), "noise")
+    content = png(ImageGrid({f"row {i}": torch.rand(4, 3, 192, 192) for i in range(4)}), "noise")
     assert len(content) <= MOST_BYTES
     with Image.open(BytesIO(content)) as image:
         assert image.width > 200
@@ -157,7 +157,7 @@ def test_every_panel_can_be_told_and_is_the_same_every_time(task_of: TaskOf, nam
 def test_reliability_is_accuracy_by_confidence_and_its_error_is_that_of_the_metric(task_of: TaskOf) -> None:
     task = task_of("classification")
     model = read_only(initial(task, "student", 0))
-    panel = task.pictures({"student": model})["reliability"]
+    panel = task.figures({"student": model})["reliability"]
     assert isinstance(panel, Lines)
     confidence, accuracy, weight = (torch.tensor(values) for values in panel.of["student"])
     assert weight.sum() == pytest.approx(1)
@@ -169,7 +169,7 @@ def test_reliability_is_accuracy_by_confidence_and_its_error_is_that_of_the_metr
 def test_confusion_counts_every_answer_beside_the_teachers(task_of: TaskOf) -> None:
     task = task_of("classification")
     models = {role: read_only(initial(task, role, 0)) for role in ("teacher", "student")}  # type: ignore[arg-type]
-    panel = task.pictures(models)["confusion"]
+    panel = task.figures(models)["confusion"]
     assert isinstance(panel, Counts)
     counts = panel.of["student"]
     evaluation = task.evaluate(models["student"], models["teacher"])

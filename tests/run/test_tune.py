@@ -147,9 +147,9 @@ def decided(
     label: str = "mimic",
     spread: Mapping[int, float] | None = None,
 ) -> Decision:
-    """values: {trial: the headline with seeds 100, 101, ...}; None is a failure. Weights 1, 0.1 and 9.
+    """values: {trial: the primary metric with seeds 100, 101, ...}; None is a failure. Weights 1, 0.1 and 9.
 
-    spread: how far each of two items is from the headline, by trial; None: there are no items.
+    spread: how far each of two examples is from the primary metric, by trial; None: there are no examples.
     """
     (pair,) = pairs(load("smoke", tasks=["classification"]))
     tuning = Tuning(pair, label, (Mimic(), Mimic(weight=0.1), Mimic(weight=9.0)))
@@ -159,10 +159,13 @@ def decided(
         if value is None:
             return record("student", "mimic", seed, None, config, trial=trial, failure=Failure(reason="boom"))
         metrics = {"accuracy": MetricValue(value=value, direction=direction, unit="%")}
-        items: dict[str, Any] = {}
+        examples: dict[str, Any] = {}
         if spread is not None:
-            items = {"item_names": ("a", "b"), "items": {"accuracy": (value - spread[trial], value + spread[trial])}}
-        return record("student", "mimic", seed, value, config, trial=trial, metrics=metrics, **items)
+            examples = {
+                "example_names": ("a", "b"),
+                "examples": {"accuracy": (value - spread[trial], value + spread[trial])},
+            }
+        return record("student", "mimic", seed, value, config, trial=trial, metrics=metrics, **examples)
 
     results = {
         trial: {100 + i: one(trial, 100 + i, value) for i, value in enumerate(row)} for trial, row in values.items()
@@ -297,7 +300,7 @@ def test_trials_of_a_seed_train_in_one_group_and_none_sees_the_test_split(
 
     monkeypatch.setattr(Classification, "evaluate", evaluate)
     found = tuned(load(TINY), tmp_path)
-    assert set(splits) == {"held_out"}
+    assert set(splits) == {"validation"}
     assert [d.tuning.label for d in found] == ["mimic", "random_teacher", "temperature"]
     groups = [job for job in jobs if job.kind == "group"]
     assert [job.cells[0].seed for job in groups][:2] == [100, 101]
@@ -305,9 +308,9 @@ def test_trials_of_a_seed_train_in_one_group_and_none_sees_the_test_split(
     assert [len(job.cells) for job in groups[:2]] == [3 * 3 + 1] * 2
     assert [job.kind for job in jobs].count("teacher") == 1
     for trial in Store(tmp_path):
-        assert trial.split == "held_out"
-        assert trial.held_out == {name: metric.value for name, metric in trial.metrics.items()}
-        assert len(trial.items["accuracy"]) == len(trial.item_names) > 1
+        assert trial.split == "validation"
+        assert trial.validation == {name: metric.value for name, metric in trial.metrics.items()}
+        assert len(trial.examples["accuracy"]) == len(trial.example_names) > 1
 
 
 def test_what_is_finished_is_not_run_again_and_more_trials_keep_the_earlier(tmp_path: Path, jobs: list[Job]) -> None:
@@ -325,14 +328,14 @@ def test_what_is_finished_is_not_run_again_and_more_trials_keep_the_earlier(tmp_
 
 def test_tables_show_each_trial_with_its_items_and_no_test_figure(tmp_path: Path, jobs: list[Job]) -> None:
     tuned(load(TINY), tmp_path)
-    (held_out,) = summaries(tmp_path, "held_out")
-    assert len({row.name for row in held_out.rows}) == len(held_out.rows) == 3 * 3 + 1
-    assert sum(row.name.startswith("temperature (temperature ") for row in held_out.rows) == 3
-    assert all(row.metrics["accuracy"].items > 1 for row in held_out.rows)
-    assert all(row.difference is not None for row in held_out.rows if row.name != "scratch")
+    (validation,) = summaries(tmp_path, "validation")
+    assert len({row.name for row in validation.rows}) == len(validation.rows) == 3 * 3 + 1
+    assert sum(row.name.startswith("temperature (temperature ") for row in validation.rows) == 3
+    assert all(row.metrics["accuracy"].examples > 1 for row in validation.rows)
+    assert all(row.difference is not None for row in validation.rows if row.name != "scratch")
     (test,) = summaries(tmp_path, "test")
     assert not any(row.metrics for row in test.rows)
-    assert "trials are measured on the held-out split alone: --split held_out" in test.notes
+    assert "trials are measured on the validation split alone: --split validation" in test.notes
 
 
 def test_the_command(cli: Run, tmp_path: Path) -> None:

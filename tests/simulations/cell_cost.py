@@ -3,7 +3,7 @@
     python tests/simulations/cell_cost.py SUITE [KEY.PATH=VALUE ...]
 
 trains the teacher and the scratch student of each pair of a suite, and prints the table of docs/performance.md: seconds
-of training, of looks at held-out data for its curve, and of the evaluation at its end; the last two as shares of all.
+of training, of looks at validation data for its curve, and of the evaluation at its end; the last two as shares of all.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]
     for pair in pairs(load(suite, overrides)):
         with TemporaryDirectory() as cache:
             task = pair.build(Path(cache))
-            if (recipe := task.judge_recipe()) is not None:
-                task.judge = read_only(recipe.train())
+            if (recipe := task.extractor_recipe()) is not None:
+                task.feature_extractor = read_only(recipe.train())
             teacher: nn.Module | None = None
             for role in ("teacher", "student"):
                 learner = _trained(task, role)
@@ -42,7 +42,7 @@ def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]
 
 
 def _evaluate(task: Task, model: nn.Module, teacher: nn.Module | None) -> None:
-    for split in ("test", "held_out"):
+    for split in ("test", "validation"):
         task.evaluate(model, teacher or model, split)
 
 

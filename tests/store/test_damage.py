@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from distillbench.bench.run.jobs import judge_path, teacher_path
+from distillbench.bench.run.jobs import extractor_path, teacher_path
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import damaged, plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
@@ -17,8 +17,8 @@ from distillbench.bench.suite.resolve import load, pairs
 from support.images import write_image
 from support.processes import Run, reproducible
 
-DRAWING = Path("pictures/classification--cnn_mlp.json")
-PICTURE = Path("pictures/classification--cnn_mlp--hardest.png")
+DRAWING = Path("figures/classification--cnn_mlp.json")
+PICTURE = Path("figures/classification--cnn_mlp--hardest.png")
 
 
 @pytest.fixture
@@ -101,26 +101,26 @@ def test_a_damaged_teacher_is_told_and_made_again(cli: Run, tiny_suite: Path, ou
 
 
 def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
-    """Judges and teachers, whatever their weights are: the files that stand for them here hold others."""
+    """Feature extractors and teachers, whatever their weights are: the files that stand for them here hold others."""
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
     todo = plan(suite, tmp_path)
     (pair,) = pairs(suite)
-    judge, teacher = judge_path(tmp_path, pair), teacher_path(tmp_path, pair, 0)
+    extractor, teacher = extractor_path(tmp_path, pair), teacher_path(tmp_path, pair, 0)
     todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
 
     def kinds() -> list[str]:
         return [job.kind for job in jobs_of(todo, tmp_path, tmp_path)]
 
-    assert (kinds(), damaged(todo, tmp_path)) == (["judge", "teacher", "group"], [])
-    for path in (judge, teacher):
+    assert (kinds(), damaged(todo, tmp_path)) == (["extractor", "teacher", "group"], [])
+    for path in (extractor, teacher):
         save_weights(path, nn.Linear(3, 2), path.stem)
     assert (kinds(), damaged(todo, tmp_path)) == (["group"], [])
-    judge.write_bytes(flipped(judge.read_bytes(), -1))
-    assert kinds() == ["judge", "group"]
-    shutil.copy(judge, teacher)
-    assert kinds() == ["judge", "teacher", "group"]
+    extractor.write_bytes(flipped(extractor.read_bytes(), -1))
+    assert kinds() == ["extractor", "group"]
+    shutil.copy(extractor, teacher)
+    assert kinds() == ["extractor", "teacher", "group"]
     reason = "its content is not what its checksum says"
-    assert damaged(todo, tmp_path) == [f"{judge}: {reason}", f"{teacher}: {reason}"]
+    assert damaged(todo, tmp_path) == [f"{extractor}: {reason}", f"{teacher}: {reason}"]
 
 
 # -- images ---------------------------------------------------------------------------------------------------------

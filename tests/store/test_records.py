@@ -90,7 +90,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another setting": (lambda r: r["config"].update(device="cuda"), "config_hash: is not the hash of config"),
     "another figure": (
         lambda r: r["metrics"]["nll"].update(value=r["metrics"]["nll"]["value"] - 0.01),
-        "and the mean of its items is",
+        "and the mean of its examples is",
     ),
     "an infinity in its configuration": (
         lambda r: r["config"].update(version=[1.0, math.inf]),
@@ -100,7 +100,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["environment"]["libraries"].update(torch=math.nan),
         "environment: libraries.torch: nan is no number (allowed: finite numbers)",
     ),
-    "another item": (lambda r: r["items"]["nll"].pop(), "items.nll: 499 values of 500 items"),
+    "another item": (lambda r: r["examples"]["nll"].pop(), "examples.nll: 499 values of 500 examples"),
     "another direction": (
         lambda r: r["metrics"]["nll"].update(direction="higher"),
         "metrics.nll.direction: 'higher', and 'lower' in other records of classification",
@@ -177,7 +177,7 @@ def test_a_folder_in_which_nothing_can_be_read_is_refused(cli: Run, out: Path) -
 
 
 def test_the_library_warns_and_goes_on(out: Path) -> None:
-    from distillbench.bench import load_records
+    from distillbench import load_records
 
     (out / FOLDER / "mimic/seed-0.json").write_text("")
     with pytest.warns(UserWarning, match=r"left out: .*mimic/seed-0.json: cannot be read"):

@@ -101,7 +101,7 @@ def test_folders_that_are_said_later_take_the_place_of_a_set_by_name(tmp_path: P
 def test_other_test_images_that_are_said_later_take_the_place_of_those_before(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures(monkeypatch, data_root, "bsds500", train=3, held_out=2, test=2)
+    pictures(monkeypatch, data_root, "bsds500", train=3, validation=2, test=2)
     pictures(monkeypatch, data_root, "set12", test=2)
     folder = data_root / "set12"
     suite = {"tasks": {"denoising": {"data": {"name": "bsds500", "test_name": "set12"}}}}

@@ -32,6 +32,10 @@ WRONG = {
     "unknown setting": (GOOD + "lables = 3\n", "tasks.classification.lables: unknown key; did you mean 'labels'?"),
     "setting out of range": (GOOD + "labels = 0\n", "tasks.classification.labels: input should be greater"),
     "setting of another type": (GOOD + 'labels = "many"\n', "tasks.classification.labels: input should be a valid int"),
+    "an old name": (
+        GOOD + 'data = { held_out = "x" }\n',
+        "tasks.classification.data.held_out: unknown key; it is called 'validation' now",
+    ),
     "unknown network": (
         GOOD + 'student = { network = { name = "mpl" } }\n',
         "tasks.classification.student.network.name: unknown network 'mpl'; did you mean 'mlp'? (allowed: ",

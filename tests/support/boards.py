@@ -21,7 +21,7 @@ def student(label: str, values: Sequence[float], first: int = 0, **more: Any) ->
 
 
 def beside() -> list[Record]:
-    return [record("teacher", "teacher", 0, 90.0), record("reference", "nearest centroid", 0, 70.0)]
+    return [record("teacher", "teacher", 0, 90.0), record("baseline", "nearest centroid", 0, 70.0)]
 
 
 def folder(path: Path, records: Sequence[Record]) -> Path:

@@ -61,7 +61,7 @@ class Readout:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a teacher says on held-out data, with binary outcomes and, where they are ordinal, their thresholds."""
+    """What a teacher says on validation data, with binary outcomes and, where they are ordinal, their thresholds."""
 
     said: Said
     outcomes: Tensor
@@ -251,7 +251,7 @@ class ClassificationCell(Cell):
         return said.values - said.values.logsumexp(1, keepdim=True)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        data = self.task.splits.held_out
+        data = self.task.splits.validation
         logits = teacher(data.images.float() / 255)
         outcomes = data.labels[:, None] == torch.arange(logits.shape[1])
         return {"logits": Truth(Said("categorical", logits), outcomes)}
@@ -297,7 +297,7 @@ class GANCell(Cell):
         return said.values.movedim(1, -1).reshape(-1, said.values.shape[1])
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        real = self.task.splits.held_out.images[:1000].float() / 255
+        real = self.task.splits.validation.images[:1000].float() / 255
         fake = cast(nn.Module, teacher.generator)(torch.randn(len(real), self.settings.latent, generator=rng))
         features = Said("feature", self.judged(torch.cat([real, fake]), teacher)[0])
         rows = len(self.evidence(features))
@@ -327,7 +327,7 @@ class VAECell(Cell):
         }
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        images = (self.task.splits.held_out.images >= 128).float()
+        images = (self.task.splits.validation.images >= 128).float()
         noise = torch.randn(len(images), self.settings.latent, generator=rng)
         outputs = self.forward(teacher, {"images": images, "noise": noise})
         return {"pixels": Truth(Said("bernoulli", outputs["pixels"]), images.flatten(1))}
@@ -344,7 +344,7 @@ class OrdinalCell(Cell):
         return int(self.settings.patch)
 
     @abstractmethod
-    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
         """Inputs, and the true residual."""
 
     def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
@@ -354,8 +354,8 @@ class OrdinalCell(Cell):
         return said.values.reshape(-1, 1)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        crops = torch.cat([grid_crops(image, self.side, 16) for image in self.task.splits.held_out.images])
-        inputs, residual = self.held_out(crops, rng)
+        crops = torch.cat([grid_crops(image, self.side, 16) for image in self.task.splits.validation.images])
+        inputs, residual = self.validation(crops, rng)
         thresholds = torch.quantile(residual.flatten(), torch.arange(1, 8) / 8)
         said = Said("feature", self.forward(teacher, inputs)[self.name])
         return {self.name: Truth(said, residual.reshape(-1, 1) > thresholds, thresholds)}
@@ -376,7 +376,7 @@ class DenoisingCell(OrdinalCell):
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
         return F.mse_loss(outputs["noise"] / self.sigma, inputs["noise"] / self.sigma) / 2
 
-    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
         noise = self.sigma * torch.randn(crops.shape, generator=rng)
         return {"noisy": crops + noise}, noise
 
@@ -389,7 +389,7 @@ class SuperResolutionCell(OrdinalCell):
     def __init__(self, task: Any) -> None:
         super().__init__(task)
         crops = torch.cat([grid_crops(image, self.side, 16) for image in task.splits.train.images])
-        self.variance = float(self.held_out(crops, torch.Generator())[1].var())
+        self.variance = float(self.validation(crops, torch.Generator())[1].var())
 
     @property
     def side(self) -> int:
@@ -402,7 +402,7 @@ class SuperResolutionCell(OrdinalCell):
         bicubic = upscale(inputs["low"], self.settings.scale)
         return F.mse_loss(bicubic + outputs["residual"], inputs["target"]) / (2 * self.variance)
 
-    def held_out(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
+    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
         low = downscale(crops, self.settings.scale)
         return {"low": low}, crops - upscale(low, self.settings.scale)
 
@@ -475,8 +475,8 @@ class StyleCell(Cell):
         return said.values.flatten(2).mean(2)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        indices = (list(range(len(self.task.splits.held_out))) * 16)[:256]
-        photographs = self.task.shared_inputs(indices, rng, split="held_out")["photographs"].contiguous()
+        indices = (list(range(len(self.task.splits.validation))) * 16)[:256]
+        photographs = self.task.shared_inputs(indices, rng, split="validation")["photographs"].contiguous()
         features = self.features(torch.cat([teacher(photographs), photographs]))
         outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
         return {f"level{i}": Truth(Said("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
@@ -508,15 +508,15 @@ def initial(task: Task, role: Role, seed: int) -> nn.Module:
         return task.network(role)
 
 
-def batches(items: int, size: int, rng: torch.Generator) -> Iterator[list[int]]:
-    """One random order of all items after another, cut into batches."""
+def batches(examples: int, size: int, rng: torch.Generator) -> Iterator[list[int]]:
+    """One random order of all examples after another, cut into batches."""
     queue: list[int] = []
     while True:
         if len(queue) >= size:
             yield queue[:size]
             queue = queue[size:]
         else:
-            queue = queue + torch.randperm(items, generator=rng).tolist()
+            queue = queue + torch.randperm(examples, generator=rng).tolist()
 
 
 class Trainee:
@@ -567,7 +567,7 @@ def train(
     stream = derive("teacher", seed) if role == "teacher" else seed
     steps = recipe.steps or cell.settings.steps
     rng = torch.Generator().manual_seed(derive("batches", stream))
-    indices = batches(task.items, cell.settings.batch_size, rng)
+    indices = batches(task.training_examples, cell.settings.batch_size, rng)
     learner = Trainee(cell, role, seed, **adam)
     partner = Trainee(cell, "teacher", seed, **adam) if plan.method == "cross_model" else None
     if plan.method == "random_teacher":
@@ -631,6 +631,6 @@ def divergence(
 
 @torch.no_grad()
 def fit_readouts(cell: Cell, teacher: nn.Module, seed: int, l2: float) -> dict[str, Readout]:
-    """W and b of every response that has a truth, on held-out data."""
+    """W and b of every response that has a truth, on validation data."""
     truths = cell.truth(teacher, torch.Generator().manual_seed(derive("events", seed)))
     return {name: fit(cell.evidence(truth.said), truth, l2, cell.elementwise) for name, truth in truths.items()}

@@ -30,8 +30,8 @@ def config_of(
         "device": "cpu",
         "settings": {"steps": 100},
     }
-    if kind == "reference":
-        return config | {"reference": label} | more
+    if kind == "baseline":
+        return config | {"baseline": label} | more
     if kind == "teacher":
         return config | {"seed": seed} | more
     teacher = canonical_hash(config_of("teacher", "teacher", teacher_seed))
@@ -41,7 +41,7 @@ def config_of(
 
 
 def record(
-    kind: Literal["student", "teacher", "reference"],
+    kind: Literal["student", "teacher", "baseline"],
     label: str,
     seed: int,
     value: float | None,
@@ -53,7 +53,7 @@ def record(
     metrics = {}
     if value is not None:
         metrics["accuracy"] = MetricValue(value=value, direction="higher", unit="%")
-        if kind != "reference":
+        if kind != "baseline":
             metrics["nll"] = MetricValue(value=1 - value / 100, direction="lower", unit="nats", decimals=3)
     parameters, macs = (9610, 9472) if small else (75_434, 1_503_232)
     size = Size(parameters=parameters, macs=macs, bytes=4, input_shape=(1, 1, 8, 8))
@@ -66,17 +66,17 @@ def record(
         "seed": seed,
         "teacher_seed": 0,
         "teachers": "shared",
-        "headline": "accuracy",
+        "primary_metric": "accuracy",
         "config": config,
         "config_hash": canonical_hash(config),
         "metrics": metrics,
-        "size": None if kind == "reference" or value is None else size,
+        "size": None if kind == "baseline" or value is None else size,
     }
     return Record(**fields | more)
 
 
 def records(teacher: float = 90.0) -> list[Record]:
-    made = [record("teacher", "teacher", 0, teacher), record("reference", "nearest centroid", 0, 70.0)]
+    made = [record("teacher", "teacher", 0, teacher), record("baseline", "nearest centroid", 0, 70.0)]
     made += [record("student", label, seed, v) for label, values in STUDENTS.items() for seed, v in enumerate(values)]
     made.append(record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom")))
     return made

@@ -105,9 +105,9 @@ class Holder(nn.Module):
 
 
 def shift(content: Content, metric: str, by: float) -> None:
-    """A metric and all its items, moved alike: the mean still agrees."""
-    values = [float(f"{value + by:.7g}") for value in content["items"][metric]]
-    content["items"][metric] = values
+    """A metric and all its examples, moved alike: the mean still agrees."""
+    values = [float(f"{value + by:.7g}") for value in content["examples"][metric]]
+    content["examples"][metric] = values
     content["metrics"][metric]["value"] = math.fsum(values) / len(values)
 
 

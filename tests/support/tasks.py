@@ -13,9 +13,9 @@ TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_res
 METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")
 
 
-def untrained_judge(task: Task) -> nn.Module | None:
+def untrained_extractor(task: Task) -> nn.Module | None:
     """A judge with random weights: enough where nothing is measured."""
-    recipe = task.judge_recipe()
+    recipe = task.extractor_recipe()
     if recipe is None:
         return None
     torch.manual_seed(0)

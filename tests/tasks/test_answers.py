@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from distillbench.tasks.judges.answers import Answers
+from distillbench.tasks.feature_extractors.answers import Answers
 
 
 def step(network: nn.Module) -> None:

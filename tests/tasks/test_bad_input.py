@@ -17,10 +17,10 @@ from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
 from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
-from distillbench.tasks.panels.kinds import Pictures
+from distillbench.tasks.figures.kinds import Pictures
 from support.images import write_image
 from support.processes import Run, refused
-from support.tasks import untrained_judge
+from support.tasks import untrained_extractor
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""
@@ -166,7 +166,7 @@ def test_a_folder_gives_all_its_labels_and_the_digits_a_hundred(classes: Path) -
         (f"tasks.classification.data.train={classes}", 32),
     ):
         (pair,) = pairs(load("smoke", [setting], ["classification"]))
-        assert pair.build().items == count
+        assert pair.build().examples == count
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -232,7 +232,7 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
     for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
         made = pair.build()
         made.check()
-        made.judge = untrained_judge(made)
+        made.feature_extractor = untrained_extractor(made)
         for panel in made.pictures({name: made.network("student").eval() for name in ("one", "other")}).values():
             assert isinstance(panel, Pictures)
             assert len({panel.rows[name].shape[-2:] for name in panel.rows if name != "style"}) == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.run.jobs import judge_path, prepared_task
+from distillbench.bench.run.jobs import extractor_path, prepared_task
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import plan
 from distillbench.bench.store.weights import save_weights
@@ -22,7 +22,7 @@ from distillbench.tasks.data.crops import centre_crop, crop_batch
 from distillbench.tasks.data.embedded import digits, photographs
 from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
 from distillbench.tasks.data.folders import labelled_splits, photograph_splits
-from distillbench.tasks.judges.classifier import random_shifts
+from distillbench.tasks.feature_extractors.classifier import random_shifts
 from support.images import write_image
 
 
@@ -35,18 +35,18 @@ def class_folders(tmp_path: Path) -> Path:
 
 def test_digits_are_split_without_overlap() -> None:
     splits = digits()
-    assert [len(part) for part in (splits.train, splits.held_out, splits.test)] == [997, 300, 500]
-    names = [set(part.names) for part in (splits.train, splits.held_out, splits.test)]
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [997, 300, 500]
+    names = [set(part.names) for part in (splits.train, splits.validation, splits.test)]
     assert len(set.union(*names)) == 1797
 
 
 def test_photographs_are_split_by_picture() -> None:
     splits = photographs()
-    names = [part.names for part in (splits.train, splits.held_out, splits.test)]
+    names = [part.names for part in (splits.train, splits.validation, splits.test)]
     assert [len(part) for part in names] == [8, 2, 6]
     assert len({name for part in names for name in part}) == 16
     contents = {
-        image.numpy().tobytes() for part in (splits.train, splits.held_out, splits.test) for image in part.images
+        image.numpy().tobytes() for part in (splits.train, splits.validation, splits.test) for image in part.images
     }
     assert len(contents) == 16
 
@@ -59,20 +59,20 @@ def test_few_labels_are_the_same_number_of_each_class_and_the_same_every_time() 
 
 def test_class_folders_are_carved_by_class_and_disjoint(class_folders: Path) -> None:
     splits = labelled_splits(Folders(train=class_folders))
-    parts = (splits.train, splits.held_out, splits.test)
+    parts = (splits.train, splits.validation, splits.test)
     assert splits.train.classes == ("cat", "dog")
     assert [len(part) for part in parts] == [48, 6, 6]
     assert len({name for part in parts for name in part.names}) == 60
     assert all(set(part.labels.tolist()) == {0, 1} for part in parts)
 
 
-def test_a_given_test_folder_is_taken_whole_and_held_out_is_carved_from_train(tmp_path: Path) -> None:
+def test_a_given_test_folder_is_taken_whole_and_validation_is_carved_from_train(tmp_path: Path) -> None:
     for i in range(20):
         write_image(tmp_path / "a" / f"{i}.png", i, (40, 30), "RGB")
     for i in range(3):
         write_image(tmp_path / "b" / f"{i}.png", 100 + i, (50, 30), "RGB")
     splits = photograph_splits(Folders(train=tmp_path / "a", test=tmp_path / "b"))
-    assert [len(part) for part in (splits.train, splits.held_out, splits.test)] == [18, 2, 3]
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [18, 2, 3]
     assert splits.test.images[0].shape == (3, 30, 50)
 
 
@@ -127,7 +127,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> No
         labelled_splits(Folders(train=class_folders))
     (class_folders / "dog" / "wide.png").write_bytes(b"not an image")
     with pytest.raises(DataError, match=r"wide\.png cannot be read as an image"):
-        labelled_splits(Folders(train=class_folders, held_out=None))
+        labelled_splits(Folders(train=class_folders, validation=None))
     (class_folders / "dog" / "wide.png").unlink()
     write_image(class_folders / "stray.png", 0)
     with pytest.raises(DataError, match=r"stray\.png is in no known class \(classes: cat, dog\)"):
@@ -220,8 +220,8 @@ def test_a_worker_does_not_hash_the_users_files_again(
     suite = load("smoke", [f"tasks.gan.data.train={class_folders}"], ["gan"])
     jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
     pair = jobs[0].pair
-    assert pair.judge is not None
-    save_weights(judge_path(tmp_path, pair), pair.judge.build(), str(pair.judge_hash))
+    assert pair.feature_extractor is not None
+    save_weights(extractor_path(tmp_path, pair), pair.feature_extractor.build(), str(pair.extractor_hash))
     sent = pickle.loads(pickle.dumps(jobs))
 
     def hashed(*_: object) -> None:
@@ -229,7 +229,7 @@ def test_a_worker_does_not_hash_the_users_files_again(
 
     monkeypatch.setattr("distillbench.tasks.data.folders.digest", hashed)
     for job in sent:
-        assert prepared_task(job.pair, tmp_path).judge is not None
+        assert prepared_task(job.pair, tmp_path).feature_extractor is not None
         assert all(cell.hash for cell in job.cells)
     with pytest.raises(AssertionError, match="hashed again"):
-        pair.build().judge_recipe().config  # noqa: B018
+        pair.build().extractor_recipe().config  # noqa: B018

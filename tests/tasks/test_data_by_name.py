@@ -31,16 +31,16 @@ def test_torchvisions_files_are_read_as_they_were_written_and_split_as_documente
     its, (images, labels), test = made_set(name)
     found = labelled_splits(Folders(name=name))
     rank = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
-    held_out = rank % 10 == 1
+    validation = rank % 10 == 1
     for part, truth in zip(
-        (found.train, found.held_out, found.test),
-        ((images[~held_out], labels[~held_out]), (images[held_out], labels[held_out]), test),
+        (found.train, found.validation, found.test),
+        ((images[~validation], labels[~validation]), (images[validation], labels[validation]), test),
         strict=True,
     ):
         assert np.array_equal(part.images.numpy(), truth[0])
         assert part.labels.tolist() == truth[1].tolist()
         assert part.classes == its.classes
-    counts = torch.bincount(found.held_out.labels)
+    counts = torch.bincount(found.validation.labels)
     assert counts.tolist() == [len(range(1, EACH if len(its.classes) == 10 else 11, 10))] * len(its.classes)
     assert labelled_outline(Folders(name=name)).train.images.shape[1:] == found.train.images.shape[1:]
 
@@ -127,7 +127,7 @@ def test_a_set_by_folder_of_lossless_files_is_the_set_by_name(made_set: Made, tm
     found = labelled_splits(Folders(name="cifar10"))
     for split in standard.SPLITS:
         assert pixel_digest(getattr(own, split)) == pixel_digest(getattr(found, split))
-    assert pixel_digest(found.train, found.held_out) == pixel_digest(own.held_out, own.train)
+    assert pixel_digest(found.train, found.validation) == pixel_digest(own.validation, own.train)
     assert pixel_digest(found.train) != pixel_digest(found.test)
     relabelled = found.test.subset(torch.arange(len(found.test)))
     relabelled.labels[0] = (relabelled.labels[0] + 1) % 10
@@ -181,14 +181,14 @@ def test_a_damaged_table_of_digits_is_named(tmp_path: Path) -> None:
 def test_photographs_by_name_are_split_by_folder_or_every_tenth(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures(monkeypatch, data_root, "bsds500", train=5, held_out=3, test=4)
+    pictures(monkeypatch, data_root, "bsds500", train=5, validation=3, test=4)
     found = photograph_splits(Folders(name="bsds500"))
-    assert [len(part) for part in (found.train, found.held_out, found.test)] == [5, 3, 4]
+    assert [len(part) for part in (found.train, found.validation, found.test)] == [5, 3, 4]
     assert found.train.images[1].shape == (3, 41, 50)
     pictures(monkeypatch, data_root, "train400", train=21)
     pictures(monkeypatch, data_root, "set12", test=2)
     found = photograph_splits(Folders(name="train400", test_name="set12"))
-    assert found.held_out.names == ("001", "011")
+    assert found.validation.names == ("001", "011")
     assert len(found.train) == 19
     assert found.test.names == ("000", "001")
     assert len(photograph_splits(Folders(test_name="set12")).train) == 8  # the embedded ones
@@ -225,7 +225,7 @@ def test_two_pictures_of_one_name_in_a_set_are_refused(data_root: Path, monkeypa
 def test_a_test_image_that_was_trained_on_is_refused(
     data_root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pictures(monkeypatch, data_root, "bsds500", train=3, held_out=2, test=2)
+    pictures(monkeypatch, data_root, "bsds500", train=3, validation=2, test=2)
     (tmp_path / "own").mkdir()
     shutil.copy(data_root / "bsds500" / "val" / "001.png", tmp_path / "own" / "copy.png")
     with pytest.raises(DataError, match=r"the test image copy\.png and 001 are the same picture, and in two splits"):

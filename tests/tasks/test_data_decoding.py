@@ -83,7 +83,7 @@ def test_what_pillow_warns_of_is_told_with_the_picture(tmp_path: Path) -> None:
 @pytest.fixture
 def grey_and_equal(tmp_path: Path) -> Path:
     """One picture in a file of one channel, and another in a file of three equal ones."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "figures"
     for name, seed, channels in (("one.png", 0, 1), ("three.png", 1, 3)):
         folder.mkdir(exist_ok=True)
         pixels = levels(seed, 48, 48)
@@ -128,11 +128,11 @@ def test_denoising_and_style_see_the_same_picture_whatever_its_channels(grey_and
 
 
 def test_a_picture_is_the_same_in_one_channel_and_in_three(tmp_path: Path) -> None:
-    for split, name, mode in (("test", "copy.png", "RGB"), ("held_out", "camera.png", "L")):
+    for split, name, mode in (("test", "copy.png", "RGB"), ("validation", "camera.png", "L")):
         (tmp_path / split).mkdir()
         Image.fromarray(levels(0, 40, 40)).convert(mode).save(tmp_path / split / name)
     with pytest.raises(DataError, match=r"copy\.png and camera\.png are the same picture"):
-        photograph_splits(Folders(test=tmp_path / "test", held_out=tmp_path / "held_out"))
+        photograph_splits(Folders(test=tmp_path / "test", validation=tmp_path / "validation"))
 
 
 @pytest.mark.parametrize("split", standard.SPLITS)

@@ -35,12 +35,12 @@ def test_a_card_credits_the_sets_of_a_configuration() -> None:
     both = licences(
         {"photographs": its | {"test": {"name": "set5", "sha256": "1"}}, "style": "x", "loss_network": None}
     )
-    assert both[0].startswith("train and held_out: DnCNN's 400")
+    assert both[0].startswith("train and validation: DnCNN's 400")
     assert both[1].startswith("test: Set5 (Bevilacqua et al. 2012; no licence stated), from https://")
     assert licences({"images": {"name": "cifar10", "sha256": "0"}, "inception": "1"})[0].startswith(
         "all splits: CIFAR-10"
     )
-    assert licences({"train": "a", "held_out": "carved", "test": {"name": "set5"}})[2].startswith("test: Set5 (")
+    assert licences({"train": "a", "validation": "carved", "test": {"name": "set5"}})[2].startswith("test: Set5 (")
     assert licences({"name": "gone", "sha256": "0"}) == ["all splits: gone; its licence is not known here"]
 
 
@@ -52,7 +52,7 @@ def test_the_settings_of_named_sets_are_read_off_a_configuration() -> None:
     for other in (
         {"name": "digits", "sha256": "0"},
         "digits",
-        {"train": "a", "held_out": "carved", "test": "b"},
+        {"train": "a", "validation": "carved", "test": "b"},
         None,
         {"name": 3},
     ):
@@ -71,7 +71,7 @@ def test_the_command_says_what_there_is(cli: Run, tmp_path: Path) -> None:
     assert f"data root: {tmp_path}" in listed.stdout
     whole = cli("data", "check", "mnist_sample")
     assert whole.returncode == 0, whole.stderr
-    assert "3,500 train, 500 held-out, 1,000 test" in whole.stdout
+    assert "3,500 train, 500 validation, 1,000 test" in whole.stdout
     (tmp_path / "set5").mkdir()
     for arguments, said in {
         ("check", "cifar10", "--data", tmp_path): f"'cifar10' is missing: there is no {tmp_path}/cifar-10-batches-py/",

@@ -47,7 +47,7 @@ def test_a_set_to_report_on_leaves_the_pixels_of_the_embedded_ones_in_the_identi
 ) -> None:
     Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
     before = identity(Folders(test=tmp_path), "photographs")
-    assert before["train"] == before["held_out"] == identity(Folders(), "photographs")
+    assert before["train"] == before["validation"] == identity(Folders(), "photographs")
     changed = inverted(photographs())
     monkeypatch.setattr("distillbench.tasks.data.folders.photographs", lambda: changed)
     assert identity(Folders(test=tmp_path), "photographs")["train"] != before["train"]
@@ -79,7 +79,7 @@ def test_a_changed_file_of_a_package_changes_the_identity(
 
 def test_another_style_picture_is_another_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
     before, picture = teacher_hash("style_transfer"), embedded.read_picture(*embedded.STYLE_PICTURE)
-    monkeypatch.setattr("tasks.style_transfer.read_picture", lambda *_: 255 - picture)
+    monkeypatch.setattr("distillbench.tasks.style_transfer.read_picture", lambda *_: 255 - picture)
     assert teacher_hash("style_transfer") != before
 
 
@@ -112,6 +112,6 @@ def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 def test_embedded_photographs_are_decoded_once_for_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     before = photographs()
     monkeypatch.setattr("distillbench.tasks.data.files.read", lambda *_: pytest.fail("was decoded again"))
-    for split in ("train", "held_out", "test"):
+    for split in ("train", "validation", "test"):
         again: Any = getattr(embedded.photographs.__wrapped__(), split)
         assert all(map(torch.equal, again.images, getattr(before, split).images))

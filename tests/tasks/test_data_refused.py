@@ -119,8 +119,8 @@ REFUSED = {
     ),
     "held out": (
         "denoising",
-        ['name="bsds500"', "held_out=D"],
-        "data: name and held_out exclude each other: a set by n",
+        ['name="bsds500"', "validation=D"],
+        "data: name and validation exclude each other: a set by n",
     ),
     "two tests": (
         "denoising",
@@ -137,7 +137,11 @@ REFUSED = {
         ['name="mnist_sample"', 'test_name="mnist_sample"'],
         "data.test_name: 'mnist_sample' is the trai",
     ),
-    "digits": ("vae", ['test_name="mnist_sample"'], "data: held_out, test and test_name of labelled images need data."),
+    "digits": (
+        "vae",
+        ['test_name="mnist_sample"'],
+        "data: validation, test and test_name of labelled images need data.",
+    ),
     "missing": (
         "vae",
         ['name="mnist"'],

@@ -34,7 +34,7 @@ def test_a_class_is_the_folder_of_the_first_level(classes: Path) -> None:
     splits = labelled_splits(Folders(train=classes))
     label_of = {
         name: part.classes[label]
-        for part in (splits.train, splits.held_out, splits.test)
+        for part in (splits.train, splits.validation, splits.test)
         for name, label in zip(part.names, part.labels.tolist(), strict=True)
     }
     assert len(label_of) == 43  # as many names as images
@@ -55,16 +55,16 @@ def test_what_systems_leave_is_no_class(name: str, classes: Path) -> None:
     with pytest.warns(DataWarning, match=r"2 hidden images skipped \('\.' before the name, __MACOSX, @eaDir and"):
         splits = labelled_splits(Folders(train=classes))
     assert splits.train.classes == ("cat", "dog")
-    assert sum(map(len, (splits.train, splits.held_out, splits.test))) == 40
+    assert sum(map(len, (splits.train, splits.validation, splits.test))) == 40
 
 
 def test_a_picture_under_two_labels_is_told_in_a_line(classes: Path) -> None:
     for i in (1, 3):
         with Image.open(classes / "cat" / f"{i:03d}.png") as image:
             image.save(classes / "dog" / f"again{i}.bmp")
-    write_image(classes.parent / "held_out" / "cat" / "1.png", 100)
+    write_image(classes.parent / "validation" / "cat" / "1.png", 100)
     write_image(classes.parent / "test" / "cat" / "1.png", 101)
-    own = {split: classes.parent / split for split in ("held_out", "test")}
+    own = {split: classes.parent / split for split in ("validation", "test")}
     with pytest.warns(DataWarning) as told:
         labelled_splits(Folders(train=classes, **own))
     (line,) = (str(warning.message) for warning in told)

@@ -1,4 +1,4 @@
-"""Metrics and judges: against definitions, and strong enough for what they judge."""
+"""Metrics and judges: against definitions, and strong enough for what they extractor."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from distillbench.tasks.base import Task, evaluation_of
 from distillbench.tasks.data.embedded import digits, photographs
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.judges.classifier import ClassifierJudge, FeatureClassifier
-from distillbench.tasks.judges.loss_network import VGG16, RandomPyramid, VGGJudge
+from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor, FeatureClassifier
+from distillbench.tasks.feature_extractors.perceptual import VGG16, RandomPyramid, VGGExtractor
 from distillbench.tasks.metrics.distributions import distances, features
 from distillbench.tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
 from distillbench.tasks.networks.base import Ends
@@ -26,46 +26,46 @@ from distillbench.tasks.networks.johnson import Johnson
 
 @pytest.fixture(scope="module")
 def judge() -> FeatureClassifier:
-    recipe = ClassifierJudge(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
+    recipe = ClassifierExtractor(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
     trained = recipe.train().eval()
     assert isinstance(trained, FeatureClassifier)
     return trained
 
 
 @torch.no_grad()
-def test_the_judge_of_digits_knows_digits(judge: FeatureClassifier) -> None:
-    held_out = digits().held_out
-    right = judge(to_float(held_out.images)).argmax(1) == held_out.labels
+def test_the_judge_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
+    validation = digits().validation
+    right = judge(to_float(validation.images)).argmax(1) == validation.labels
     assert right.double().mean() > 0.96
-    features = judge.features(to_float(digits().train.images))
+    features = extractor.features(to_float(digits().train.images))
     assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
 
 
-def between(judge: FeatureClassifier, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
-    return distances(features(judge, None, real), features(judge, None, fake))
+def between(extractor: FeatureClassifier, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+    return distances(features(extractor, None, real), features(extractor, None, fake))
 
 
-def test_distances_order_real_images_noise_and_collapse(judge: FeatureClassifier) -> None:
+def test_distances_order_real_images_noise_and_collapse(extractor: FeatureClassifier) -> None:
     real, train = to_float(digits().test.images), to_float(digits().train.images)
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     collapsed = real[:1].repeat(500, 1, 1, 1) + 0.01 * noise
-    floor, from_noise, from_collapse = (between(judge, real, fake) for fake in (train, noise, collapsed))
+    floor, from_noise, from_collapse = (between(extractor, real, fake) for fake in (train, noise, collapsed))
     assert floor["classifier_fid"] < 1
     assert from_collapse["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_noise["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_collapse["classifier_kid"] > 10 * abs(floor["classifier_kid"])
 
 
-def test_fid_is_the_frechet_distance_of_two_gaussians(judge: FeatureClassifier) -> None:
+def test_fid_is_the_frechet_distance_of_two_gaussians(extractor: FeatureClassifier) -> None:
     import numpy as np
     from scipy.linalg import sqrtm
 
     real, fake = to_float(digits().test.images), to_float(digits().train.images)
     with torch.no_grad():
-        a, b = (judge.features(images).double().numpy() for images in (real, fake))
+        a, b = (extractor.features(images).double().numpy() for images in (real, fake))
     ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
-    assert between(judge, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
+    assert between(extractor, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
 
 
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:
@@ -94,7 +94,7 @@ def test_luma_is_matlabs() -> None:
 
 
 def test_items_of_one_name_are_no_items() -> None:
-    with pytest.raises(ValueError, match="two items have one name"):
+    with pytest.raises(ValueError, match="two examples have one name"):
         evaluation_of(["a", "a"], {"psnr": [1.0, 2.0]})
 
 
@@ -154,14 +154,14 @@ def test_the_iwae_bound_is_tighter_than_the_elbo(task_of: Callable[[str], Task])
     model = initial(task, "student", 0).eval()
     settings = task.settings.model_copy(update={"importance_samples": 20})
     wider = type(task)(settings)
-    wider.judge = task.judge
+    wider.feature_extractor = task.feature_extractor
     metrics = wider.evaluate(model, model).metrics
     assert metrics["neg_iwae"] < metrics["neg_elbo"]
 
 
 def test_test_noise_is_fixed_by_the_files_name(task_of: Callable[[str], Task]) -> None:
     task = task_of("denoising")
-    first, second = (task.reference("noisy input") for _ in range(2))
+    first, second = (task.baseline("noisy input") for _ in range(2))
     assert first == second
     assert first.metrics["psnr"] == pytest.approx(
         20.2, abs=0.4
@@ -205,7 +205,7 @@ def test_every_weight_of_a_styliser_does_something() -> None:
 
 
 def test_an_unchanged_photograph_has_all_the_content_and_none_of_the_style(task_of: Callable[[str], Task]) -> None:
-    metrics = task_of("style_transfer").reference("unchanged photograph").metrics
+    metrics = task_of("style_transfer").baseline("unchanged photograph").metrics
     assert metrics["content"] < 1e-3
     assert metrics["gram_style"] > 5
     assert metrics["objective"] > metrics["gram_style"]
@@ -224,7 +224,7 @@ def vgg_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
     convolutions = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21)
     assert set(VGG16().state_dict()) == {f"features.{i}.{part}" for i in convolutions for part in ("weight", "bias")}
-    network = VGGJudge(vgg_weights).train()
+    network = VGGExtractor(vgg_weights).train()
     features = network(torch.rand(1, 3, 32, 32))
     assert {name: tuple(value.shape[1:]) for name, value in features.items()} == {
         "relu1_2": (64, 32, 32),
@@ -239,14 +239,14 @@ def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Pa
         pairs(load("smoke", more, ["style_transfer"]))[0]
         for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
     )
-    assert own.judge_hash is None
-    assert vgg.judge_hash is not None
+    assert own.extractor_hash is None
+    assert vgg.extractor_hash is not None
     assert vgg.config["data"]["loss_network"] is not None
     assert str(vgg_weights) not in str(vgg.config)
     task = vgg.build()
-    recipe = task.judge_recipe()
+    recipe = task.extractor_recipe()
     assert recipe is not None
-    task.judge = recipe.train().eval()
+    task.feature_extractor = recipe.train().eval()
     inputs = task.shared_inputs([0], torch.Generator().manual_seed(0))
     model = task.network("student")
     assert set(task.responses(task.forward(model, inputs), inputs, model)) == {
@@ -268,7 +268,7 @@ def test_files_of_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         else:
             path.write_bytes(content)
         with pytest.raises(DataError, match=f"{name} does not hold torchvision's VGG-16"):
-            VGGJudge(path).train()
+            VGGExtractor(path).train()
 
 
 def test_inception_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

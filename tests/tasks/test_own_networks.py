@@ -261,7 +261,7 @@ def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "judging.py").write_text((USER / "my_networks.py").read_text())
     its = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
-    job = Job("references", "reference", its, (), "shared", tmp_path, tmp_path)
+    job = Job("references", "baseline", its, (), "shared", tmp_path, tmp_path)
     assert its.config["settings"]["discriminator"]["code"].startswith("sha256:")
     (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
     with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
@@ -272,8 +272,8 @@ def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "live.py").write_text((USER / "my_networks.py").read_text())
     its = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
-    cell = Cell("reference", its, "noisy input", 0, 0)
-    job = Job("references", "reference", its, (cell,), "shared", tmp_path, tmp_path)
+    cell = Cell("baseline", its, "noisy input", 0, 0)
+    job = Job("references", "baseline", its, (cell,), "shared", tmp_path, tmp_path)
     with settled():
         assert execute(job, lambda step, steps: None)[0].status == "finished"
         (tmp_path / "live.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())

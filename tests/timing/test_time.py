@@ -97,10 +97,10 @@ def test_every_student_is_exported_and_quantised_and_its_quality_measured(timed:
         assert full.difference is not None
         assert full.difference.absolute < 1e-4
         assert small.bytes < full.bytes
-        assert len(small.items["accuracy"]) == 500
-        assert small.metrics["accuracy"] == pytest.approx(np.mean(small.items["accuracy"]))
+        assert len(small.examples["accuracy"]) == 500
+        assert small.metrics["accuracy"] == pytest.approx(np.mean(small.examples["accuracy"]))
         assert abs(small.metrics["accuracy"] - students[key].metrics["accuracy"].value) < 10
-        assert small.items["nll"] != students[key].items["nll"], "not those of full precision"
+        assert small.examples["nll"] != students[key].examples["nll"], "not those of full precision"
 
 
 def test_the_tables_join_times_to_records(timed: tuple[Path, str], cli: Run) -> None:
@@ -423,11 +423,11 @@ def test_what_quantisation_costs_is_paired_by_seed_and_item() -> None:
         config = {"task": "denoising", "role": "student", "method": "scratch", "seed": seed, "code": "c"}
         record = Record(
             kind="student", status="finished", task="denoising", pair="dncnn", label="scratch", seed=seed,
-            teacher_seed=0, teachers="shared", headline="psnr", config=config, config_hash=canonical_hash(config),
+            teacher_seed=0, teachers="shared", primary_metric="psnr", config=config, config_hash=canonical_hash(config),
             weights_sha256="w", metrics={"psnr": MetricValue(value=values.mean(), direction="higher", unit="dB")},
-            item_names=names, items={"psnr": tuple(values)},
+            example_names=names, examples={"psnr": tuple(values)},
         )  # fmt: skip
-        small = Artefact(bytes=1, metrics={"psnr": less.mean()}, items={"psnr": tuple(less)})
+        small = Artefact(bytes=1, metrics={"psnr": less.mean()}, examples={"psnr": tuple(less)})
         export_ = Export(
             task="denoising", pair="dncnn", label="scratch", seed=seed, weights_sha256="w",
             config_hash=record.config_hash, artefacts={"int8-static": small},

@@ -16,7 +16,7 @@ from distillbench.bench.training.loop import initial, train_students
 from distillbench.methods.scratch import Scratch
 from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Task, read_only
-from distillbench.tasks.judges.classifier import FeatureClassifier
+from distillbench.tasks.feature_extractors.classifier import FeatureClassifier
 from distillbench.tasks.metrics.distributions import distances, features, frechet_distance
 from support.tasks import TASK_NAMES
 
@@ -53,7 +53,7 @@ def test_a_loss_is_the_mean_since_the_point_before_and_none_where_it_is_not_fini
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
-def test_looking_at_held_out_data_changes_no_bit_of_the_student(
+def test_looking_at_validation_data_changes_no_bit_of_the_student(
     task_of: TaskOf, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of(name)
@@ -77,19 +77,19 @@ def test_the_validation_metric_is_the_same_every_time_and_reads_no_test_data(
     model = read_only(initial(task, "student", 0))
     first = task.validation_metric(model)
     fresh = type(task)(task.settings)
-    fresh.judge = task.judge
+    fresh.feature_extractor = task.feature_extractor
     splits = fresh.splits
-    monkeypatch.setattr(fresh, "splits", type(splits)(splits.train, splits.held_out, None))
+    monkeypatch.setattr(fresh, "splits", type(splits)(splits.train, splits.validation, None))
     assert fresh.validation_metric(model) == first
     assert fresh.validation_metric(read_only(initial(task, "student", 1))) != first
 
 
 def test_the_frechet_distance_is_that_of_torchmetrics() -> None:
     torch.manual_seed(0)
-    judge = FeatureClassifier((1, 8, 8), 10).eval()
+    extractor = FeatureClassifier((1, 8, 8), 10).eval()
     real, fake = torch.rand(400, 1, 8, 8), torch.rand(300, 1, 8, 8) ** 2
     with torch.no_grad():
-        ours = frechet_distance(judge.features(real), judge.features(fake))
+        ours = frechet_distance(extractor.features(real), extractor.features(fake))
     assert ours == pytest.approx(
-        distances(features(judge, None, real), features(judge, None, fake))["classifier_fid"], rel=1e-3
+        distances(features(extractor, None, real), features(extractor, None, fake))["classifier_fid"], rel=1e-3
     )

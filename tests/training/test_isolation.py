@@ -77,7 +77,7 @@ def test_a_method_that_writes_to_the_teachers_responses_fails_alone(task_of: Tas
     assert weights(group["before"]) == weights(group["after"]) == weights(alone)
 
 
-def test_a_method_that_writes_to_held_out_events_changes_no_other(task_of: TaskOf) -> None:
+def test_a_method_that_writes_to_validation_events_changes_no_other(task_of: TaskOf) -> None:
     from distillbench.methods.logistic import Logistic
 
     task = task_of("classification")

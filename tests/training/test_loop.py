@@ -72,12 +72,12 @@ def test_a_learner_that_fails_drops_out_and_changes_nothing_for_the_others(task_
     assert digest(trained["scratch"].model) == digest(alone.model)
 
 
-@pytest.mark.parametrize(("items", "size"), [(10, 3), (3, 8), (1, 4)])
-def test_batches_pass_over_all_items_before_any_comes_again(items: int, size: int) -> None:
-    batches = index_batches(items, size, torch.Generator().manual_seed(0))
-    stream = [i for _ in range(items) for i in next(batches)]
-    for start in range(0, len(stream) - items + 1, items):
-        assert sorted(stream[start : start + items]) == list(range(items))
+@pytest.mark.parametrize(("examples", "size"), [(10, 3), (3, 8), (1, 4)])
+def test_batches_pass_over_all_items_before_any_comes_again(examples: int, size: int) -> None:
+    batches = index_batches(examples, size, torch.Generator().manual_seed(0))
+    stream = [i for _ in range(examples) for i in next(batches)]
+    for start in range(0, len(stream) - examples + 1, examples):
+        assert sorted(stream[start : start + examples]) == list(range(examples))
 
 
 def test_the_learning_rate_decays_to_zero(task_of: TaskOf) -> None:

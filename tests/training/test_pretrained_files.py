@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from distillbench.common.errors import DataError
-from distillbench.tasks.judges.loss_network import VGG16, VGGJudge
+from distillbench.tasks.feature_extractors.perceptual import VGG16, VGGExtractor
 from support.teachers import STATE, equal, network, refusal, state_of
 
 
@@ -245,7 +245,7 @@ def test_a_judge_s_weights_are_read_in_torch_s_formats(path: Path, legacy: bool)
     torch.save(
         {**model.state_dict(), "classifier.0.bias": torch.zeros(3)}, path, _use_new_zipfile_serialization=not legacy
     )
-    assert equal(VGGJudge(path).train().state_dict(), model.state_dict())
+    assert equal(VGGExtractor(path).train().state_dict(), model.state_dict())
     path.write_bytes(b"<html>")
     with pytest.raises(DataError, match=r"loss_network: .* does not hold torchvision's VGG-16"):
-        VGGJudge(path).train()
+        VGGExtractor(path).train()

@@ -98,7 +98,7 @@ def test_a_failed_cell_is_a_result(submitted: Submitted, claimed: Claim) -> None
 
     def fail(content: dict[str, object]) -> None:
         content |= {"status": "failed", "failure": {"reason": "the loss was nan at step 3 of 8"}}
-        content |= {"metrics": {}, "held_out": {}, "items": {}, "item_names": []}
+        content |= {"metrics": {}, "validation": {}, "examples": {}, "example_names": []}
         content |= {"training": None, "size": None, "weights_sha256": None}
 
     submitted.edit(fail)

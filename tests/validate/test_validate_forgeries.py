@@ -102,17 +102,17 @@ def of_another_suite(submitted: Submitted) -> None:
 
 
 def without_items(content: Content) -> None:
-    content["items"], content["item_names"] = {}, []
+    content["examples"], content["example_names"] = {}, []
     content["metrics"]["accuracy"]["value"] = 99.0
 
 
 def fewer_items(content: Content) -> None:
     """The easiest tenth of the test split."""
-    best = sorted(range(len(content["item_names"])), key=lambda i: content["items"]["nll"][i])[:50]
-    content["item_names"] = [content["item_names"][i] for i in best]
-    for name, values in content["items"].items():
-        content["items"][name] = [values[i] for i in best]
-        content["metrics"][name]["value"] = sum(content["items"][name]) / 50
+    best = sorted(range(len(content["example_names"])), key=lambda i: content["examples"]["nll"][i])[:50]
+    content["example_names"] = [content["example_names"][i] for i in best]
+    for name, values in content["examples"].items():
+        content["examples"][name] = [values[i] for i in best]
+        content["metrics"][name]["value"] = sum(content["examples"][name]) / 50
 
 
 def impossible(content: Content) -> None:
@@ -158,15 +158,21 @@ def weights_of_nothing(submitted: Submitted) -> None:
 STUDENT, SHA = ("settings", "student"), "ab" * 32
 FORGERIES: dict[str, Forgery] = {
     # -- figures
-    "a metric, not its items": Forgery(field("metrics", "accuracy", "value", value=99.0), "records", "mean of its it"),
-    "a metric, its items taken away": Forgery(edited(without_items), "items", "is the mean of its items"),
-    "only the easiest items": Forgery(edited(fewer_items), "items", "50 items (allowed: the 500 of the test split"),
-    "items of other names": Forgery(
-        edited(lambda c: c["item_names"].reverse()), "items", "allowed: the test split's, in order"
+    "a metric, not its examples": Forgery(
+        field("metrics", "accuracy", "value", value=99.0), "records", "mean of its it"
     ),
-    "more than all right": Forgery(edited(impossible), "items", "cannot be (allowed: 0 to 100)"),
+    "a metric, its examples taken away": Forgery(edited(without_items), "examples", "is the mean of its examples"),
+    "only the easiest examples": Forgery(
+        edited(fewer_items), "examples", "50 examples (allowed: the 500 of the test split"
+    ),
+    "examples of other names": Forgery(
+        edited(lambda c: c["example_names"].reverse()), "examples", "allowed: the test split's, in order"
+    ),
+    "more than all right": Forgery(edited(impossible), "examples", "cannot be (allowed: 0 to 100)"),
     "a negative error": Forgery(field("metrics", "ece", "value", value=-1.0), "metrics", "allowed: 0 to 100"),
-    "a held-out figure out of range": Forgery(field("held_out", "accuracy", value=101), "metrics", "held_out.accuracy"),
+    "a validation figure out of range": Forgery(
+        field("validation", "accuracy", value=101), "metrics", "validation.accuracy"
+    ),
     "a metric left out": Forgery(edited(lambda c: c["metrics"].pop("ece")), "metrics", "metrics.ece: is missing"),
     "a metric of its own": Forgery(
         edited(lambda c: c["metrics"].update(wins=c["metrics"]["ece"])), "metrics", "metrics.wins: is no such metric"
@@ -177,7 +183,9 @@ FORGERIES: dict[str, Forgery] = {
         "metrics",
         "metrics.nll.direction: 'higher', and the task's is 'lower'",
     ),
-    "another headline, in all": Forgery(everywhere(lambda c: put(c, "headline", value="ece")), "metrics", "headline"),
+    "another primary_metric, in all": Forgery(
+        everywhere(lambda c: put(c, "primary_metric", value="ece")), "metrics", "primary_metric"
+    ),
     "markup as a note": Forgery(
         field("metrics", "ece", "note", value="<script>alert(1)</script>"), "metrics", "metrics.ece.note"
     ),
@@ -194,7 +202,7 @@ FORGERIES: dict[str, Forgery] = {
     "a wider network": Forgery(setting(*STUDENT, "network", "hidden", value=[64]), "configuration", "network.hidden"),
     "more labels": Forgery(setting("settings", "labels", value=1000), "configuration", "settings.labels: 1000"),
     "the test data as training data": Forgery(
-        setting("data", value={"train": SHA, "held_out": SHA, "test": SHA}), "configuration", "config.data"
+        setting("data", value={"train": SHA, "validation": SHA, "test": SHA}), "configuration", "config.data"
     ),
     "another device": Forgery(setting("device", value="cuda"), "configuration", "config.device: cuda, and cpu"),
     "other code of the task": Forgery(setting("code", value=SHA), "configuration", "config.code"),
@@ -240,7 +248,7 @@ FORGERIES: dict[str, Forgery] = {
     "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be taken for 'cross_model'"),
     "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is no name"),
     "the name of the teacher": Forgery(own("teacher"), "labels", "can be taken for 'teacher'"),
-    "the name of a reference": Forgery(own("reference-x"), "labels", "can be taken for a reference"),
+    "the name of a reference": Forgery(own("baseline-x"), "labels", "can be taken for a reference"),
     "the name of a method that ships": Forgery(own("random_teacher"), "configuration", "'random_teacher', which ships"),
     "a name that is a tag": Forgery(own("<script>"), "labels", "is no name"),
     # -- circumstances

@@ -70,7 +70,7 @@ def pickled(submitted: Submitted) -> None:
 
 def said_twice(submitted: Submitted) -> None:
     text = submitted.place().read_text()
-    submitted.place().write_text('{"headline": "ece", ' + text.lstrip()[1:])
+    submitted.place().write_text('{"primary_metric": "ece", ' + text.lstrip()[1:])
 
 
 def deep_settings(submitted: Submitted) -> None:
@@ -94,7 +94,7 @@ UNREADABLE: dict[str, tuple[Harm, str]] = {
     "tables without end": (written("[" * 100_000), "has too many tables in tables"),
     "lists without end": (written('{"a": ' + "[" * 500 + "]" * 500 + "}"), "has too many tables in tables"),
     "a deep configuration": (deep_settings, "has too many tables in tables"),
-    "a field twice": (said_twice, "headline: is there twice in one table"),
+    "a field twice": (said_twice, "primary_metric: is there twice in one table"),
     "no text": (lambda s: s.place().write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON in UTF-8"),
     "no JSON": (written("{"), "cannot be read as JSON in UTF-8"),
     "a number of a million digits": (written('{"a": ' + "1" * 1_000_000 + "}"), "cannot be read as JSON"),
@@ -141,7 +141,7 @@ PLACES: dict[str, Callable[[Content, str], object]] = {
     "a setting": lambda content, text: content["config"]["settings"].update({text: text}),
     "a metric": lambda content, text: content["metrics"].update({text: content["metrics"]["ece"]}),
     "a note": lambda content, text: content["metrics"]["ece"].update(note=text),
-    "an item": lambda content, text: content.update(item_names=[text, *content["item_names"][1:]]),
+    "an item": lambda content, text: content.update(example_names=[text, *content["example_names"][1:]]),
     "the machine": lambda content, text: content["environment"].update(cpu=text, **{text: text}),
     "the revision": lambda content, text: content.update(revision=text),
 }
@@ -264,8 +264,8 @@ def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: 
     ("path", "value", "check"),
     [
         (("training", "steps"), 10**4000, "training"),
-        (("items",), {}, "items"),
-        (("items", "accuracy"), [1e308] * 500, "records"),
+        (("examples",), {}, "examples"),
+        (("examples", "accuracy"), [1e308] * 500, "records"),
         (("training", "seconds"), 1e-320, "training"),
         (("created",), "0001-01-01T00:00:00+23:59", "dates"),
         (("training", "seconds"), math.inf, "records"),

@@ -61,14 +61,14 @@ def measured(submitted: Submitted, claim: Claim, cache: Path, task: Task, model:
     """A record that tells the truth of these weights, whatever they learned from, with the weights beside it."""
     its = cell(claim)
     teacher, _ = load_teacher(task, teacher_path(cache, its.pair, 0))
-    test, held_out = task.evaluate(model, teacher), task.evaluate(model, teacher, "held_out")
+    test, validation = task.evaluate(model, teacher), task.evaluate(model, teacher, "validation")
 
     def change(content: Content) -> None:
-        for name, values in test.items.items():
-            content["items"][name] = [float(f"{value:.7g}") for value in values.values()]
+        for name, values in test.examples.items():
+            content["examples"][name] = [float(f"{value:.7g}") for value in values.values()]
         for name, value in test.metrics.items():
             content["metrics"][name]["value"] = value
-        content["held_out"] = dict(held_out.metrics)
+        content["validation"] = dict(validation.metrics)
         content["weights_sha256"] = digest(model)
 
     submitted.edit(change)
@@ -80,7 +80,7 @@ def learned_from_the_test_split(submitted: Submitted, claim: Claim, cache: Path)
     assert its.method is not None
     cheating, honest = its.pair.build(), its.pair.build()
     its_splits = honest.splits
-    cheating.__dict__["splits"] = Splits(its_splits.test, its_splits.held_out, its_splits.test)
+    cheating.__dict__["splits"] = Splits(its_splits.test, its_splits.validation, its_splits.test)
     with settled():
         teacher, _ = load_teacher(honest, teacher_path(cache, its.pair, 0))
         student = train_students(cheating, teacher, {"cheat": its.method}, 0)["cheat"].model
@@ -108,7 +108,7 @@ def another_loss(submitted: Submitted, claim: Claim, cache: Path) -> None:
 
 
 def better_items(submitted: Submitted) -> None:
-    """A metric and its items: hash and mean agree."""
+    """A metric and its examples: hash and mean agree."""
     submitted.edit(lambda content: shift(content, "nll", -0.01))
 
 
@@ -116,7 +116,7 @@ def one_more_right(submitted: Submitted) -> None:
     """Two answers of 500."""
 
     def change(content: Content) -> None:
-        values = content["items"]["accuracy"]
+        values = content["examples"]["accuracy"]
         for index in [i for i, value in enumerate(values) if value == 0][:2]:
             values[index] = 100.0
         content["metrics"]["accuracy"]["value"] = sum(values) / len(values)
@@ -128,8 +128,8 @@ def better_without_items(submitted: Submitted) -> None:
     submitted.edit(lambda content: content["metrics"]["ece"].update(value=1.0))
 
 
-def better_held_out(submitted: Submitted) -> None:
-    submitted.edit(lambda content: content["held_out"].update(accuracy=99.0))
+def better_validation(submitted: Submitted) -> None:
+    submitted.edit(lambda content: content["validation"].update(accuracy=99.0))
 
 
 def another_seeds_weights_as_new(submitted: Submitted) -> None:
@@ -145,17 +145,17 @@ def a_better_teacher(submitted: Submitted) -> None:
 
 def a_worse_reference(submitted: Submitted) -> None:
     def change(content: Content) -> None:
-        content["items"]["accuracy"] = [0.0] * len(content["item_names"])
+        content["examples"]["accuracy"] = [0.0] * len(content["example_names"])
         content["metrics"]["accuracy"]["value"] = 0.0
 
-    submitted.everywhere(change, "reference-*")
+    submitted.everywhere(change, "baseline-*")
 
 
 ONLY_RERUN: Mapping[str, tuple[Callable[[Submitted], None], str]] = {
-    "a metric with its items": (better_items, "metrics.nll"),
+    "a metric with its examples": (better_items, "metrics.nll"),
     "two answers of 500": (one_more_right, "metrics.accuracy"),
-    "a metric that has no items": (better_without_items, "metrics.ece: 1 is recorded"),
-    "a held-out metric": (better_held_out, "held_out.accuracy: 99 is recorded"),
+    "a metric that has no examples": (better_without_items, "metrics.ece: 1 is recorded"),
+    "a validation metric": (better_validation, "validation.accuracy: 99 is recorded"),
     "weights of another seed as new ones": (another_seeds_weights_as_new, "metrics.nll"),
     "a teacher's figures": (a_better_teacher, "metrics.nll"),
     "a reference's figures": (a_worse_reference, "metrics.accuracy: 0 is recorded"),

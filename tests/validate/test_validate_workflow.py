@@ -95,7 +95,7 @@ def test_the_board_is_rebuilt_and_what_changes_is_reported(tmp_path: Path) -> No
 
 
 def shifted(record: Record) -> dict[str, MetricValue]:
-    """Other figures: a record without items may have any."""
+    """Other figures: a record without examples may have any."""
     return {name: m.model_copy(update={"value": m.value + 0.25}) for name, m in record.metrics.items()}
 
 

@@ -79,7 +79,7 @@ def site(results: Path) -> Files:
             notes=[CAPTION, *notes_of(summary)],
             charts={pair: [_drawn(chart) for chart in its] for pair, its in drawn.items()},
             drawings={pair: drawn_of.get((summary.task, pair)) for pair in drawn},
-            headline=summary.headline.replace("_", " "),
+            primary_metric=summary.primary_metric.replace("_", " "),
             cells=[_cell(record) for record in mine],
         )
     places, packed = _packed(records)
@@ -137,8 +137,8 @@ def _figure_files(chart: Chart | HeatMap) -> Files:
 
 def _table(summary: Summary) -> dict[str, Any]:
     frame = text_frame(summary, lambda text: text)
-    metric = summary.metrics.get(summary.headline)
-    best = heading(summary.headline, metric) if metric else ""
+    metric = summary.metrics.get(summary.primary_metric)
+    best = heading(summary.primary_metric, metric) if metric else ""
     rows = [
         {
             "kind": row.kind,
@@ -159,11 +159,11 @@ def _order(text: str) -> float | None:
 
 
 def _cell(record: Record) -> dict[str, Any]:
-    value = record.metrics.get(record.headline)
+    value = record.metrics.get(record.primary_metric)
     return {
         "pair": record.pair,
         "label": record.label,
-        "seed": "" if record.kind == "reference" else record.seed,
+        "seed": "" if record.kind == "baseline" else record.seed,
         "status": record.status,
         "value": f"{value.value:.{value.decimals}f}" if value else "see",
         "place": _place(record),
@@ -178,7 +178,7 @@ def _packed(records: Sequence[Record]) -> tuple[dict[str, str], Files]:
     """Records by task and pair: {'task/pair': file}, and the files."""
     groups: dict[str, dict[str, Any]] = {}
     for record in records:
-        widths = {name: mean_interval(values).half_width for name, values in record.items.items()}
+        widths = {name: mean_interval(values).half_width for name, values in record.examples.items()}
         content = {
             "record": record.model_dump(mode="json"),
             "suite": suite_file(record),

@@ -37,9 +37,9 @@ def scalars(record: Record) -> Iterator[tuple[str, int, float]]:
             if loss is not None:
                 yield "train/loss", step, loss
             if validation is not None:
-                yield f"validation/{record.headline}", step, validation
+                yield f"validation/{record.primary_metric}", step, validation
     for name, metric in record.metrics.items():
-        yield f"test/{name}" if record.split == "test" else f"held_out/{name}", steps, metric.value
+        yield f"test/{name}" if record.split == "test" else f"validation/{name}", steps, metric.value
 
 
 def parameters(record: Record) -> dict[str, str]:

@@ -135,7 +135,7 @@ class WritesInput(nn.Conv2d):
 
 
 class Discriminator(nn.Module):
-    """Centres the images that it judges, in place."""
+    """Centres the images that it feature extractors, in place."""
 
     def __init__(self, shape: tuple[int, int, int]) -> None:
         super().__init__()

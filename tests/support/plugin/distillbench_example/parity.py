@@ -25,4 +25,4 @@ class Parity(Classification):
         def parity(data: LabelledImages) -> LabelledImages:
             return replace(data, labels=data.labels % 2, classes=("even", "odd"))
 
-        return Splits(parity(whole.train), parity(whole.held_out), parity(whole.test))
+        return Splits(parity(whole.train), parity(whole.validation), parity(whole.test))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distillbench.tasks.base import Judge
+from distillbench.tasks.base import ExtractorRecipe
 from distillbench.tasks.data.files import DataError, file_digest
 from distillbench.tasks.response import floored
 
@@ -97,7 +97,7 @@ class VGG16(nn.Module):
 
 
 @dataclass(frozen=True)
-class VGGJudge(Judge):
+class VGGExtractor(ExtractorRecipe):
     """VGG-16 as torchvision ships it, loaded from the user's file of weights; nothing is trained."""
 
     name: ClassVar[str] = "vgg16"
@@ -105,7 +105,7 @@ class VGGJudge(Judge):
 
     @property
     def config(self) -> dict[str, Any]:
-        return {"judge": self.name, "weights": file_digest(self.weights, "loss_network")}
+        return {"extractor": self.name, "weights": file_digest(self.weights, "loss_network")}
 
     def build(self) -> VGG16:
         return VGG16()

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from distillbench.tasks.base import Judge
+from distillbench.tasks.base import ExtractorRecipe
 from distillbench.tasks.data.embedded import LabelledImages
 
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
@@ -45,7 +45,7 @@ class FeatureClassifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassifierJudge(Judge):
+class ClassifierExtractor(ExtractorRecipe):
     """Trained on the training split's labels with random shifts. Its accuracy is held by a test."""
 
     name: ClassVar[str] = "classifier"
@@ -58,7 +58,7 @@ class ClassifierJudge(Judge):
     @property
     def config(self) -> dict[str, Any]:
         recipe = {"steps": STEPS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "seed": SEED}
-        return {"judge": self.name, "data": self.data(), "preprocessing": self.preprocessing, **recipe}
+        return {"extractor": self.name, "data": self.data(), "preprocessing": self.preprocessing, **recipe}
 
     def build(self) -> FeatureClassifier:
         data = self.images()

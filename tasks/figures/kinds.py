@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Pictures:
+class ImageGrid:
     """A picture grid. ValueError where words and pictures do not match.
 
     rows: {row name: (columns, channels, height, width) in [0, 1]}; a row may have fewer columns than the longest.
@@ -64,4 +64,4 @@ class Counts:
     note: str = ""
 
 
-Panel = Pictures | Lines | Counts
+FigureData = ImageGrid | Lines | Counts

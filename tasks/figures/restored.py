@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from distillbench.tasks.figures.kinds import ImageGrid
 from distillbench.tasks.metrics.images import psnr
-from distillbench.tasks.panels.kinds import Pictures
 
 AMPLIFIED = 5
 """How many times too bright an error is shown."""
@@ -28,7 +28,7 @@ def most_different(restored: Iterable[Sequence[Tensor]]) -> int:
     return max(range(len(spread)), key=spread.__getitem__)
 
 
-def comparison(images: Mapping[str, Tensor], methods: Sequence[str], truth: str, name: str) -> Pictures:
+def comparison(images: Mapping[str, Tensor], methods: Sequence[str], truth: str, name: str) -> ImageGrid:
     """One picture, restored by everyone: whole, in the detail where the methods differ most, and the errors there.
 
     images: {name: (1, 1, h, w) in [0, 1]}, a column each, the last of which, ``truth``, is the original.
@@ -57,7 +57,7 @@ def comparison(images: Mapping[str, Tensor], methods: Sequence[str], truth: str,
         f"error × {AMPLIFIED}": torch.cat([detail(errors[key]) for key in others]),
     }
     note = f"{name}: of all test pictures the one, and in it the detail, where the methods differ most; beneath: PSNR"
-    return Pictures(rows, list(images), {"picture": captions, "detail": parts}, note)
+    return ImageGrid(rows, list(images), {"picture": captions, "detail": parts}, note)
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

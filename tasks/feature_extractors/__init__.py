@@ -1,0 +1,1 @@
+"""Frozen networks that extractor, trained by the project itself and cached like teachers."""

@@ -1,1 +1,0 @@
-"""Frozen networks that judge, trained by the project itself and cached like teachers."""
