@@ -22,9 +22,11 @@ from distillbench.bench.analysis.results import speeds, summaries
 from distillbench.bench.analysis.speeds import Speeds
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
-from distillbench.bench.report import tables
+from distillbench.bench.report import writers
 from distillbench.bench.report.charts import gap_recovered
-from distillbench.bench.report.speeds import markdown, overview
+from distillbench.bench.report.speeds import overview
+from distillbench.bench.report.speeds import tables as speed_tables
+from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing, scan
@@ -68,12 +70,12 @@ def _speeds(suite: str) -> list[Speeds]:
 def _tables(suite: str) -> dict[Path, str]:
     """What lies in a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
-    found = _summaries(suite)
+    found = tables(_summaries(suite))
     return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{markdown(_speeds(suite))}",
-        folder / "tables.md": f"{origin}\n\n{tables.markdown(found)}",
-        folder / "tables.tex": f"% {origin}\n\n{tables.latex(found)}",
-        folder / "tables.csv": tables.as_csv(found),
+        folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(speed_tables(_speeds(suite)))}",
+        folder / "tables.md": f"{origin}\n\n{writers.markdown(found)}",
+        folder / "tables.tex": f"% {origin}\n\n{writers.latex(found)}",
+        folder / "tables.csv": writers.csv(found),
     }
 
 
@@ -105,19 +107,20 @@ def _blocks(suite: str) -> dict[str, str]:
     first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out, and
     first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
     only = f" --task {','.join(SHOWN[suite])}" if len(shown) < len(_summaries(suite)) else ""
+    found = [speed for speed in _speeds(suite) if speed.task in SHOWN[suite]]
     table = f"$ distillbench table runs/{suite}{only}"
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(shown)]
     return {
         "origin": _origin(suite),
         "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "latency": f"{_timed(suite)}\n\n{overview([speed for speed in _speeds(suite) if speed.task in SHOWN[suite]])}",
+        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(overview(found))}",
     }
 
 
 def _on_a_terminal(shown: Sequence[Summary]) -> list[str]:
     """The tables as a terminal of 80 columns shows them."""
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(shown, WIDTH))
+    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(tables(shown), WIDTH))
     return text.getvalue().rstrip().splitlines()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillbench.common.errors import UserError, did_you_mean
-from distillbench.common.paths import results_folder, some_folder
+from distillbench.common.paths import regular_file, results_folder, some_folder
 from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -120,6 +121,43 @@ def console() -> Console:
     terminal = Output(highlight=False)
     # A pipe or a log is no terminal of 80 columns: do not cut tables there.
     return terminal if terminal.is_terminal else Output(highlight=False, width=240)
+
+
+def columns(screen: Console, wide: bool = False) -> int | None:
+    """How many columns a table has to fit into; None where it may be as wide as it is (a pipe, a log, ``--wide``)."""
+    return screen.width if screen.is_terminal and not wide else None
+
+
+def output_file(output: Path | None, format_: StrEnum, formats: type[StrEnum]) -> Path | None:
+    """The file that ``--output`` names, checked before any work is done.
+
+    Raises:
+        UserError: If it is no place for a file, or the format is only for a terminal.
+    """
+    if output is None:
+        return None
+    target = regular_file(output, "--output")
+    if format_ == "terminal":
+        allowed = ", ".join(name for name in formats if name != "terminal")
+        raise UserError(f"--output: needs --format (allowed: {allowed})")
+    return target
+
+
+def deliver(text: str, target: Path | None) -> None:
+    """Write text to a file, or to standard output where there is none.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    from distillbench.common.atomic import write_atomically
+
+    if target is None:
+        sys.stdout.write(text)
+        return
+    try:
+        write_atomically(target, text.encode())
+    except OSError as error:
+        raise UserError(f"--output: {target}: cannot be written ({error.strerror})") from error
 
 
 def _data_root(folder: Path | None) -> Path | None:

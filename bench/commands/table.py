@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import Format, Split, Tasks, console, names
+from distillbench.bench.commands.options import (
+    Format,
+    Split,
+    Tasks,
+    columns,
+    console,
+    deliver,
+    names,
+    output_file,
+)
 from distillbench.common.errors import UserError, at_most, did_you_mean
-from distillbench.common.paths import expanded, regular_file
-from distillbench.common.signals import CLOSED, Stopped
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
     from distillbench.bench.analysis.summary import Summary
+
+MOST_PROBLEMS = 5
+"""So many files that are left out are named on standard error."""
 
 
 def table(
@@ -28,34 +39,21 @@ def table(
     wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
 ) -> None:
     """A comparison table a task: teacher, controls, methods, baselines."""
-    from distillbench.bench.report import tables
+    from distillbench.bench.report.summaries import tables
     from distillbench.bench.report.terminal import terminal
-    from distillbench.common.atomic import write_atomically
+    from distillbench.bench.report.writers import FORMATS
 
-    target = regular_file(output, "--output") if output is not None else None
+    target = output_file(output, format_, Format)
     summaries = _summaries(results, split.value, names("--tasks", tasks))
     if format_ is Format.terminal:
-        if target is not None:
-            raise UserError("--output: needs --format (allowed: markdown, latex, csv, json)")
         screen = console()
-        screen.print(terminal(summaries, None if wide or not screen.is_terminal else screen.width), soft_wrap=wide)
+        screen.print(terminal(tables(summaries), columns(screen, wide)), soft_wrap=wide)
         return
-    text = tables.FORMATS[format_.value](summaries)
-    if format_ is Format.csv:  # has no place for them
+    if format_ is Format.csv:  # which has no place for them
         left_out = dict.fromkeys(f"left out: {problem}" for summary in summaries for problem in summary.problems)
-        for line in at_most(5, list(left_out)):
+        for line in at_most(MOST_PROBLEMS, list(left_out)):
             print(line, file=sys.stderr)
-    if target is None:
-        try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            raise Stopped(CLOSED) from None
-        return
-    try:
-        write_atomically(target, text.encode())
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror})") from error
+    deliver(FORMATS[format_.value](tables(summaries)), target)
 
 
 def _summaries(results: Path, split: str, tasks: list[str]) -> list[Summary]:

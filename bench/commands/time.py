@@ -17,13 +17,16 @@ from distillbench.bench.commands.options import (
     Settings,
     Tasks,
     chosen,
+    columns,
     console,
+    deliver,
     loaded,
     names,
     numbers,
+    output_file,
 )
 from distillbench.common.errors import UserError, at_most, did_you_mean
-from distillbench.common.paths import expanded, regular_file
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
@@ -85,9 +88,7 @@ def time(
     sizes = numbers("--batch", [batches])
     if min(sizes) < 1:
         raise UserError("--batch: 0 is out of range (allowed: 1 and more)")
-    target = regular_file(output, "--output") if output is not None else None
-    if target is not None and format_ is Format.terminal:
-        raise UserError("--output: needs --format (allowed: markdown, csv, json)")
+    target = output_file(output, format_, Format)
     screen = console()
 
     def say(line: str) -> None:
@@ -118,7 +119,7 @@ def time(
                 say(f"{todo.conditions} conditions to time, {number}; {todo.finished} are there")
                 problems += timer.measure(todo, number, folder, kept, say)
     mine = {(pair.task, pair.pair) for pair in pairs}
-    _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
+    _print(folder, mine, format_, target, columns(screen, wide))
     for line in at_most(MOST_PROBLEMS, problems):
         print(f"distillbench: {line}", file=sys.stderr)
     if problems:
@@ -159,18 +160,13 @@ def _pairs(
 
 
 def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
-    from distillbench.bench.analysis.results import speeds as speeds_of
-    from distillbench.bench.report import speeds
-    from distillbench.common.atomic import write_atomically
+    from distillbench.bench.analysis.results import speeds
+    from distillbench.bench.report.speeds import tables
+    from distillbench.bench.report.terminal import terminal
+    from distillbench.bench.report.writers import FORMATS
 
-    tables = speeds_of(folder, mine)
-    if not tables:
-        return
-    if format_ is Format.terminal:
-        console().print(speeds.terminal(tables, width), soft_wrap=width is None)
-        return
-    text = speeds.FORMATS[format_.value](tables)
-    if target is None:
-        print(text, end="")
-    else:
-        write_atomically(target, text.encode())
+    made = tables(speeds(folder, mine))
+    if made and format_ is Format.terminal:
+        console().print(terminal(made, width), soft_wrap=width is None)
+    elif made:
+        deliver(FORMATS[format_.value](made), target)

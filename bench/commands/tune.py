@@ -17,6 +17,7 @@ from distillbench.bench.commands.options import (
     SuiteName,
     Tasks,
     Workers,
+    columns,
     console,
     loaded,
     numbers,
@@ -76,7 +77,9 @@ def tune(
     """
     screen = console()
     with screen.status(f"{suite}: reading"):
-        from distillbench.bench.report.trials import markdown, origin, terminal
+        from distillbench.bench.report.terminal import terminal
+        from distillbench.bench.report.trials import origin, pair_tables, table
+        from distillbench.bench.report.writers import markdown
         from distillbench.bench.run import runner
         from distillbench.bench.run.progress import Live, summary_line
         from distillbench.bench.run.tune import Budget, as_toml, decisions
@@ -97,16 +100,16 @@ def tune(
             return runner.run(chosen, folder, kept, workers, overwrite, live, cells)
 
     found = decisions(chosen, folder, budget, run)
-    table = markdown(found, budget)
+    trials_file = markdown([table(found, budget)])
     try:
         write_atomically(target, as_toml(found, origin(chosen.name, budget)).encode())
-        write_atomically(folder / "trials.md", table.encode())
+        write_atomically(folder / "trials.md", trials_file.encode())
     except OSError as error:
         raise UserError(f"{error.filename or target}: cannot be written ({error.strerror})") from error
     if format_ is Format.markdown:
-        screen.print(table, markup=False, soft_wrap=True)
+        screen.print(trials_file, markup=False, soft_wrap=True)
     else:
-        screen.print(terminal(found, budget))
+        screen.print(terminal(pair_tables(found, budget), columns(screen), f"see {folder / 'trials.md'}"))
     screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split validation", soft_wrap=True)
     if any(decision.best is None for decision in found):
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from distillbench.bench.analysis.series import series_of
 from distillbench.bench.measure.onnx_export import TOLERANCE, Exported
-from distillbench.bench.report.tables import ARROWS, estimate_text
+from distillbench.bench.report.formatting import ARROWS, estimate_text
 from distillbench.bench.store.configurations import Group, flat, groups, plain
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.bench.suite.catalogue import network

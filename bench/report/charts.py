@@ -11,7 +11,7 @@ import pandas as pd
 
 from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.analysis.summary import Row, Summary
-from distillbench.bench.report.tables import ABSENT, MARK, heading
+from distillbench.bench.report.formatting import ABSENT, SIGNIFICANT, heading
 from distillbench.bench.statistics import Interval, mean_interval
 
 Ends = tuple[float, float]
@@ -157,7 +157,7 @@ def _gap(row: Row | None) -> Cell:
         return Cell(None, ABSENT if row.difference else "no Δ")
     gap = row.whole_gap
     missing = f", {row.failed + row.missing} of {row.finished + row.failed + row.missing} seeds are not there"
-    text = f"{100 * gap.value:z.0f}%{MARK * row.significant}" + (missing if row.failed + row.missing else "")
+    text = f"{100 * gap.value:z.0f}%{SIGNIFICANT * row.significant}" + (missing if row.failed + row.missing else "")
     return Cell(gap.value, text, row.significant, (gap.low, gap.high))
 
 

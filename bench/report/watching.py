@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distillbench.bench.analysis.results import summaries
-from distillbench.bench.analysis.summary import Summary
-from distillbench.bench.report import layout
+from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.report import table
 from distillbench.bench.report.charts import course
-from distillbench.bench.report.tables import MARK, estimate_text, heading
+from distillbench.bench.report.summaries import difference_cell, metric_field, names
+from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns
+from distillbench.bench.report.terminal import fitted, grid, notes
 from distillbench.bench.run.progress import course_line, format_seconds
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record, Scan, Store
@@ -114,10 +115,10 @@ class Watcher:
 def drawn(view: View, width: int | None) -> Group:
     """For a terminal of so many columns: the run, then a table a task with what is finished of it."""
     parts: list[RenderableType] = [Text(line) for line in (summary_line(view), *_running(view)) if line]
-    parts += [_table(summary, width) for summary in view.summaries]
+    parts += [grid(fitted(_table(summary), width), width) for summary in view.summaries]
     failed = [f"{visible(r.name)}: {visible(r.failure.reason)}" for r in view.records if r.failure]
     lines = [f"failed: {line}" for line in failed] + [f"left out: {visible(problem)}" for problem in view.problems]
-    return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
+    return Group(*parts, notes(at_most(MOST_FAILURES, lines)))
 
 
 def summary_line(view: View) -> str:
@@ -144,27 +145,22 @@ def _running(view: View) -> list[str]:
     ]
 
 
-def _table(summary: Summary, width: int | None) -> RenderableType:
-    metric = summary.metrics.get(summary.primary_metric)
-    title = heading(summary.primary_metric, metric) if metric else visible(summary.primary_metric)
-    several = len({row.pair for row in summary.rows}) > 1
-    rows = []
-    for row in summary.rows:
-        expected = row.finished + row.failed + row.missing
-        cells = {"pair": visible(row.pair)} if several else {}
-        cells["method"] = layout.BEST * row.best + visible(row.name)
-        cells["seeds"] = f"{row.finished}/{expected}"
-        cells[title] = estimate_text(row.metrics.get(summary.primary_metric), metric) if metric else ""
-        difference = estimate_text(row.difference, metric, signed=True) if row.difference and metric else ""
-        cells["Δ scratch"] = difference + MARK * row.significant
-        cells["validation, while training"] = sparkline([point.y for point in course(row, "validation")])
-        rows.append(cells)
-    frame = pd.DataFrame(rows)
-    if width is not None:
-        order = [*(name for name in layout.NAMES if name in frame.columns), "seeds", title, *frame.columns]
-        chosen = layout.fitting(frame, dict.fromkeys(order), width)
-        frame = frame[[column for column in frame.columns if column in chosen]]
-    return layout.table(visible(summary.task), frame, width)
+def _table(summary: Summary) -> Table:
+    """What is finished of one task, with the validation curve of each row."""
+    metric, primary = summary.metrics.get(summary.primary_metric), summary.primary_metric
+    fields: list[Field[Row]] = [
+        *names(summary),
+        (Column("seeds", 1), lambda row: Cell(f"{row.finished}/{row.finished + row.failed + row.missing}")),
+        metric_field(summary, primary, 2) if metric else (Column(visible(primary), 2), lambda row: Cell("")),
+        (Column("Δ scratch", 3), lambda row: difference_cell(row, metric)),
+        (Column("validation, while training", 4), lambda row: Cell(_sparkline(row))),
+    ]
+    rows = tuple(table.Row(cells(fields, row)) for row in summary.rows)
+    return Table(visible(summary.task), columns(fields), rows)
+
+
+def _sparkline(row: Row) -> str:
+    return sparkline([point.y for point in course(row, "validation")])
 
 
 def sparkline(values: Sequence[float]) -> str:

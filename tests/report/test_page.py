@@ -29,7 +29,7 @@ from distillbench.bench.store.figures import Drawing, Picture, usable, write
 from distillbench.bench.store.records import Failure, Record, Store
 from distillbench.bench.suite.resolve import cells, load
 from distillbench.common.errors import UserError
-from distillbench.tasks.figures.kinds import Pictures
+from distillbench.tasks.figures.kinds import ImageGrid
 from support.html import Collector
 from support.processes import Run
 from support.records import record, records
@@ -149,7 +149,7 @@ def drawn(results: Path) -> Drawing:
     """A picture of the folder's first seed of one pair."""
     students = [r for r in Store(results).scan().records if r.kind == "student" and r.seed == 0]
     task, pair = students[0].task, students[0].pair
-    content = png(Pictures({"good": torch.zeros(2, 1, 8, 8)}), "zeros")
+    content = png(ImageGrid({"good": torch.zeros(2, 1, 8, 8)}), "zeros")
     (results / "figures").mkdir()
     (results / "figures" / "zeros.png").write_bytes(content)
     picture = Picture(name="zeros", file="zeros.png", sha256=sha256(content).hexdigest(), alt="Nothing but zeros")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from distillbench.bench.analysis.results import summaries
 from distillbench.bench.commands.options import numbers
 from distillbench.bench.commands.tune import tune
-from distillbench.bench.report.trials import markdown
+from distillbench.bench.report.trials import table
+from distillbench.bench.report.writers import markdown
 from distillbench.bench.run import runner
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.tune import Budget, Decision, Tuning, as_toml, decide, decisions, points, trials_of, tunings
@@ -239,7 +240,7 @@ def test_chosen_values_are_a_file_that_a_suite_includes() -> None:
     assert text.startswith("# Written by a test.\n")
     values = {"hyperparameters": {"mimic": {"weight": 0.1}}}
     assert tomllib.loads(text) == {"tasks": {"classification": {"pair": {"cnn_mlp": values, "a.b": values}}}}
-    table = markdown([better, same], BUDGET)
+    text = markdown([table([better, same], BUDGET)])
     row = (
         "classification",
         "cnn_mlp",
@@ -252,7 +253,7 @@ def test_chosen_values_are_a_file_that_a_suite_includes() -> None:
         "weight 0.1",
         "",
     )
-    assert row in [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in table.splitlines()]
+    assert row in [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines()]
 
 
 # -- on a suite ---------------------------------------------------------------------------------------------------

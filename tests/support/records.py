@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from distillbench.bench.analysis.summary import summarise
-from distillbench.bench.report.tables import numbers
+from distillbench.bench.report.summaries import tables
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.manifest import Expected
@@ -104,4 +104,4 @@ EXPECTED = [Expected("classification", "cnn_mlp", "student", "broken", seed) for
 
 
 def rows(made: list[Record]) -> dict[str, dict[str, Any]]:
-    return {row["method"]: row for row in numbers(summarise(made, EXPECTED))}
+    return {row["method"]: row for table in tables(summarise(made, EXPECTED)) for row in table.data}

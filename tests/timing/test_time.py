@@ -26,7 +26,8 @@ from distillbench.bench.measure.energy import joules_per_call
 from distillbench.bench.measure.memory import resident_growth
 from distillbench.bench.measure.onnx_export import INPUT, export, session
 from distillbench.bench.measure.quantise import quantise
-from distillbench.bench.report.speeds import markdown
+from distillbench.bench.report.speeds import tables
+from distillbench.bench.report.writers import markdown
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.documents import canonical_hash
@@ -440,7 +441,7 @@ def test_what_quantisation_costs_is_paired_by_seed_and_item() -> None:
     assert quality is not None
     assert quality.interval.mean == pytest.approx(-0.2, abs=1e-3)
     assert 0.1 < quality.interval.half_width < 0.5, "other pictures do not matter: they cancel"
-    assert "-0.200 ±" in markdown([table])
+    assert "-0.200 ±" in markdown(tables([table]))
     stranger = [export.model_copy(update={"weights_sha256": "x"}) for export in made]
     (table,) = speeds([static], records, stranger)
     assert table.lines[-1].quality is None

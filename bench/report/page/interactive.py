@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from distillbench.bench.report.charts import Axis, Chart, Point, Series
+from distillbench.bench.report.formatting import count_text
 from distillbench.bench.report.page.colours import colours
-from distillbench.bench.report.tables import count_text
 from distillbench.common.text import visible
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}

@@ -38,6 +38,7 @@ def renderer(names: Mapping[str, str], origin: str) -> Any:
         finalize=lambda value: shown(value) if isinstance(value, str) else value,
     )
     environment.filters |= {"shade": _shade, "slug": slug}
+    environment.globals |= {"zip": zip}
 
     def render(template: str, here: str, title: str, **context: Any) -> bytes:
         text = environment.get_template(template).render(here=here, title=title, names=names, origin=origin, **context)

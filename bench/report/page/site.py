@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from distillbench.bench.report.charts import Chart, HeatMap
 from distillbench.bench.report.page import interactive, printed
 from distillbench.bench.report.page.rendering import Files, assets, renderer, script, slug
 from distillbench.bench.report.suite_of_record import suite_file
-from distillbench.bench.report.tables import CAPTION, heading, notes_of, text_frame
+from distillbench.bench.report.summaries import table as summary_table
 from distillbench.bench.statistics import mean_interval
 from distillbench.bench.store import figures
 from distillbench.bench.store.records import Record, Store
@@ -28,17 +26,6 @@ from distillbench.common.text import csv_frame
 
 MARK = ".distillbench-page"
 """A folder that has this file may be written again."""
-PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A cell of an HTML table. order: what it is sorted by, where that is not its text."""
-
-    text: str
-    header: bool = False
-    order: float | None = None
-    best: bool = False
 
 
 def build(results: Path, out: Path) -> list[Path]:
@@ -71,12 +58,13 @@ def site(results: Path) -> Files:
         for chart in (chart for its in drawn.values() for chart in its):
             made |= _figure_files(chart)
         mine = [record for record in records if record.task == summary.task]
+        table = summary_table(summary)
         made[f"{names[summary.task]}.html"] = render(
             "task.html",
             summary.task,
             summary.task.replace("_", " "),
-            table=_table(summary),
-            notes=[CAPTION, *notes_of(summary)],
+            table=table,
+            notes=[table.caption.format(best="bold"), *table.notes],
             charts={pair: [_drawn(chart) for chart in its] for pair, its in drawn.items()},
             drawings={pair: drawn_of.get((summary.task, pair)) for pair in drawn},
             primary_metric=summary.primary_metric.replace("_", " "),
@@ -133,29 +121,6 @@ def _drawn(chart: Chart) -> dict[str, Any]:
 def _figure_files(chart: Chart | HeatMap) -> Files:
     made = {**printed.files(chart), "csv": csv_frame(charts.frame(chart)).encode()}
     return {f"figures/{slug(chart.name)}.{form}": content for form, content in made.items()}
-
-
-def _table(summary: Summary) -> dict[str, Any]:
-    frame = text_frame(summary, lambda text: text)
-    metric = summary.metrics.get(summary.primary_metric)
-    best = heading(summary.primary_metric, metric) if metric else ""
-    rows = [
-        {
-            "kind": row.kind,
-            "cells": [
-                Entry(text, header=column == "method", order=_order(text), best=row.best and column == best)
-                for column, text in zip(frame.columns, texts, strict=True)
-            ],
-        }
-        for row, texts in zip(summary.rows, frame.itertuples(index=False), strict=True)
-    ]
-    return {"caption": "Each column sorts the table", "columns": list(frame.columns), "rows": rows}
-
-
-def _order(text: str) -> float | None:
-    """The number that a text begins with, its prefix counted: '9.61k' is 9610."""
-    found = re.match(r"[+-]?\d[\d.]*", text)
-    return float(found.group()) * PREFIXES.get(text[found.end() :][:1], 1.0) if found else None
 
 
 def _cell(record: Record) -> dict[str, Any]:
