@@ -1,4 +1,4 @@
-"""``distillbench table``: what came of it."""
+"""``distillbench table``: the results of a folder, one table per task."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import typer
 
 from distillbench.bench.commands.options import (
     Format,
+    Output,
+    Results,
     Split,
     Tasks,
-    columns,
+    Wide,
     console,
     deliver,
-    names,
+    named_tasks,
     output_file,
+    table_width,
 )
-from distillbench.common.errors import UserError, at_most, did_you_mean
-from distillbench.common.paths import expanded
+from distillbench.common.errors import at_most
 
 if TYPE_CHECKING:
     from distillbench.bench.analysis.summary import Summary
@@ -29,25 +31,26 @@ MOST_PROBLEMS = 5
 
 
 def table(
-    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
+    results: Results,
     tasks: Tasks = None,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to write it.")] = Format.terminal,
-    split: Annotated[Split, typer.Option(help="test to report; validation to choose hyperparameters by.")] = Split.test,
-    output: Annotated[
-        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
-    ] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.terminal,
+    split: Annotated[
+        Split,
+        typer.Option(help="Split of the metrics: test is for reporting, validation for choosing hyperparameters."),
+    ] = Split.test,
+    output: Output = None,
+    wide: Wide = False,
 ) -> None:
-    """A comparison table a task: teacher, controls, methods, baselines."""
+    """Show the results as one table per task: teacher, controls, methods and baselines."""
     from distillbench.bench.report.summaries import tables
     from distillbench.bench.report.terminal import terminal
     from distillbench.bench.report.writers import FORMATS
 
     target = output_file(output, format_, Format)
-    summaries = _summaries(results, split.value, names("--tasks", tasks))
+    summaries = _summaries(results, split, tasks)
     if format_ is Format.terminal:
         screen = console()
-        screen.print(terminal(tables(summaries), columns(screen, wide)), soft_wrap=wide)
+        screen.print(terminal(tables(summaries), table_width(screen, wide)), soft_wrap=wide)
         return
     if format_ is Format.csv:  # which has no place for them
         left_out = dict.fromkeys(f"left out: {problem}" for summary in summaries for problem in summary.problems)
@@ -56,11 +59,9 @@ def table(
     deliver(FORMATS[format_.value](tables(summaries)), target)
 
 
-def _summaries(results: Path, split: str, tasks: list[str]) -> list[Summary]:
-    from distillbench.bench.analysis.results import summaries as of_folder
+def _summaries(results: Path, split: Split, tasks: list[str] | None) -> list[Summary]:
+    from distillbench.bench.analysis.results import summaries
 
-    summaries = of_folder(results, "validation" if split == "validation" else "test")
-    for name in tasks:
-        if name not in (there := [s.task for s in summaries]):
-            raise UserError(f"--tasks: {results} has no task {name!r}{did_you_mean(name, there)}")
-    return [s for s in summaries if not tasks or s.task in tasks]
+    all_tasks = summaries(results, "validation" if split is Split.validation else "test")
+    chosen = named_tasks(results, tasks, (summary.task for summary in all_tasks))
+    return [summary for summary in all_tasks if not chosen or summary.task in chosen]

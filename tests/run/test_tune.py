@@ -372,7 +372,7 @@ def test_the_command(cli: Run, tmp_path: Path) -> None:
     assert suite_.methods["mimic"] == Mimic(weight=0.25)
     refused = cli("tune", suite, *options, "--confirm", "x")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("distillbench: --confirm: 'x' is no seed (")
+    assert refused.stderr.startswith("distillbench: --confirm: invalid seed 'x' (")
     assert len(refused.stderr.splitlines()) == 1
 
 
