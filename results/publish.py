@@ -27,6 +27,7 @@ from distillbench.bench.report.charts import gap_recovered
 from distillbench.bench.report.speeds import overview
 from distillbench.bench.report.speeds import tables as speed_tables
 from distillbench.bench.report.summaries import tables
+from distillbench.bench.report.table import Cell, Column, Row, Table
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing, scan
@@ -88,12 +89,14 @@ def _leaderboard() -> dict[str, str]:
 
 def _overview() -> str:
     """Methods by pairs of networks: the part of the gap that is recovered, of all tasks that the README shows."""
-    found = gap_recovered([summary for suite in SHOWN for summary in _shown(suite)])
-    lines = [["", *found.columns], [":---", *["---:"] * len(found.columns)]]
-    for row in found.rows:
-        cells = (found.cells[row, column] for column in found.columns)
-        lines.append([row, *(f"{cell.text} {cell.interval}".rstrip().replace("*", r"\*") for cell in cells)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    chart = gap_recovered([summary for suite in SHOWN for summary in _shown(suite)])
+    rows = []
+    for row in chart.rows:
+        cells = (chart.cells[row, column] for column in chart.columns)
+        texts = [row, *(f"{cell.text} {cell.interval}".rstrip().replace("*", r"\*") for cell in cells)]
+        rows.append(Row(tuple(map(Cell, texts))))
+    columns = (Column("", align="left"), *map(Column, chart.columns))
+    return writers.markdown_table(Table("", columns, tuple(rows)), compact=True)
 
 
 def _shown(suite: str) -> list[Summary]:
@@ -107,13 +110,13 @@ def _blocks(suite: str) -> dict[str, str]:
     first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out, and
     first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
     only = f" --task {','.join(SHOWN[suite])}" if len(shown) < len(_summaries(suite)) else ""
-    found = [speed for speed in _speeds(suite) if speed.task in SHOWN[suite]]
+    speeds_shown = [speed for speed in _speeds(suite) if speed.task in SHOWN[suite]]
     table = f"$ distillbench table runs/{suite}{only}"
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(shown)]
     return {
         "origin": _origin(suite),
         "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(overview(found))}",
+        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(overview(speeds_shown))}",
     }
 
 

@@ -59,24 +59,24 @@ def _fields(speeds: Speeds) -> list[Field[Line]]:
 
 def _batch_fields(size: int) -> Iterator[Field[Line]]:
     """The columns of one batch size; a size of 1 has latencies, a larger one has rates."""
-    at, one = ("", True) if size == 1 else (f", batch {size}", False)
+    single, suffix = size == 1, "" if size == 1 else f", batch {size}"
 
-    def field(column: Column, text: Callable[[Batch], str], otherwise: str = "") -> Field[Line]:
+    def field(column: Column, text: Callable[[Batch], str], absent: str = "") -> Field[Line]:
         def cell(line: Line) -> Cell:
-            return Cell(text(line.batches[size]) if size in line.batches else otherwise)
+            return Cell(text(line.batches[size]) if size in line.batches else absent)
 
         return column, cell
 
-    if one:
+    if single:
         yield field(Column("latency (ms)", 1), lambda batch: _latency(batch.seconds), ABSENT)
         yield field(Column("p90 (ms)", 7), lambda batch: milli_text(batch.p90))
         yield field(Column("p99 (ms)", 7), lambda batch: milli_text(batch.p99))
     else:
-        yield field(Column(f"examples/s{at}", 4), lambda batch: _rate(size, batch.seconds), ABSENT)
-    yield field(Column(f"× teacher{at}", 2 if one else 7), lambda batch: ratio_text(batch.over_teacher))
-    yield field(Column(f"× eager{at}", 5 if one else 7), lambda batch: ratio_text(batch.over_eager))
-    yield field(Column(f"memory (MB){at}", 6 if one else 7), lambda batch: _megabytes(batch.memory))
-    yield field(Column(f"energy (mJ/example){at}", 7), lambda batch: milli_text(batch.energy))
+        yield field(Column(f"examples/s{suffix}", 4), lambda batch: _rate(size, batch.seconds), ABSENT)
+    yield field(Column(f"× teacher{suffix}", 2 if single else 7), lambda batch: ratio_text(batch.over_teacher))
+    yield field(Column(f"× eager{suffix}", 5 if single else 7), lambda batch: ratio_text(batch.over_eager))
+    yield field(Column(f"memory (MB){suffix}", 6 if single else 7), lambda batch: _megabytes(batch.memory))
+    yield field(Column(f"energy (mJ/example){suffix}", 7), lambda batch: milli_text(batch.energy))
 
 
 def _latency(seconds: Ratio) -> str:

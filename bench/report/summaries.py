@@ -1,4 +1,4 @@
-"""Summaries as tables: a table a task, a row a method, the teacher or a baseline."""
+"""Summaries as tables: one for each task, with a row for each method, the teacher and the baselines."""
 
 from __future__ import annotations
 

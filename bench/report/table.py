@@ -1,9 +1,9 @@
-"""A table as a value: what builders make of summaries, timings and trials, and what every writer is given."""
+"""A table as a value: made of summaries, timings, trials or findings, and written by any writer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 
@@ -78,7 +78,7 @@ class Table:
         columns: From left to right.
         rows: From top to bottom.
         caption: How to read it; ``{best}`` stands for the mark that the writer gives to the best.
-        notes: What a reader must know besides, one line each.
+        notes: What else a reader must know, one line each.
         data: Flat rows of numbers and names, with more digits than a reader wants: for CSV and JSON.
         facts: What JSON has before the rows: metrics, notes, problems.
         digits: How many significant digits a number has in CSV.
@@ -90,7 +90,7 @@ class Table:
     caption: str = ""
     notes: tuple[str, ...] = ()
     data: tuple[Mapping[str, Any], ...] = ()
-    facts: Mapping[str, Any] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
     digits: int = 6
 
     def select(self, indices: Iterable[int]) -> Table:

@@ -11,10 +11,12 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from distillbench.bench.report.table import Table
+from distillbench.common.text import LONGEST_NOTE, visible
 
 BEST = "▸"
 """Stands before the name of the best row: bold does not survive a pipe."""
 GAP = 2
+"""Empty characters between two columns."""
 
 
 def terminal(tables: Sequence[Table], width: int | None, hint: str = "see them with --wide") -> Group:
@@ -62,16 +64,10 @@ def grid(table: Table, width: int | None, style: str = "bold") -> Grid:
         width: Columns of the terminal; names and headings are broken between words to keep to it.
         style: The style of the title.
     """
-    drawn = Grid(
-        title=Text(table.title, style), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
-        pad_edge=False, show_edge=False,
-    )  # fmt: skip
-    room = None if width is None else max(0, width - _least_width(table, range(len(table.columns))))
-    for i, column in enumerate(table.columns):
-        # What room there is goes to the longest names, then to the headings: whole ones are read more easily.
-        least, whole = _width(table, i), _longest([column.title, *_texts(table, i)])
-        size = whole if room is None else min(whole, least + room)
-        room = None if room is None else room - (size - least)
+    title = Text(visible(table.title, LONGEST_NOTE), style) if table.title else None
+    drawn = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn.pad_edge = drawn.show_edge = False
+    for column, size in zip(table.columns, _sizes(table, width), strict=True):
         # Where even the longest words do not fit (a path), they are folded: nothing is lost.
         drawn.add_column(Text(column.title), justify=column.align, width=size, overflow="fold")
     texts = [_texts(table, i) for i in range(len(table.columns))]
@@ -79,6 +75,20 @@ def grid(table: Table, width: int | None, style: str = "bold") -> Grid:
     for row, cells, end in zip(table.rows, zip(*texts, strict=True), [*ends, False], strict=True):
         drawn.add_row(*map(Text, cells), style="bold" if row.best else None, end_section=end)
     return drawn
+
+
+def _sizes(table: Table, width: int | None) -> list[int]:
+    """The width of each column. What room there is goes to names, then to headings: whole ones are read more easily."""
+    indices = range(len(table.columns))
+    whole = [_longest([table.columns[i].title, *_texts(table, i)]) for i in indices]
+    if width is None:
+        return whole
+    room, sizes = max(0, width - _least_width(table, indices)), []
+    for i in indices:
+        least = _width(table, i)
+        sizes.append(min(whole[i], least + room))
+        room -= sizes[-1] - least
+    return sizes
 
 
 def notes(lines: Sequence[str]) -> RenderableType:
@@ -93,12 +103,12 @@ def notes(lines: Sequence[str]) -> RenderableType:
 
 def _texts(table: Table, i: int) -> list[str]:
     header = table.columns[i].header
-    return [f"{BEST} " * (header and row.best) + row.cells[i].text for row in table.rows]
+    return [f"{BEST} " * (header and row.best) + visible(row.cells[i].text, LONGEST_NOTE) for row in table.rows]
 
 
 def _width(table: Table, i: int) -> int:
     """The least width of a column: numbers are never broken; headings and names are, between words."""
-    column, texts = table.columns[i], [row.cells[i].text for row in table.rows]
+    column, texts = table.columns[i], [visible(row.cells[i].text, LONGEST_NOTE) for row in table.rows]
     if column.words:
         return _longest(" ".join([column.title, *texts]).split()) + len(f"{BEST} ")
     return _longest([*column.title.split(), *texts])

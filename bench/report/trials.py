@@ -30,13 +30,14 @@ def table(decisions: Sequence[Decision], budget: Budget) -> Table:
 def pair_tables(decisions: Sequence[Decision], budget: Budget) -> list[Table]:
     """A table for each pair, whose title says what all of its rows share."""
     pairs = dict.fromkeys(decision.tuning.key[:2] for decision in decisions)
-    found = []
-    for pair in pairs:
-        mine = [decision for decision in decisions if decision.tuning.key[:2] == pair]
-        trials = len(mine[0].tuning.trials)
-        title = f"{'/'.join(pair)}: {_metric(mine[0])}, validation split, {trials} trials per method"
-        found.append(_table(title, [METHOD, *OUTCOME], mine, budget))
-    return found
+    return [_pair_table([d for d in decisions if d.tuning.key[:2] == pair], budget) for pair in pairs]
+
+
+def _pair_table(decisions: Sequence[Decision], budget: Budget) -> Table:
+    tuning = decisions[0].tuning
+    metric, trials = _metric(decisions[0]), len(tuning.trials)
+    title = f"{'/'.join(tuning.key[:2])}: {metric}, validation split, {trials} trials per method"
+    return _table(title, [METHOD, *OUTCOME], decisions, budget)
 
 
 def origin(suite: str, budget: Budget) -> str:

@@ -173,12 +173,12 @@ def _table(summary: Summary) -> Table:
     fields: list[Field[Row]] = [
         *names(summary),
         (Column("seeds", 1), lambda row: Cell(f"{row.finished}/{row.finished + row.failed + row.missing}")),
-        metric_field(summary, primary, 2) if metric else (Column(visible(primary), 2), lambda row: Cell("")),
+        metric_field(summary, primary, 2) if metric else (Column(primary, 2), lambda row: Cell("")),
         (Column("Δ scratch", 3), lambda row: difference_cell(row, metric)),
         (Column("validation, while training", 4), lambda row: Cell(_sparkline(row))),
     ]
     rows = tuple(table.Row(cells(fields, row)) for row in summary.rows)
-    return Table(visible(summary.task), columns(fields), rows)
+    return Table(summary.task, columns(fields), rows)
 
 
 def _sparkline(row: Row) -> str:

@@ -23,11 +23,20 @@ def _section(table: Table) -> list[str]:
     return [*heading, markdown_table(table), "\n".join(f"- {note}" for note in notes)]
 
 
-def markdown_table(table: Table) -> str:
-    """One table of GitHub Markdown, without its title and notes; its columns are aligned in the source as well."""
+def markdown_table(table: Table, compact: bool = False) -> str:
+    """One table of GitHub Markdown, without its title and notes.
+
+    Args:
+        table: What is written.
+        compact: Whether cells are written as they are, so that a change of one leaves the other lines alone; else
+            they are padded, so that columns are aligned in the source as well.
+    """
     rows = [[_markdown(*pair) for pair in zip(table.columns, row.cells, strict=True)] for row in table.rows]
     headings = [text.markdown(column.title) for column in table.columns]
     sides = [column.align for column in table.columns]
+    if compact:
+        rule = [":---" if side == "left" else "---:" for side in sides]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *rows))
     return str(tabulate(rows, headings, "pipe", colalign=sides, disable_numparse=True))
 
 
@@ -62,7 +71,10 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _latex(cell: Cell) -> str:
-    return f"\\textbf{{{text.latex(cell.text)}}}" if cell.best else text.latex(cell.text)
+    shown = text.latex(cell.text)
+    if cell.best:
+        return f"\\textbf{{{shown}}}"
+    return f"{{{shown}}}" if shown.startswith(("[", "*")) else shown  # else arguments of the line end before
 
 
 def csv(tables: Sequence[Table]) -> str:
@@ -73,7 +85,7 @@ def csv(tables: Sequence[Table]) -> str:
 
 def as_json(tables: Sequence[Table]) -> str:
     """The facts and the data of each table, null for what is missing."""
-    contents = [{**(table.facts or {}), "rows": table.data} for table in tables]
+    contents = [{**table.facts, "rows": table.data} for table in tables]
     return json.dumps(contents, indent=1, ensure_ascii=False) + "\n"
 
 
