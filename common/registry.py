@@ -102,8 +102,8 @@ class Registry(Generic[T]):
 
 def _written_now(module: str | None) -> str:
     """What to write in place of an import of a name that this package had before all of it was in one."""
-    first, _, rest = (module or "").partition(".")
-    if first not in ("bench", "methods", "naming", "tasks"):
+    package = (module or "").partition(".")[0]
+    if package not in ("bench", "methods", "naming", "tasks"):
         return ""
-    where = f"distillbench.{first}.{rest}" if first in ("methods", "tasks") and rest else "distillbench"
+    where = f"distillbench.{module}" if package in ("methods", "tasks") else "distillbench"
     return f"; write 'from {where} import …' in place of 'from {module} import …'"
