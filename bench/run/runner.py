@@ -33,7 +33,6 @@ from distillbench.bench.workers import local
 from distillbench.bench.workers.messages import Lost, Progress
 from distillbench.common.errors import UserError, one_line
 from distillbench.tasks.base import Role
-from distillbench.tasks.data.files import DataError
 
 
 class Listener:
@@ -161,8 +160,6 @@ def _one_line(out: Path) -> Iterator[None]:
     """What goes wrong with files is the user's to mend: one line."""
     try:
         yield
-    except DataError as error:
-        raise UserError(str(error)) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(
@@ -205,8 +202,8 @@ def check_data(pair: Pair, cache: Path, partnered: bool = False) -> None:
         recipe = pair.settings.recipe("teacher")
         if recipe.weights is not None:
             load_pretrained(models["teacher"], recipe.weights, recipe.weights_key)
-    except (DataError, UserError) as error:
-        raise UserError(f"tasks.{pair.task}.{error}") from error
+    except UserError as error:
+        raise error.within(field=f"tasks.{pair.task}") from error
 
 
 def _overwriting(todo: Plan) -> Plan:

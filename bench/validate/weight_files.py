@@ -26,8 +26,7 @@ def weights(submission: Submission, claim: Claim) -> Iterator[Finding]:
         try:
             found, whole = kept(submission, record, claim)
         except DamagedError as error:
-            reason = one_line(str(error)).removeprefix(f"{submission.root / place}: ")
-            yield Finding("weights", str(place), "", reason)
+            yield Finding("weights", str(place), "", one_line(error.problem))
             continue
         if whole and found != record.weights_sha256:
             yield Finding("weights", str(place), "", f"is not of weights_sha256 of {record.path}")
@@ -51,7 +50,7 @@ def kept(submission: Submission, record: Record, claim: Claim) -> tuple[str, boo
     except DamagedError:
         raise
     except Exception as error:  # a file from anywhere, in the hands of other people's readers
-        raise DamagedError(f"{path}: cannot be read as weights ({error})") from error
+        raise DamagedError(f"cannot be read as weights ({error})", path) from error
     return digest(part), part is model
 
 
