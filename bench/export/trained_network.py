@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
-from distillbench.bench.run.jobs import extractor_path
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import without
 from distillbench.bench.store.records import Record
-from distillbench.bench.store.weights import digest, load_weights, usable
+from distillbench.bench.store.weights import digest, load_weights, teacher_path, usable
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import NETWORKS, TASKS
 from distillbench.bench.suite.validation import place_in, validate
@@ -128,19 +127,15 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
         raise error.within(path) from error
     results = results_of(path, record)
     cache = cache or results / "cache"
-    task = replace(pair, device="cpu").build(cache)
     role: Role = "teacher" if record.kind == "teacher" else "student"
     try:
+        extractor = pair.extractor_hash is not None and usable(pair.extractor_path(cache), pair.extractor_hash)
+        task = pair.build(cache, "trained" if extractor else "none", device="cpu")
         model = initial(task, role, 0)
         _load(model if role == "teacher" else task.deployed(model), weights_of(path, record, cache), record)
         whole = role == "teacher" or task.deployed(model) is model
         if whole and digest(model) != record.weights_sha256:
             raise UserError(f"are not the weights that {path} is of", weights_of(path, record, cache))
-        recipe = task.extractor_recipe()
-        if recipe is not None and usable(kept := extractor_path(cache, pair), kept.stem):
-            extractor = recipe.build()
-            load_weights(kept, extractor, kept.stem)
-            task.feature_extractor = read_only(extractor)
         read_only(model)
         return Deployed(record, pair, task, model, task.deployed(model), inputs_of(task, model))
     except DataError as error:
@@ -158,9 +153,8 @@ def results_of(path: Path, record: Record) -> Path:
 def weights_of(path: Path, record: Record, cache: Path) -> Path:
     """Where a record's weights lie: a student's beside it, a teacher's in the cache, under its hash."""
     if record.kind == "teacher":
-        return cache / "teachers" / f"{record.config_hash}.safetensors"
-    place = record.path.relative_to("records").with_suffix(".safetensors")
-    return results_of(path, record) / "weights" / place
+        return teacher_path(cache, record.config_hash)
+    return results_of(path, record) / record.weights_path
 
 
 def _load(model: nn.Module, path: Path, record: Record) -> None:

@@ -22,6 +22,16 @@ class DamagedError(UserError):
     """A file of weights that cannot be used; ``where`` is the file."""
 
 
+def teacher_path(cache: Path, config_hash: str) -> Path:
+    """Where a cache keeps a teacher's weights: under the hash of its configuration."""
+    return cache / "teachers" / f"{config_hash}.safetensors"
+
+
+def extractor_path(cache: Path, config_hash: str) -> Path:
+    """Where a cache keeps a feature extractor's weights: under the hash of its configuration."""
+    return cache / "feature_extractors" / f"{config_hash}.safetensors"
+
+
 def save_weights(path: Path, model: nn.Module, of: str, metadata: Mapping[str, str] | None = None) -> None:
     """All parameters and buffers, atomically. of: the hash of what decides them."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
