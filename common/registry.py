@@ -14,7 +14,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Generic, TypeVar, cast
 
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.source import source_file
 
 T = TypeVar("T")
@@ -42,8 +42,7 @@ class Registry(Generic[T]):
 
     def check(self, name: str) -> None:
         """Raise UserError, with a suggestion, where nothing has this name."""
-        if name not in self.names():
-            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+        check_name(self.kind, name, self.names())
 
     def first_line(self, name: str) -> str:
         """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""

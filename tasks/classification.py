@@ -113,7 +113,9 @@ class Classification(Task):
     def check(self) -> None:
         labels, classes = self.settings.labels, len(self.splits.train.classes)
         if labels is not None and labels < classes:
-            raise DataError(f"labels: {labels} are too few for {classes} classes (allowed: {classes} and more)")
+            raise DataError(
+                f"{labels} are too few for {classes} classes", field="labels", allowed=f"{classes} and more"
+            )
 
     @property
     def training_examples(self) -> int:

@@ -148,7 +148,7 @@ class GAN(Task):
         _, height, width = self.shape
         if min(height, width) < (least := self.settings.discriminator.least_side):
             is_ = f"{self.splits.train.names[0]} is {width}×{height}"
-            raise DataError(f"data: {is_}; the discriminator needs sides of at least {least}")
+            raise DataError(f"{is_}; the discriminator needs sides of at least {least}", field="data")
 
     def extractor_recipe(self) -> ExtractorRecipe:
         return ClassifierExtractor(self._identity, "grey levels in [0, 1]", lambda: self.splits.train, to_float)

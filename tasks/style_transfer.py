@@ -126,7 +126,9 @@ class StyleTransfer(Task):
         least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))
         for field in ("patch", "test_side"):
             if (side := getattr(self.settings, field)) < least:
-                raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
+                raise DataError(
+                    f"{side} is too small for the networks' kernels", field=field, allowed=f"{least} and more"
+                )
         for part in (self.splits.train, self.splits.validation):
             check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
         check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
@@ -143,7 +145,7 @@ class StyleTransfer(Task):
         picture = files.read(path, "RGB", "style") if path else read_picture(*STYLE_PICTURE)
         height, width = picture.shape[1:]
         if min(height, width) < LEAST_SIDE:
-            raise files.DataError(f"style: {path} is {width}×{height}, but needs sides of {LEAST_SIDE}")
+            raise files.DataError(f"{path} is {width}×{height}, but needs sides of {LEAST_SIDE}", field="style")
         return centre_crop(picture, STYLE_SIDE, 8)
 
     def extractor_recipe(self) -> ExtractorRecipe | None:

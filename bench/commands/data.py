@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from distillbench.bench.commands.options import Data, console
-from distillbench.common.errors import UserError
+from distillbench.common.errors import DataError
 from distillbench.common.paths import expanded, some_folder
 
 app = typer.Typer(name="data", no_args_is_help=True)
@@ -20,12 +20,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A set, as in distillb
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    from distillbench.common.errors import DataError
-
     try:
         yield
     except DataError as error:
-        raise UserError(f"data: {error}") from error
+        raise error.within("data") from error
 
 
 @app.command("list")

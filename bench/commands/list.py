@@ -28,9 +28,9 @@ def list_(
 ) -> None:
     """What there is: tasks, methods, networks, pairs of them and suites; with NAME, what can be set, and to what."""
     from distillbench.bench.suite import catalogue
-    from distillbench.bench.suite.file import known
+    from distillbench.common.errors import check_name
 
-    known([k.value for k in Kind], kind, "list: unknown kind")
+    check_name("kind", kind, [k.value for k in Kind], "list")
     output = console()
     if name:
         for block in catalogue.one(kind, name):

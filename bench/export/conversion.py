@@ -21,6 +21,7 @@ from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.exports import Artefact, Difference, Export, Form, quantisation
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.weights import teacher_path
 from distillbench.bench.training.determinism import settle_process
 from distillbench.common.errors import DataWarning, UserError, one_line
 from distillbench.tasks.base import Evaluation
@@ -167,7 +168,7 @@ def _replaced(deployed: Deployed, output: Callable[[nn.Module, tuple[Tensor, ...
 
 def _teacher(deployed: Deployed, cache: Path) -> nn.Module:
     """For the metrics of agreement with it. Raises UserError where it is not there any more."""
-    path = cache / "teachers" / f"{deployed.record.config.get('teacher')}.safetensors"
+    path = teacher_path(cache, str(deployed.record.config.get("teacher")))
     if not path.exists():
         raise UserError(f"{path}: no weights are there, without its teacher a student cannot be evaluated")
     return load_teacher(deployed.task, path)[0]

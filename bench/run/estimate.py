@@ -6,7 +6,6 @@ The constants were read off one core of a 2020s server; a run corrects them as i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -69,10 +68,7 @@ _SUMMED_OVER: dict[Any, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], int
 @lru_cache(maxsize=8)
 def probe_task(pair: Pair, cache: Path) -> Task:
     """The task on the CPU with an untrained extractor: compute does not depend on weights."""
-    task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
-    if (recipe := task.extractor_recipe()) is not None:
-        task.feature_extractor = recipe.build().eval()
-    return task
+    return pair.build(cache if cache.is_dir() else None, "untrained", device="cpu")
 
 
 @lru_cache(maxsize=64)

@@ -20,6 +20,8 @@ from distillbench.bench.store.documents import Part, Table, canonical_hash
 from distillbench.common.errors import UserError, one_line
 
 SCHEMA_VERSION = 5
+FOLDER, WEIGHTS = "records", "weights"
+"""Folders in a results folder: of records, and of the weights of the students that they are of."""
 ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
 
@@ -29,7 +31,12 @@ def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: i
     folder = label
     if kind == "baseline":
         folder = "baseline-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
-    return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
+    return Path(FOLDER, task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
+
+
+def weights_path(record: Path) -> Path:
+    """Where a student's weights lie in a results folder. record: where its record does."""
+    return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
 
 
 class MetricValue(Part):
@@ -160,6 +167,11 @@ class Record(Part):
         return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
 
     @property
+    def weights_path(self) -> Path:
+        """Where the weights of a student's record lie in a results folder."""
+        return weights_path(self.path)
+
+    @property
     def split(self) -> Literal["test", "validation"]:
         """What its metrics and examples were measured on. A trial has not seen the test split."""
         return "test" if self.trial is None else "validation"
@@ -210,7 +222,7 @@ class Store:
             raise UserError(f"{self.root}: no such results folder")
         found: dict[Path, Record] = {}
         problems: dict[Path, str] = {}
-        for path in sorted((self.root / "records").rglob("*.json")):
+        for path in sorted((self.root / FOLDER).rglob("*.json")):
             place = path.relative_to(self.root)
             try:
                 record = self.read(path)

@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from distillbench.bench.suite.file import known, shipped
+from distillbench.bench.suite.file import shipped
 from distillbench.bench.suite.registry import METHODS, NETWORKS, TASKS
 from distillbench.bench.suite.validation import models_of
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.registry import Registry
 
 
@@ -114,7 +115,9 @@ def one(kind: str, name: str) -> list[Any]:
     from rich.text import Text
 
     if kind in ("suites", "all"):
-        known(shipped(), name, f"list {kind}: unknown suite" if kind == "suites" else "list: give a kind with")
+        if kind == "all" and name not in shipped():
+            raise UserError(f"give a kind with {name!r}", "list", allowed=sorted(shipped()), name=name)
+        check_name("suite", name, shipped(), f"list {kind}")
         return [Text(shipped()[name])]
     if kind == "methods":
         from distillbench.methods.base import search_space

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.machine import limits
+from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
 from distillbench.tasks.networks.base import Network
@@ -24,22 +24,22 @@ TRAINED = 4
 ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
-def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
+def check_networks(pair: Pair, place: Place) -> None:
     """Raise UserError for a teacher or student that this machine cannot train, DataError for data that cannot be read.
 
     Reads no data but a header. place: how a setting is named in messages, with its file.
     """
     for role in ROLES:
-        where = place([role, "network"]).removesuffix(".network")
-        if role not in where.split("."):  # nothing sets the network itself
-            where = f"tasks.{pair.task}.{role}"
+        where, network = place([role, "network"])
+        field = network.removesuffix(".network")
+        if role not in field.split("."):  # nothing sets the network itself
+            where, field = "", f"tasks.{pair.task}.{role}"
         for part, size in training_bytes(pair, role).items():
             room, limit = memory(pair.device)
             if size > room:
                 amount = f"about {_gigabytes(size)}" if math.isfinite(size) else "more bytes than can be counted"
-                raise UserError(
-                    f"{where}: its {part} takes {amount} to train (weights, gradients and Adam's moments), {limit}"
-                )
+                cost = f"its {part} takes {amount} to train (weights, gradients and Adam's moments)"
+                raise UserError(f"{cost}, {limit}", where, field)
 
 
 class _Undrawn(TorchFunctionMode):

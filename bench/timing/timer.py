@@ -122,7 +122,7 @@ def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[l
         try:
             pairs.append(pair_of(record, locations))
         except UserError as error:
-            problems.append(f"{record.path}: {error}")
+            problems.append(str(error.within(record.path)))
     return sorted(pairs, key=lambda pair: (pair.task, pair.pair)), problems
 
 

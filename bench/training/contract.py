@@ -34,17 +34,17 @@ def build(task: Task, role: Role, trained: bool = True) -> nn.Module:
 
     task: with its extractor, which need not be trained. trained: whether the run trains such a network.
     """
-    place = f"{role}.network"
+    field = f"{role}.network"
     try:
         model, again = (initial(task, role, 0) for _ in range(2))
         model.eval()
     except Exception as error:  # networks of the user's own fail in any way
-        raise UserError(f"{place}: {reason(error)}") from error
+        raise UserError(reason(error), field=field) from error
     problem = _drawn(model, again) or (_trainable(task, role, model) if trained else None)
     problem = problem or _deployed(task, task.deployed(model)) or _as_judged(task, model)
     problem = problem or (_as_trained(task, role, again) if trained else None)
     if problem is not None:
-        raise UserError(f"{place}: {problem}")
+        raise UserError(problem, field=field)
     return model
 
 

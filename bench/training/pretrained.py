@@ -133,11 +133,12 @@ def load_pretrained(model: nn.Module, path: Path, key: str | None = None) -> Non
     try:
         weights = _choose(_sets(_read(path), heads), network, key)
     except _UnusableError as error:
-        raise UserError(f"teacher.weights: {path} {error}") from error
+        raise UserError(f"{path} {error}", field="teacher.weights") from error
     try:
         target.load_state_dict({**target.state_dict(), **weights})
     except Exception as error:  # tensors without values, and whatever a module of the user's own refuses
-        raise UserError(f"teacher.weights: {path} holds weights that cannot be loaded ({reason(error)})") from error
+        problem = f"{path} holds weights that cannot be loaded ({reason(error)})"
+        raise UserError(problem, field="teacher.weights") from error
 
 
 # -- which weights ----------------------------------------------------------------------------------------------------

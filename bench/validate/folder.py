@@ -14,13 +14,13 @@ from distillbench.bench.store.exports import FOLDER as EXPORTS
 from distillbench.bench.store.exports import scan as exports_of
 from distillbench.bench.store.manifest import NAME as EXPECTED
 from distillbench.bench.store.manifest import Expected, expected
-from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.records import FOLDER as RECORDS
+from distillbench.bench.store.records import WEIGHTS, Record, Store
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import scan as timings_of
 from distillbench.bench.validate.findings import Finding, listed
 from distillbench.common.errors import UserError, one_line
 
-RECORDS, WEIGHTS = "records", "weights"
 SUFFIXES = {RECORDS: ".json", WEIGHTS: ".safetensors", TIMINGS: ".json", EXPORTS: ".json"}
 """The folders that are read, and what lies in them."""
 BESIDE = (
@@ -57,11 +57,6 @@ class Submission:
     @property
     def finished(self) -> tuple[Record, ...]:
         return tuple(record for record in self.records if record.status == "finished")
-
-
-def weights_place(record: Record) -> Path:
-    """Where a student's weights lie in a results folder."""
-    return WEIGHTS / record.path.relative_to(RECORDS).with_suffix(".safetensors")
 
 
 def read(root: Path) -> Submission:

@@ -40,7 +40,7 @@ def crop_batch(
 def _crop(image: Tensor, side: int, rng: torch.Generator, flip: bool) -> Tensor:
     height, width = image.shape[-2:]
     if min(height, width) < side:
-        raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
+        raise DataError(f"a picture of {width}×{height} is smaller than the patch size {side}", field="data")
     y, x, mirror, transpose = torch.rand(4, generator=rng).tolist()
     top, left = int(y * (height - side + 1)), int(x * (width - side + 1))
     patch = image[:, top : top + side, left : left + side]
@@ -53,7 +53,7 @@ def grid_crops(image: Tensor, side: int, count: int) -> Tensor:
     """Up to ``count`` patches on a regular grid, the same every time: (n, channels, side, side)."""
     height, width = image.shape[-2:]
     if min(height, width) < side:
-        raise DataError(f"data: a picture of {width}×{height} is smaller than the patch size {side}")
+        raise DataError(f"a picture of {width}×{height} is smaller than the patch size {side}", field="data")
     corners = [(y, x) for y in range(0, height - side + 1, side) for x in range(0, width - side + 1, side)]
     step = max(1, len(corners) // count)
     return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners[::step][:count]]).float() / 255
@@ -74,7 +74,7 @@ def check_sides(pictures: Photographs, least: int, reason: str) -> None:
     for name, image in zip(pictures.names, pictures.images, strict=True):
         height, width = image.shape[-2:]
         if min(height, width) < least:
-            raise DataError(f"data: {name} is {width}×{height}; {reason} sides of at least {least}")
+            raise DataError(f"{name} is {width}×{height}; {reason} sides of at least {least}", field="data")
 
 
 def common_crops(images: Sequence[Tensor], most: int, multiple: int = 1) -> Tensor:

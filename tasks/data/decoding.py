@@ -105,7 +105,7 @@ def _opened(path: Path, field: str) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # PIL raises anything on foreign bytes
         reason = " ".join(str(error).split())
-        raise DataError(f"{field}: {path} cannot be read as an image ({reason})") from error
+        raise DataError(f"{path} cannot be read as an image ({reason})", field=field) from error
     finally:
         _reading.path = None
 
@@ -146,11 +146,13 @@ def _eight_bits(upright: Image.Image, kind: str | None, path: Path, field: str) 
     if upright.mode in SIXTEEN_BITS or (upright.mode == "I" and kind in ("PNG", "PPM")):  # which have 16 bits at most
         return Image.fromarray(((np.asarray(upright).astype(np.int64) + 128) // 257).astype(np.uint8))
     if upright.mode == "I":
-        raise DataError(f"{field}: {path} has whole numbers of 32 bits (allowed: 8 or 16 bits, or floats in [0, 1])")
+        raise DataError(
+            f"{path} has whole numbers of 32 bits", field=field, allowed="8 or 16 bits, or floats in [0, 1]"
+        )
     if upright.mode == "F":
         values = np.asarray(upright)
         if not (values.min() >= 0 and values.max() <= 1):  # nor where one is no number
             span = f"{values.min():g} to {values.max():g}"
-            raise DataError(f"{field}: {path} has floats from {span} (allowed: 8 or 16 bits, or floats in [0, 1])")
+            raise DataError(f"{path} has floats from {span}", field=field, allowed="8 or 16 bits, or floats in [0, 1]")
         return Image.fromarray(np.round(values * 255).astype(np.uint8))
     return upright

@@ -78,11 +78,11 @@ def digest(folder: Path) -> str:
 def file_digest(path: Path, field: str) -> str:
     """SHA-256 of one file. field: the setting that names it, for the message where it cannot be read."""
     if path.exists() and not path.is_file():
-        raise DataError(f"{field}: {path} is no file")
+        raise DataError(f"{path} is no file", field=field)
     try:
         status = path.stat()
     except OSError as error:
-        raise DataError(f"{field}: {path} cannot be read ({error.strerror})") from error
+        raise DataError(f"{path} cannot be read ({error.strerror})", field=field) from error
     return _digest_of(path, field, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
@@ -96,7 +96,7 @@ def _bytes(path: Path, field: str = "data") -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{field}: {path} cannot be read ({error.strerror})") from error
+        raise DataError(f"{path} cannot be read ({error.strerror})", field=field) from error
 
 
 def read_all(paths: Sequence[Path], mode: Mode | None = None, cache: Path | None = None) -> list[Tensor]:
@@ -137,9 +137,9 @@ def state_of(paths: Iterable[Path | str], use: str) -> str:
         try:
             status = os.stat(path)  # noqa: PTH116 -- of tens of thousands
         except OSError as error:  # a link to nowhere
-            raise DataError(f"data: {path} cannot be read ({error.strerror})") from error
+            raise DataError(f"{path} cannot be read ({error.strerror})", field="data") from error
         if not stat.S_ISREG(status.st_mode):  # a pipe would be read for ever
-            raise DataError(f"data: {path} is no file")
+            raise DataError(f"{path} is no file", field="data")
         whole = path if path.startswith(os.sep) else here + path
         lines.append(f"{whole}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ctime_ns}")
     return hashlib.sha256("\0".join(lines).encode(errors="surrogateescape")).hexdigest()

@@ -35,7 +35,7 @@ def identity(folders: Folders, kind: str) -> Any:
         return _embedded_identity(kind)
     train, reported = _sets(folders, EMBEDDED[kind])
     if folders.channels is not None and kind == "photographs":
-        raise DataError("data.channels: is of class folders; photographs have the channels of their files")
+        raise DataError("is of class folders; photographs have the channels of their files", field="data.channels")
     test: Any = digest(folders.test) if folders.test else None
     if reported is not None:
         with about("data.test_name"):
@@ -66,7 +66,7 @@ def _carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:
     rest = [file for i, file in enumerate(files) if i % CARVE not in range(1, parts)]
     if not all(taken) or not rest:
         where = Path(files[0].path).parent
-        raise DataError(f"data: {len(files)} images under {where} are too few to split into {parts} parts")
+        raise DataError(f"{len(files)} images under {where} are too few to split into {parts} parts", field="data")
     return [rest, *taken]
 
 
@@ -78,7 +78,7 @@ def _check_disjoint(splits: Iterable[Sequence[ImageFile]]) -> None:
             other, twin = seen.setdefault(sha256, (number, path))
             if other != number:
                 same = f"{path} is" if Path(path).samefile(twin) else f"{twin} and {path} are the same picture, and"
-                raise DataError(f"data: {same} in two splits; train, validation and test must be disjoint")
+                raise DataError(f"{same} in two splits; train, validation and test must be disjoint", field="data")
 
 
 def _check_apart(test: T, *others: T) -> None:
@@ -88,7 +88,9 @@ def _check_apart(test: T, *others: T) -> None:
         for name, its in zip(other.names, image_digests(other), strict=True):
             if its in known:
                 twins = f"the test image {known[its]} and {name} are the same picture"
-                raise DataError(f"data: {twins}, and in two splits; train, validation and test must be disjoint")
+                raise DataError(
+                    f"{twins}, and in two splits; train, validation and test must be disjoint", field="data"
+                )
 
 
 def _resolve(
@@ -161,10 +163,12 @@ def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int
         first, classes, size = _format_of_classes(folders.train)
         found = first, classes, (folders.channels or _channels(folders), *size)
     else:
-        raise DataError("data: validation, test and test_name of labelled images need data.train or data.name as well")
+        raise DataError(
+            "validation, test and test_name of labelled images need data.train or data.name as well", field="data"
+        )
     if test is not None and (test.classes, test.shape) != found[1:]:
         what = f"{test.name!r} has other classes, or images of another size or colour,"
-        raise DataError(f"data.test_name: {what} than {found[0]}, which is trained on")
+        raise DataError(f"{what} than {found[0]}, which is trained on", field="data.test_name")
     if folders.channels is None:
         _tell_colours(folders, found[2][0])
     return found
@@ -197,7 +201,9 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
         tell(f"data: {folder}: {count} without images skipped ({shortened(empty)})")
     if len(classes) < 2:
-        raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
+        raise DataError(
+            f"{folder} needs at least two class folders (folder/class/image), found {len(classes)}", field="data"
+        )
     first = folder / names[0]
     width, height = upright_size(first)
     return str(first), classes, (height, width)
@@ -228,10 +234,10 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     def class_of(file: ImageFile) -> str:
         name, *deeper = PurePath(file.name).parts[:-1] or [""]
         if name not in index:
-            raise DataError(f"data: {file.path} is in no known class (classes: {', '.join(classes)})")
+            raise DataError(f"{file.path} is in no known class (classes: {', '.join(classes)})", field="data")
         if other := next((each for each in deeper if each in index and each != name), None):
             raise DataError(
-                f"data: {file.path} is in two classes, {name} and {other}; classes are folders of one level"
+                f"{file.path} is in two classes, {name} and {other}; classes are folders of one level", field="data"
             )
         return name
 
@@ -241,8 +247,9 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
         for odd in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
             raise DataError(
-                f"data: {files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
-                "class folders need images of one size"
+                f"{files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
+                "class folders need images of one size",
+                field="data",
             )
         names = tuple(file.name for file in files)
         part = LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)

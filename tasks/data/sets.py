@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from distillbench.common.errors import DataError, UserError, did_you_mean
+from distillbench.common.errors import DataError, UserError
 from distillbench.common.paths import expanded
 from distillbench.tasks.data.suffixes import pictures
 
@@ -82,8 +82,10 @@ class StandardSet(BaseModel):
 
     def base(self) -> Path:
         """What the paths of its files start from. Raises DataError where there is no such folder, or no package."""
-        with about(repr(self.name)):
+        try:
             return package_folder(self.package, self.extra) if self.package else root()
+        except DataError as error:
+            raise DataError(f"{self.name!r}: {error.problem}") from error
 
     def paths(self, base: Path) -> list[Path]:
         """Its files, or its folders of pictures."""
@@ -156,14 +158,14 @@ def known(name: str, kind: Kind | None = None) -> StandardSet:
         return every[name]
     if name in every and kind is not None:
         is_ = f"{name!r} is a set of {WORDS[every[name].kind]}, and {WORDS[kind]} are wanted"
-        raise DataError(f"{is_} (allowed: {', '.join(sorted(allowed))})")
-    raise DataError(f"unknown set {name!r}{did_you_mean(name, allowed)}")
+        raise DataError(is_, allowed=sorted(allowed))
+    raise DataError(f"unknown set {name!r}", allowed=sorted(allowed), name=name)
 
 
 def chosen(name: str | None, test_name: str | None, own_test: bool, kind: Kind) -> Chosen:
     """The set to train on and the one to report on, as settings name them; own_test: a folder takes its place.
 
-    Raises DataError, which begins with the setting.
+    Raises DataError, which names the setting.
     """
     with about("data.name"):
         train = known(name, kind) if name else None
@@ -184,11 +186,12 @@ def chosen(name: str | None, test_name: str | None, own_test: bool, kind: Kind) 
 
 @contextmanager
 def about(setting: str) -> Iterator[None]:
-    """Within it a DataError begins with the setting that it is about."""
+    """Within it a DataError names the setting that it is about."""
     try:
         yield
     except DataError as error:
-        raise DataError(f"{setting}: {str(error).removeprefix('data: ')}") from error
+        error.field = setting
+        raise
 
 
 def settings_of(identity: Any) -> dict[str, str]:

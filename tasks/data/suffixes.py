@@ -56,9 +56,9 @@ def pictures(folder: Path) -> list[Path]:
     return sorted(path for path in found if is_picture(path.name) and not hidden(path.name))
 
 
-def check_readable(where: str, names: Iterable[str]) -> None:
-    """Raise DataError for a name that no record can hold. where: how the message begins."""
+def check_readable(where: str, names: Iterable[str], field: str = "") -> None:
+    """Raise DataError for a name that no record can hold. where: what holds the names. field: the setting, if known."""
     for name in names:
         if not name.isascii() and os.fsencode(name).decode(errors="replace") != name:
             shown = os.fsencode(name).decode(errors="backslashreplace")
-            raise DataError(f"{where}: the name {shown} is no UTF-8; rename it")
+            raise DataError(f"{where}: the name {shown} is no UTF-8; rename it", field=field)

@@ -23,7 +23,7 @@ def image_names(folder: Path) -> list[str]:
     As text: of tens of thousands, a Path each would take as long as all the rest.
     """
     if not folder.is_dir():
-        raise DataError(f"data: {folder} is not a folder")
+        raise DataError(f"{folder} is not a folder", field="data")
     start, names, unseen, foreign = len(str(folder)), list[str](), 0, Counter[str]()
     for hides, directory, files in _walk(str(folder)):
         pictures = [name for name in files if is_picture(name)]
@@ -35,8 +35,8 @@ def image_names(folder: Path) -> list[str]:
             foreign.update(PurePath(name).suffix.lower() or "no suffix" for name in others if not hidden(name))
     _tell(folder, unseen, foreign)
     if not names:
-        raise DataError(f"data: no image under {folder} (looked for .png, .jpg and whatever else Pillow reads)")
-    check_readable(f"data: {folder}", names)
+        raise DataError(f"no image under {folder} (looked for .png, .jpg and whatever else Pillow reads)", field="data")
+    check_readable(str(folder), names, "data")
     return sorted(names, key=lambda name: name.replace("/", "\0"))
 
 
@@ -71,7 +71,7 @@ def _walk(folder: str) -> Iterator[tuple[bool, str, list[str]]]:
         except OSError as error:
             if hides:
                 continue
-            raise DataError(f"data: {directory} cannot be read ({error.strerror})") from error
+            raise DataError(f"{directory} cannot be read ({error.strerror})", field="data") from error
         entered.add((status.st_dev, status.st_ino))
         folders = [entry for entry in entries if _is_folder(entry)]
         for entry in folders:

@@ -116,5 +116,5 @@ class VGGExtractor(ExtractorRecipe):
             state = torch.load(self.weights, map_location="cpu", weights_only=True)
             network.load_state_dict({name: state[name] for name in network.state_dict()})
         except Exception as error:  # torch.load raises anything on foreign bytes
-            raise DataError(f"loss_network: {self.weights} does not hold torchvision's VGG-16") from error
+            raise DataError(f"{self.weights} does not hold torchvision's VGG-16", field="loss_network") from error
         return network

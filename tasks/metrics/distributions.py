@@ -106,7 +106,7 @@ def inception_identity(weights: Path | None) -> Any:
     if weights is None:
         return None
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise DataError("inception: needs the package torch-fidelity (pip install 'distillbench[inception]')")
+        raise DataError("needs the package torch-fidelity (pip install 'distillbench[inception]')", field="inception")
     return file_digest(weights, "inception")
 
 
@@ -119,7 +119,7 @@ def inception_features(weights: Path, device: torch.device) -> Callable[[Tensor]
         torch.load(weights, map_location="cpu", weights_only=True)  # nothing but tensors: the next line would run code
         network = FeatureExtractorInceptionV3("inception-v3-compat", [str(INCEPTION_DIMENSIONS)], str(weights))
     except Exception as error:  # torch.load raises anything on foreign bytes
-        raise DataError(f"inception: {weights} does not hold torch-fidelity's Inception v3") from error
+        raise DataError(f"{weights} does not hold torch-fidelity's Inception v3", field="inception") from error
     network = read_only(network).to(device)
 
     def features(images: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
 from distillbench.tasks.feature_extractors.answers import Answers
 from distillbench.tasks.response import Events
-from support.tasks import METHOD_NAMES, TASK_NAMES, untrained_extractor
+from support.tasks import METHOD_NAMES, TASK_NAMES
 
 TaskOf = Callable[[str], Task]
 
@@ -310,8 +310,7 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
     from distillbench.tasks.vae import chosen
 
     pair = load({"tasks": {"vae": {"evaluated": 60, "importance_samples": 2, "samples": 200}}}).entries[0].pair
-    task = pair.build()
-    task.feature_extractor = untrained_extractor(task)
+    task = pair.build(extractor="untrained")
     part = chosen(task.splits.test, 60)
     assert len(part) == 60 < len(task.splits.test)
     assert chosen(task.splits.test, 500) is task.splits.test

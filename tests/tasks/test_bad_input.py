@@ -20,7 +20,6 @@ from distillbench.tasks.data.folders import identity, labelled_once, labelled_sp
 from distillbench.tasks.figures.kinds import Pictures
 from support.images import write_image
 from support.processes import Run, refused
-from support.tasks import untrained_extractor
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""
@@ -230,9 +229,8 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
     for i in range(6):
         write_image(tmp_path / f"{i}.png", i, (40 + 8 * i, 80 - 7 * i), "RGB")
     for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
-        made = pair.build()
+        made = pair.build(extractor="untrained")
         made.check()
-        made.feature_extractor = untrained_extractor(made)
         for panel in made.pictures({name: made.network("student").eval() for name in ("one", "other")}).values():
             assert isinstance(panel, Pictures)
             assert len({panel.rows[name].shape[-2:] for name in panel.rows if name != "style"}) == 1

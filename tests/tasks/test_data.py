@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.run.jobs import extractor_path, prepared_task
+from distillbench.bench.run.jobs import prepared_task
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import plan
 from distillbench.bench.store.weights import save_weights
@@ -221,7 +221,7 @@ def test_a_worker_does_not_hash_the_users_files_again(
     jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
     pair = jobs[0].pair
     assert pair.feature_extractor is not None
-    save_weights(extractor_path(tmp_path, pair), pair.feature_extractor.build(), str(pair.extractor_hash))
+    save_weights(pair.extractor_path(tmp_path), pair.feature_extractor.build(), str(pair.extractor_hash))
     sent = pickle.loads(pickle.dumps(jobs))
 
     def hashed(*_: object) -> None:

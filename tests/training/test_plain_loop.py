@@ -24,7 +24,7 @@ from distillbench.tasks.networks.cnn import CNN
 from distillbench.tasks.networks.conv import Conv
 from support import plain_loop
 from support.plain_loop import CELLS, Cell, Plan, Readout, Run
-from support.tasks import TASK_NAMES, untrained_extractor
+from support.tasks import TASK_NAMES
 
 STEPS, BATCH_SIZE, SEED = 20, 4, 3
 SINGLE_PRECISION_STEPS = 3
@@ -57,17 +57,17 @@ NETWORKS: dict[str, dict[Role, Any]] = {
 def built() -> dict[str, Task]:
     """The tasks of the smoke suite on small patches, their data loaded."""
     sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
-    tasks = {pair.task: pair.build() for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))}
+    tasks = {
+        pair.task: pair.build(extractor="untrained")
+        for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))
+    }
     assert all(task.training_examples for task in tasks.values())
     return tasks
 
 
 def made() -> dict[str, Task]:
-    """The tasks, each with a judge that was never trained."""
-    tasks = {name: copy.copy(task) for name, task in built().items()}
-    for task in tasks.values():
-        task.feature_extractor = untrained_extractor(task)
-    return tasks
+    """The tasks, each with a feature extractor that was never trained."""
+    return {name: copy.copy(task) for name, task in built().items()}
 
 
 def arranged(task: Task, augment: bool, layout: str, networks: Mapping[Role, Any] | None, steps: int) -> Task:
