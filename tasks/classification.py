@@ -28,10 +28,10 @@ from distillbench.tasks.base import (
     evaluation_of,
 )
 from distillbench.tasks.data import folders
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.feature_extractors.classifier import random_shifts
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 from distillbench.tasks.networks.base import Classifier, Ends
 from distillbench.tasks.networks.cnn import CNN
@@ -43,7 +43,7 @@ from distillbench.tasks.views.units import Normalise, built
 BATCH = 200
 FEW = 100
 """Labels of the embedded digits that a student learns from, where a suite does not say."""
-PICTURES = 20
+FIGURE_IMAGES = 20
 VALIDATION = 200
 BINS = 15
 """Of the expected calibration error, as Guo et al. (2017) have it."""
@@ -146,9 +146,8 @@ class Classification(Task):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"logits": model(inputs["images"])}
 
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
-    ) -> Tensor:
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+        """Cross entropy, in nats."""
         smoothing = recipe.label_smoothing if isinstance(recipe, ClassifierRecipe) else 0.0
         return F.cross_entropy(outputs["logits"], inputs["labels"], label_smoothing=smoothing)
 
@@ -211,7 +210,7 @@ class Classification(Task):
         data, first = self.splits.test, next(iter(models))
         log_p = self._logits(models[first], data).log_softmax(1).cpu()
         order = log_p[torch.arange(len(data)), data.labels].argsort(stable=True)
-        hardest = data.subset(data.in_turn(order)[:PICTURES])
+        hardest = data.subset(data.in_turn(order)[:FIGURE_IMAGES])
         rows = {"input": to_float(hardest.images)}
         for name, model in models.items():
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
@@ -233,7 +232,7 @@ class Classification(Task):
         return Counts(f"{first} says" if others else "true class", "model says", data.classes, of, agree)
 
     def _verdicts(self, teacher: nn.Module, split: Split) -> Tensor:
-        return self.answers(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
+        return self.output_cache(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
 
     def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])

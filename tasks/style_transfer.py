@@ -39,8 +39,8 @@ from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.johnson import Johnson
 from distillbench.tasks.response import Events, Feature, Response
 
-CROPS_A_PICTURE = 16
-PICTURES, PICTURE_SIDE = 4, 192
+CROPS_PER_IMAGE = 16
+FIGURE_IMAGES, FIGURE_SIDE = 4, 192
 VALIDATION = 2
 LEAST_SIDE = 32
 """Of any image, pixels: the loss network sees structure on at least three levels."""
@@ -168,7 +168,7 @@ class StyleTransfer(Task):
 
         One number for all: relative to its own energy a patch of night sky would outweigh everything.
         """
-        crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.train.images]
+        crops = [grid_crops(image, self.settings.patch, CROPS_PER_IMAGE) for image in self.splits.train.images]
         energies = [
             {layer: maps.square().mean() for layer, maps in self._content(crop.to(self.device)).items()}
             for crop in crops
@@ -206,9 +206,7 @@ class StyleTransfer(Task):
         stylised = model(inputs["photographs"])
         return {"stylised": stylised, "features": self._features(stylised)}
 
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
-    ) -> Tensor:
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
         terms = self._terms(inputs, outputs)
         weights = self.settings
         return (
@@ -241,7 +239,7 @@ class StyleTransfer(Task):
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
         """Stylised (1) against unchanged (0) validation patches, by their mean features."""
-        indices = list(range(len(self.splits.validation))) * CROPS_A_PICTURE
+        indices = list(range(len(self.splits.validation))) * CROPS_PER_IMAGE
         inputs = self.shared_inputs(indices[:256], rng, split="validation")
         stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
         count = len(inputs["photographs"])
@@ -253,13 +251,13 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self._judge_pictures(model, teacher, split)
+        return self._evaluation(model, teacher, split)
 
     validation_part = f"{VALIDATION} patches of the validation pictures"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
-        return float(self.loss(model, self._validation, self.forward(model, self._validation), "model"))
+        return float(self.loss(model, self._validation, self.forward(model, self._validation)))
 
     @cached_property
     def _validation(self) -> Inputs:
@@ -268,9 +266,9 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        return self._judge_pictures(nn.Identity(), None, split)
+        return self._evaluation(nn.Identity(), None, split)
 
-    def _judge_pictures(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
+    def _evaluation(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
         examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for image in data.images:
@@ -278,7 +276,7 @@ class StyleTransfer(Task):
             inputs = self._inputs(photograph)
             outputs = self.forward(model, inputs)
             terms = self._terms(inputs, outputs)
-            examples["objective"].append(self.loss(model, inputs, outputs, "model").item())
+            examples["objective"].append(self.loss(model, inputs, outputs).item())
             examples["content"].append(terms["content"].item())
             examples["gram_style"].append(terms["gram_style"].item())
             if teacher is not None and teacher is not model:
@@ -287,7 +285,7 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
-        cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
+        cut = [centre_crop(image, FIGURE_SIDE) for image in self.splits.test.spread(FIGURE_IMAGES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
         style = to_float(centre_crop(self.style_picture, side))[None]
@@ -296,7 +294,7 @@ class StyleTransfer(Task):
             inputs = [self._inputs(photograph[None].to(self.device)) for photograph in photographs]
             outputs = [self.forward(model, each) for each in inputs]
             rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
-            losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
+            losses = [self.loss(model, *pair).item() for pair in zip(inputs, outputs, strict=True)]
             captions[name] = [f"{loss:.2f}" for loss in losses]
         return {"paintings": ImageGrid(rows, captions=captions, note="beneath: the objective, which is better lower")}
 

@@ -16,7 +16,6 @@ from distillbench.bench.suite.registry import METHODS, TASKS
 from distillbench.bench.suite.validation import Place, validate
 from distillbench.common.errors import UserError
 from distillbench.tasks.data.files import DataError
-from distillbench.tasks.networks.base import Network
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -176,9 +175,9 @@ def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> Non
     teacher, student = pair.settings.recipe("teacher"), pair.settings.recipe("student")
     if student.weights is not None:
         raise UserError(f"{place(['student', 'weights'])}: a student starts from drawn weights (allowed: of a teacher)")
-    if not getattr(student, "network", Network).trainable:
+    if not student.trainable:
         raise UserError(f"{place(['student', 'network'])}: has no weights to train (allowed: as a teacher)")
-    if getattr(teacher, "network", Network).trainable:
+    if teacher.trainable:
         return
     if teacher.weights is not None:
         raise UserError(f"{place(['teacher', 'weights'])}: has no effect: the network has its own in its file")

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillbench.tasks.base import ExtractorRecipe
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.embedded import LabelledImages
 
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
@@ -82,14 +83,3 @@ class ClassifierExtractor(ExtractorRecipe):
             optimiser.step()
             schedule.step()
         return network
-
-
-def random_shifts(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image moved by up to an eighth of its side, zeros behind it. (batch, channels, h, w)."""
-    batch, _, height, width = images.shape
-    reach = max(1, min(height, width) // 8)
-    padded = F.pad(images, (reach,) * 4)
-    dy, dx = torch.randint(2 * reach + 1, (2, batch), generator=rng).to(images.device)
-    rows = dy[:, None, None] + torch.arange(height, device=images.device)[None, :, None]
-    columns = dx[:, None, None] + torch.arange(width, device=images.device)[None, None, :]
-    return padded[torch.arange(batch, device=images.device)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)

@@ -252,7 +252,7 @@ def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Pa
     assert set(task.responses(task.forward(model, inputs), inputs, model)) == {
         "relu1_2", "relu2_2", "relu3_3", "relu4_3"
     }  # fmt: skip
-    assert 0 < task.loss(model, inputs, task.forward(model, inputs), "model").item() < 1e4
+    assert 0 < task.loss(model, inputs, task.forward(model, inputs)).item() < 1e4
 
 
 def test_files_of_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:
