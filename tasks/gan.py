@@ -47,7 +47,7 @@ MOST_REAL = 10_000
 """Training images that the baselines are made of, evenly spread."""
 
 
-class Adversaries(nn.Module):
+class AdversarialPair(nn.Module):
     """A generator, which is what a user ships, and the discriminator it learns against."""
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module) -> None:
@@ -126,13 +126,13 @@ class GAN(Generative):
 
     def network(self, role: Role) -> nn.Module:
         generator = super().network(role)
-        return Adversaries(generator, self.settings.discriminator.build(Ends("discriminator", self.shape, ())))
+        return AdversarialPair(generator, self.settings.discriminator.build(Ends("discriminator", self.shape, ())))
 
     def deployed(self, model: nn.Module) -> nn.Module:
-        return cast(Adversaries, model).generator
+        return cast(AdversarialPair, model).generator
 
     def adversaries(self, model: nn.Module) -> Mapping[str, nn.Module]:
-        return {"discriminator": cast(Adversaries, model).discriminator}
+        return {"discriminator": cast(AdversarialPair, model).discriminator}
 
     def adversary_learning_rate(self, adversary: str, rate: float) -> float:
         return rate * self.settings.discriminator_rate
@@ -158,12 +158,12 @@ class GAN(Generative):
     def _logits(self, model: nn.Module, images: Tensor, recipe: Recipe | None) -> Tensor:
         """The discriminator's logits, (batch, 1, h, w), in the recipe's precision."""
         precision = "float32" if recipe is None else recipe.precision
-        discriminator = cast(Adversaries, model).discriminator
+        discriminator = cast(AdversarialPair, model).discriminator
         logits: Tensor = in_precision(precision, self.device, lambda: discriminator(images))[1]
         return logits
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
-        with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
+        with evaluating(cast(AdversarialPair, teacher).discriminator) as discriminator:
             features, logits = discriminator(outputs["images"])
         return {"features": Feature(features), "patches": Bernoulli(logits.flatten().unsqueeze(1))}
 
@@ -172,7 +172,7 @@ class GAN(Generative):
         """Validation images (1) against the teacher's own (0), patch by patch."""
         real = to_float(self.splits.validation.images[:MOST_EVENTS]).to(self.device)
         latent = self.codes(len(real), rng)
-        with evaluating(cast(Adversaries, teacher).discriminator) as discriminator:
+        with evaluating(cast(AdversarialPair, teacher).discriminator) as discriminator:
             features = discriminator(torch.cat([real, teacher(latent)]))[0]
         rows = Feature(features).evidence()
         outcomes = (torch.arange(len(rows), device=rows.device) < len(rows) // 2).float().unsqueeze(1)
