@@ -18,7 +18,7 @@ from distillbench.common.errors import UserError, check_name
 from distillbench.common.source import source_file
 
 T = TypeVar("T")
-CONTRACT = frozenset({"base", "response", "interfaces", "registry"})
+CONTRACT = frozenset({"base", "settings", "response", "interfaces", "registry"})
 """Modules of the packages that are no method, task or network themselves."""
 
 

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.training.loop import initial
+from distillbench.bench.training.loop import initial, losses
 from distillbench.tasks.base import Role, Task
 
 FLOPS_PER_SECOND = 3e10
@@ -81,14 +81,12 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     counter = FlopCounter()
     with torch.no_grad():
         inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
-        for part in task.parts(model):  # once uncounted: what is computed once and kept is no part of a step
-            task.loss(model, inputs, task.forward(model, inputs), part)
+        # Once uncounted: what is computed once and kept is no part of a step.
+        losses(task, model, inputs, task.forward(model, inputs))
         with counter:
-            outputs = task.forward(model, inputs)
-            for part in task.parts(model):
-                task.loss(model, inputs, outputs, part)
+            updates = len(losses(task, model, inputs, task.forward(model, inputs)))
     flops = counter.flops * task.settings.batch_size / count
-    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * len(task.parts(model))
+    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * updates
 
 
 def seconds_of(job: Job) -> float:

@@ -61,7 +61,7 @@ def examine(pair: Pair, role: Role, cache: Path) -> Iterator[Finding]:
     """One finding after another; without a network that can be built there is one. Raises UserError for data that
     cannot be used.
     """
-    task, trainable = probe_task(pair, cache), bool(getattr(pair.settings.recipe(role), "network").trainable)  # noqa: B009
+    task, trainable = probe_task(pair, cache), pair.settings.recipe(role).trainable
     try:
         model = contract.build(task, role, trainable)
     except UserError as error:
@@ -134,8 +134,7 @@ def _gradients(task: Task, model: nn.Module) -> Finding:
     model = copy.deepcopy(model)
     model.train()
     inputs = _inputs(task)
-    part = next(iter(task.parts(model)))
-    task.loss(model, inputs, task.forward(model, inputs), part).backward()
+    task.loss(model, inputs, task.forward(model, inputs)).backward()
     without, broken = [], []
     count = 0
     for name, parameter in task.deployed(model).named_parameters():

@@ -14,7 +14,6 @@ from distillbench.bench.machine import limits
 from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
-from distillbench.tasks.networks.base import Network
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
@@ -57,17 +56,16 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
     """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
     task = pair.build()
     task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
-    network = getattr(pair.settings.recipe(role), "network", None)
+    network = pair.settings.recipe(role).network
     try:
-        if isinstance(network, Network) and network.runs:
+        if network is not None and network.runs:
             return {}  # a user's code may keep what it makes on the meta device
         task.load(role)
         with torch.device("meta"), _Undrawn():
-            parts = task.parts(task.network(role))
-        names = {"model": "network"}
+            model = task.network(role)
+        parts = {"network": task.deployed(model), **task.adversaries(model)}
         return {
-            names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
-            for name, part in parts.items()
+            name: TRAINED * sum(p.numel() * p.element_size() for p in part.parameters()) for name, part in parts.items()
         }
     except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
         return {"network": math.inf} if "overflow" in str(error).lower() else {}

@@ -15,7 +15,6 @@ from distillbench.bench.suite.preflight import check_networks
 from distillbench.bench.suite.registry import METHODS, TASKS
 from distillbench.bench.suite.validation import Place, validate
 from distillbench.common.errors import DataError, UserError, check_name
-from distillbench.tasks.networks.base import Network
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -181,9 +180,9 @@ def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> Non
     teacher, student = pair.settings.recipe("teacher"), pair.settings.recipe("student")
     if student.weights is not None:
         raise UserError("a student starts from drawn weights", *place(["student", "weights"]), allowed="of a teacher")
-    if not getattr(student, "network", Network).trainable:
+    if not student.trainable:
         raise UserError("has no weights to train", *place(["student", "network"]), allowed="as a teacher")
-    if getattr(teacher, "network", Network).trainable:
+    if teacher.trainable:
         return
     if teacher.weights is not None:
         raise UserError("has no effect: the network has its own in its file", *place(["teacher", "weights"]))

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
-from distillbench.bench.training.loop import index_batches, initial, passed
+from distillbench.bench.training.loop import index_batches, initial, losses, passed
 from distillbench.bench.training.seeds import seeded
 from distillbench.bench.training.sharing import Watch, in_place
 from distillbench.common.errors import UserError
@@ -121,7 +121,7 @@ def _as_judged(task: Task, model: nn.Module) -> str | None:
             if task.interface.kind == "generator" and (problem := _discriminator_problem(model, outputs["images"])):
                 return problem
             seen = Unwritten({name: value for name, value in outputs.items() if isinstance(value, Tensor)})
-            losses = [task.loss(model, inputs, outputs, part) for part in task.parts(model)]
+            scalars = losses(task, model, inputs, outputs)
             task.responses(outputs, inputs, model)
     except Exception as error:
         return f"a pass in eval mode, or its loss, failed ({reason(error)})"
@@ -129,7 +129,7 @@ def _as_judged(task: Task, model: nn.Module) -> str | None:
         return WRITES
     if (name := seen.written()) is not None:
         return in_place("a discriminator writes to", name)
-    return "its loss is no single number" if any(loss.numel() != 1 for loss in losses) else None
+    return "its loss is no single number" if any(loss.numel() != 1 for loss in scalars) else None
 
 
 def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
@@ -145,12 +145,16 @@ def _as_trained(task: Task, role: Role, model: nn.Module) -> str | None:
     try:
         with seeded(0):
             outputs = passed(task, model, inputs, recipe)
-            for name, part in reversed(list(task.parts(model).items())):
-                weights = [parameter for parameter in part.parameters() if parameter.requires_grad]
-                torch.autograd.backward(task.loss(model, inputs, outputs, name, recipe), inputs=weights)
+            for name, adversary in task.adversaries(model).items():
+                _backward(task.adversary_loss(model, inputs, outputs, name, recipe), adversary)
+            _backward(task.loss(model, inputs, outputs, recipe), task.deployed(model))
     except Exception as error:
         return f"cannot be trained: a step on a batch of {size} failed ({reason(error)})"
     return None if before.written() is None else WRITES
+
+
+def _backward(loss: Tensor, part: nn.Module) -> None:
+    torch.autograd.backward(loss, inputs=[weights for weights in part.parameters() if weights.requires_grad])
 
 
 class Unwritten(Watch):

@@ -87,9 +87,13 @@ class Learner:
             self._optimise(self.partner, self.partner_recipe)
 
     def _optimise(self, model: nn.Module, recipe: Recipe) -> None:
-        for name, part in self.task.parts(model).items():
-            rate = self.task.learning_rate(name, recipe.learning_rate)
-            self.optimisers[id(part)] = optimiser(part.parameters(), recipe, rate)
+        self._add_optimiser(self.task.deployed(model), recipe, recipe.learning_rate)
+        for name, adversary in self.task.adversaries(model).items():
+            rate = self.task.adversary_learning_rate(name, recipe.learning_rate)
+            self._add_optimiser(adversary, recipe, rate)
+
+    def _add_optimiser(self, part: nn.Module, recipe: Recipe, rate: float) -> None:
+        self.optimisers[id(part)] = optimiser(part.parameters(), recipe, rate)
 
     def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> Tensor:
         """One optimiser step of every part; the loss. frozen: its frozen teacher's responses."""
@@ -102,18 +106,17 @@ class Learner:
             distillation = self._train_partner(self.partner, inputs, outputs, self.partner_recipe, its_rate)
         elif self.distil is not None and frozen is not None:
             distillation = self.distil(self.task.responses(outputs, inputs, self.teacher), frozen)
-        main, part = next(iter(self.task.parts(self.model).items()))
-        task_loss = self.task.loss(self.model, inputs, outputs, main, self.recipe)
+        task_loss = self.task.loss(self.model, inputs, outputs, self.recipe)
         loss = self.method.student_loss(task_loss, distillation)
-        self._update(part, loss, rate)
+        self._update(self.task.deployed(self.model), loss, rate)
         self._account(loss, distillation, step, steps)
         return loss.detach()
 
     def _train_adversaries(
         self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
     ) -> None:
-        for name, part in list(self.task.parts(model).items())[1:]:
-            self._update(part, self.task.loss(model, inputs, outputs, name, recipe), rate)
+        for name, adversary in self.task.adversaries(model).items():
+            self._update(adversary, self.task.adversary_loss(model, inputs, outputs, name, recipe), rate)
 
     def _train_partner(
         self, partner: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
@@ -125,9 +128,9 @@ class Learner:
         teacher = self.task.responses(its_outputs, inputs, partner)
         distil = self.distil or self.method.distillation_loss
         distillation = distil(student, _detached(teacher))
-        main, part = next(iter(self.task.parts(partner).items()))
-        task_loss = self.task.loss(partner, inputs, its_outputs, main, recipe)
-        self._update(part, self.method.teacher_loss(task_loss, _detached(student), teacher), rate)
+        task_loss = self.task.loss(partner, inputs, its_outputs, recipe)
+        loss = self.method.teacher_loss(task_loss, _detached(student), teacher)
+        self._update(self.task.deployed(partner), loss, rate)
         return distillation
 
     def _update(self, part: nn.Module, loss: Tensor, rate: float) -> None:
@@ -256,6 +259,16 @@ def _view(learner: Learner, shared: Shared) -> tuple[Inputs, Responses | None]:
 def passed(task: Task, model: nn.Module, inputs: Inputs, recipe: Recipe) -> Outputs:
     """One pass in the recipe's precision; what comes out is float32."""
     return in_precision(recipe.precision, task.device, lambda: task.forward(model, inputs))
+
+
+def losses(
+    task: Task, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None
+) -> list[Tensor]:
+    """The task's loss of one pass, then that of each adversary."""
+    adversaries = (
+        task.adversary_loss(model, inputs, outputs, adversary, recipe) for adversary in task.adversaries(model)
+    )
+    return [task.loss(model, inputs, outputs, recipe), *adversaries]
 
 
 def describe(error: BaseException) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from torch import nn
 
 from distillbench.common.errors import UserError, did_you_mean
-from distillbench.tasks.base import Frozen
+from distillbench.common.settings import Frozen
 from distillbench.tasks.networks.interfaces import Ends as Ends
 from distillbench.tasks.networks.registry import NETWORKS
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from distillbench.tasks.base import Frozen
+from distillbench.common.settings import Frozen
 from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
 
 

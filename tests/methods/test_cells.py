@@ -18,8 +18,8 @@ from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.random_teacher import RandomTeacher
 from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
-from distillbench.tasks.feature_extractors.answers import Answers
 from distillbench.tasks.response import Events
+from distillbench.tasks.shared.output_cache import OutputCache
 from support.tasks import METHOD_NAMES, TASK_NAMES
 
 TaskOf = Callable[[str], Task]
@@ -31,8 +31,7 @@ def one_batch(task: Task) -> Inputs:
 
 
 def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
-    part = next(iter(task.parts(model).values()))
-    return list(part.parameters())
+    return list(task.deployed(model).parameters())
 
 
 def distillation_gradient(task: Task, method: Method, student: nn.Module, teacher: nn.Module) -> Tensor:
@@ -258,7 +257,7 @@ def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
     model = initial(task, "student", 0).train()
     shared = task.shared_inputs([0], torch.Generator().manual_seed(0))
     inputs = {name: torch.zeros_like(value) for name, value in shared.items()}
-    loss = task.loss(model, inputs, task.forward(model, inputs), "model")
+    loss = task.loss(model, inputs, task.forward(model, inputs))
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, list(model.parameters())))
 
 
@@ -326,24 +325,24 @@ def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_
 ) -> None:
     task = task_of(name)
     model, teacher = (read_only(initial(task, role, 0)) for role in ("student", "teacher"))
-    made = []
-    generate = task._samples
-    monkeypatch.setattr(task, "_samples", lambda its, *more: made.append(its) or generate(its, *more))
+    sampled = []
+    generate = task.samples
+    monkeypatch.setattr(task, "samples", lambda network: sampled.append(network) or generate(network))
 
     def evaluated(split: Split) -> Evaluation:
         return task.evaluate(model, teacher, split)
 
     def afresh(split: Split) -> Evaluation:
         with monkeypatch.context() as patch:
-            patch.setattr(task, "answers", Answers())
+            patch.setattr(task, "output_cache", OutputCache())
             return evaluated(split)
 
     alone = {split: afresh(split) for split in ("test", "validation")}
     assert alone["test"] != alone["validation"]
-    made.clear()
-    task.answers = Answers()
+    sampled.clear()
+    task.output_cache = OutputCache()
     assert {split: evaluated(split) for split in ("test", "validation")} == alone
-    assert made.count(model) == 1
+    assert sampled.count(model) == 1
     with torch.no_grad():
         for weights in model.parameters():
             weights.mul_(1.5)

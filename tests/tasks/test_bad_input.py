@@ -17,7 +17,7 @@ from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
 from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
-from distillbench.tasks.figures.kinds import Pictures
+from distillbench.tasks.figures.kinds import ImageGrid
 from support.images import write_image
 from support.processes import Run, refused
 
@@ -231,9 +231,9 @@ def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str)
     for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
         made = pair.build(extractor="untrained")
         made.check()
-        for panel in made.pictures({name: made.network("student").eval() for name in ("one", "other")}).values():
-            assert isinstance(panel, Pictures)
-            assert len({panel.rows[name].shape[-2:] for name in panel.rows if name != "style"}) == 1
+        for figure in made.figures({name: made.network("student").eval() for name in ("one", "other")}).values():
+            assert isinstance(figure, ImageGrid)
+            assert len({figure.rows[name].shape[-2:] for name in figure.rows if name != "style"}) == 1
 
 
 # -- sizes of networks --------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ def test_a_name_that_no_file_system_takes_is_refused() -> None:
 def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
     setting = "tasks.gan.student.network.hidden=[10000000000]"
     done = cli("run", "quick", "--set", setting, "--out", tmp_path / "out")
-    refused(done, "tasks.gan.student: its generator takes about")
+    refused(done, "tasks.gan.student: its network takes about")
     assert not (tmp_path / "out").exists()
 
 
@@ -313,7 +313,7 @@ def test_without_hidden_layers_a_network_is_linear(task: str) -> None:
     made = pair.build()
     student = made.network("student")
     inputs = made.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
-    assert torch.isfinite(made.loss(student, inputs, made.forward(student, inputs), next(iter(made.parts(student)))))
+    assert torch.isfinite(made.loss(student, inputs, made.forward(student, inputs)))
     weights = [p for p in made.deployed(student).parameters() if p.dim() == 2]
     assert len(weights) == (2 if task == "vae" else 1)
 

@@ -18,11 +18,11 @@ from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, tell
 from distillbench.tasks.base import Folders
 from distillbench.tasks.classification import few_labels
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.crops import centre_crop, crop_batch
 from distillbench.tasks.data.embedded import digits, photographs
 from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
 from distillbench.tasks.data.folders import labelled_splits, photograph_splits
-from distillbench.tasks.feature_extractors.classifier import random_shifts
 from support.images import write_image
 
 

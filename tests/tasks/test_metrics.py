@@ -25,7 +25,7 @@ from distillbench.tasks.networks.johnson import Johnson
 
 
 @pytest.fixture(scope="module")
-def judge() -> FeatureClassifier:
+def extractor() -> FeatureClassifier:
     recipe = ClassifierExtractor(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
     trained = recipe.train().eval()
     assert isinstance(trained, FeatureClassifier)
@@ -33,9 +33,9 @@ def judge() -> FeatureClassifier:
 
 
 @torch.no_grad()
-def test_the_judge_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
+def test_the_feature_extractor_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
     validation = digits().validation
-    right = judge(to_float(validation.images)).argmax(1) == validation.labels
+    right = extractor(to_float(validation.images)).argmax(1) == validation.labels
     assert right.double().mean() > 0.96
     features = extractor.features(to_float(digits().train.images))
     assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
@@ -234,7 +234,7 @@ def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
     }
 
 
-def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
+def test_style_is_measured_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
     own, vgg = (
         pairs(load("smoke", more, ["style_transfer"]))[0]
         for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
@@ -252,7 +252,7 @@ def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Pa
     assert set(task.responses(task.forward(model, inputs), inputs, model)) == {
         "relu1_2", "relu2_2", "relu3_3", "relu4_3"
     }  # fmt: skip
-    assert 0 < task.loss(model, inputs, task.forward(model, inputs), "model").item() < 1e4
+    assert 0 < task.loss(model, inputs, task.forward(model, inputs)).item() < 1e4
 
 
 def test_files_of_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from distillbench.bench.suite.resolve import as_table, cells, load
-from distillbench.bench.training.loop import Learner, index_batches, initial, passed, train
+from distillbench.bench.training.loop import Learner, index_batches, initial, losses, passed, train
 from distillbench.bench.training.optimisation import factor
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
@@ -134,7 +134,7 @@ def test_epochs_are_so_many_passes(task_of: TaskOf) -> None:
     (pair,) = load({"tasks": {"classification": {"student": {"epochs": 3}, "batch_size": 64}}}).entries
     its = type(task)(pair.pair.settings)
     assert its.settings.recipe("student").steps is None
-    assert its.steps("student") == -(-3 * its.examples // 64)
+    assert its.steps("student") == -(-3 * its.training_examples // 64)
     assert its.steps("teacher") == its.settings.teacher.steps  # type: ignore[attr-defined]
 
 
@@ -165,7 +165,7 @@ def test_label_smoothing_is_of_the_role_that_sets_it(task_of: TaskOf) -> None:
     recipe = task.settings.recipe("student").model_copy(update={"label_smoothing": 0.2})
     inputs = task.shared_inputs(range(8), torch.Generator().manual_seed(0))
     outputs = task.forward(initial(task, "student", 0), inputs)
-    smooth, plain = (task.loss(nn.Identity(), inputs, outputs, "model", r) for r in (recipe, None))
+    smooth, plain = (task.loss(nn.Identity(), inputs, outputs, r) for r in (recipe, None))
     log_p = outputs["logits"].log_softmax(1)
     assert smooth.item() == pytest.approx((0.8 * plain - 0.2 * log_p.mean()).item(), rel=1e-5)
 
@@ -209,16 +209,17 @@ def test_mixed_precision_is_of_every_trained_part_and_what_comes_out_is_float32(
     task = task_of(name)
     recipe = task.settings.recipe("student").model_copy(update={"precision": "bfloat16"})
     model = initial(task, "student", 0).train()
-    computed: dict[str, set[torch.dtype]] = {part: set() for part in task.parts(model)}
-    for part, network in task.parts(model).items():
+    parts = {"deployed": task.deployed(model), **task.adversaries(model)}
+    computed: dict[str, set[torch.dtype]] = {part: set() for part in parts}
+    for part, network in parts.items():
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(lambda *seen, part=part: computed[part].add(seen[2].dtype))
     inputs = task.shared_inputs(range(2), torch.Generator().manual_seed(0))
     outputs = passed(task, model, inputs, recipe)
-    losses = [task.loss(model, inputs, outputs, part, recipe) for part in task.parts(model)]
+    scalars = losses(task, model, inputs, outputs, recipe)
     assert computed == {part: {torch.bfloat16} for part in computed}
-    assert {loss.dtype for loss in losses} == {torch.float32}
+    assert {loss.dtype for loss in scalars} == {torch.float32}
     responses = task.responses(outputs, inputs, read_only(initial(task, "teacher", 0)))
     assert {response.values.dtype for response in responses.values()} == {torch.float32}
 
