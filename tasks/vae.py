@@ -229,7 +229,7 @@ class VAE(Task):
 
     @cached_property
     def _validation(self) -> Inputs:
-        some = self.splits.validation.in_turn(torch.arange(len(self.splits.validation)))[:VALIDATION].tolist()
+        some = self.splits.validation.interleaved(torch.arange(len(self.splits.validation)))[:VALIDATION].tolist()
         return self.shared_inputs(some, torch.Generator().manual_seed(EVALUATION_SEED), split="validation")
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
