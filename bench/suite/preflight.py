@@ -15,13 +15,13 @@ from distillbench.bench.machine import limits
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
 from distillbench.tasks.networks.base import Network
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
-ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
 def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:

@@ -83,15 +83,15 @@ def test_timm_by_name() -> None:
     [
         ({"name": "torchvision", "model": "resnet17"}, "student.network.model: unknown model 'resnet17'; did you mean"),
         ({"name": "timm", "model": "resnet10"}, "student.network.model: unknown model 'resnet10'; did you mean"),
-        ({"name": "fsrcnn"}, "student.network.name: no classifier: 'fsrcnn'; did you mean"),
+        ({"name": "fsrcnn"}, "student.network.name: 'fsrcnn' is not of the kind 'classifier'; did you mean"),
         ({"name": "onnx", "file": "x.onnx"}, "x.onnx"),
         (
             {"name": "timm", "model": "resnet18", "arguments": {"checkpoint_path": "x.pth"}},
-            "checkpoint_path is not taken",
+            "checkpoint_path is not allowed",
         ),
         (
             {"name": "torchvision", "arguments": {"weights": "DEFAULT"}},
-            "weights is not taken: trained weights are given",
+            "weights is not allowed: teacher.weights takes",
         ),
         ({"name": "module", "factory": "no colon"}, "student.network.factory: string should match"),
     ],
@@ -126,12 +126,12 @@ def test_a_factory_gets_what_it_asks_for_by_name() -> None:
     ("factory", "expected"),
     [
         ("raises", "student.network: my_networks:raises raised ValueError: no such thing"),
-        ("number", "student.network: my_networks:number returned an int, no torch.nn.Module"),
+        ("number", "student.network: my_networks:number returned a value of type int (expected torch.nn.Module)"),
         ("smaller", "student.network: returns 2×62×62 for an input of 1×64×64 (expected 1×64×64"),
         ("whole_numbers", "student.network: returns int64 (expected floating-point numbers)"),
         ("two_outputs", "student.network: returns a value of type tuple (expected one tensor)"),
         ("classifier", "student.network: my_networks:classifier raised TypeError"),
-        ("nothing", "student.network: my_networks has no nothing"),
+        ("nothing", "student.network: my_networks has no attribute 'nothing'"),
         ("kept", "student.network: is the same module at each call, so that students would share weight"),
         ("other_generator", "student.network: has other weights each time, with equal seeds (weight)"),
         ("lazy", "student.network: has lazy modules, whose size the first input decides"),
