@@ -212,7 +212,7 @@ class Classification(Task):
         data, first = self.splits.test, next(iter(models))
         log_p = self._logits(models[first], data).log_softmax(1).cpu()
         order = log_p[torch.arange(len(data)), data.labels].argsort(stable=True)
-        hardest = data.subset(data.in_turn(order)[:FIGURE_IMAGES])
+        hardest = data.subset(data.interleaved(order)[:FIGURE_IMAGES])
         rows = {"input": to_float(hardest.images)}
         for name, model in models.items():
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
@@ -268,4 +268,4 @@ def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
     if labels is None or labels >= len(data):
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    return data.subset(data.in_turn(order)[:labels].sort().values)
+    return data.subset(data.interleaved(order)[:labels].sort().values)

@@ -186,7 +186,8 @@ class VAE(Generative):
 
     @cached_property
     def _validation(self) -> Inputs:
-        indices = self.splits.validation.in_turn(torch.arange(len(self.splits.validation)))[:VALIDATION].tolist()
+        validation = self.splits.validation
+        indices = validation.interleaved(torch.arange(len(validation)))[:VALIDATION].tolist()
         return self.shared_inputs(indices, torch.Generator().manual_seed(EVALUATION_SEED), split="validation")
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:

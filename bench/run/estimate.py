@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.training.loop import initial, losses
+from distillbench.bench.training.learner import losses
+from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Role, Task
 
 FLOPS_PER_SECOND = 3e10

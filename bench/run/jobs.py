@@ -25,7 +25,8 @@ from distillbench.bench.store.weights import digest, load_weights, save_weights,
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.training.determinism import settle_process, undetermined
-from distillbench.bench.training.loop import Report, Trained, describe, initial, train_students, train_teacher
+from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.loop import Report, describe, initial, train_students, train_teacher
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
 from distillbench.tasks.base import Evaluation, Role, Task, read_only

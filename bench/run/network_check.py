@@ -19,7 +19,8 @@ from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import NETWORKS, TASKS
 from distillbench.bench.suite.resolve import load
 from distillbench.bench.training import contract
-from distillbench.bench.training.loop import Learner, train
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import train
 from distillbench.common.errors import UserError
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only

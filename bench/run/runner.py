@@ -22,7 +22,6 @@ from distillbench.bench.store.manifest import Expected, expect, heal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.weights import damage, usable
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.preflight import ROLES
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite, cells
 from distillbench.bench.training import contract
@@ -33,6 +32,7 @@ from distillbench.bench.workers import local
 from distillbench.bench.workers.messages import Lost, Progress
 from distillbench.common.errors import UserError, one_line
 from distillbench.tasks.base import Role
+from distillbench.tasks.networks.interfaces import ROLES
 
 
 class Listener:

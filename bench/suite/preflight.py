@@ -14,13 +14,13 @@ from distillbench.bench.machine import limits
 from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
-ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
 def check_networks(pair: Pair, place: Place) -> None:

@@ -39,7 +39,7 @@ class Johnson(Network):
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    # Without a bias, which the normalisation would take away again.
+    # Without a bias, which the normalisation would cancel.
     return [
         nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False),
         nn.InstanceNorm2d(after, affine=True),
@@ -52,7 +52,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(*_convolution(width, width, 3), nn.ReLU(), *_convolution(width, width, 3))
-        # A constant goes along the skips to the next normalisation, which takes it away.
+        # The skips carry a constant to the next normalisation, which cancels it.
         self.body[-1].register_parameter("bias", None)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -61,7 +61,10 @@ class ResidualBlock(nn.Module):
 
 
 class Styliser(nn.Module):
-    """(batch, 3, h, w) in [0, 1] -> the same; h and w multiples of 4, at least 8 and more than half the kernel."""
+    """(batch, 3, h, w) -> (batch, 3, h, w), both in [0, 1].
+
+    h and w must be multiples of 4, at least 8 and more than half the kernel.
+    """
 
     def __init__(self, width: int, blocks: int, kernel: int) -> None:
         super().__init__()

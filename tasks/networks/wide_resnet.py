@@ -58,6 +58,6 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         active = self.activation(features)
-        kept = features if self.shortcut is None else self.shortcut(active)
-        out: Tensor = self.body(active) + kept
+        shortcut = features if self.shortcut is None else self.shortcut(active)
+        out: Tensor = self.body(active) + shortcut
         return out

@@ -13,7 +13,8 @@ from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import cells, load, pairs
-from distillbench.bench.training.loop import Learner, index_batches, initial, validation_events
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import index_batches, initial, validation_events
 from distillbench.tasks.base import Role, Task, read_only
 from support.tasks import TASK_NAMES
 

@@ -300,7 +300,7 @@ def test_every_pixel_is_in_a_patch(shape: tuple[int, int, int]) -> None:
 
 def test_alpha_and_weight_are_not_both_taken() -> None:
     assert Temperature(alpha=0.9).alpha == 0.9
-    with pytest.raises(ValueError, match="alpha takes the place of weight"):
+    with pytest.raises(ValueError, match="alpha replaces weight"):
         Temperature(alpha=0.9, weight=0.5)
 
 

@@ -56,7 +56,7 @@ def test_check_says_so_and_its_exit_code_too(cli: Run, tmp_path: Path) -> None:
     assert "shapes        ok  16 → 1×8×8" in good.stdout
     bad = cli("check", "denoising", "my_networks:smaller", env=environment)
     assert bad.returncode == 1
-    assert bad.stdout.startswith("built  no  student.network: puts out 2×62×62")
+    assert bad.stdout.startswith("built  no  student.network: returns 2×62×62")
     unknown = cli("check", "denoising", "dnccn")
     assert unknown.returncode == 2
     assert "unknown network 'dnccn'; did you mean 'dncnn'?" in unknown.stderr

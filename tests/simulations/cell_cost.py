@@ -19,7 +19,8 @@ from torch import nn
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.bench.training.determinism import settle_process
-from distillbench.bench.training.loop import Learner, initial, train
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import initial, train
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
 

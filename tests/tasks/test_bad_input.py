@@ -15,8 +15,9 @@ from distillbench.bench.suite.preflight import ROLES, training_bytes
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders
-from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
+from distillbench.tasks.data.files import DataError, digest, read, read_all
 from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
+from distillbench.tasks.data.image_files import image_names
 from distillbench.tasks.figures.kinds import ImageGrid
 from support.images import write_image
 from support.processes import Run, refused
@@ -59,7 +60,7 @@ def test_every_depth_of_one_picture_loads_as_the_same(tmp_path: Path, name: str,
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (RAMP.astype(np.int32), "whole numbers of 32 bits (allowed: 8 or 16 bits, or floats in [0, 1])"),
+        (RAMP.astype(np.int32), "32-bit integers (allowed: 8 or 16 bits, or floats in [0, 1])"),
         (RAMP.astype(np.float32), "floats from 0 to 255 (allowed: "),
         (np.full((4, 4), np.nan, np.float32), "floats from nan to nan (allowed: "),
     ],
@@ -72,7 +73,7 @@ def test_depths_of_unknown_range_are_refused(tmp_path: Path, values: np.ndarray,
 
 
 def test_a_folder_of_16_bit_images_is_grey(classes: Path) -> None:
-    for path in image_files(classes):
+    for path in [classes / name for name in image_names(classes)]:
         with Image.open(path) as image:
             values = np.asarray(image).astype(np.uint16) * 257
         Image.fromarray(values).save(path)
@@ -88,7 +89,7 @@ def test_a_picture_stands_upright_as_its_camera_says(tmp_path: Path, classes: Pa
     with Image.fromarray(RAMP.astype(np.uint8)) as image:
         image.save(tmp_path / "turned.png", exif=exif)
     assert read(tmp_path / "turned.png", "L")[0].tolist() == np.rot90(RAMP, -1).tolist()
-    for path in image_files(classes):
+    for path in [classes / name for name in image_names(classes)]:
         Image.fromarray(np.random.default_rng(path.stat().st_ino).integers(0, 256, (8, 12), dtype=np.uint8)).save(
             path, exif=exif
         )

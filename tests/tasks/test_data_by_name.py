@@ -111,7 +111,7 @@ def test_what_is_kept_and_damaged_is_told_and_made_again(made_set: Made) -> None
     standard._decoded.cache_clear()
     tell.cache_clear()
     assert standard.identity(its)["sha256"] == other  # nobody has looked at the pixels yet
-    with pytest.warns(DataWarning), pytest.raises(DataError, match="it is mended, start again"):
+    with pytest.warns(DataWarning), pytest.raises(DataError, match="it is repaired now: start again"):
         standard.splits(its)
     assert standard.identity(its) == known
 
@@ -209,7 +209,7 @@ def test_a_set_that_is_not_whole_or_of_other_pixels_is_refused(
     (data_root / "set5" / "004.png").unlink()
     assert sets.presence(right) == "incomplete"
     with pytest.raises(
-        DataError, match=f"'set5' is incomplete: {data_root}/set5 holds 4 pictures, and the set has 5; get it"
+        DataError, match=f"'set5' is incomplete: {data_root}/set5 holds 4 pictures \\(expected 5\\); download it"
     ):
         standard.splits(right)
 

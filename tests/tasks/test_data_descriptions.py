@@ -80,10 +80,10 @@ def test_the_command_says_what_there_is(cli: Run, tmp_path: Path) -> None:
             "set5",
             "--data",
             tmp_path,
-        ): f"'set5' is incomplete: {tmp_path}/set5 holds 0 pictures, and the set ha",
+        ): f"'set5' is incomplete: {tmp_path}/set5 holds 0 pictures (expected 5); down",
         ("check", "cifr10"): "unknown set 'cifr10'; did you mean 'cifar10'?",
-        ("fetch", "set14"): "'set14' is not fetched by program: get it from https://",
-        ("fetch", "cifar10"): "'cifar10': no data root is given",
+        ("fetch", "set14"): "'set14' cannot be fetched by this command: download it from https://",
+        ("fetch", "cifar10"): "'cifar10': the data root is not set",
         ("list", "--data", ""): "--data: is empty",
         ("list", "--data", tmp_path / "nowhere"): f"--data: {tmp_path}/nowhere is not a folder",
     }.items():

@@ -13,8 +13,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from distillbench.bench.suite.resolve import as_table, cells, load
-from distillbench.bench.training.loop import Learner, index_batches, initial, losses, passed, train
-from distillbench.bench.training.optimisation import factor
+from distillbench.bench.training.learner import Learner, forward_pass, losses
+from distillbench.bench.training.loop import index_batches, initial, train
+from distillbench.bench.training.optimisation import rate_factor
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
 from distillbench.methods.mimic import Mimic
@@ -124,7 +125,7 @@ def test_any_schedule_is_torchs(
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     torchs = schedule_of(recipe, optimiser, steps)
     for step in range(steps):
-        assert factor(recipe, step, steps) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6, abs=1e-9)
+        assert rate_factor(recipe, step, steps) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6, abs=1e-9)
         optimiser.step()
         torchs.step()
 
@@ -216,7 +217,7 @@ def test_mixed_precision_is_of_every_trained_part_and_what_comes_out_is_float32(
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(lambda *seen, part=part: computed[part].add(seen[2].dtype))
     inputs = task.shared_inputs(range(2), torch.Generator().manual_seed(0))
-    outputs = passed(task, model, inputs, recipe)
+    outputs = forward_pass(task, model, inputs, recipe)
     scalars = losses(task, model, inputs, outputs, recipe)
     assert computed == {part: {torch.bfloat16} for part in computed}
     assert {loss.dtype for loss in scalars} == {torch.float32}

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.training.loop import Trained, train_students, train_teacher, validation_events
+from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.loop import train_students, train_teacher, validation_events
 from distillbench.methods import logistic
 from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
 from distillbench.tasks.networks.cnn import CNN
