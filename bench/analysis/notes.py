@@ -8,7 +8,7 @@ from typing import Any
 
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
-from distillbench.bench.statistics import detectable_difference
+from distillbench.bench.statistics import minimum_detectable_effect
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 
@@ -32,7 +32,7 @@ def coverage(examples: Mapping[str, set[int]]) -> list[str]:
 
 def detectable(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
     """How large a difference to scratch had to be to be seen. differences: of the methods of one pair."""
-    found = [detectable_difference(difference.interval) for difference in differences]
+    found = [minimum_detectable_effect(difference.interval) for difference in differences]
     found = sorted(size for size in found if math.isfinite(size) and size > 0)
     if not found or metric is None:
         return []

@@ -15,7 +15,7 @@ from distillbench.bench.leaderboard.entries import Entry, Folder, of_board
 from distillbench.bench.leaderboard.model import Amount, Board, Reading, Row, tidy
 from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, Competitor, places
 from distillbench.bench.leaderboard.speed import speeds
-from distillbench.bench.statistics import front, mean_interval
+from distillbench.bench.statistics import mean_interval, pareto_front
 from distillbench.bench.store.configurations import SCRATCH, differences, flat, plain
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import MetricValue, Record
@@ -130,7 +130,7 @@ def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
         }
         rows.append(row.model_copy(update=update))
     ranked = len(competitors)
-    on_front = front(
+    on_front = pareto_front(
         [row.parameters for row in rows[:ranked]],
         [group.sign * row.metrics[visible(group.primary_metric)].value for row in rows[:ranked]],
     )

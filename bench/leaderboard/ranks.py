@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from distillbench.bench.analysis.series import Series
 from distillbench.bench.leaderboard.entries import Entry
 from distillbench.bench.leaderboard.model import Place
-from distillbench.bench.statistics import classes, crossed_unpaired, rank_draws, rank_intervals, ranks
+from distillbench.bench.statistics import crossed_unpaired, rank_draws, rank_intervals, ranks, tiers
 
 LEAST_SEEDS = 2
 """What another seed would have been, one seed cannot tell, however many test examples it was measured on."""
@@ -60,7 +60,7 @@ def places(competitors: Sequence[Competitor], sign: int) -> Places:
     )
     if min((len(one.series.seeds) for one in competitors), default=0) < LEAST_SEEDS:
         return Places(tuple(Place(rank=rank) for rank in at), draws)
-    found = classes(scores, p_values(competitors))
+    found = tiers(scores, p_values(competitors))
     ends = rank_intervals(draws, at)
     return Places(
         tuple(
