@@ -16,8 +16,8 @@ import numpy as np
 from coverage import table
 from numpy.random import Generator
 
-from distillbench.bench.compare.correction import Margins
-from distillbench.bench.compare.times import speed
+from distillbench.bench.compare.margins import Margins
+from distillbench.bench.compare.times import compare_launch_values
 from distillbench.bench.statistics import geometric_mean
 from distillbench.bench.store import timings
 from distillbench.bench.timing.timer import Launches
@@ -53,7 +53,7 @@ def line(rng: Generator, there: Sequence[Condition], number: Launches) -> dict[s
         before, after = taken(rng, spread, number), taken(rng, spread, number)
         launches += len(before)
         for margin in MARGINS:
-            found = speed("", "", before, after, seconds, Margins(speed=margin))
+            found = compare_launch_values("", "", before, after, seconds, Margins(speed=margin))
             inconclusive[margin] += found.finding.outcome == "inconclusive"
     total = len(there) * RUNS
     return {

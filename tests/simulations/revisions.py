@@ -2,7 +2,7 @@
 
     python tests/simulations/revisions.py
 
-prints the tables of docs/ci.md. The rule is the gate's own, on launches that are drawn. Every number comes from the
+prints the tables of docs/ci.md. The rule is the command's own, on simulated launches. Every number comes from the
 fixed SEED.
 """
 
@@ -18,7 +18,7 @@ from coverage import table
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from distillbench.bench.compare.revisions import LEAST_LAUNCHES, SIDES, Rule, Times, judgement
+from distillbench.bench.compare.decisions import LEAST_LAUNCHES, SIDES, Rule, Times, decide
 
 Array = NDArray[np.float64]
 Draw = Callable[[Generator, tuple[int, ...]], Array]
@@ -61,10 +61,10 @@ def decided(logs: Array, rule: Rule) -> tuple[str, int]:
     """The outcome of a student, and after how many launches. logs: of the times of head, control and base."""
     head, control = (tuple(np.exp(logs[i] - logs[2]).tolist()) for i in (0, 1))
     for n in range(LEAST_LAUNCHES, MOST + 1):
-        found = judgement(Times(head[:n], control[:n], (1.0,) * n), rule)
-        if found.final:
+        decision = decide(Times(head[:n], control[:n], (1.0,) * n), rule)
+        if decision.final:
             break
-    return found.outcome, n
+    return decision.outcome, n
 
 
 def line(rng: Generator, noise: str, students: int, change: float) -> dict[str, float | str]:
