@@ -11,7 +11,7 @@ import torch
 
 from distillbench.bench.analysis.notes import machine, origins
 from distillbench.bench.analysis.speeds import ELSEWHERE, speeds
-from distillbench.bench.compare.correction import Margins
+from distillbench.bench.compare.margins import Margins
 from distillbench.bench.compare.results import compare_results
 from distillbench.bench.machine import processor
 from distillbench.bench.machine.processor import about, description, model_name, same_processor
@@ -157,7 +157,7 @@ def test_the_gate_compares_times_of_one_processor_and_says_where_qualities_are_o
         times = [finding for finding in report.findings if finding.metric.startswith(("speedup", "latency"))]
         assert {finding.outcome for finding in times if finding.outcome != "missing"} == {"incomparable"}
         assert any("environment.processor" in finding.reason for finding in times)
-        assert any(note.startswith("qualities are of several processors") for note in report.notes)
+        assert any(note.startswith("metrics were measured on several processors") for note in report.notes)
     same = compare_results(tmp_path / "wide", tmp_path / "wide", Margins())
     assert not any("processors" in note for note in same.notes)
 

@@ -16,8 +16,8 @@ import numpy as np
 from coverage import markdown
 from numpy.random import Generator
 
-from distillbench.bench.compare.correction import Margins
-from distillbench.bench.compare.times import speed
+from distillbench.bench.compare.margins import Margins
+from distillbench.bench.compare.times import compare_launch_values
 from distillbench.bench.statistics import geometric_mean
 from distillbench.bench.store import timings
 from distillbench.bench.timing.timer import Launches
@@ -54,7 +54,7 @@ def line(rng: Generator, conditions: Sequence[Condition], number: Launches) -> d
         before, after = draw_run(rng, spread, number), draw_run(rng, spread, number)
         launches += len(before)
         for margin in MARGINS:
-            comparison = speed("", "", before, after, seconds, Margins(speed=margin))
+            comparison = compare_launch_values("", "", before, after, seconds, Margins(speed=margin))
             inconclusive[margin] += comparison.finding.outcome == "inconclusive"
     total = len(conditions) * RUNS
     return {

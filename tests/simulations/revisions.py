@@ -2,7 +2,7 @@
 
     python tests/simulations/revisions.py
 
-prints the tables of docs/ci.md. The rule is the gate's own, on launches that are drawn. Every number comes from the
+prints the tables of docs/ci.md. The rule is the command's own, on simulated launches. Every number comes from the
 fixed SEED.
 """
 
@@ -18,7 +18,7 @@ from coverage import markdown
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from distillbench.bench.compare.revisions import LEAST_LAUNCHES, SIDES, Rule, Times, judgement
+from distillbench.bench.compare.decisions import LEAST_LAUNCHES, SIDES, Rule, Times, decide
 
 Array = NDArray[np.float64]
 Draw = Callable[[Generator, tuple[int, ...]], Array]
@@ -57,7 +57,7 @@ NOISE: dict[str, Draw] = {
 }
 
 
-def decide(logs: Array, rule: Rule) -> tuple[str, int]:
+def run_to_decision(logs: Array, rule: Rule) -> tuple[str, int]:
     """Apply the rule to one student.
 
     Args:
@@ -69,10 +69,10 @@ def decide(logs: Array, rule: Rule) -> tuple[str, int]:
     """
     head, control = (tuple(np.exp(logs[i] - logs[2]).tolist()) for i in (0, 1))
     for n in range(LEAST_LAUNCHES, MOST + 1):
-        judged = judgement(Times(head[:n], control[:n], (1.0,) * n), rule)
-        if judged.final:
+        decision = decide(Times(head[:n], control[:n], (1.0,) * n), rule)
+        if decision.final:
             break
-    return judged.outcome, n
+    return decision.outcome, n
 
 
 def line(rng: Generator, noise: str, students: int, change: float) -> dict[str, float | str]:
@@ -82,7 +82,7 @@ def line(rng: Generator, noise: str, students: int, change: float) -> dict[str, 
     for _ in range(RUNS[students]):
         logs = NOISE[noise](rng, (students, len(SIDES), MOST))
         logs[:, 0] += np.log1p(change)
-        run = [decide(student, Rule(MARGIN, 0.0, students)) for student in logs]
+        run = [run_to_decision(student, Rule(MARGIN, 0.0, students)) for student in logs]
         outcomes.update(outcome for outcome, _ in run)
         launches += [n for _, n in run]
         alarms += any(outcome == "improved" or (outcome == "regressed" and change <= MARGIN) for outcome, _ in run)
