@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.bench.training.learner import Trained
@@ -54,21 +55,26 @@ NETWORKS: dict[str, dict[Role, Any]] = {
 """Such as the shipped pairs do not have: with batch statistics, with dropout in both, with convolutions."""
 
 
+def small_pairs() -> dict[str, Pair]:
+    """The pairs of the smoke suite on small patches, by task."""
+    sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
+    return {pair.task: pair for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))}
+
+
 @cache
 def built() -> dict[str, Task]:
-    """The tasks of the smoke suite on small patches, their data loaded."""
-    sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
-    tasks = {
-        pair.task: pair.build(extractor="untrained")
-        for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))
-    }
+    """Their tasks, with the data loaded."""
+    tasks = {name: pair.build() for name, pair in small_pairs().items()}
     assert all(task.training_examples for task in tasks.values())
     return tasks
 
 
 def made() -> dict[str, Task]:
-    """The tasks, each with a feature extractor that was never trained."""
-    return {name: copy.copy(task) for name, task in built().items()}
+    """The tasks, each with a feature extractor that was never trained, in the precision of now."""
+    tasks = {name: copy.copy(task) for name, task in built().items()}
+    for name, pair in small_pairs().items():
+        tasks[name].feature_extractor = pair.build(extractor="untrained").feature_extractor
+    return tasks
 
 
 def arranged(task: Task, augment: bool, layout: str, networks: Mapping[Role, Any] | None, steps: int) -> Task:
