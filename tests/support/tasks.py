@@ -1,4 +1,4 @@
-"""What tests of every cell go through, and a judge that is not trained."""
+"""What tests of every cell go through, and a feature extractor that is not trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METHOD_NAMES = ("temperature", "random_teacher", "logistic", "cross_model")
 
 
 def untrained_extractor(task: Task) -> nn.Module | None:
-    """A judge with random weights: enough where nothing is measured."""
+    """The task's frozen network with random weights: enough where nothing is measured."""
     recipe = task.extractor_recipe()
     if recipe is None:
         return None
