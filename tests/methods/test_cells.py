@@ -141,7 +141,7 @@ def test_each_frozen_teacher_sees_a_batch_once(task_of: TaskOf, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("which", ["untrained", "own"])
-def test_what_is_fitted_is_fitted_to_the_teacher_that_is_looked_at(task_of: TaskOf, which: str) -> None:
+def test_a_readout_is_fitted_to_the_teacher_that_the_method_looks_at(task_of: TaskOf, which: str) -> None:
     task = task_of("classification")
     fitted: list[Tensor] = []
 
@@ -203,7 +203,7 @@ def test_both_models_see_the_same_view(task: Task) -> None:
     assert all(torch.equal(first[name].values, second[name].values) for name in first)
 
 
-def test_the_discriminator_judges_without_stepping(task_of: TaskOf) -> None:
+def test_a_teachers_discriminator_does_not_step(task_of: TaskOf) -> None:
     # Spectral normalisation iterates in training mode: a student's pass must not change its teacher's discriminator.
     task = task_of("gan")
     teacher = initial(task, "teacher", 0).train()
@@ -248,8 +248,8 @@ def test_the_readout_is_scikit_learns_logistic_regression() -> None:
     readout = fit(Events(Feature(maps), outcomes.unsqueeze(1)), l2=0.01)
     scale = rows.std(0, correction=0)
     # scikit-learn's objective: ½‖w‖² + C·Σ loss; ours: l2·‖w‖² + mean loss, hence C = 1/(2·n·l2).
-    theirs = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
-    assert torch.allclose(readout.weight[0], torch.tensor(theirs.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
+    reference = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
+    assert torch.allclose(readout.weight[0], torch.tensor(reference.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
 
 
 def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
@@ -315,12 +315,12 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
     assert chosen(task.splits.test, 500) is task.splits.test
     assert list(part.names) == sorted(part.names)
     model = read_only(initial(task, "student", 0))
-    for found in (task.evaluate(model, model), task.baseline("independent pixels")):
-        assert tuple(found.examples["neg_elbo"]) == part.names
+    for evaluation in (task.evaluate(model, model), task.baseline("independent pixels")):
+        assert tuple(evaluation.examples["neg_elbo"]) == part.names
 
 
 @pytest.mark.parametrize("name", ["gan", "vae"])
-def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_it_was_before(
+def test_a_network_generates_once_for_both_splits_and_again_when_its_weights_change(
     name: str, task_of: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of(name)

@@ -225,16 +225,17 @@ def test_images_too_small_for_the_discriminator_are_refused_by_name(cli: Run, tm
     refused(done, "tasks.gan.data: ", "a/00.png is 6×7; the discriminator needs sides of at least 8")
 
 
-@pytest.mark.parametrize("task", ["super_resolution", "denoising", "style_transfer"])
-def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str) -> None:
+@pytest.mark.parametrize("name", ["super_resolution", "denoising", "style_transfer"])
+def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, name: str) -> None:
     for i in range(6):
         write_image(tmp_path / f"{i}.png", i, (40 + 8 * i, 80 - 7 * i), "RGB")
-    for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
-        made = pair.build(extractor="untrained")
-        made.check()
-        for figure in made.figures({name: made.network("student").eval() for name in ("one", "other")}).values():
+    for pair in pairs(load("smoke", [f"tasks.{name}.data.test={tmp_path}"], [name])):
+        task = pair.build(extractor="untrained")
+        task.check()
+        students = {method: task.network("student").eval() for method in ("scratch", "mimic")}
+        for figure in task.figures(students).values():
             assert isinstance(figure, ImageGrid)
-            assert len({figure.rows[name].shape[-2:] for name in figure.rows if name != "style"}) == 1
+            assert len({figure.rows[row].shape[-2:] for row in figure.rows if row != "style"}) == 1
 
 
 # -- sizes of networks --------------------------------------------------------------------------------------------
@@ -308,15 +309,15 @@ def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("task", ["classification", "gan", "vae"])
-def test_without_hidden_layers_a_network_is_linear(task: str) -> None:
-    (pair,) = pairs(load("smoke", [f"tasks.{task}.student.network.hidden=[]"], [task]))
-    made = pair.build()
-    student = made.network("student")
-    inputs = made.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
-    assert torch.isfinite(made.loss(student, inputs, made.forward(student, inputs)))
-    weights = [p for p in made.deployed(student).parameters() if p.dim() == 2]
-    assert len(weights) == (2 if task == "vae" else 1)
+@pytest.mark.parametrize("name", ["classification", "gan", "vae"])
+def test_without_hidden_layers_a_network_is_linear(name: str) -> None:
+    (pair,) = pairs(load("smoke", [f"tasks.{name}.student.network.hidden=[]"], [name]))
+    task = pair.build()
+    student = task.network("student")
+    inputs = task.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
+    assert torch.isfinite(task.loss(student, inputs, task.forward(student, inputs)))
+    weights = [p for p in task.deployed(student).parameters() if p.dim() == 2]
+    assert len(weights) == (2 if name == "vae" else 1)
 
 
 def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.MonkeyPatch) -> None:

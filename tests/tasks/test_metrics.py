@@ -1,4 +1,4 @@
-"""Metrics and judges: against definitions, and strong enough for what they extractor."""
+"""Metrics and feature extractors: against definitions, and strong enough for what they compare."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_fid_is_the_frechet_distance_of_two_gaussians(extractor: FeatureClassifi
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:
     # Trap: without antialiasing on the way up the kernel is another one (a = −0.75), 0.2 to 0.3 dB too good.
     ramp = torch.linspace(0, 1, 32).repeat(32, 1)[None, None]
-    wanted = (torch.arange(64) - 0.5) / 2 / 31
+    expected = (torch.arange(64) - 0.5) / 2 / 31
     plain = torch.nn.functional.interpolate(ramp, scale_factor=2, mode="bicubic")
     # Of the cubic kernels only a = −0.5 reproduces a ramp (Keys 1981).
-    assert (upscale(ramp, 2) - wanted)[..., 8:-8].abs().max() < 1e-5
-    assert (plain - wanted)[..., 8:-8].abs().max() > 1e-3
+    assert (upscale(ramp, 2) - expected)[..., 8:-8].abs().max() < 1e-5
+    assert (plain - expected)[..., 8:-8].abs().max() > 1e-3
     impulse = torch.zeros(1, 1, 17, 17)
     impulse[..., 8, 8] = 1
     # The weight at a distance of a quarter pixel; a = −0.75 would give 0.8789.
@@ -170,9 +170,9 @@ def test_test_noise_is_fixed_by_the_files_name(task_of: Callable[[str], Task]) -
 
 def test_macs_are_those_of_a_convolution() -> None:
     layer = torch.nn.Conv2d(3, 5, 3, padding=1)
-    found = size(layer, torch.zeros(1, 3, 8, 8))
-    assert found.macs == 8 * 8 * 5 * 3 * 9
-    assert found.parameters == 5 * 3 * 9 + 5
+    layer_size = size(layer, torch.zeros(1, 3, 8, 8))
+    assert layer_size.macs == 8 * 8 * 5 * 3 * 9
+    assert layer_size.parameters == 5 * 3 * 9 + 5
 
 
 def test_the_random_pyramid_sees_edges_and_colours_in_units_of_the_style(task_of: Callable[[str], Task]) -> None:
