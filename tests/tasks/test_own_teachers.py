@@ -114,8 +114,8 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path, resnet: tuple[nn.Mo
     torch.save(state | {"head.weight": torch.zeros(1)}, tmp_path / "more.pth")
     expected = {
         "short.pth": "lacks layer4.0.conv1.weight, layer4.0.bn1.weight, and",
-        "imagenet.pth": "fc.weight is 1000×512, here 10×512",
-        "more.pth": "has head.weight beside",
+        "imagenet.pth": "fc.weight is 1000×512 (expected 10×512)",
+        "more.pth": "has extra head.weight",
     }
     for file, message in expected.items():
         with pytest.raises(UserError) as error:
