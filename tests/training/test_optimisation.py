@@ -135,10 +135,10 @@ def test_any_schedule_is_torchs(
 def test_epochs_are_so_many_passes(task_of: TaskOf) -> None:
     task = task_of("classification")
     (pair,) = load({"tasks": {"classification": {"student": {"epochs": 3}, "batch_size": 64}}}).entries
-    task = type(task)(pair.pair.settings)
-    assert task.settings.recipe("student").steps is None
-    assert task.steps("student") == -(-3 * task.examples // 64)
-    assert task.steps("teacher") == task.settings.teacher.steps  # type: ignore[attr-defined]
+    its = type(task)(pair.pair.settings)
+    assert its.settings.recipe("student").steps is None
+    assert its.steps("student") == -(-3 * its.examples // 64)
+    assert its.steps("teacher") == its.settings.teacher.steps  # type: ignore[attr-defined]
 
 
 def test_epochs_take_the_place_of_steps_and_the_other_way_round() -> None:
