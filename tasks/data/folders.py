@@ -208,8 +208,8 @@ def _warn_of_colours(folders: Folders, channels: int) -> None:
     setting = " (data.channels = 1 or 3 decides)" if folders.train else ""
     for folder in _paths(folders):
         flags = colours(folder)
-        if odd := sum(colour != (channels == 3) for colour in flags):
-            tell(f"data: {folder}: {odd} of {len(flags)} images are {kind}, all are read {result}{setting}")
+        if converted := sum(colour != (channels == 3) for colour in flags):
+            tell(f"data: {folder}: {converted} of {len(flags)} images are {kind}, all are read {result}{setting}")
 
 
 def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int]]:
@@ -272,9 +272,9 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         mode: Mode = "L" if channels == 1 else "RGB"
         labels = torch.tensor([index[class_of(file)] for file in files])
         pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
-        for odd in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
+        for i in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
             raise DataError(
-                f"{files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
+                f"{files[i].path} is {shapes[i, 2]}×{shapes[i, 1]}, but {first} is {width}×{height}; "
                 "class folders need images of one size",
                 field="data",
             )

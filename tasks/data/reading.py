@@ -115,9 +115,9 @@ def digits_table(path: Path, dataset: StandardSet) -> dict[str, Labelled]:
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error})") from error
     images, labels = rows[:, :-1].reshape(-1, *dataset.shape), rows[:, -1].long()
-    each = sum(dataset.images.values()) // len(dataset.classes)
-    if torch.bincount(labels, minlength=len(dataset.classes)).tolist() != [each] * len(dataset.classes):
-        raise DataError(f"{path} has another number of images (expected {each} of each class)")
+    per_class = sum(dataset.images.values()) // len(dataset.classes)
+    if torch.bincount(labels, minlength=len(dataset.classes)).tolist() != [per_class] * len(dataset.classes):
+        raise DataError(f"{path} has another number of images (expected {per_class} of each class)")
     random = np.random.RandomState(0)
     parts: dict[str, list[Tensor]] = {split: [] for split in ("test", "validation", "train")}
     for digit in range(len(dataset.classes)):

@@ -184,12 +184,12 @@ def known(name: str, kind: Kind | None = None) -> StandardSet:
     Raises:
         DataError: there is no such set of this kind; the message names those there are.
     """
-    every = table()
-    allowed = [entry.name for entry in every.values() if kind in (None, entry.kind)]
+    entries = table()
+    allowed = [entry.name for entry in entries.values() if kind in (None, entry.kind)]
     if name in allowed:
-        return every[name]
-    if name in every and kind is not None:
-        mismatch = f"{name!r} is a set of {WORDS[every[name].kind]}; the task needs {WORDS[kind]}"
+        return entries[name]
+    if name in entries and kind is not None:
+        mismatch = f"{name!r} is a set of {WORDS[entries[name].kind]}; the task needs {WORDS[kind]}"
         raise DataError(mismatch, allowed=sorted(allowed))
     raise DataError(f"unknown set {name!r}", allowed=sorted(allowed), name=name)
 

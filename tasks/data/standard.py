@@ -80,7 +80,7 @@ def verified(dataset: StandardSet) -> Decoded:
         DataError: the files are missing, damaged, or not those of the set.
     """
     base = dataset.base()
-    _check_there(dataset, base)
+    _check_present(dataset, base)
     return _unpacked(dataset, _decode(dataset, base))
 
 
@@ -92,7 +92,7 @@ def outline(dataset: StandardSet) -> Splits[LabelledImages]:
     return Splits(none, none, none)
 
 
-def _check_there(dataset: StandardSet, base: Path) -> None:
+def _check_present(dataset: StandardSet, base: Path) -> None:
     missing = list(absent(dataset, base))
     if missing:
         state = "missing" if len(missing) == len(dataset.paths(base)) else "incomplete"
@@ -105,7 +105,7 @@ def _check_there(dataset: StandardSet, base: Path) -> None:
 
 def _state(dataset: StandardSet, base: Path) -> str:
     """Return the key of a set's cached file. Raises DataError where the set is not there."""
-    _check_there(dataset, base)
+    _check_present(dataset, base)
     paths = [path for entry in dataset.paths(base) for path in (pictures(entry) if entry.is_dir() else [entry])]
     return state_of(paths, f"{FORMAT} {dataset.model_dump_json(exclude=IRRELEVANT)}")
 

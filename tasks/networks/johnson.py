@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
-def _odd(size: int) -> int:
+def _check_odd(size: int) -> int:
     if size % 2 == 0:
         raise refusal("input should be odd", says_all=False)
     return size
@@ -26,7 +26,7 @@ class Johnson(Network):
     kinds: ClassVar[frozenset[str]] = frozenset({"styliser"})
     width: int = Field(12, ge=1, description="channels at full resolution, doubled at each halving")
     blocks: int = Field(3, ge=0, le=1000, description="residual blocks at a quarter of the resolution")
-    kernel: Annotated[int, AfterValidator(_odd)] = Field(
+    kernel: Annotated[int, AfterValidator(_check_odd)] = Field(
         5, ge=1, description="odd size of the first and last convolution"
     )
 

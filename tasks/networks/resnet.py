@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
-def _layers(depth: int) -> int:
+def _check_depth(depth: int) -> int:
     if depth % 6 != 2:
         raise refusal("input should be 6n + 2, as 8, 14, 20, 32, 56 or 110", says_all=False)
     return depth
@@ -28,7 +28,7 @@ class ResNet(Network):
 
     name: Literal["resnet"] = "resnet"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
-    depth: Annotated[int, AfterValidator(_layers)] = Field(20, ge=8, le=1202, description="layers, 6n + 2")
+    depth: Annotated[int, AfterValidator(_check_depth)] = Field(20, ge=8, le=1202, description="layers, 6n + 2")
     widening: int = Field(1, ge=1, description="factor of the stages' 16, 32 and 64 channels")
     shortcut: Literal["convolution", "zeros"] = Field("convolution", description="to more channels: option B or A")
 

@@ -100,12 +100,14 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
         its_rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         schedule.step()
-    seen = its_rates[::20] + its_rates[-1:]  # a report comes every 20 steps
-    assert rates == pytest.approx(seen, rel=1e-9, abs=1e-12)
+    expected_rates = its_rates[::20] + its_rates[-1:]  # a report comes every 20 steps
+    assert rates == pytest.approx(expected_rates, rel=1e-9, abs=1e-12)
     start = initial(task, "student", 0)
-    for mine, its, before in zip(learner.model.parameters(), model.parameters(), start.parameters(), strict=True):
-        assert (mine - before).norm() > 0.01 * before.norm()
-        assert (mine - its).norm() < 1e-3 * (its - before).norm()
+    for trained, expected, before in zip(
+        learner.model.parameters(), model.parameters(), start.parameters(), strict=True
+    ):
+        assert (trained - before).norm() > 0.01 * before.norm()
+        assert (trained - expected).norm() < 1e-3 * (expected - before).norm()
 
 
 @settings(max_examples=60)
@@ -175,14 +177,14 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
     task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of("classification")
-    seen: set[torch.dtype] = set()
+    dtypes: set[torch.dtype] = set()
     compared: set[torch.dtype] = set()
-    found = {}
+    losses = {}
 
     def responses(*arguments: Any) -> Any:
-        its = type(task).responses(task, *arguments)
-        compared.update(response.values.dtype for response in its.values())
-        return its
+        responses = type(task).responses(task, *arguments)
+        compared.update(response.values.dtype for response in responses.values())
+        return responses
 
     monkeypatch.setattr(task, "responses", responses)
     teacher = read_only(initial(task, "teacher", 0))
@@ -192,16 +194,16 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
         learner = Learner(
             task, initial(task, "student", 0), recipe, 40, method, teacher=teacher, distil=method.distillation_loss
         )
-        hook = learner.model.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+        hook = learner.model.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
         train(task, [learner], recipe, 40, seed=0)
         hook.remove()
         assert learner.failure is None
         assert {p.dtype for p in learner.model.parameters()} == {torch.float32}
-        found[precision] = learner.result().loss
-    assert torch.bfloat16 in seen
+        losses[precision] = learner.result().loss
+    assert torch.bfloat16 in dtypes
     assert compared == {torch.float32}, "a small divergence is a difference of large numbers"
-    assert found["bfloat16"] != found["float32"]
-    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
