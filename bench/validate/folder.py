@@ -72,24 +72,22 @@ def read(root: Path) -> Submission:
     if files:
         return Submission(root, files=tuple(files))
     scan = Store(root).scan()
-    problems = [_problem(root, place, text) for place, text in scan.problems.items()]
+    problems = [_problem(place, error) for place, error in scan.errors.items()]
     for others in (timings_of(root), exports_of(root)):
-        problems += [_problem(root, place, text) for place, text in others.problems.items()]
+        problems += [_problem(place, error) for place, error in others.errors.items()]
     if not scan.records and not problems:
         problems.append(Finding("records", RECORDS, "", "there are none"))
     wanted: tuple[Expected, ...] | None = None
     try:
         wanted = tuple(expected(root)) if (root / EXPECTED).exists() else None
     except UserError as error:
-        problems.append(_problem(root, Path(EXPECTED), str(error)))
+        problems.append(_problem(Path(EXPECTED), error))
     weights = tuple(place for place in places if place.parts[0] == WEIGHTS)
     return Submission(root, tuple(scan.records), weights, wanted, (), tuple(problems), _unread(root))
 
 
-def _problem(root: Path, place: Path, text: str) -> Finding:
-    reason = text.removeprefix(one_line(f"{root / place}: "))
-    field, colon, rest = reason.partition(": ")
-    return Finding("records", str(place), field, rest) if colon else Finding("records", str(place), "", reason)
+def _problem(place: Path, error: UserError) -> Finding:
+    return Finding("records", str(place), error.field, one_line(error.problem), ", ".join(error.allowed))
 
 
 def _unread(root: Path) -> tuple[str, ...]:
