@@ -17,9 +17,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from distillbench.bench.analysis.notes import machine
-from distillbench.bench.analysis.results import speeds, summaries
-from distillbench.bench.analysis.speeds import Speeds
+from distillbench.bench.analysis.notes import machine_name
+from distillbench.bench.analysis.results import speed_tables, summaries
+from distillbench.bench.analysis.speeds import SpeedTable
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
 from distillbench.bench.report import tables
@@ -61,8 +61,8 @@ def _summaries(suite: str) -> list[Summary]:
 
 
 @cache
-def _speeds(suite: str) -> list[Speeds]:
-    return speeds(RESULTS / suite)
+def _speed_tables(suite: str) -> list[SpeedTable]:
+    return speed_tables(RESULTS / suite)
 
 
 def _tables(suite: str) -> dict[Path, str]:
@@ -70,7 +70,7 @@ def _tables(suite: str) -> dict[Path, str]:
     folder, origin = RESULTS / suite, _origin(suite)
     found = _summaries(suite)
     return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{markdown(_speeds(suite))}",
+        folder / "latency.md": f"{_timed(suite)}\n\n{markdown(_speed_tables(suite))}",
         folder / "tables.md": f"{origin}\n\n{tables.markdown(found)}",
         folder / "tables.tex": f"% {origin}\n\n{tables.latex(found)}",
         folder / "tables.csv": tables.as_csv(found),
@@ -110,7 +110,7 @@ def _blocks(suite: str) -> dict[str, str]:
     return {
         "origin": _origin(suite),
         "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "latency": f"{_timed(suite)}\n\n{overview([speed for speed in _speeds(suite) if speed.task in SHOWN[suite]])}",
+        "latency": f"{_timed(suite)}\n\n{overview([t for t in _speed_tables(suite) if t.task in SHOWN[suite]])}",
     }
 
 
@@ -145,7 +145,7 @@ def _circumstances(found: Sequence[Record] | Sequence[Timing], *libraries: str) 
 
     return (
         of_all(lambda one: one.revision[:12] + "-dirty" * one.revision.endswith("-dirty")),
-        of_all(lambda one: machine(one.environment)),
+        of_all(lambda one: machine_name(one.environment)),
         of_all(versions),
     )
 

@@ -159,11 +159,11 @@ def _pairs(
 
 
 def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
-    from distillbench.bench.analysis.results import speeds as speeds_of
+    from distillbench.bench.analysis.results import speed_tables
     from distillbench.bench.report import speeds
     from distillbench.common.atomic import write_atomically
 
-    tables = speeds_of(folder, mine)
+    tables = speed_tables(folder, mine)
     if not tables:
         return
     if format_ is Format.terminal:

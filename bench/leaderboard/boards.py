@@ -143,7 +143,7 @@ def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
         primary_metric=visible(group.primary_metric),
         metrics={visible(name): _reading(metric) for name, metric in metrics.items()},
         seeds=seeds,
-        examples=max((len(its.names) for its in series.values()), default=0),
+        examples=max((len(its.example_names) for its in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(_row(entry, entry.label, metrics) for entry in beside)),
         notes=tuple(_notes(rows, seeds, metrics, machines)),

@@ -46,7 +46,7 @@ class Competitor:
     @property
     def ran(self) -> tuple[object, ...]:
         """What two entries share that are compared seed by seed and item by item."""
-        return self.seeds, self.series.names
+        return self.seeds, self.series.example_names
 
 
 def places(competitors: Sequence[Competitor], sign: int) -> Places:
@@ -56,7 +56,7 @@ def places(competitors: Sequence[Competitor], sign: int) -> Places:
     draws = rank_draws(
         [sign * one.series.matrix for one in competitors],
         [one.seeds for one in competitors],
-        [one.series.names for one in competitors],
+        [one.series.example_names for one in competitors],
     )
     if min((len(one.series.seeds) for one in competitors), default=0) < LEAST_SEEDS:
         return Places(tuple(Place(rank=rank) for rank in at), draws)
@@ -83,5 +83,5 @@ def p_values(competitors: Sequence[Competitor]) -> NDArray[np.float64]:
 def _p(one: Competitor, other: Competitor) -> float:
     if one.ran == other.ran and (difference := one.series.minus(other.series)) is not None:
         return difference.estimate().interval.p
-    same_items = bool(one.series.names) and one.series.names == other.series.names
+    same_items = bool(one.series.example_names) and one.series.example_names == other.series.example_names
     return crossed_unpaired(one.series.matrix, other.series.matrix, same_items).p

@@ -7,7 +7,7 @@ import string
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 
-from distillbench.bench.analysis.notes import machine
+from distillbench.bench.analysis.notes import machine_name
 from distillbench.bench.leaderboard.entries import Entry
 from distillbench.bench.leaderboard.model import Speed, tidy
 from distillbench.bench.statistics import Ratio
@@ -87,7 +87,7 @@ def _fingerprint(timing: Timing) -> str | None:
 
 
 def _described(timing: Timing) -> str:
-    text = machine(timing.environment)
+    text = machine_name(timing.environment)
     return visible(text if timing.condition.device == "cpu" else f"{text}, {timing.condition.device}")
 
 

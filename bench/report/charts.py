@@ -153,9 +153,9 @@ def _gap(row: Row | None) -> Cell:
         return Cell(None, "not run")
     if not row.finished:
         return Cell(None, "failed" if row.failed else "missing")
-    if row.whole_gap is None:
+    if row.unfiltered_gap is None:
         return Cell(None, ABSENT if row.difference else "no Δ")
-    gap = row.whole_gap
+    gap = row.unfiltered_gap
     missing = f", {row.failed + row.missing} of {row.finished + row.failed + row.missing} seeds are not there"
     text = f"{100 * gap.value:z.0f}%{MARK * row.significant}" + (missing if row.failed + row.missing else "")
     return Cell(gap.value, text, row.significant, (gap.low, gap.high))
@@ -174,9 +174,8 @@ def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
         )
         for pair in pairs(summary):
             its = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-            columns.append(
-                pd.DataFrame({row.name: pd.Series(row.by_seed) for row in its if row.by_seed}) * (1 if lower else -1)
-            )
+            values = {row.name: pd.Series(row.values_by_seed) for row in its if row.values_by_seed}
+            columns.append(pd.DataFrame(values) * (1 if lower else -1))
     if not columns:
         return []
     names = [str(name) for name in columns[0] if all(name in column for column in columns)]
@@ -219,9 +218,11 @@ def against(summary: Summary, pair: str, cost: Literal["latency", "parameters", 
 
 def training_cost(summary: Summary, pair: str) -> Chart | None:
     """Quality against the seconds of training."""
-    return _against(
-        summary, pair, "training", "training (s)", lambda row: row.seconds.mean if row.seconds else None, front=True
-    )
+
+    def seconds(row: Row) -> float | None:
+        return row.training_seconds.mean if row.training_seconds else None
+
+    return _against(summary, pair, "training", "training (s)", seconds, front=True)
 
 
 def throughput(summary: Summary, pair: str) -> Chart | None:
@@ -325,7 +326,7 @@ def _against(
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.seeds), row.name)
+    return Point(x, estimate.interval.mean, None, _ends(estimate.seed_interval), row.name)
 
 
 def _front(points: Sequence[Point], better: str) -> list[Point]:
@@ -347,7 +348,7 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     seeds = tuple(
         Point(value, i, None, None, f"{row.name}, seed {seed}")
         for i, row in enumerate(rows)
-        for seed, value in row.paired.items()
+        for seed, value in row.differences_by_seed.items()
     )
     means = tuple(
         Point(row.difference.interval.mean, i, _ends(row.difference.interval), None, f"{row.name}, mean")

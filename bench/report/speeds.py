@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Group, RenderableType
 
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.speeds import Line, Speeds
+from distillbench.bench.analysis.speeds import SpeedRow, SpeedTable
 from distillbench.bench.report import layout
 from distillbench.bench.report.tables import ABSENT, ARROWS
 from distillbench.bench.statistics import Ratio
@@ -23,13 +23,13 @@ CAPTION = (
 )
 
 
-def text_frame(table: Speeds) -> pd.DataFrame:
+def text_frame(table: SpeedTable) -> pd.DataFrame:
     """Every cell as a reader sees it; columns of which nothing is known are left out."""
-    several = len({line.pair for line in table.lines}) > 1
+    several = len({line.pair for line in table.rows}) > 1
     rows = []
-    for line in table.lines:
+    for line in table.rows:
         cells = {"pair": line.pair} if several else {}
-        cells |= {"network": line.network, "backend": line.way}
+        cells |= {"network": line.network, "backend": line.condition}
         for size in table.batch_sizes:
             batch = line.batches.get(size)
             at = "" if size == 1 else f", batch {size}"
@@ -39,21 +39,21 @@ def text_frame(table: Speeds) -> pd.DataFrame:
                 cells["p99 (ms)"] = f"{1000 * batch.p99:.3g}" if batch and batch.p99 else ""
             else:
                 cells[f"items/s{at}"] = _rate(size, batch.seconds) if batch else ABSENT
-            cells[f"× teacher{at}"] = _times(batch.over_teacher if batch else None)
-            cells[f"× eager{at}"] = _times(batch.over_eager if batch else None)
+            cells[f"× teacher{at}"] = _times(batch.speedup_over_teacher if batch else None)
+            cells[f"× eager{at}"] = _times(batch.speedup_over_eager if batch else None)
             cells[f"memory (MB){at}"] = f"{batch.memory / 1e6:.1f}" if batch and batch.memory is not None else ""
             cells[f"energy (mJ/item){at}"] = f"{1000 * batch.energy:.3g}" if batch and batch.energy else ""
-        cells[_change(table)] = _difference(line.quality, table.metric)
+        cells[_change(table)] = _difference(line.quality_change, table.metric)
         rows.append(cells)
     frame = pd.DataFrame(rows).fillna("")
     return frame[[column for column in frame.columns if (frame[column] != "").any()]]
 
 
-def _change(table: Speeds) -> str:
+def _change(table: SpeedTable) -> str:
     if table.metric is None:
         return "Δ quality"
     unit = f" ({table.metric.unit})" if table.metric.unit else ""
-    return f"Δ {table.measure.replace('_', ' ')} {ARROWS[table.metric.direction]}{unit}"
+    return f"Δ {table.quality_metric.replace('_', ' ')} {ARROWS[table.metric.direction]}{unit}"
 
 
 def _milliseconds(seconds: Ratio) -> str:
@@ -91,7 +91,7 @@ def _difference(estimate: Estimate | None, metric: MetricValue | None) -> str:
     return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{digits}f}"
 
 
-def terminal(tables: Sequence[Speeds], width: int | None) -> Group:
+def terminal(tables: Sequence[SpeedTable], width: int | None) -> Group:
     """A table a task, then its notes. width: columns of the terminal; None: show everything, however wide."""
     parts: list[RenderableType] = []
     shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
@@ -103,7 +103,7 @@ def terminal(tables: Sequence[Speeds], width: int | None) -> Group:
         left_out = [column for column in frame.columns if column not in columns]
         notes = [note for note in table.notes if note not in shared]
         notes += [f"not shown: {', '.join(left_out)}; see them with --wide"] if left_out else []
-        lines = table.lines
+        lines = table.rows
         ends = [
             i
             for i, line in enumerate(lines)
@@ -121,7 +121,7 @@ def _by_importance(frame: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(column for column in order if column in frame.columns))
 
 
-def markdown(tables: Sequence[Speeds]) -> str:
+def markdown(tables: Sequence[SpeedTable]) -> str:
     """GitHub Markdown, a section a task."""
     parts = []
     for table in tables:
@@ -132,35 +132,37 @@ def markdown(tables: Sequence[Speeds]) -> str:
     return "\n".join(parts)
 
 
-def overview(tables: Sequence[Speeds]) -> str:
+def overview(tables: Sequence[SpeedTable]) -> str:
     """The students alone, one input at a time, as one Markdown table: a row a pair, a column a way."""
-    ways = list(dict.fromkeys(line.way for table in tables for line in table.lines if line.network == "student"))
+    ways = list(dict.fromkeys(line.condition for table in tables for line in table.rows if line.network == "student"))
     rows = []
     for table in tables:
-        for pair in dict.fromkeys(line.pair for line in table.lines):
+        for pair in dict.fromkeys(line.pair for line in table.rows):
             cells = {"student": f"{table.task}, {pair}"}
             for way in ways:
-                mine = [line for line in table.lines if (line.pair, line.network, line.way) == (pair, "student", way)]
+                mine = [
+                    line for line in table.rows if (line.pair, line.network, line.condition) == (pair, "student", way)
+                ]
                 cells[way] = _brief(mine[0], table) if mine else ABSENT
             rows.append(cells)
     return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
 
 
-def _brief(line: Line, table: Speeds) -> str:
+def _brief(line: SpeedRow, table: SpeedTable) -> str:
     """'0.295 ms ± 1.2%; 2.48 [2.46, 2.50] × teacher'."""
     batch = line.batches.get(1)
     if batch is None:
         return ABSENT
     latency, _, width = _milliseconds(batch.seconds).partition(" ")
-    parts = [f"{latency} ms {width}".strip(), f"{_times(batch.over_teacher)} × teacher"]
-    if line.quality is not None and table.metric is not None:
+    parts = [f"{latency} ms {width}".strip(), f"{_times(batch.speedup_over_teacher)} × teacher"]
+    if line.quality_change is not None and table.metric is not None:
         unit = f" {table.metric.unit}" if table.metric.unit else ""
-        measure = table.measure.replace("_", " ")
-        parts.append(f"Δ {measure} {_difference(line.quality, table.metric)}{unit}")
+        measure = table.quality_metric.replace("_", " ")
+        parts.append(f"Δ {measure} {_difference(line.quality_change, table.metric)}{unit}")
     return "; ".join(parts)
 
 
-def numbers(tables: Sequence[Speeds]) -> list[dict[str, Any]]:
+def numbers(tables: Sequence[SpeedTable]) -> list[dict[str, Any]]:
     """One flat row a network, way and batch size, as numbers; what is not there is None."""
 
     def ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
@@ -173,29 +175,29 @@ def numbers(tables: Sequence[Speeds]) -> list[dict[str, Any]]:
             "task": line.task,
             "pair": line.pair,
             "network": line.network,
-            "backend": line.way,
+            "backend": line.condition,
             "batch_size": size,
             **ends("seconds", batch.seconds),
             "p90_seconds": batch.p90,
             "p99_seconds": batch.p99,
-            **ends("speedup_over_teacher", batch.over_teacher),
-            **ends("speedup_over_eager", batch.over_eager),
+            **ends("speedup_over_teacher", batch.speedup_over_teacher),
+            **ends("speedup_over_eager", batch.speedup_over_eager),
             "memory_bytes": batch.memory,
             "energy_joules_per_item": batch.energy,
-            "quality": table.measure,
-            "quality_change": line.quality.interval.mean if line.quality else None,
+            "quality": table.quality_metric,
+            "quality_change": line.quality_change.interval.mean if line.quality_change else None,
         }
         for table in tables
-        for line in table.lines
+        for line in table.rows
         for size, batch in line.batches.items()
     ]
 
 
-def as_csv(tables: Sequence[Speeds]) -> str:
+def as_csv(tables: Sequence[SpeedTable]) -> str:
     return pd.DataFrame(numbers(tables)).to_csv(index=False, float_format="%.6g")
 
 
-def as_json(tables: Sequence[Speeds]) -> str:
+def as_json(tables: Sequence[SpeedTable]) -> str:
     found = [{"task": table.task, "notes": table.notes, "rows": numbers([table])} for table in tables]
     return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 

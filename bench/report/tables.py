@@ -176,7 +176,7 @@ def numbers(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
 
 def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     """A mean, the half-width of its interval, and that over seeds alone beside it."""
-    both, seeds = (estimate.interval, estimate.seeds) if estimate else (None, None)
+    both, seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
     return {
         name: both.mean if both else None,
         f"{name}_half_width": _finite(both.half_width) if both else None,

@@ -226,7 +226,7 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     difference = mine.minus(its)
     assert difference is not None
     assert metric is not None
-    interval = difference.estimate().seeds
+    interval = difference.estimate().seed_interval
     sign = 1 if metric.direction == "higher" else -1
     if interval.excludes_zero and sign * interval.mean > 0:
         return decided(best, difference=interval, **means)

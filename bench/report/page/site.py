@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillbench.bench.analysis.notes import machine, revision_name
+from distillbench.bench.analysis.notes import machine_name, revision_name
 from distillbench.bench.analysis.results import summaries as summaries_of
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.report import charts
@@ -92,7 +92,7 @@ def site(results: Path) -> Files:
 
 
 def _origin(records: Sequence[Record]) -> str:
-    machines = dict.fromkeys(machine(record.environment) for record in records)
+    machines = dict.fromkeys(machine_name(record.environment) for record in records)
     revisions = dict.fromkeys(revision_name(record.revision) for record in records)
     return f"Made at revision {', '.join(revisions)} on {'; '.join(machines)}."
 
