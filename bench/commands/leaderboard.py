@@ -44,7 +44,7 @@ def leaderboard(
         made = build.write(board, out)
     for line in at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in board.problems]):
         print(f"distillbench: {line}", file=sys.stderr)
-    entries = sum(len(one.entries) for one in board.boards)
+    entries = sum(len(part.entries) for part in board.boards)
     size = sum(path.stat().st_size for path in made)
     what = f"{len(board.boards)} boards, {entries} entries, {len(made)} files, {size / 1e6:.1f} MB"
     screen.print(f"{out / 'README.md'}: {what}", markup=False)
