@@ -161,8 +161,8 @@ def findings(gaps: HeatMap) -> str:
     return "\n".join(
         (
             f"- **What works**: {_listed(gaps, gains)}.",
-            f"- **What does not**: no method is significantly better on {', '.join(without) or 'no task'}; "
-            f"significantly worse are {_listed(gaps, losses)}.",
+            f"- **What does not**: no gain of a method is significant on {', '.join(without) or 'no task'}; "
+            f"significantly worse than scratch: {_listed(gaps, losses)}.",
             f"- **What surprises**: {_controls(gaps, methods)}.",
         )
     )
@@ -194,7 +194,9 @@ def _controls(gaps: HeatMap, methods: Sequence[str]) -> str:
             control, method = gaps.cells[row, column], gaps.cells[best, column]
             if (control.value or 0) >= (method.value or 0):
                 sentences.append(f"{row} on {column} ({_percent(control)}; best method: {best}, {_percent(method)})")
-    return f"controls recover as much as the best method: {'; '.join(sentences)}" if sentences else "no control does"
+    if not sentences:
+        return "no control recovers as much as the best method"
+    return f"controls recover as much as the best method: {'; '.join(sentences)}"
 
 
 def _blocks(suite: str) -> dict[str, str]:
