@@ -150,11 +150,3 @@ def test_every_command_of_a_document_is_understood(cli: Run, path: Path, tmp_pat
             continue
         result = cli("plan", *arguments, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(PLUGIN)})
         assert result.returncode == 0, f"{command}\n{result.stderr}"
-
-
-def test_the_refusal_that_the_suites_document_shows_is_what_is_said(cli: Run, tmp_path: Path) -> None:
-    text = (ROOT / "docs" / "suites.md").read_text()
-    command, message = re.findall(r"^    \$ distillbench (.*)\n    (distillbench: .*)$", text, re.MULTILINE)[0]
-    result = cli(*shlex.split(command), cwd=tmp_path)
-    assert result.returncode == 2
-    assert result.stderr.strip() == message
