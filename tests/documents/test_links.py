@@ -18,7 +18,7 @@ CODE = re.compile(r"^```.*?^```|^    .*?$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 PATH = re.compile(
     r"`((?:bench|common|docs|methods|results|tasks|tests|\.github)/[\w./-]+\.(?:py|md|toml|yml|json|txt))\b"
 )
-OF_THE_READER = {"methods/cosine.py"}
+TO_BE_MADE = re.compile(r"NAME|methods/cosine\.py")
 """Files that a document asks its reader to make."""
 documents = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
 
@@ -45,8 +45,8 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
 
 @documents
 def test_every_path_that_a_document_names_exists(path: Path) -> None:
-    for name in set(PATH.findall(path.read_text(encoding="utf-8"))) - OF_THE_READER:
-        assert (ROOT / name).exists(), f"{path.name}: {name}"
+    for name in set(PATH.findall(path.read_text(encoding="utf-8"))):
+        assert (ROOT / name).exists() or TO_BE_MADE.search(name), f"{path.name}: {name}"
 
 
 def test_the_index_lists_every_document() -> None:
