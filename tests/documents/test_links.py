@@ -62,3 +62,15 @@ def test_the_reference_of_commands_is_the_programs() -> None:
     script: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "commands.py"))
     document = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert script["current"]() == document, "python docs/commands.py"
+
+
+def test_every_name_in_the_glossary_is_in_the_code() -> None:
+    """Capitals stand for names that a user gives."""
+    sources = (path for top in ("bench", "common", "methods", "tasks") for path in (ROOT / top).rglob("*.py"))
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    rows = (line.split("|") for line in (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8").splitlines())
+    names = {name for row in rows if len(row) == 5 for name in re.findall(r"`([^`]+)`", row[3])}
+    folders = {name for name in names if name.endswith("/") and (ROOT / name).is_dir()}
+    parts = {part for name in names - folders for part in re.findall(r"\w+", name) if not part.isupper()}
+    assert len(names) > 40
+    assert parts - words - {"distillbench", "py"} == set()
