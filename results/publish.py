@@ -206,6 +206,7 @@ def _blocks(suite: str) -> dict[str, str]:
     first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
     only = f" --task {','.join(TASKS[suite])}" if len(results) < len(_summaries(suite)) else ""
     table = f"$ distillbench table runs/{suite}{only}"
+    timed = [timing_table for timing_table in _speed_tables(suite) if timing_table.task in TASKS[suite]]
     console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(results)]
     return {
         "origin": _origin(suite),
@@ -213,7 +214,7 @@ def _blocks(suite: str) -> dict[str, str]:
         "figures": "\n".join(
             f"![{text}](../results/{suite}/{FIGURES}/{file})" for file, text in GALLERY[suite].items()
         ),
-        "latency": f"{_timed(suite)}\n\n{overview([speed for speed in _speed_tables(suite) if speed.task in TASKS[suite]])}",
+        "latency": f"{_timed(suite)}\n\n{overview(timed)}",
     }
 
 
@@ -248,7 +249,7 @@ def _circumstances(entries: Sequence[Record] | Sequence[Timing], *libraries: str
 
     return (
         of_all(lambda entry: entry.revision[:12] + "-dirty" * entry.revision.endswith("-dirty")),
-        of_all(lambda entry: machine(entry.environment)),
+        of_all(lambda entry: machine_name(entry.environment)),
         of_all(versions),
     )
 
