@@ -64,16 +64,16 @@ def test_a_pair_of_torchvision_on_class_folders_from_one_file_to_the_table(
     done = cli("run", tmp_path / "own.toml", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     sizes = {r.label: r.size for r in Store(tmp_path / "out") if r.size}
-    its = torchvision.models.resnet18(num_classes=2), torchvision.models.mobilenet_v3_small(num_classes=2)
-    for label, model in zip(("teacher", "temperature"), its, strict=True):
+    models = torchvision.models.resnet18(num_classes=2), torchvision.models.mobilenet_v3_small(num_classes=2)
+    for label, model in zip(("teacher", "temperature"), models, strict=True):
         assert sizes[label].parameters == sum(p.numel() for p in model.parameters())
     assert "temperature" in cli("table", tmp_path / "out").stdout
 
 
 def test_timm_by_name() -> None:
     timm = pytest.importorskip("timm")
-    its = pair("classification", student={"network": {"name": "timm", "model": "resnet10t"}})
-    model = contract.build(its.build(), "student")
+    network_pair = pair("classification", student={"network": {"name": "timm", "model": "resnet10t"}})
+    model = contract.build(network_pair.build(), "student")
     expected = timm.create_model("resnet10t", num_classes=10, in_chans=1)
     assert {n: p.shape for n, p in model.named_parameters()} == {n: p.shape for n, p in expected.named_parameters()}
 
@@ -172,9 +172,9 @@ def test_a_factory_that_is_no_good_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize("how", ["subtracts", "clamps", "through data", "in training"])
 def test_a_network_that_writes_to_its_input_is_refused_before_anything_is_trained(how: str, role: Role) -> None:
     """Others share it: a student would train on what another has made of the batch, and its loss be of that."""
-    its = pair("denoising", **{role: module("WritesInput", how=how)})
+    network_pair = pair("denoising", **{role: module("WritesInput", how=how)})
     with pytest.raises(UserError, match=rf"{role}\.network: writes to its input in place, which others share"):
-        contract.build(its.build(), role)
+        contract.build(network_pair.build(), role)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +192,9 @@ def test_a_network_that_writes_to_its_input_is_refused_before_anything_is_traine
     ],
 )
 def test_a_step_of_the_real_size_is_tried_before_an_hour_is_spent(problem: str, batch_size: int, expected: str) -> None:
-    its = pair("classification", student=module("FromPixels", problem=problem), batch_size=batch_size)
+    network_pair = pair("classification", student=module("FromPixels", problem=problem), batch_size=batch_size)
     with pytest.raises(UserError) as error:
-        contract.build(its.build(), "student")
+        contract.build(network_pair.build(), "student")
     assert str(error.value).startswith(f"student.network: {expected}")
 
 
@@ -222,8 +222,8 @@ def test_a_discriminator_that_is_no_good_is_refused(factory: str, expected: str)
 def test_a_module_with_tensors_of_its_own_is_imported_as_usual() -> None:
     """Sizes are looked at on the meta device, on which nothing of the user's may be imported."""
     sys.modules.pop("my_networks", None)
-    its = pair("denoising", student=module("Shifts"))
-    assert bool(torch.isfinite(contract.build(its.build(), "student")(torch.rand(1, 1, 16, 16))).all())
+    network_pair = pair("denoising", student=module("Shifts"))
+    assert bool(torch.isfinite(contract.build(network_pair.build(), "student")(torch.rand(1, 1, 16, 16))).all())
 
 
 def test_what_a_factory_prints_is_no_output_of_the_program(cli: Run, tmp_path: Path) -> None:
@@ -260,9 +260,9 @@ def test_the_code_of_a_module_is_part_of_the_configuration(tmp_path: Path, monke
 def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "judging.py").write_text((USER / "my_networks.py").read_text())
-    its = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
-    job = Job("references", "baseline", its, (), "shared", tmp_path, tmp_path)
-    assert its.config["settings"]["discriminator"]["code"].startswith("sha256:")
+    network_pair = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
+    job = Job("references", "baseline", network_pair, (), "shared", tmp_path, tmp_path)
+    assert network_pair.config["settings"]["discriminator"]["code"].startswith("sha256:")
     (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
     with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
         execute(job, lambda step, steps: None)
@@ -271,9 +271,9 @@ def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch
 def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "live.py").write_text((USER / "my_networks.py").read_text())
-    its = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
-    cell = Cell("baseline", its, "noisy input", 0, 0)
-    job = Job("references", "baseline", its, (cell,), "shared", tmp_path, tmp_path)
+    network_pair = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
+    cell = Cell("baseline", network_pair, "noisy input", 0, 0)
+    job = Job("references", "baseline", network_pair, (cell,), "shared", tmp_path, tmp_path)
     with settled():
         assert execute(job, lambda step, steps: None)[0].status == "finished"
         (tmp_path / "live.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
@@ -305,10 +305,10 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     assert "'my_networks:denoiser' would be imported and run: say it again with --set student.network.factory" in (
         done.stderr
     )
-    given = ["--set", "student.network.factory=my_networks:denoiser"]
-    assert cli("export", path, "-o", tmp_path / "onnx", *given, env=environment).returncode == 0
+    setting = ["--set", "student.network.factory=my_networks:denoiser"]
+    assert cli("export", path, "-o", tmp_path / "onnx", *setting, env=environment).returncode == 0
     quick = ["--task", "denoising", "--backends", "eager", "--precisions", "float32", "--batch", "1", "--launches", "1"]
-    done = cli("time", tmp_path / "out", *quick, *given, env=environment)
+    done = cli("time", tmp_path / "out", *quick, *setting, env=environment)
     assert done.returncode == 0, "of one task alone: the other has no such factory" + done.stderr
     # Nor does one say another factory than it was made with.
     (record,) = (r for r in Store(tmp_path / "out") if (r.task, r.kind) == ("denoising", "student"))
