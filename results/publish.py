@@ -17,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from distillbench.bench.analysis.notes import machine_name
 from distillbench.bench.analysis.results import speed_tables, summaries
 from distillbench.bench.analysis.speeds import SpeedTable
 from distillbench.bench.analysis.summary import Summary
