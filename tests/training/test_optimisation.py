@@ -137,7 +137,7 @@ def test_epochs_are_so_many_passes(task_of: TaskOf) -> None:
     (pair,) = load({"tasks": {"classification": {"student": {"epochs": 3}, "batch_size": 64}}}).entries
     its = type(task)(pair.pair.settings)
     assert its.settings.recipe("student").steps is None
-    assert its.steps("student") == -(-3 * its.examples // 64)
+    assert its.steps("student") == -(-3 * its.training_examples // 64)
     assert its.steps("teacher") == its.settings.teacher.steps  # type: ignore[attr-defined]
 
 
