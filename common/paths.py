@@ -18,7 +18,8 @@ def expanded(path: str | Path) -> Path:
     try:
         return path.expanduser()
     except (RuntimeError, KeyError) as error:
-        raise UserError(f"{path}: {path.parts[0]} is no home folder here (give the whole path, or ./{path})") from error
+        problem = f"{path.parts[0]} is no home folder here (give the whole path, or ./{path})"
+        raise UserError(problem, path) from error
 
 
 def expanded_setting(value: Any) -> Any:
@@ -37,10 +38,10 @@ def some_folder(option: str, there: bool = False) -> Callable[[str], Path]:
 
     def parse(text: str) -> Path:
         if not text:
-            raise UserError(f"{option}: is empty (give a folder, or leave it out)")
+            raise UserError("is empty (give a folder, or leave it out)", option)
         folder = expanded(text)
         if there and not folder.is_dir():
-            raise UserError(f"{option}: {text} is not a folder")
+            raise UserError(f"{text} is not a folder", option)
         return folder
 
     return parse
@@ -54,7 +55,7 @@ def regular_file(path: Path, option: str) -> Path:
     try:
         target = path.resolve()
         if target.exists() and not target.is_file():
-            raise UserError(f"{option}: {path} is not a regular file")
+            raise UserError(f"{path} is not a regular file", option)
     except (OSError, RuntimeError) as error:  # a loop of links; a folder that may not be read
-        raise UserError(f"{option}: {path} cannot be written ({error})") from error
+        raise UserError(f"{path} cannot be written ({error})", option) from error
     return target

@@ -14,11 +14,11 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Generic, TypeVar, cast
 
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.source import source_file
 
 T = TypeVar("T")
-CONTRACT = frozenset({"base", "response", "interfaces", "registry"})
+CONTRACT = frozenset({"base", "settings", "response", "interfaces", "registry"})
 """Modules of the packages that are no method, task or network themselves."""
 
 
@@ -42,8 +42,7 @@ class Registry(Generic[T]):
 
     def check(self, name: str) -> None:
         """Raise UserError, with a suggestion, where nothing has this name."""
-        if name not in self.names():
-            raise UserError(f"unknown {self.kind} {name!r}{did_you_mean(name, self.names())}")
+        check_name(self.kind, name, self.names())
 
     def first_line(self, name: str) -> str:
         """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""
@@ -102,8 +101,8 @@ class Registry(Generic[T]):
 
 def _written_now(module: str | None) -> str:
     """What to write in place of an import of a name that this package had before all of it was in one."""
-    first, _, rest = (module or "").partition(".")
-    if first not in ("bench", "methods", "naming", "tasks"):
+    package = (module or "").partition(".")[0]
+    if package not in ("bench", "methods", "naming", "tasks"):
         return ""
-    where = f"distillbench.{first}.{rest}" if first in ("methods", "tasks") and rest else "distillbench"
+    where = f"distillbench.{module}" if package in ("methods", "tasks") else "distillbench"
     return f"; write 'from {where} import …' in place of 'from {module} import …'"

@@ -26,7 +26,7 @@ ENDS: dict[str, tuple[Ends, tuple[int, ...]]] = {
     "denoiser": (Ends("denoiser", (1, None, None), (1, None, None)), (1, 64, 64)),
     "styliser": (Ends("styliser", (3, None, None), (3, None, None)), (3, 256, 256)),
 }
-"""What a network of each kind is built between here, and the input that its multiplications are counted on."""
+"""{kind: the ends that a network is built between, and the input that its multiplications are counted on}."""
 NAMED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("", "cnn", {}),
     ("", "mlp", {}),
@@ -68,27 +68,28 @@ NAMED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("", "johnson", {}),
     ("Johnson et al.", "johnson", {"width": 32, "blocks": 5, "kernel": 9}),
 )
-"""What it is called in the literature, name, settings."""
+"""The rows of the table: a network's name in the literature, its name here, its settings."""
 
 
 def table() -> str:
+    """The table in Markdown."""
     rows = ["| kind | name | settings | known as | parameters | MACs |", "| --- | --- | --- | --- | ---: | ---: |"]
-    for known, name, settings in NAMED:
+    for paper, name, settings in NAMED:
         network = NETWORKS.get(name)(**settings)
         kind, parameters, macs = counted(network)
-        said = ", ".join(f"{key} = {value!r}".lower().replace("'", '"') for key, value in settings.items())
-        said = f"`{said}`" if said else ""
-        rows.append(f"| {kind.replace('_', '-')} | `{name}` | {said} | {known} | {parameters:,} | {macs:,} |")
+        text = ", ".join(f"{key} = {value!r}".lower().replace("'", '"') for key, value in settings.items())
+        text = f"`{text}`" if text else ""
+        rows.append(f"| {kind.replace('_', '-')} | `{name}` | {text} | {paper} | {parameters:,} | {macs:,} |")
     return "\n".join(rows)
 
 
 def counted(network: Network) -> tuple[str, int, int]:
-    """Its kind, and what it has and computes between the ends of that."""
+    """The kind of a network, and its parameters and multiply-accumulates between the ends of that kind."""
     (kind,) = network.kinds
     ends, shape = ENDS[kind]
     with torch.device("meta"):
-        found = size(network.build(ends).eval(), torch.empty(1, *shape))
-    return kind, found.parameters, found.macs
+        counts = size(network.build(ends).eval(), torch.empty(1, *shape))
+    return kind, counts.parameters, counts.macs
 
 
 def current() -> str:

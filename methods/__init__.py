@@ -1,1 +1,1 @@
-"""Distillation methods: one file each, named as the method is named in a suite; ``base.py`` is the contract."""
+"""Distillation methods: one file for each, with the method's name in suites; ``base.py`` is the contract."""

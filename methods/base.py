@@ -1,4 +1,16 @@
-"""The contract of a method: how a student learns from a teacher, whatever the task."""
+"""What a distillation method is: how a student learns from a teacher, whatever the task.
+
+A method is a frozen model of its hyperparameters with one function, ``distillation_loss``. This is a whole method,
+in ``methods/mimic_scaled.py``::
+
+    class MimicScaled(Method):
+        temperature: Annotated[float, LogUniform(1, 16)] = Field(4.0, ge=1, description="divides both responses")
+
+        def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+            return total({name: teacher[name].mse(student[name]) / self.temperature**2 for name in teacher})
+
+It runs on every task. docs/writing-a-method.md walks through one.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +30,18 @@ Distillation = Callable[[Responses, Responses], Tensor]
 
 @dataclass(frozen=True)
 class LogUniform:
-    """A number from ``low`` to ``high`` (> 0), its logarithm uniform; two significant digits."""
+    """A search range from ``low`` to ``high`` (> 0), uniform in the logarithm; values have two significant digits."""
 
     low: float
     high: float
 
     def at(self, share: float) -> float:
-        """The value at a share in [0, 1] of the way from low to high."""
+        """Return the value at a share in [0, 1] of the way from low to high."""
         value = math.exp(math.log(self.low) + share * math.log(self.high / self.low))
         return min(max(float(f"{value:.1e}"), self.low), self.high)
 
-    def at_edge(self, value: Any) -> bool:
-        """Whether it is in the outermost tenth of the range, on the logarithmic scale: the best may lie beyond."""
+    def at_boundary(self, value: Any) -> bool:
+        """Return whether a value lies in the outermost tenth of the range: the best value may lie beyond."""
         return not 0.1 < math.log(value / self.low) / math.log(self.high / self.low) < 0.9
 
     def __str__(self) -> str:
@@ -38,29 +50,34 @@ class LogUniform:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values that have no order."""
+    """A search space of a few values that have no order."""
 
     values: tuple[Any, ...]
 
     def at(self, share: float) -> Any:
+        """Return the value at a share in [0, 1] of the way through the values."""
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
 
-    def at_edge(self, value: Any) -> bool:
+    def at_boundary(self, value: Any) -> bool:
+        """Return False: values without an order have no search boundary."""
         return False
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.values))
 
 
-Search = LogUniform | Choice
+SearchSpace = LogUniform | Choice
 """What tuning may set a field to: ``field: Annotated[float, LogUniform(0.1, 10)]``. A field without is not tuned."""
 
 
 class Method(BaseModel):
-    """A method is its hyperparameters: fields of a frozen model, each with a default and a description.
+    """The base class of distillation methods: the fields are hyperparameters, with a default and a description each.
 
-    teacher: which one the method looks at. "trained": the frozen one that all share. "untrained": one with its initial
-    weights, frozen. "own": one that the method trains beside the student, from its initial weights. "none": no teacher.
+    Attributes:
+        teacher: the teacher whose responses the method compares with. "trained": the trained, frozen teacher that all
+            methods share; "untrained": a frozen teacher with its initial weights; "own": a teacher that the method
+            trains beside the student, from its initial weights; "none": no teacher.
+        weight: the factor of the distillation loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -69,38 +86,58 @@ class Method(BaseModel):
     weight: Annotated[float, LogUniform(0.003, 10)] = Field(1.0, ge=0, description="factor on the distillation loss")
 
     def prepare(self, events: Callable[[], Mapping[str, Events]]) -> Distillation:
-        """The distillation loss, fitted to the teacher where the method fits something.
+        """Return the distillation loss; a method that fits something to the teacher fits it here, once.
 
-        events: gives the teacher's validation responses beside the truth; computed when first called. A teacher that
-        the method trains has its initial weights then.
+        Args:
+            events: returns the teacher's responses on the validation split beside the ground truth, by the name of the
+                response. They are computed at the first call. A teacher that the method trains has its initial weights.
         """
         return self.distillation_loss
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
-        """How far the student is from the teacher; zero, with zero gradient, when they agree. Scalar."""
+        """Return how far the student is from the teacher on one batch.
+
+        Args:
+            student: the student's responses by name, with gradient.
+            teacher: the teacher's responses by the same names, without gradient; shared, so not to be written to.
+
+        Returns:
+            A scalar (shape ``()``): zero, with zero gradient, where the two agree.
+        """
         raise TypeError(f"{type(self).__name__} needs distillation_loss or prepare")
 
     def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
-        """What the student minimises."""
+        """Return what the student minimises, a scalar.
+
+        Args:
+            task_loss: the task's own objective on the batch, a scalar.
+            distillation: the distillation loss, a scalar; zero without a teacher.
+        """
         return task_loss + self.weight * distillation
 
     def teacher_loss(self, task_loss: Tensor, student: Responses, teacher: Responses) -> Tensor:
-        """What a teacher minimises that the method trains; ``student`` comes behind a stop-gradient."""
+        """Return what a teacher that the method trains (``teacher = "own"``) minimises, a scalar.
+
+        Args:
+            task_loss: the task's own objective for the teacher, a scalar.
+            student: the student's responses, behind a stop-gradient.
+            teacher: the teacher's responses, with gradient.
+        """
         return task_loss
 
 
-def search_space(method: type[Method]) -> dict[str, Search]:
-    """What tuning may set, by field."""
+def search_space(method: type[Method]) -> dict[str, SearchSpace]:
+    """Return the fields that tuning may set, each with its search space."""
     return {
-        name: mark
+        name: space
         for name, field in method.model_fields.items()
-        for mark in field.metadata
-        if isinstance(mark, LogUniform | Choice)
+        for space in field.metadata
+        if isinstance(space, LogUniform | Choice)
     }
 
 
 def total(losses: Mapping[str, Tensor]) -> Tensor:
-    """The sum over a model's named responses."""
+    """Return the sum of the losses (scalars) of a model's named responses."""
     first, *rest = losses.values()
     for loss in rest:
         first = first + loss

@@ -16,7 +16,14 @@ from distillbench.tasks.response import Events, Response, Responses, floored
 
 @dataclass(frozen=True)
 class Readout:
-    """π = σ(W·evidence + b). W: (K, features), or (K,) where each outcome is read from its own evidence alone."""
+    """A fitted readout π = σ(W·evidence + b) of K binary outcomes.
+
+    Attributes:
+        weight: W, (K, features); (K,) where each outcome is read from one feature alone.
+        bias: b, (K,).
+        thresholds: those of the evidence, as in ``Events``.
+        pooled: whether the evidence is pooled, as in ``Events``.
+    """
 
     weight: Tensor
     bias: Tensor
@@ -24,7 +31,7 @@ class Readout:
     pooled: bool = False
 
     def logits(self, response: Response) -> Tensor:
-        """(rows, K)."""
+        """Return the logits of the outcomes for a response: (rows, K)."""
         evidence = response.evidence(self.thresholds, self.pooled)
         if self.weight.dim() == 1:
             return evidence * self.weight + self.bias
@@ -60,11 +67,16 @@ def _cross_entropy(readout: Readout, student: Response, teacher: Response) -> Te
 
 
 def fit(events: Events, l2: float) -> Readout:
-    """Fit W and b by L2-penalised logistic regression (convex; L-BFGS in double precision)."""
+    """Fit W and b by L2-penalised logistic regression (convex; L-BFGS in double precision).
+
+    Args:
+        events: the teacher's responses beside the outcomes, on the validation split.
+        l2: the penalty on W², with standardised evidence and the loss averaged over rows.
+    """
     evidence = events.response.detach().evidence(events.thresholds, events.pooled).double()
     outcomes = events.outcomes.double()
     if evidence.shape[0] != outcomes.shape[0]:
-        raise ValueError(f"{evidence.shape[0]} rows of evidence, but {outcomes.shape[0]} of outcomes")
+        raise ValueError(f"{evidence.shape[0]} rows of evidence, but {outcomes.shape[0]} rows of outcomes")
     # A nearly silent feature would get an enormous slope, and with it drown the others in the student's loss.
     mean, scale = evidence.mean(0), floored(evidence.std(0, correction=0))
     evidence = (evidence - mean) / scale

@@ -1,4 +1,4 @@
-"""Control: temperature distillation from a teacher that knows nothing."""
+"""Control: temperature distillation from an untrained teacher."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distillbench.methods.temperature import Temperature
 class RandomTeacher(Temperature):
     """Control: temperature distillation from an untrained teacher.
 
-    What helps as much as this is not the teacher's knowledge.
+    A method that helps no more than this control does not transfer what the teacher has learnt.
     """
 
     teacher: ClassVar[Literal["untrained"]] = "untrained"

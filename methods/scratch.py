@@ -11,7 +11,7 @@ from distillbench.methods.base import Method
 
 
 class Scratch(Method):
-    """Control: the student alone, on the task's own objective. Differences in tables are taken to this row."""
+    """Control: the student alone, on the task's own objective. Tables show differences to this row."""
 
     teacher: ClassVar[Literal["none"]] = "none"
 

@@ -16,7 +16,7 @@ class Temperature(Method):
 
     The default objective is task loss + weight · T²·KL. With ``alpha`` it is the classic (1 − α)·task + α·T²·KL:
     α weights the distillation term, as in RepDistiller's KD; torchdistill's α weights the cross-entropy. ``alpha``
-    takes the place of ``weight``: the two together are refused.
+    replaces ``weight``; setting both is an error.
     """
 
     temperature: Annotated[float, LogUniform(1, 16)] = Field(
@@ -27,7 +27,7 @@ class Temperature(Method):
     @model_validator(mode="after")
     def _one_weight(self) -> Self:
         if self.alpha is not None and self.weight != type(self).model_fields["weight"].default:
-            raise ValueError("alpha takes the place of weight; set one of them")
+            raise ValueError("alpha replaces weight; set one of the two")
         return self
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:

@@ -1,5 +1,5 @@
-"""Rebuild what is published from the records: the tables beside them, the leaderboard, and the blocks of the README
-and of docs/methods.md.
+"""Rebuild what is published from the records: the tables beside them, the leaderboard, and the generated blocks of
+README.md, docs/results.md and docs/methods.md.
 
     python results/publish.py [--check]
 
@@ -10,25 +10,24 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
-from distillbench.bench.analysis.notes import machine
-from distillbench.bench.analysis.results import speeds, summaries
-from distillbench.bench.analysis.speeds import Speeds
+from distillbench.bench.analysis.notes import machine_name
+from distillbench.bench.analysis.results import speed_tables, summaries
+from distillbench.bench.analysis.speeds import SpeedTable
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
-from distillbench.bench.report import writers
+from distillbench.bench.report import speeds, writers
+from distillbench.bench.report.chart import HeatMap, HeatMapCell
 from distillbench.bench.report.charts import gap_recovered
-from distillbench.bench.report.speeds import overview
-from distillbench.bench.report.speeds import tables as speed_tables
 from distillbench.bench.report.summaries import tables
-from distillbench.bench.report.table import Cell, Column, Row, Table
 from distillbench.bench.report.terminal import terminal
+from distillbench.bench.store.figures import FOLDER as FIGURES
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing, scan
 from distillbench.common.atomic import write_atomically
@@ -36,26 +35,42 @@ from distillbench.common.atomic import write_atomically
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 README = ROOT / "README.md"
+DETAILS = ROOT / "docs" / "results.md"
 METHODS = ROOT / "docs" / "methods.md"
-SHOWN = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
-"""{suite: the tasks of which the README has tables}. All suites that are published, each in the folder of its name."""
+TASKS = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
+"""{suite: the tasks of it that README and docs/results.md show}. All suites that are published, each in the folder of
+its name."""
+CONTROLS = ("mimic", "random_teacher")
+"""The rows below the rule of the README's table: what a method has to beat."""
+FIGURE = ("mnist", "gan--dcgan_48_8--samples.png", "Digits that the teacher and its students generate, a method a row")
+"""The README's figure: suite, file, and what it shows."""
+GALLERY = {
+    "mnist": {"gan--dcgan_48_8--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
+    "quick": {"denoising--dncnn--difference.png": "Denoised photographs where the methods differ most"},
+}
+"""{suite: {file: what it shows}}, of docs/results.md."""
 WIDTH = 80
 
 
 def current() -> dict[Path, str]:
     """Every published text as the records have it."""
-    readme, methods = README.read_text(encoding="utf-8"), METHODS.read_text(encoding="utf-8")
     texts: dict[Path, str] = {}
-    for suite in SHOWN:
+    blocks: dict[Path, dict[str, str]] = {README: _front(), DETAILS: {"gaps": gap_table(_gaps(), _exact)}, METHODS: {}}
+    for suite in TASKS:
         texts |= _tables(suite)
-        for name, text in _blocks(suite).items():
-            readme = replace_block(readme, f"{name} {suite}", text)
-        # what `make tune-SUITE` found
-        trials = (RESULTS / suite / "trials.md").read_text(encoding="utf-8").rstrip()
-        methods = replace_block(methods, f"trials {suite}", trials)
-    readme = replace_block(readme, "overview", _overview())
+        blocks[DETAILS] |= {f"{name} {suite}": text for name, text in _blocks(suite).items()}
+        # written by `make tune-SUITE`
+        blocks[METHODS][f"trials {suite}"] = (RESULTS / suite / "trials.md").read_text(encoding="utf-8").rstrip()
     texts |= {RESULTS / name: text for name, text in _leaderboard().items()}
-    return texts | {README: readme, METHODS: methods}
+    return texts | {path: _filled(path, contents) for path, contents in blocks.items()}
+
+
+def _filled(path: Path, blocks: Mapping[str, str]) -> str:
+    """A document with its generated blocks replaced."""
+    text = path.read_text(encoding="utf-8")
+    for name, content in blocks.items():
+        text = replace_block(text, name, content)
+    return text
 
 
 @cache
@@ -64,66 +79,151 @@ def _summaries(suite: str) -> list[Summary]:
 
 
 @cache
-def _speeds(suite: str) -> list[Speeds]:
-    return speeds(RESULTS / suite)
+def _speed_tables(suite: str) -> list[SpeedTable]:
+    return speed_tables(RESULTS / suite)
 
 
 def _tables(suite: str) -> dict[Path, str]:
-    """What lies in a suite's folder beside its records."""
+    """The files of a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
-    found = tables(_summaries(suite))
+    results = tables(_summaries(suite))
     return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(speed_tables(_speeds(suite)))}",
-        folder / "tables.md": f"{origin}\n\n{writers.markdown(found)}",
-        folder / "tables.tex": f"% {origin}\n\n{writers.latex(found)}",
-        folder / "tables.csv": writers.csv(found),
+        folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(speeds.tables(_speed_tables(suite)))}",
+        folder / "tables.md": f"{origin}\n\n{writers.markdown(results)}",
+        folder / "tables.tex": f"% {origin}\n\n{writers.latex(results)}",
+        folder / "tables.csv": writers.csv(results),
     }
 
 
 def _leaderboard() -> dict[str, str]:
     """The board of the published records, and its plain dumps, which need no program to be read."""
-    files = build.content(build.leaderboard([RESULTS / suite for suite in SHOWN]))
+    files = build.content(build.leaderboard([RESULTS / suite for suite in TASKS]))
     names = ("README.md", "leaderboard.csv", "leaderboard.json", "leaderboard.tex")
     return {name: files[name].decode() for name in names}
 
 
-def _overview() -> str:
-    """Methods by pairs of networks: the part of the gap that is recovered, of all tasks that the README shows."""
-    chart = gap_recovered([summary for suite in SHOWN for summary in _shown(suite)])
-    rows = []
-    for row in chart.rows:
-        cells = (chart.cells[row, column] for column in chart.columns)
-        texts = [row, *(f"{cell.text} {cell.interval}".rstrip().replace("*", r"\*") for cell in cells)]
-        rows.append(Row(tuple(map(Cell, texts))))
-    columns = (Column("", align="left"), *map(Column, chart.columns))
-    return writers.markdown_table(Table("", columns, tuple(rows)), compact=True)
-
-
-def _shown(suite: str) -> list[Summary]:
-    return [summary for summary in _summaries(suite) if summary.task in SHOWN[suite]]
-
-
-def _blocks(suite: str) -> dict[str, str]:
-    """{what the README shows of a suite: its text}."""
-    shown = _shown(suite)
-    said = (RESULTS / suite / "run.txt").read_text(encoding="utf-8")
-    first, *_, last = said.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out, and
-    first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
-    only = f" --task {','.join(SHOWN[suite])}" if len(shown) < len(_summaries(suite)) else ""
-    speeds_shown = [speed for speed in _speeds(suite) if speed.task in SHOWN[suite]]
-    table = f"$ distillbench table runs/{suite}{only}"
-    console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(shown)]
+def _front() -> dict[str, str]:
+    """{a block of the README: its text}."""
+    suite, file, text = FIGURE
+    gaps = _gaps()
     return {
-        "origin": _origin(suite),
-        "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(overview(speeds_shown))}",
+        "figure": f"![{text}](results/{suite}/{FIGURES}/{file})",
+        "gaps": gap_table(gaps, _brief),
+        "findings": findings(gaps),
     }
 
 
-def _on_a_terminal(shown: Sequence[Summary]) -> list[str]:
+@cache
+def _gaps() -> HeatMap:
+    """Methods × pairs: the gap recovered, of all tasks that are shown."""
+    return gap_recovered([summary for suite in TASKS for summary in _task_summaries(suite)])
+
+
+def _task_summaries(suite: str) -> list[Summary]:
+    return [summary for summary in _summaries(suite) if summary.task in TASKS[suite]]
+
+
+def gap_table(gaps: HeatMap, write: Callable[[HeatMapCell], str]) -> str:
+    """The gaps as a Markdown table, the controls below a rule."""
+    methods = [row for row in gaps.rows if row not in CONTROLS]
+    lines = [["gap recovered", *gaps.columns], [":---", *["---:"] * len(gaps.columns)]]
+    for row in (*methods, "", *(row for row in gaps.rows if row in CONTROLS)):
+        cells = [write(gaps.cells[row, column]) if row else "" for column in gaps.columns]
+        lines.append([row or "*controls:*", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _brief(cell: HeatMapCell) -> str:
+    """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason."""
+    if cell.value is None:
+        return cell.text
+    return f"{_percent(cell)}{_star(cell)}"
+
+
+def _exact(cell: HeatMapCell) -> str:
+    """The number however large, with its star and its interval."""
+    return cell.text.replace("*", r"\*") + f" {cell.interval}".rstrip()
+
+
+def _percent(cell: HeatMapCell) -> str:
+    return "< −100%" if (cell.value or 0) < -1 else f"{100 * (cell.value or 0):z.0f}%".replace("-", "−")
+
+
+def _star(cell: HeatMapCell) -> str:
+    return r"\*" if cell.significant else ""
+
+
+def findings(gaps: HeatMap) -> str:
+    """What works, what does not and what surprises: a line each."""
+    methods = [row for row in gaps.rows if row not in CONTROLS]
+    gains = {column: _significant(gaps, methods, column, 1) for column in gaps.columns}
+    losses = {column: _significant(gaps, methods, column, -1) for column in gaps.columns}
+    without = [column.replace(",", "") for column, names in gains.items() if not names]
+    return "\n".join(
+        (
+            f"- **What works**: {_listed(gaps, gains)}.",
+            f"- **What does not**: no gain of a method is significant on {', '.join(without) or 'no task'}; "
+            f"significantly worse than scratch: {_listed(gaps, losses)}.",
+            f"- **What surprises**: {_controls(gaps, methods)}.",
+        )
+    )
+
+
+def _significant(gaps: HeatMap, rows: Iterable[str], column: str, sign: int) -> list[str]:
+    """The rows that are significantly better (sign 1) or worse (sign −1) than scratch, the largest difference first."""
+    cells = {row: gaps.cells[row, column] for row in rows}
+    values = {row: sign * cell.value for row, cell in cells.items() if cell.significant and cell.value is not None}
+    return sorted((row for row, value in values.items() if value > 0), key=lambda row: -values[row])
+
+
+def _listed(gaps: HeatMap, names: Mapping[str, Sequence[str]]) -> str:
+    """'logistic (50%) and temperature (44%) on classification; …'."""
+    listed = [
+        f"{' and '.join(f'{row} ({_percent(gaps.cells[row, column])})' for row in rows)} on {column}"
+        for column, rows in names.items()
+        if rows
+    ]
+    return "; ".join(listed) or "none"
+
+
+def _controls(gaps: HeatMap, methods: Sequence[str]) -> str:
+    """The controls that are better than scratch and recover at least as much as every method."""
+    sentences = []
+    for column in gaps.columns:
+        best = max(methods, key=lambda row: gaps.cells[row, column].value or 0)
+        for row in _significant(gaps, CONTROLS, column, 1):
+            control, method = gaps.cells[row, column], gaps.cells[best, column]
+            if (control.value or 0) >= (method.value or 0):
+                sentences.append(f"{row} on {column} ({_percent(control)}; best method: {best}, {_percent(method)})")
+    if not sentences:
+        return "no control recovers as much as the best method"
+    return f"controls recover as much as the best method: {'; '.join(sentences)}"
+
+
+def _blocks(suite: str) -> dict[str, str]:
+    """{what docs/results.md shows of a suite: its text}."""
+    results = _task_summaries(suite)
+    log = (RESULTS / suite / "run.txt").read_text(encoding="utf-8")
+    first, *_, last = log.replace(f"results/{suite}", f"runs/{suite}").splitlines()  # as without --out, and
+    first = re.sub(r", \d+ of another configuration", "", first)  # without what was published before
+    only = f" --task {','.join(TASKS[suite])}" if len(results) < len(_summaries(suite)) else ""
+    table = f"$ distillbench table runs/{suite}{only}"
+    timed = [timing_table for timing_table in _speed_tables(suite) if timing_table.task in TASKS[suite]]
+    console = [f"$ distillbench run {suite}", first, last, "", table, *_on_a_terminal(results)]
+    return {
+        "origin": _origin(suite),
+        "console": "\n".join(f"    {line}".rstrip() for line in console),
+        "figures": "\n".join(
+            f"![{text}](../results/{suite}/{FIGURES}/{file})" for file, text in GALLERY[suite].items()
+        ),
+        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(speeds.overview(timed))}",
+    }
+
+
+def _on_a_terminal(results: Sequence[Summary]) -> list[str]:
     """The tables as a terminal of 80 columns shows them."""
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(tables(shown), WIDTH))
+    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(tables(results), WIDTH))
     return text.getvalue().rstrip().splitlines()
 
 
@@ -139,19 +239,19 @@ def _timed(suite: str) -> str:
     return f"Timed at revision {revision} by `distillbench time results/{suite}` on one of {machine}, {versions}."
 
 
-def _circumstances(found: Sequence[Record] | Sequence[Timing], *libraries: str) -> tuple[str, str, str]:
+def _circumstances(entries: Sequence[Record] | Sequence[Timing], *libraries: str) -> tuple[str, str, str]:
     """Revision, machine and versions, each with 'and' where not all agree."""
 
-    def of_all(tell: Callable[[Record | Timing], str]) -> str:
-        return " and ".join(dict.fromkeys(tell(one) for one in found))
+    def of_all(text: Callable[[Record | Timing], str]) -> str:
+        return " and ".join(dict.fromkeys(text(entry) for entry in entries))
 
-    def versions(one: Record | Timing) -> str:
-        its = one.environment["libraries"]
-        return ", ".join([f"Python {one.environment['python']}", *(f"{name} {its[name]}" for name in libraries)])
+    def versions(entry: Record | Timing) -> str:
+        numbers = entry.environment["libraries"]
+        return ", ".join([f"Python {entry.environment['python']}", *(f"{name} {numbers[name]}" for name in libraries)])
 
     return (
-        of_all(lambda one: one.revision[:12] + "-dirty" * one.revision.endswith("-dirty")),
-        of_all(lambda one: machine(one.environment)),
+        of_all(lambda entry: entry.revision[:12] + "-dirty" * entry.revision.endswith("-dirty")),
+        of_all(lambda entry: machine_name(entry.environment)),
         of_all(versions),
     )
 
@@ -165,17 +265,18 @@ def replace_block(text: str, name: str, content: str) -> str:
 
 
 def problems() -> list[str]:
-    """What in the folders of records cannot be used, one line each: nothing is published without it unsaid."""
-    found: list[str] = []
-    for suite in SHOWN:
-        found += Store(RESULTS / suite).scan().problems.values()
-        found += (problem for summary in _summaries(suite) for problem in summary.problems)
-    return list(dict.fromkeys(found))
+    """What in the folders of records cannot be used, one line each: nothing is published as long as there is any."""
+    lines: list[str] = []
+    for suite in TASKS:
+        lines += Store(RESULTS / suite).scan().problems.values()
+        lines += (problem for summary in _summaries(suite) for problem in summary.problems)
+    return list(dict.fromkeys(lines))
 
 
 def main() -> None:
-    if bad := problems():
-        print(*bad, sep="\n", file=sys.stderr)
+    """Write what is not current, or with ``--check`` name it."""
+    if unusable := problems():
+        print(*unusable, sep="\n", file=sys.stderr)
         sys.exit(1)
     stale = {
         path: text for path, text in current().items() if not path.exists() or path.read_text(encoding="utf-8") != text

@@ -1,7 +1,8 @@
-"""The contract of a task: images, models, and what is good.
+"""The contract of a task: its data, its models, what they learn, and how good they are.
 
-A task is made from its settings, and nothing in it changes afterwards but ``judge``. Models are ordinary modules that
-map what ``example_input`` shows to what the user deploys; a model with further trained parts names them in ``parts``.
+A task is made from its settings; nothing in it changes afterwards but ``feature_extractor``. A model is an ordinary
+module, built by ``network`` and frozen where it is a teacher. What a user ships of it is ``deployed``.
+docs/writing-a-task.md walks through one.
 """
 
 from __future__ import annotations
@@ -12,134 +13,60 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
-from distillbench.common.paths import expanded_setting
-from distillbench.tasks.feature_extractors.answers import Answers
 from distillbench.tasks.figures.kinds import FigureData
 from distillbench.tasks.networks.interfaces import OTHER, Ends, Interface
 from distillbench.tasks.response import Events, Response
-from distillbench.tasks.views.precision import Precision
+from distillbench.tasks.settings import MOST_BATCH as MOST_BATCH
+from distillbench.tasks.settings import MOST_LATENT as MOST_LATENT
+from distillbench.tasks.settings import Channels as Channels
+from distillbench.tasks.settings import Folders as Folders
+from distillbench.tasks.settings import Rate as Rate
+from distillbench.tasks.settings import Recipe as Recipe
+from distillbench.tasks.settings import Role as Role
+from distillbench.tasks.settings import TaskSettings as TaskSettings
+from distillbench.tasks.shared.output_cache import OutputCache
 
-Role = Literal["teacher", "student"]
 Split = Literal["train", "validation", "test"]
 Inputs = Mapping[str, Tensor]
+"""What one pass reads, by name, on the task's device; the first axis of each tensor is the batch."""
 Outputs = Mapping[str, Any]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Channels = Literal[1, 3]
+"""What one pass gives, by name: tensors, or mappings of them; the first axis of each tensor is the batch."""
 T = TypeVar("T")
-MOST_BATCH = 2**16
-MOST_LATENT = 4096
-"""Dimensions of a latent code: 100,000 of them are 1.6 GB."""
-
-
-class Frozen(BaseModel):
-    """Settings: immutable, unknown keys refused, every default visible in the record. A path may begin with ``~``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    _home = field_validator("*")(expanded_setting)
-
-
-class Folders(Frozen):
-    """Where the images come from: a standard set by name, or folders.
-
-    What is not given is embedded, or the set's own, or carved out of ``train`` (docs/data.md).
-    """
-
-    name: str | None = Field(None, description="a standard set, in place of folders (distillbench data list)")
-    test_name: str | None = Field(None, description="a standard set to report on, in place of test")
-    train: Path | None = Field(None, description="folder of training images")
-    validation: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
-    test: Path | None = Field(None, description="folder to report on; default: a tenth of train, or the set's own")
-    channels: Channels | None = Field(
-        None, description="of class folders: 1 grey, 3 colour; default: colour where any image has it"
-    )
-
-    @model_validator(mode="after")
-    def _one_source_a_split(self) -> Self:
-        for named, split in (("name", "train"), ("name", "validation"), ("test_name", "test")):
-            if getattr(self, named) and getattr(self, split):
-                raise ValueError(f"{named} and {split} exclude each other: a set by name brings its own images")
-        if self.channels and not self.train:
-            raise ValueError("channels is of class folders, and needs train")
-        return self
-
-
-class Recipe(Frozen):
-    """How one role is trained. By default Adam, and a cosine decay to zero.
-
-    Fractions of the training are of its steps, so that they mean the same for steps and for epochs.
-    """
-
-    steps: int | None = Field(None, ge=1, description="optimiser steps; default: the task's")
-    epochs: float | None = Field(
-        None, gt=0, le=1e6, strict=True, description="passes over the training data, in place of steps"
-    )
-    optimiser: Literal["adam", "sgd"] = Field("adam", description="AdamW, or SGD with momentum")
-    learning_rate: float = Field(1e-3, gt=0, description="at its highest")
-    weight_decay: float = Field(0.0, ge=0, description="of adam decoupled (AdamW), of sgd added to the gradient (L2)")
-    betas: tuple[Rate, Rate] = Field((0.9, 0.999), description="adam's decay rates of the moments, each in [0, 1)")
-    momentum: Rate = Field(0.9, description="of sgd")
-    nesterov: bool = Field(False, description="of sgd")
-    schedule: Literal["cosine", "step", "constant"] = Field("cosine", description="of the learning rate")
-    milestones: tuple[Share, ...] = Field((0.5, 0.75), description="of schedule step: fractions of the training")
-    gamma: float = Field(0.1, gt=0, le=1, description="of schedule step: factor at each milestone")
-    warmup: Rate = Field(0.0, description="fraction of the training in which the rate rises linearly")
-    precision: Precision = Field("float32", description="of its passes in training; bfloat16: mixed (autocast)")
-    augment: bool = Field(False, description="random shifts or flips in training")
-    weights: Path | None = Field(None, description="of a teacher: trained weights, a file (docs/bring-your-own.md)")
-    weights_key: str | None = Field(None, min_length=1, description="of weights: which set, where a file has several")
-
-    @model_validator(mode="after")
-    def _momentum(self) -> Recipe:
-        if self.optimiser == "sgd" and self.nesterov and self.momentum == 0:
-            raise PydanticCustomError("nesterov", "nesterov needs a momentum above 0")
-        return self
-
-
-class TaskSettings(Frozen):
-    """What every task lets a suite set; a task's own settings extend it with ``teacher`` and ``student`` recipes."""
-
-    data: Folders = Folders()
-    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
-
-    locations: ClassVar[frozenset[str]] = frozenset({"data"})
-    """Fields that are paths: the digest of what is there identifies a run, not where it lies."""
-
-    def recipe(self, role: Role) -> Recipe:
-        """The recipe of one role, its number of steps filled in where it has no epochs."""
-        recipe: Recipe = getattr(self, role)
-        return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether the teacher comes from a file, and is not trained here."""
-        recipe = self.recipe("teacher")
-        return recipe.weights is not None or not getattr(getattr(recipe, "network", None), "trainable", True)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """direction: which way is better. unit: as printed. decimals: as printed. note: what a reader must know of it."""
+    """One number that ``Task.evaluate`` gives, and how it is printed.
+
+    Args:
+        direction: Which way is better.
+        unit: As printed behind the number, such as "dB"; empty: none.
+        decimals: As printed.
+        note: What a reader must know of it, printed beneath its tables.
+        deployed: Whether it depends on a model only through what ``Task.deployed`` puts out, so that it can be measured
+            of an exported file too. A VAE's ELBO is not: it looks at the posterior and the logits.
+    """
 
     direction: Literal["higher", "lower"]
     unit: str = ""
     decimals: int = 2
     note: str = ""
+    deployed: bool = True
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """metrics: one number a name. examples: per-example results where they exist, {metric: {item: value}}.
+    """The metrics of one model on one split.
 
-    A metric with examples is their mean, in the same unit; all metrics that have examples have the same ones.
+    Args:
+        metrics: One number a name, in the metric's unit.
+        examples: The results of single examples where a metric has them: {metric: {example: value}}. Such a metric is
+            their mean, in the same unit; all metrics with examples have the same examples.
     """
 
     metrics: dict[str, float]
@@ -147,14 +74,23 @@ class Evaluation:
 
 
 def evaluation_of(
-    names: Sequence[str], examples: Mapping[str, Sequence[float]], others: Mapping[str, float] | None = None
+    names: Sequence[str], examples: Mapping[str, Sequence[float]], totals: Mapping[str, float] | None = None
 ) -> Evaluation:
-    """Per-example results, {metric: one value a name}, whose means are the metrics; others: metrics without any."""
+    """An evaluation whose metrics are the means of per-example results.
+
+    Args:
+        names: One name an example, each once.
+        examples: {metric: one value a name}.
+        totals: Metrics that have no per-example results, {metric: value}.
+
+    Raises:
+        ValueError: Two examples have one name.
+    """
     if len(set(names)) < len(names):
         raise ValueError("two examples have one name")
     means = {metric: math.fsum(values) / len(values) for metric, values in examples.items()}
     by_name = {metric: dict(zip(names, values, strict=True)) for metric, values in examples.items()}
-    return Evaluation(means | dict(others or {}), by_name)
+    return Evaluation(means | dict(totals or {}), by_name)
 
 
 @dataclass(frozen=True)
@@ -167,76 +103,93 @@ class Splits(Generic[T]):
 
 
 class ExtractorRecipe(ABC):
-    """A frozen network that the project trains itself, and a metric or a loss looks through.
-
-    ``config`` is everything that decides its weights, in JSON terms: its hash names the cached file.
-    """
+    """How to make a frozen network that a metric or a loss looks through; it is made once and cached like a teacher."""
 
     name: ClassVar[str]
 
     @property
     @abstractmethod
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> dict[str, Any]:
+        """Everything that decides the weights, in JSON terms: its hash names the cached file."""
 
     @abstractmethod
-    def build(self) -> nn.Module: ...
+    def build(self) -> nn.Module:
+        """The network, its weights not yet those of the recipe."""
 
     @abstractmethod
     def train(self) -> nn.Module:
-        """Train from the config's own seed; the result depends on nothing else."""
+        """The network, trained from the config's own seed or loaded; the result depends on nothing but ``config``."""
 
 
 class Task(ABC):
-    """See the module's docstring; docs/writing-a-task.md walks through one."""
+    """What a benchmark needs of a task. The abstract methods are a task's own; all others have a default.
+
+    The harness calls them in the order in which they stand here: it reads the data, builds models, trains them on
+    ``shared_inputs`` and evaluates them.
+    """
 
     Settings: ClassVar[type[TaskSettings]]
     metrics: ClassVar[Mapping[str, Metric]]
+    """Every metric that ``evaluate`` can give, in the order of the tables."""
     primary_metric: ClassVar[str]
+    """The metric that students are ranked by."""
     baselines: ClassVar[tuple[str, ...]]
     """The classical baselines and floors in every table; the first is what a teacher must beat to be sound."""
     interface: ClassVar[Interface] = OTHER
-    """What kind of network it takes, and what that takes and gives."""
+    """What kind of network it takes, and what that takes and gives, in words."""
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
-    """Network pairs that ship: name -> settings that differ from the defaults."""
+    """The teacher-student pairs that ship: {name: settings that differ from the defaults}."""
 
     def __init__(self, settings: TaskSettings, device: str = "cpu", cache: Path | None = None) -> None:
-        """cache: a folder where what is slow to read may be kept for the next process."""
+        """A task that has read nothing yet.
+
+        Args:
+            settings: Of the class ``Settings``.
+            device: As torch names it, such as "cuda:0".
+            cache: A folder where what is slow to read may be kept for the next process.
+        """
         self.settings = settings
         self.device = torch.device(device)
         self.cache = cache
         self.feature_extractor: nn.Module | None = None
-        self.answers = Answers()
+        """The frozen network of ``extractor_recipe``, set before anything is trained or evaluated."""
+        self.output_cache = OutputCache()
 
     # -- data ---------------------------------------------------------------------------------------------------
 
     @classmethod
     @abstractmethod
     def data_identity(cls, settings: TaskSettings) -> Any:
-        """What identifies the data, in JSON terms: a set's name and digest, or digests of her files."""
+        """What identifies the data, in JSON terms: the name and digest of a set, or digests of the user's files."""
 
     @cached_property
     @abstractmethod
     def splits(self) -> Splits[Any]:
-        """The data, loaded on first use."""
+        """The data, read at first use."""
 
     def outline(self) -> Any:
-        """The splits without their examples, as far as ``network`` looks at them; None where only reading tells."""
+        """The splits as far as ``network`` looks at them (shapes, classes), without reading the examples.
+
+        A suite is checked with it before any data are read: whether its networks fit into memory. None: nothing can be
+        said without reading, and that check is left out.
+        """
         return None
 
     def check(self) -> None:
-        """Raise DataError where the data do not fit the settings; called once, before anything is trained.
+        """Whether the data fit the settings; called once, before anything is trained.
 
-        The message begins with the setting, and names the picture where there is one.
+        Raises:
+            DataError: They do not. The message begins with the setting, and names the image where there is one.
         """
         _ = self.splits
 
     @property
     @abstractmethod
     def training_examples(self) -> int:
-        """How many training examples there are to draw batches from."""
+        """The number of training examples that batches are drawn from."""
 
     def steps(self, role: Role) -> int:
-        """Of a role's training. An epoch is as many steps as there are batches in the training examples."""
+        """The optimiser steps of a role's training; an epoch has as many as there are batches in the examples."""
         recipe = self.settings.recipe(role)
         batches = (recipe.epochs or 0) * self.training_examples / self.settings.batch_size
         return recipe.steps or math.ceil(round(batches, 6))
@@ -245,91 +198,178 @@ class Task(ABC):
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
     ) -> Inputs:
-        """Everything a step needs that is random or read (crop, flip, noise, latent code), for all models alike."""
+        """Everything that is random or read in a step (crop, flip, noise, latent code), for all models alike.
+
+        Args:
+            indices: Which examples of the split, one a place in the batch.
+            rng: The only source of randomness, on the CPU.
+            augment: Whether to shift or flip them at random.
+            split: The split that they are of.
+
+        Returns:
+            {name: (batch, ...)} on the task's device. Models must not write to these tensors: they are shared.
+        """
 
     # -- models -------------------------------------------------------------------------------------------------
 
     @property
     def ends(self) -> Ends:
-        """What a network is built between; looked at before any data are read, with ``outline`` for the splits."""
-        raise NotImplementedError(f"{type(self).__name__} says neither ends nor network")
+        """The shapes of one input and one output that a network is built between.
+
+        It is asked for before any data are read, with ``outline`` in the place of ``splits``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} defines neither ends nor network")
 
     def load(self, role: Role) -> None:
-        """Import what ``network`` builds from."""
-        if (network := getattr(self.settings.recipe(role), "network", None)) is not None:
+        """Import the packages that ``network`` builds from."""
+        if (network := self.settings.recipe(role).network) is not None:
             network.load()
 
     def network(self, role: Role) -> nn.Module:
-        """A new network on the CPU, its weights drawn from torch's global generator: the recipe's, between the ends."""
-        model: nn.Module = getattr(self.settings, role).network.build(self.ends)
-        return model
+        """A new model on the CPU, its weights drawn from torch's global generator.
 
-    def parts(self, model: nn.Module) -> Mapping[str, nn.Module]:
-        """What is optimised, each by its own loss: first what is distilled and deployed, then its adversaries."""
-        return {"model": model}
-
-    def learning_rate(self, part: str, rate: float) -> float:
-        """The learning rate of one part, from the recipe's."""
-        return rate
+        By default the network that the role's recipe names, built between ``ends``.
+        """
+        if (network := self.settings.recipe(role).network) is None:
+            raise NotImplementedError(f"{type(self).__name__}: its recipes name no network, so it must build its own")
+        return network.build(self.ends)
 
     def deployed(self, model: nn.Module) -> nn.Module:
-        """What a user ships: its size and speed count."""
-        return next(iter(self.parts(model).values()))
+        """The part of a model that is distilled and that a user ships: its size, speed and export count.
+
+        By default all of it.
+        """
+        return model
+
+    def adversaries(self, model: nn.Module) -> Mapping[str, nn.Module]:
+        """The parts of a model that only its training needs, each with a loss of its own, as a GAN's discriminator.
+
+        Returns:
+            {name: part}, none of which shares weights with ``deployed``. By default there are none.
+        """
+        return {}
+
+    def adversary_learning_rate(self, adversary: str, rate: float) -> float:
+        """The learning rate of an adversary, where its model's recipe says ``rate``."""
+        return rate
 
     @abstractmethod
     def example_input(self, batch_size: int) -> Tensor:
-        """A batch for ``deployed`` on the CPU, for latency, compute and export."""
+        """A batch for ``deployed`` on the CPU, (batch_size, ...): to time, count and export it with."""
 
     def extractor_recipe(self) -> ExtractorRecipe | None:
-        """The frozen network this task needs in ``judge`` before ``forward`` or ``evaluate``."""
+        """How to make the frozen network that must be in ``feature_extractor`` before ``forward`` or ``evaluate``."""
         return None
 
     # -- learning -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        """One pass; ``loss`` and ``responses`` both read its outputs."""
+        """One pass of a model, teacher or student; ``loss`` and ``responses`` both read its outputs."""
 
     @abstractmethod
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+        """The ground-truth objective of ``deployed``, which a method may mix with its distillation loss.
+
+        Args:
+            model: The model that ``outputs`` are of.
+            inputs: What the pass read.
+            outputs: What the pass gave.
+            recipe: The model's recipe in training; None outside of it, for recipes that change the loss.
+
+        Returns:
+            A scalar, differentiable by the weights of ``deployed``.
+        """
+
+    def adversary_loss(
+        self, model: nn.Module, inputs: Inputs, outputs: Outputs, adversary: str, recipe: Recipe | None = None
     ) -> Tensor:
-        """The ground-truth objective of one part. Scalar. recipe: that of the model, where it is being trained."""
+        """The objective of one of ``adversaries``, which takes its step before ``deployed`` does.
+
+        Args:
+            model: The model that ``outputs`` are of.
+            inputs: What the pass read.
+            outputs: What the pass gave.
+            adversary: The adversary's name.
+            recipe: As in ``loss``.
+
+        Returns:
+            A scalar, differentiable by the adversary's weights.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has adversaries, and defines no adversary_loss")
 
     @abstractmethod
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
-        """What the outputs say. ``teacher`` is there where it judges both models (a GAN's discriminator)."""
+        """What a model's outputs say, in forms that methods can compare between teacher and student.
+
+        Args:
+            outputs: What the pass gave, the student's or the teacher's.
+            inputs: What the pass read.
+            teacher: The teacher of this comparison, for a task that looks at both models' outputs through it, as a GAN
+                does through its discriminator.
+
+        Returns:
+            {name: response}: the same names for both models.
+        """
 
     @abstractmethod
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """The teacher's responses on validation data beside binary ground truth, for the responses that have one."""
+        """The teacher's responses on validation data beside binary ground truth.
 
-    # -- judgement ----------------------------------------------------------------------------------------------
+        Args:
+            teacher: The frozen teacher.
+            rng: The only source of randomness, on the CPU.
+
+        Returns:
+            {name of a response: events}, for those responses that have a ground truth.
+        """
+
+    # -- evaluation ---------------------------------------------------------------------------------------------
 
     @abstractmethod
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        """Every metric of ``metrics`` that is defined; ``teacher`` for the metrics of agreement with it."""
+        """Every metric of ``metrics`` that is defined for a model.
+
+        Args:
+            model: A model in eval mode: a student, or the teacher itself.
+            teacher: The teacher, for metrics of agreement with it, which a teacher itself does not have.
+            split: The split to evaluate on.
+
+        Returns:
+            The metrics, with per-example results wherever there are any (``evaluation_of``): confidence intervals cover
+            the choice of test examples only where these are given.
+        """
 
     validation_part: ClassVar[str] = ""
-    """What of the validation split ``validation_metric`` looks at, in words."""
+    """The part of the validation split that ``validation_metric`` looks at, in words, for a caption."""
 
     def validation_metric(self, model: nn.Module) -> float | None:
-        """The primary metric on a small, fixed part of the validation split, for training curves; None: there is none.
+        """The primary metric on a small, fixed part of the validation split, for training curves.
 
-        It is asked for fifty times in a training, and should take no longer than a step or two do. The model is in eval
-        mode; whatever is random is the same every time.
+        It is asked for fifty times in a training, and should take no longer than a step or two do. Whatever is random
+        is the same every time.
+
+        Args:
+            model: A model in eval mode.
+
+        Returns:
+            The metric in its unit; None: the task has no curve of it.
         """
         return None
 
     @abstractmethod
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        """One of ``baselines``: a row that no student made. Metrics that it does not define are left out."""
+        """The evaluation of one of ``baselines``; metrics that it does not define are left out."""
 
     @abstractmethod
     def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
-        """What to look at, of the test split: {name of small letters, digits and hyphens: panel}.
+        """Examples of the test split to look at.
 
-        models: the teacher, by this name, and students.
+        Args:
+            models: {"teacher": the teacher, name of a method: its student}, in eval mode.
+
+        Returns:
+            {name of small letters, digits and hyphens: figure}.
         """
 
 

@@ -28,10 +28,10 @@ from distillbench.tasks.base import (
     evaluation_of,
 )
 from distillbench.tasks.data import folders
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.feature_extractors.classifier import random_shifts
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 from distillbench.tasks.networks.base import Classifier, Ends
 from distillbench.tasks.networks.cnn import CNN
@@ -43,10 +43,10 @@ from distillbench.tasks.views.units import Normalise, built
 BATCH = 200
 FEW = 100
 """Labels of the embedded digits that a student learns from, where a suite does not say."""
-PICTURES = 20
+FIGURE_IMAGES = 20
 VALIDATION = 200
 BINS = 15
-"""Of the expected calibration error, as Guo et al. (2017) have it."""
+"""The bins of the expected calibration error, as Guo et al. (2017) have it."""
 
 
 class ClassifierRecipe(Recipe):
@@ -113,7 +113,9 @@ class Classification(Task):
     def check(self) -> None:
         labels, classes = self.settings.labels, len(self.splits.train.classes)
         if labels is not None and labels < classes:
-            raise DataError(f"labels: {labels} are too few for {classes} classes (allowed: {classes} and more)")
+            raise DataError(
+                f"{labels} are too few for {classes} classes", field="labels", allowed=f"{classes} and more"
+            )
 
     @property
     def training_examples(self) -> int:
@@ -146,9 +148,8 @@ class Classification(Task):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"logits": model(inputs["images"])}
 
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
-    ) -> Tensor:
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+        """Cross entropy, in nats."""
         smoothing = recipe.label_smoothing if isinstance(recipe, ClassifierRecipe) else 0.0
         return F.cross_entropy(outputs["logits"], inputs["labels"], label_smoothing=smoothing)
 
@@ -173,7 +174,7 @@ class Classification(Task):
             "nll": F.cross_entropy(logits, labels, reduction="none").tolist(),
         }
         if teacher is not model:
-            examples["teacher_agreement"] = _percent(logits.argmax(1) == self._verdicts(teacher, split))
+            examples["teacher_agreement"] = _percent(logits.argmax(1) == self._predictions(teacher, split))
         return evaluation_of(data.names, examples, {"ece": 100 * ece.item()})
 
     validation_part = f"up to {VALIDATION} validation images"
@@ -185,8 +186,8 @@ class Classification(Task):
 
     @cached_property
     def _validation(self) -> tuple[Tensor, Tensor]:
-        some = self.splits.validation.spread(VALIDATION)
-        return to_float(some.images).to(self.device), some.labels.to(self.device)
+        data = self.splits.validation.spread(VALIDATION)
+        return to_float(data.images).to(self.device), data.labels.to(self.device)
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """Nearest class mean of the training pixels."""
@@ -198,7 +199,7 @@ class Classification(Task):
 
     @torch.no_grad()
     def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
-        """The hardest images; how far confidence can be trusted; and the students' answers beside the teacher's."""
+        """The hardest images, how far confidence can be trusted, and the students' predictions beside the teacher's."""
         logits = {name: self._logits(model, self.splits.test).cpu() for name, model in models.items()}
         return {
             "hardest": self._hardest(models),
@@ -207,11 +208,11 @@ class Classification(Task):
         }
 
     def _hardest(self, models: Mapping[str, nn.Module]) -> ImageGrid:
-        """Of each class the test images that the first model is least sure of; an error has its colours inverted."""
+        """The test images of each class that the first model is least sure of; errors have their colours inverted."""
         data, first = self.splits.test, next(iter(models))
         log_p = self._logits(models[first], data).log_softmax(1).cpu()
         order = log_p[torch.arange(len(data)), data.labels].argsort(stable=True)
-        hardest = data.subset(data.in_turn(order)[:PICTURES])
+        hardest = data.subset(data.interleaved(order)[:FIGURE_IMAGES])
         rows = {"input": to_float(hardest.images)}
         for name, model in models.items():
             wrong = self._logits(model, hardest).argmax(1).cpu() != hardest.labels
@@ -221,42 +222,44 @@ class Classification(Task):
         return ImageGrid(rows, heads, note=note)
 
     def _confusion(self, logits: Mapping[str, Tensor]) -> Counts:
-        """The answers of each student against the teacher's; of a teacher alone, against the truth."""
+        """The predictions of each student against the teacher's; of a teacher alone, against the truth."""
         data, count = self.splits.test, len(self.splits.test.classes)
-        first, *others = logits
-        rows = logits[first].argmax(1) if others else data.labels
-        of = {}
-        for name in others or [first]:
+        first, *students = logits
+        rows = logits[first].argmax(1) if students else data.labels
+        tables = {}
+        for name in students or [first]:
             pairs = rows * count + logits[name].argmax(1)
-            of[name] = torch.bincount(pairs, minlength=count**2).view(count, count)
-        agree = {name: f"{100 * counts.diag().sum().item() / len(data):.1f} % agree" for name, counts in of.items()}
-        return Counts(f"{first} says" if others else "true class", "model says", data.classes, of, agree)
+            tables[name] = torch.bincount(pairs, minlength=count**2).view(count, count)
+        agree = {name: f"{100 * table.diag().sum().item() / len(data):.1f} % agree" for name, table in tables.items()}
+        return Counts(f"{first} says" if students else "true class", "model says", data.classes, tables, agree)
 
-    def _verdicts(self, teacher: nn.Module, split: Split) -> Tensor:
-        return self.answers(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
+    def _predictions(self, teacher: nn.Module, split: Split) -> Tensor:
+        """The teacher's classes for a split, (examples,)."""
+        return self.output_cache(teacher, split, lambda: self._logits(teacher, getattr(self.splits, split)).argmax(1))
 
     def _logits(self, model: nn.Module, data: LabelledImages) -> Tensor:
+        """(examples, classes), in batches."""
         return torch.cat([model(to_float(batch.to(self.device))) for batch in data.images.split(BATCH)])
 
 
 def _reliability(logits: Mapping[str, Tensor], labels: Tensor) -> Lines:
     """Accuracy against confidence in bins of equal width (Guo et al. 2017, fig. 1)."""
-    of, captions = {}, {}
+    lines, captions = {}, {}
     for name, values in logits.items():
-        confidence, answers = values.softmax(1).max(1)
-        right, bins = (answers == labels).double(), (confidence * BINS).long().clamp(max=BINS - 1)
+        confidence, predictions = values.softmax(1).max(1)
+        correct, bins = (predictions == labels).double(), (confidence * BINS).long().clamp(max=BINS - 1)
         count = torch.bincount(bins, minlength=BINS)
-        there = count > 0
-        x, y = (torch.bincount(bins, v.double(), BINS)[there] / count[there] for v in (confidence, right))
-        weight = count[there] / len(labels)
-        of[name] = (x.tolist(), y.tolist(), weight.tolist())
+        filled = count > 0
+        x, y = (torch.bincount(bins, v.double(), BINS)[filled] / count[filled] for v in (confidence, correct))
+        weight = count[filled] / len(labels)
+        lines[name] = (x.tolist(), y.tolist(), weight.tolist())
         captions[name] = f"ECE {100 * float((weight * (x - y).abs()).sum()):.1f} %"
-    return Lines("confidence", "accuracy", of, captions, "a dot is as large as its share of the test images")
+    return Lines("confidence", "accuracy", lines, captions, "a dot is as large as its share of the test images")
 
 
-def _percent(right: Tensor) -> list[float]:
-    """100 for what is right, 0 for what is wrong."""
-    percent: list[float] = (100.0 * right).tolist()
+def _percent(correct: Tensor) -> list[float]:
+    """100 for each correct prediction, 0 for each error."""
+    percent: list[float] = (100.0 * correct).tolist()
     return percent
 
 
@@ -265,4 +268,4 @@ def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
     if labels is None or labels >= len(data):
         return data
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    return data.subset(data.in_turn(order)[:labels].sort().values)
+    return data.subset(data.interleaved(order)[:labels].sort().values)

@@ -1,4 +1,4 @@
-"""What a model says about one batch, in a form in which two models can be compared.
+"""What a model puts out for one batch, in a form in which two models can be compared.
 
 A task turns a model's output into named responses; a method compares the student's with the teacher's. Neither
 needs to know the other. Reduction everywhere: sum over the event axis, mean over the rest, in nats. The factor that
@@ -22,40 +22,60 @@ EPSILON = 1e-6
 class Response(ABC):
     """Parameters of a distribution over outcomes, or features, for one batch.
 
-    values: logits, means or feature values; the first axis is the batch.
+    Args:
+        values: Logits, means or feature values, (batch, ...).
     """
 
     values: Tensor
 
     @abstractmethod
-    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
-        """KL(self ‖ other) with both softened by ``temperature`` (> 0), times the kind's gradient factor. Scalar."""
+    def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
+        """KL(self ‖ approximation), both softened, times the kind's gradient factor.
 
-    def kl(self, other: Response) -> Tensor:
-        """KL(self ‖ other) in nats. Scalar."""
-        return self.tempered_kl(other, 1.0)
+        Args:
+            approximation: The same response of the other model; in distillation self is the teacher's.
+            temperature: Above 0; 1 softens nothing.
 
-    def mse(self, other: Response) -> Tensor:
-        """Squared error of the outputs, summed over the event axes, mean over the rest. Scalar."""
-        return (self.values - other.values).square().flatten(1).sum(1).mean()
+        Returns:
+            A scalar, in nats.
+        """
+
+    def kl(self, approximation: Response) -> Tensor:
+        """KL(self ‖ approximation): a scalar, in nats."""
+        return self.tempered_kl(approximation, 1.0)
+
+    def mse(self, approximation: Response) -> Tensor:
+        """Squared error of the outputs: a scalar, summed over the event axes, mean over the rest."""
+        return (self.values - approximation.values).square().flatten(1).sum(1).mean()
 
     @abstractmethod
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
-        """What a logistic readout sees: (rows, features), differentiable."""
+        """The inputs of a logistic readout, differentiable.
+
+        Args:
+            thresholds: (K,) ordinal thresholds of a real-valued response (``Events.thresholds``).
+            pooled: Whether a row is an image's mean feature, and not one position.
+
+        Returns:
+            (rows, features).
+        """
 
     def detach(self) -> Response:
         """The same response behind a stop-gradient."""
-        parts = {field.name: getattr(self, field.name) for field in fields(self)}
-        return type(self)(**{k: v.detach() if isinstance(v, Tensor) else v for k, v in parts.items()})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return type(self)(**{k: v.detach() if isinstance(v, Tensor) else v for k, v in values.items()})
 
 
 Responses = Mapping[str, Response]
 
 
 def floored(deviation: Tensor) -> Tensor:
-    """Standard deviations to divide by, of any shape: each at least a tenth of their root mean square.
+    """Standard deviations to divide by, each raised to at least a tenth of their root mean square.
 
     Else a nearly silent channel would drown all others.
+
+    Args:
+        deviation: Of any shape, which the result has too.
     """
     return deviation.clamp_min(0.1 * deviation.square().mean().sqrt().item()).clamp_min(EPSILON)
 
@@ -64,13 +84,13 @@ def floored(deviation: Tensor) -> Tensor:
 class Categorical(Response):
     """Logits over classes, on the last axis: (batch, ..., classes). Gradient factor T² (Hinton et al. 2015, §2.1)."""
 
-    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+    def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
         p = F.log_softmax(self.values / temperature, dim=-1)
-        q = F.log_softmax(other.values / temperature, dim=-1)
+        q = F.log_softmax(approximation.values / temperature, dim=-1)
         return temperature**2 * (p.exp() * (p - q)).sum(-1).mean()
 
-    def mse(self, other: Response) -> Tensor:
-        return (self.values - other.values).square().sum(-1).mean()
+    def mse(self, approximation: Response) -> Tensor:
+        return (self.values - approximation.values).square().sum(-1).mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         return F.log_softmax(self.values, dim=-1).flatten(0, -2)
@@ -80,15 +100,15 @@ class Categorical(Response):
 class Bernoulli(Response):
     """Logits of independent binary events: (batch, ...); every axis but the first is an event axis. Factor T²."""
 
-    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
-        p, q = self.values / temperature, other.values / temperature
+    def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
+        p, q = self.values / temperature, approximation.values / temperature
         # KL(σ(p) ‖ σ(q)) = σ(p)·(p − q) − softplus(p) + softplus(q), which never takes the log of a probability.
         divergence = torch.sigmoid(p) * (p - q) - F.softplus(p) + F.softplus(q)
         return temperature**2 * divergence.flatten(1).sum(1).mean()
 
-    def mse(self, other: Response) -> Tensor:
-        """Of the probabilities: a confident teacher's logits have no scale to match."""
-        return (torch.sigmoid(self.values) - torch.sigmoid(other.values)).square().flatten(1).sum(1).mean()
+    def mse(self, approximation: Response) -> Tensor:
+        """Squared error of the probabilities: a confident teacher's logits have no scale to match."""
+        return (torch.sigmoid(self.values) - torch.sigmoid(approximation.values)).square().flatten(1).sum(1).mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         return self.values.flatten(1)
@@ -106,17 +126,18 @@ class Normal(Response):
 
     log_variance: Tensor
 
-    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
-        if not isinstance(other, Normal):
-            raise TypeError(f"a Normal response cannot be compared with a {type(other).__name__}")
-        ratio = self.log_variance - other.log_variance
-        distance = (self.values - other.values).square() / (temperature * other.log_variance.exp())
+    def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
+        if not isinstance(approximation, Normal):
+            raise TypeError(f"a Normal response cannot be compared with a {type(approximation).__name__}")
+        ratio = self.log_variance - approximation.log_variance
+        distance = (self.values - approximation.values).square() / (temperature * approximation.log_variance.exp())
         return temperature * 0.5 * (ratio.exp() - 1 - ratio + distance).flatten(1).sum(1).mean()
 
-    def mse(self, other: Response) -> Tensor:
-        if not isinstance(other, Normal):
-            raise TypeError(f"a Normal response cannot be compared with a {type(other).__name__}")
-        return super().mse(other) + (self.log_variance - other.log_variance).square().flatten(1).sum(1).mean()
+    def mse(self, approximation: Response) -> Tensor:
+        if not isinstance(approximation, Normal):
+            raise TypeError(f"a Normal response cannot be compared with a {type(approximation).__name__}")
+        variances = (self.log_variance - approximation.log_variance).square().flatten(1).sum(1).mean()
+        return super().mse(approximation) + variances
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         return self.values.flatten(1)
@@ -135,15 +156,15 @@ class Feature(Response):
         """Standard deviation of each channel over batch and positions, floored: (1, channels, 1, 1)."""
         return floored(self.values.std(dim=(0, 2, 3), keepdim=True, correction=0))
 
-    def tempered_kl(self, other: Response, temperature: float) -> Tensor:
+    def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
         scale = self.scale() * temperature
         p = F.log_softmax((self.values / scale).flatten(2), dim=-1)
-        q = F.log_softmax((other.values / scale).flatten(2), dim=-1)
+        q = F.log_softmax((approximation.values / scale).flatten(2), dim=-1)
         return temperature**2 * (p.exp() * (p - q)).sum(-1).mean()
 
-    def mse(self, other: Response) -> Tensor:
+    def mse(self, approximation: Response) -> Tensor:
         """Mean squared error in units of the teacher's variance: positions are elements of a map, not events."""
-        return ((self.values - other.values) / self.scale()).square().mean()
+        return ((self.values - approximation.values) / self.scale()).square().mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         """(batch · positions, channels); one row an image when pooled; distances to the thresholds when given.
@@ -161,11 +182,12 @@ class Feature(Response):
 class Events:
     """Binary ground-truth outcomes beside a teacher's response, for a logistic readout to be fitted to.
 
-    response: the teacher's response on validation data.
-    outcomes: (rows, K) in {0, 1}; rows as in ``response.evidence(thresholds, pooled)``.
-    thresholds: (K,) ordinal thresholds τ_k, for a real-valued response.
-    pooled: whether the readout sees each image's mean feature.
-    elementwise: whether outcome k is read from evidence k alone (a slope and an offset for each k) or from all of it.
+    Args:
+        response: The teacher's response on validation data.
+        outcomes: (rows, K) in {0, 1}; rows as in ``response.evidence(thresholds, pooled)``.
+        thresholds: (K,) ordinal thresholds τ_k, for a real-valued response.
+        pooled: Whether the readout reads each image's mean feature.
+        elementwise: Whether outcome k is read from evidence k alone (a slope and an offset for each k) or from all.
     """
 
     response: Response
@@ -176,7 +198,13 @@ class Events:
 
 
 def ordinal_events(response: Response, truth: Tensor, levels: int) -> Events:
-    """Events 1[truth > τ_k] for a real-valued response, at ``levels`` equally spaced quantiles τ_k of the truth."""
+    """Events 1[truth > τ_k] of a real-valued response, at equally spaced quantiles τ_k of the truth.
+
+    Args:
+        response: The teacher's response.
+        truth: What a perfect response would be, of the same shape.
+        levels: The number K of quantiles.
+    """
     flat = truth.flatten()
     stride = max(1, flat.numel() // 100_000)  # torch.quantile takes at most 16 million values, and needs far fewer
     quantiles = torch.linspace(0, 1, levels + 2, device=truth.device)[1:-1]

@@ -39,11 +39,11 @@ from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.johnson import Johnson
 from distillbench.tasks.response import Events, Feature, Response
 
-CROPS_A_PICTURE = 16
-PICTURES, PICTURE_SIDE = 4, 192
+CROPS_PER_IMAGE = 16
+FIGURE_IMAGES, FIGURE_SIDE = 4, 192
 VALIDATION = 2
 LEAST_SIDE = 32
-"""Of any image, pixels: the loss network sees structure on at least three levels."""
+"""The least side of any image, pixels: the perceptual network finds structure on at least three levels."""
 STYLE_SIDE = 512
 """The style is taken from the middle of its picture, up to this side in pixels."""
 CONTRAST = 8
@@ -59,7 +59,7 @@ class StyleRecipe(Recipe):
 
 
 class StyleSettings(TaskSettings):
-    """Johnson et al. 2016: content, Gram style and total variation, through a frozen loss network."""
+    """Johnson et al. 2016: content, Gram style and total variation, through a frozen perceptual network."""
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
@@ -83,7 +83,7 @@ class StyleSettings(TaskSettings):
 
 
 class StyleTransfer(Task):
-    """Photographs painted in one style: compared by a loss network's features of the result over positions."""
+    """Photographs painted in one style: compared by a perceptual network's features of the result over positions."""
 
     Settings: ClassVar[type[TaskSettings]] = StyleSettings
     settings: StyleSettings
@@ -126,7 +126,9 @@ class StyleTransfer(Task):
         least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))
         for field in ("patch", "test_side"):
             if (side := getattr(self.settings, field)) < least:
-                raise DataError(f"{field}: {side} is too small for the networks' kernels (allowed: {least} and more)")
+                raise DataError(
+                    f"{side} is too small for the networks' kernels", field=field, allowed=f"{least} and more"
+                )
         for part in (self.splits.train, self.splits.validation):
             check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
         check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
@@ -143,14 +145,14 @@ class StyleTransfer(Task):
         picture = files.read(path, "RGB", "style") if path else read_picture(*STYLE_PICTURE)
         height, width = picture.shape[1:]
         if min(height, width) < LEAST_SIDE:
-            raise files.DataError(f"style: {path} is {width}×{height}, but needs sides of {LEAST_SIDE}")
+            raise files.DataError(f"{path} is {width}×{height}, but needs sides of {LEAST_SIDE}", field="style")
         return centre_crop(picture, STYLE_SIDE, 8)
 
     def extractor_recipe(self) -> ExtractorRecipe | None:
         return None if self.settings.loss_network is None else VGGExtractor(self.settings.loss_network)
 
     @cached_property
-    def _loss_network(self) -> RandomPyramid | VGG16:
+    def _perceptual_network(self) -> RandomPyramid | VGG16:
         if self.settings.loss_network is None:
             return RandomPyramid(to_float(self.style_picture)).to(self.device)
         assert self.feature_extractor is not None
@@ -164,11 +166,11 @@ class StyleTransfer(Task):
     @cached_property
     @torch.no_grad()
     def _content_energy(self) -> dict[str, Tensor]:
-        """Mean square of the training pictures' content features, layer by layer: the unit of the content term.
+        """Mean square of the training images' content features, layer by layer: the unit of the content term.
 
         One number for all: relative to its own energy a patch of night sky would outweigh everything.
         """
-        crops = [grid_crops(image, self.settings.patch, CROPS_A_PICTURE) for image in self.splits.train.images]
+        crops = [grid_crops(image, self.settings.patch, CROPS_PER_IMAGE) for image in self.splits.train.images]
         energies = [
             {layer: maps.square().mean() for layer, maps in self._content(crop.to(self.device)).items()}
             for crop in crops
@@ -176,12 +178,12 @@ class StyleTransfer(Task):
         return {layer: torch.stack([e[layer] for e in energies]).mean() for layer in energies[0]}
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
-        features: dict[str, Tensor] = self._loss_network(images)
+        features: dict[str, Tensor] = self._perceptual_network(images)
         return features
 
     def _content(self, images: Tensor) -> dict[str, Tensor]:
         features = self._features(images)
-        return {layer: features[layer] for layer in self._loss_network.content_layers}
+        return {layer: features[layer] for layer in self._perceptual_network.content_layers}
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
@@ -206,9 +208,8 @@ class StyleTransfer(Task):
         stylised = model(inputs["photographs"])
         return {"stylised": stylised, "features": self._features(stylised)}
 
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
-    ) -> Tensor:
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+        """The weighted sum of content, style and total variation, all without a unit."""
         terms = self._terms(inputs, outputs)
         weights = self.settings
         return (
@@ -218,7 +219,7 @@ class StyleTransfer(Task):
         )
 
     def _terms(self, inputs: Inputs, outputs: Outputs) -> dict[str, Tensor]:
-        """Unit-free: relative errors, of content by the training pictures', of Gram matrices by the style's size.
+        """The terms of the objective: errors relative to the training images' content and to the style's size.
 
         Not their squares, which one photograph of great contrast would rule.
         """
@@ -228,8 +229,8 @@ class StyleTransfer(Task):
             for layer, energy in self._content_energy.items()
         ]
         style = [
-            ((gram(features[layer]) - wanted).square().sum(dim=(1, 2)) / wanted.square().sum() + EPSILON).sqrt().mean()
-            for layer, wanted in self._style_grams.items()
+            ((gram(features[layer]) - target).square().sum(dim=(1, 2)) / target.square().sum() + EPSILON).sqrt().mean()
+            for layer, target in self._style_grams.items()
             if layer in features  # a small image has fewer levels
         ]
         variation = (image.diff(dim=2).square().mean() + image.diff(dim=3).square().mean() + EPSILON).sqrt()
@@ -241,7 +242,7 @@ class StyleTransfer(Task):
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
         """Stylised (1) against unchanged (0) validation patches, by their mean features."""
-        indices = list(range(len(self.splits.validation))) * CROPS_A_PICTURE
+        indices = list(range(len(self.splits.validation))) * CROPS_PER_IMAGE
         inputs = self.shared_inputs(indices[:256], rng, split="validation")
         stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
         count = len(inputs["photographs"])
@@ -253,13 +254,13 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        return self._judge_pictures(model, teacher, split)
+        return self._evaluation(model, teacher, split)
 
-    validation_part = f"{VALIDATION} patches of the validation pictures"
+    validation_part = f"{VALIDATION} patches of the validation images"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
-        return float(self.loss(model, self._validation, self.forward(model, self._validation), "model"))
+        return float(self.loss(model, self._validation, self.forward(model, self._validation)))
 
     @cached_property
     def _validation(self) -> Inputs:
@@ -268,9 +269,9 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        return self._judge_pictures(nn.Identity(), None, split)
+        return self._evaluation(nn.Identity(), None, split)
 
-    def _judge_pictures(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
+    def _evaluation(self, model: nn.Module, teacher: nn.Module | None, split: Split) -> Evaluation:
         data: Photographs = getattr(self.splits, split)
         examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for image in data.images:
@@ -278,7 +279,7 @@ class StyleTransfer(Task):
             inputs = self._inputs(photograph)
             outputs = self.forward(model, inputs)
             terms = self._terms(inputs, outputs)
-            examples["objective"].append(self.loss(model, inputs, outputs, "model").item())
+            examples["objective"].append(self.loss(model, inputs, outputs).item())
             examples["content"].append(terms["content"].item())
             examples["gram_style"].append(terms["gram_style"].item())
             if teacher is not None and teacher is not model:
@@ -287,16 +288,16 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
-        cut = [centre_crop(image, PICTURE_SIDE) for image in self.splits.test.spread(PICTURES).images]
+        cut = [centre_crop(image, FIGURE_SIDE) for image in self.splits.test.spread(FIGURE_IMAGES).images]
         side = min(min(image.shape[-2:]) for image in cut) // 4 * 4
         photographs = torch.stack([to_float(centre_crop(image, side)) for image in cut])
         style = to_float(centre_crop(self.style_picture, side))[None]
         rows, captions = {"style": style, "photograph": photographs}, {}
         for name, model in models.items():
             inputs = [self._inputs(photograph[None].to(self.device)) for photograph in photographs]
-            outputs = [self.forward(model, each) for each in inputs]
+            outputs = [self.forward(model, batch) for batch in inputs]
             rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
-            losses = [self.loss(model, *pair, "model").item() for pair in zip(inputs, outputs, strict=True)]
+            losses = [self.loss(model, *pair).item() for pair in zip(inputs, outputs, strict=True)]
             captions[name] = [f"{loss:.2f}" for loss in losses]
         return {"paintings": ImageGrid(rows, captions=captions, note="beneath: the objective, which is better lower")}
 
@@ -307,6 +308,6 @@ def embedded_style() -> dict[str, str]:
 
 
 def gram(features: Tensor) -> Tensor:
-    """(batch, channels, h, w) -> (batch, channels, channels), divided by the number of positions."""
+    """Gram matrices, divided by the number of positions: (batch, channels, h, w) -> (batch, channels, channels)."""
     flat = features.flatten(2)
     return flat @ flat.transpose(1, 2) / flat.shape[2]

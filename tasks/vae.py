@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, cast
-from weakref import ref
 
 import torch
 import torch.nn.functional as F
@@ -18,43 +17,28 @@ from distillbench.tasks.base import (
     MOST_BATCH,
     MOST_LATENT,
     Evaluation,
-    ExtractorRecipe,
     Inputs,
     Metric,
     Outputs,
     Recipe,
     Split,
-    Splits,
-    Task,
     TaskSettings,
     evaluation_of,
 )
-from distillbench.tasks.data import folders
 from distillbench.tasks.data.embedded import LabelledImages
-from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
-from distillbench.tasks.metrics.distributions import (
-    DISTANCES,
-    MOST_SAMPLES,
-    FeatureSets,
-    distances,
-    features,
-    inception_identity,
-    judging,
-)
+from distillbench.tasks.metrics.distributions import DISTANCES, distances
 from distillbench.tasks.metrics.images import psnrs
 from distillbench.tasks.networks.base import Autoencoder, Ends
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.vae import VAE as VAENetwork
 from distillbench.tasks.networks.vae import VariationalAutoencoder
 from distillbench.tasks.response import Bernoulli, Events, Normal, Response
+from distillbench.tasks.shared.generative import BATCH, EVALUATION_SEED, FIGURE_IMAGES, Generative, GenerativeSettings
 
-BATCH = 200
-PICTURES = 20
 VALIDATION = 200
 TRAVERSED, TRAVERSAL = 3, (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Dimensions of the latent code that are walked along, and where on each."""
-EVALUATION_SEED = 0
 
 
 class VAERecipe(Recipe):
@@ -63,10 +47,8 @@ class VAERecipe(Recipe):
     network: Autoencoder
 
 
-class VAESettings(TaskSettings):
+class VAESettings(GenerativeSettings):
     """Kingma & Welling 2014, on pixels binarised at the middle grey level."""
-
-    locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
 
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
@@ -77,23 +59,22 @@ class VAESettings(TaskSettings):
         ge=1,
         description="images of a split, chosen once, that bounds and reconstructions are measured on, at most",
     )
-    samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
-    inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
 
 
-class VAE(Task):
+class VAE(Generative):
     """Small binary images by a variational autoencoder: compared by pixels and posteriors, one noise ε for both."""
 
     Settings: ClassVar[type[TaskSettings]] = VAESettings
     settings: VAESettings
+    # What is deployed gives reconstructions: bounds look at the posterior too, and samples at the decoder alone.
     metrics: ClassVar[Mapping[str, Metric]] = {
-        "neg_elbo": Metric("lower", "nats"),
-        "neg_iwae": Metric("lower", "nats"),
+        "neg_elbo": Metric("lower", "nats", deployed=False),
+        "neg_iwae": Metric("lower", "nats", deployed=False),
         "reconstruction_psnr": Metric("higher", "dB"),
         "teacher_psnr": Metric("higher", "dB", note="teacher psnr is between reconstructions of one image"),
-        **DISTANCES,
+        **{name: replace(metric, deployed=False) for name, metric in DISTANCES.items()},
     }
     primary_metric: ClassVar[str] = "neg_elbo"
     interface: ClassVar[Interface] = Interface(
@@ -104,41 +85,25 @@ class VAE(Task):
     )
     baselines: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
+    preprocessing = "pixels binarised at 128"
 
-    @classmethod
-    def data_identity(cls, settings: TaskSettings) -> Any:
-        assert isinstance(settings, VAESettings)
-        images, weights = folders.identity(settings.data, "digits"), inception_identity(settings.inception)
-        return images if weights is None else {"images": images, "inception": weights}
+    # -- data ---------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def splits(self) -> Splits[LabelledImages]:
-        return folders.labelled_splits(self.settings.data, self.cache)
-
-    def outline(self) -> Splits[LabelledImages]:
-        return folders.labelled_outline(self.settings.data)
-
-    def _identity(self) -> Any:
-        return folders.identity(self.settings.data, "digits")
-
-    @property
-    def training_examples(self) -> int:
-        return len(self.splits.train)
-
-    def extractor_recipe(self) -> ExtractorRecipe:
-        return ClassifierExtractor(self._identity, "pixels binarised at 128", lambda: self.splits.train, binarise)
+    @staticmethod
+    def preprocess(images: Tensor) -> Tensor:
+        return binarise(images)
 
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
     ) -> Inputs:
         images = binarise(getattr(self.splits, split).images[list(indices)])
-        noise = torch.randn(len(indices), self.settings.latent, generator=rng)
-        return {"images": images.to(self.device), "noise": noise.to(self.device)}
+        return {"images": images.to(self.device), "noise": self.codes(len(indices), rng)}
+
+    # -- models and learning ------------------------------------------------------------------------------------
 
     @property
     def ends(self) -> Ends:
-        shape = tuple(self.splits.train.images.shape[1:])
-        return Ends("autoencoder", shape, shape, self.settings.latent)
+        return Ends("autoencoder", self.shape, self.shape, self.settings.latent)
 
     def example_input(self, batch_size: int) -> Tensor:
         return binarise(self.splits.test.images[:1]).repeat(batch_size, 1, 1, 1)
@@ -147,9 +112,7 @@ class VAE(Task):
         autoencoder = cast(VariationalAutoencoder, model)
         return _decode(autoencoder, *autoencoder.encode(inputs["images"]), inputs["noise"])
 
-    def loss(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, part: str, recipe: Recipe | None = None
-    ) -> Tensor:
+    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
         """−ELBO in nats an image."""
         return (_distortion(outputs, inputs) + _rate(outputs)).mean()
 
@@ -166,92 +129,90 @@ class VAE(Task):
         pixels = Bernoulli(self.forward(teacher, inputs)["pixels"])
         return {"pixels": Events(pixels, inputs["images"].flatten(1), elementwise=True)}
 
+    # -- evaluation ---------------------------------------------------------------------------------------------
+
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
-        autoencoder = cast(VariationalAutoencoder, model)
-        data, examples = self._bounds(autoencoder, teacher, split)
-        extractor = None if self.feature_extractor is None else ref(self.feature_extractor)
-        # What is generated is of no split.
-        seen = self.answers(model, ("generated", extractor), lambda: self._features(self._samples(autoencoder)))
-        return evaluation_of(data.names, examples, distances(self._real(split), seen))
+        data, examples = self._bounds(cast(VariationalAutoencoder, model), teacher, split)
+        key = ("generated", self.extractor_key)  # of no split
+        generated = self.output_cache(model, key, lambda: self.image_features(self.samples(model)))
+        return evaluation_of(data.names, examples, distances(self.real_features(split), generated))
 
     def _bounds(
         self, autoencoder: VariationalAutoencoder, teacher: nn.Module, split: Split
     ) -> tuple[LabelledImages, dict[str, list[float]]]:
-        """Of images of a split: bounds on their likelihood, and how well they are reconstructed."""
+        """The evaluated images of a split, bounds on their likelihood, and how well they are reconstructed."""
         data = chosen(getattr(self.splits, split), self.settings.evaluated)
-        shown = binarise(data.images).to(self.device)
+        originals = binarise(data.images).to(self.device)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        elbos, bounds, rebuilt = [], [], []
-        for images in shown.split(BATCH):
+        elbos, bounds, reconstructions = [], [], []
+        for images in originals.split(BATCH):
             log_weights, mean_elbo = [], []
             posterior = autoencoder.encode(images)
             for _ in range(self.settings.importance_samples):
-                noise = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
+                noise = self.codes(len(images), rng)
                 inputs, outputs = {"images": images, "noise": noise}, _decode(autoencoder, *posterior, noise)
                 distortion = _distortion(outputs, inputs)
                 mean_elbo.append(-distortion - _rate(outputs))
                 log_weights.append(_log_weight(outputs, inputs, distortion))
             elbos.append(torch.stack(mean_elbo).mean(0))
             bounds.append(torch.stack(log_weights).logsumexp(0) - math.log(len(log_weights)))
-            rebuilt.append(autoencoder(images))
+            reconstructions.append(autoencoder(images))
         examples = {
             "neg_elbo": (-torch.cat(elbos)).tolist(),
             "neg_iwae": (-torch.cat(bounds)).tolist(),
-            "reconstruction_psnr": psnrs(torch.cat(rebuilt), shown).tolist(),
+            "reconstruction_psnr": psnrs(torch.cat(reconstructions), originals).tolist(),
         }
         if teacher is not autoencoder:
-            its = self.answers(teacher, split, lambda: torch.cat([teacher(batch) for batch in shown.split(BATCH)]))
-            examples["teacher_psnr"] = psnrs(torch.cat(rebuilt), its).tolist()
+            reference = self.output_cache(
+                teacher, split, lambda: torch.cat([teacher(batch) for batch in originals.split(BATCH)])
+            )
+            examples["teacher_psnr"] = psnrs(torch.cat(reconstructions), reference).tolist()
         return data, examples
 
-    def _samples(self, autoencoder: VariationalAutoencoder) -> Tensor:
-        """Binary images from the same codes every time."""
+    def samples(self, model: nn.Module) -> Tensor:
+        """Binary images, each pixel drawn with the probability that the decoder gives it."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        latent = torch.randn(self.settings.samples, self.settings.latent, generator=rng).to(self.device)
-        pixels = torch.cat([torch.sigmoid(autoencoder.decode(batch)).cpu() for batch in latent.split(BATCH)])
+        codes = self.codes(self.settings.samples, rng).split(BATCH)
+        decoder = cast(VariationalAutoencoder, model)
+        pixels = torch.cat([torch.sigmoid(decoder.decode(batch)).cpu() for batch in codes])
         return torch.bernoulli(pixels, generator=rng).to(self.device)
-
-    def _real(self, split: Split) -> FeatureSets:
-        images = getattr(self.splits, split).images
-        return self.answers(
-            judging(self.feature_extractor), split, lambda: self._features(binarise(images).to(self.device))
-        )
-
-    def _features(self, images: Tensor) -> FeatureSets:
-        return features(self.feature_extractor, self.settings.inception, images)
 
     validation_part = f"up to {VALIDATION} validation images, one code each"
 
     @torch.no_grad()
     def validation_metric(self, model: nn.Module) -> float:
-        return float(self.loss(model, self._validation, self.forward(model, self._validation), "model"))
+        return float(self.loss(model, self._validation, self.forward(model, self._validation)))
 
     @cached_property
     def _validation(self) -> Inputs:
-        some = self.splits.validation.in_turn(torch.arange(len(self.splits.validation)))[:VALIDATION].tolist()
-        return self.shared_inputs(some, torch.Generator().manual_seed(EVALUATION_SEED), split="validation")
+        validation = self.splits.validation
+        indices = validation.interleaved(torch.arange(len(validation)))[:VALIDATION].tolist()
+        return self.shared_inputs(indices, torch.Generator().manual_seed(EVALUATION_SEED), split="validation")
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood."""
-        train, whole = binarise(self.splits.train.images), getattr(self.splits, split)
+        """Independent pixels with the training frequencies (one count added): their exact negative log-likelihood.
+
+        And the training images themselves, which are the floor of the distances.
+        """
+        train = binarise(self.splits.train.images)
         if name == "real images (train)":
-            return Evaluation(distances(self._real(split), self._features(train.to(self.device))))
+            return self.distances_of(train, split)
         frequency = (train.sum(0).double() + 1) / (len(train) + 2)
-        data = chosen(whole, self.settings.evaluated)
+        data = chosen(getattr(self.splits, split), self.settings.evaluated)
         images = binarise(data.images).double()
         nll = -(images * frequency.log() + (1 - images) * (1 - frequency).log()).flatten(1).sum(1)
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
         samples = torch.bernoulli(frequency.expand(self.settings.samples, -1, -1, -1), generator=rng).float()
-        others = distances(self._real(split), self._features(samples.to(self.device)))
-        return evaluation_of(data.names, {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}, others)
+        examples = {"neg_elbo": nll.tolist(), "neg_iwae": nll.tolist()}
+        return evaluation_of(data.names, examples, self.distances_of(samples, split).metrics)
 
     @torch.no_grad()
     def figures(self, models: Mapping[str, nn.Module]) -> Mapping[str, FigureData]:
         """Reconstructions, samples of the prior, and walks along the latent dimensions, as pixel probabilities."""
         rng = torch.Generator().manual_seed(EVALUATION_SEED)
-        images = binarise(self.splits.test.spread(PICTURES // 2).images)
-        latent = torch.randn(len(images), self.settings.latent, generator=rng).to(self.device)
+        images = binarise(self.splits.test.spread(FIGURE_IMAGES // 2).images)
+        latent = self.codes(len(images), rng)
         rows = {"real": images}
         for name, model in models.items():
             autoencoder = cast(VariationalAutoencoder, model)
@@ -262,21 +223,21 @@ class VAE(Task):
         return {"samples": ImageGrid(rows, heads, note=note), "traversals": self._traversals(models)}
 
     def _traversals(self, models: Mapping[str, nn.Module]) -> ImageGrid:
-        """From one image's code along those dimensions that tell most about images, each model by its own."""
+        """Walks from one image's code along the dimensions with the largest KL, each model along its own."""
         images = binarise(self.splits.test.spread(VALIDATION).images).to(self.device)
         rows = {}
-        used = min(TRAVERSED, self.settings.latent)
+        count = min(TRAVERSED, self.settings.latent)
         for name, model in models.items():
             autoencoder = cast(VariationalAutoencoder, model)
             mean, log_variance = autoencoder.encode(images)
-            told = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).mean(0)
+            rate = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).mean(0)
             codes = []
-            for dimension in told.argsort(descending=True, stable=True)[:used].tolist():
+            for dimension in rate.argsort(descending=True, stable=True)[:count].tolist():
                 walk = mean[:1].repeat(len(TRAVERSAL), 1)
                 walk[:, dimension] = torch.tensor(TRAVERSAL, device=walk.device)
                 codes.append(walk)
             rows[name] = torch.sigmoid(autoencoder.decode(torch.cat(codes))).cpu()
-        heads = [f"{nth} dimension, −3 to 3" for nth in ("first", "second", "third")[:used] for _ in TRAVERSAL]
+        heads = [f"{nth} dimension, −3 to 3" for nth in ("first", "second", "third")[:count] for _ in TRAVERSAL]
         note = "from the code of the first image, one dimension is set; first: the one that tells most (largest KL)"
         return ImageGrid({"image": images[:1].cpu(), **rows}, heads, note=note)
 
@@ -301,20 +262,20 @@ def binarise(images: Tensor) -> Tensor:
 
 
 def _distortion(outputs: Outputs, inputs: Inputs) -> Tensor:
-    """−log p(x given z) in nats, one an image."""
+    """−log p(x given z) in nats, (batch,)."""
     loss = F.binary_cross_entropy_with_logits(outputs["pixels"], inputs["images"], reduction="none")
     return loss.flatten(1).sum(1)
 
 
 def _rate(outputs: Outputs) -> Tensor:
-    """KL(q(z given x) ‖ N(0, I)) in nats, one an image."""
+    """KL(q(z given x) ‖ N(0, I)) in nats, (batch,)."""
     mean, log_variance = outputs["mean"], outputs["log_variance"]
     kl: Tensor = 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
     return kl
 
 
 def _log_weight(outputs: Outputs, inputs: Inputs, distortion: Tensor) -> Tensor:
-    """log p(x, z) − log q(z given x) at the sampled z = μ + σ·ε, one an image (Burda et al. 2016, eq. 8)."""
+    """log p(x, z) − log q(z given x) at the sampled z = μ + σ·ε, (batch,) (Burda et al. 2016, eq. 8)."""
     noise, mean, log_variance = inputs["noise"], outputs["mean"], outputs["log_variance"]
     latent = mean + (0.5 * log_variance).exp() * noise
     log_prior_over_posterior = 0.5 * (noise.square() - latent.square() + log_variance).sum(1)

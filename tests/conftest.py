@@ -28,7 +28,6 @@ from support.own_pairs import saved_resnet
 from support.processes import Run, finish
 from support.submissions import Submitted, copy_of
 from support.synthetic_sets import Made, make
-from support.tasks import untrained_extractor
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -56,9 +55,7 @@ def task_of() -> Callable[[str], Task]:
 
     def get(name: str) -> Task:
         if name not in made:
-            task = next(pair for pair in pairs(suite) if pair.task == name).build()
-            task.feature_extractor = untrained_extractor(task)
-            made[name] = task
+            made[name] = next(pair for pair in pairs(suite) if pair.task == name).build(extractor="untrained")
         return made[name]
 
     return get

@@ -8,12 +8,12 @@ from typing import Any
 
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
-from distillbench.bench.statistics import detectable_difference
+from distillbench.bench.statistics import minimum_detectable_effect
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 
 
-def coverage(examples: Mapping[str, set[int]]) -> list[str]:
+def interval_notes(examples: Mapping[str, set[int]]) -> list[str]:
     """What the intervals of a table cover. examples: of each metric, over how many test examples its rows' intervals
     are.
     """
@@ -30,9 +30,9 @@ def coverage(examples: Mapping[str, set[int]]) -> list[str]:
     return notes
 
 
-def detectable(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
+def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
     """How large a difference to scratch had to be to be seen. differences: of the methods of one pair."""
-    found = [detectable_difference(difference.interval) for difference in differences]
+    found = [minimum_detectable_effect(difference.interval) for difference in differences]
     found = sorted(size for size in found if math.isfinite(size) and size > 0)
     if not found or metric is None:
         return []
@@ -46,7 +46,7 @@ def _words(names: Iterable[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
 
 
-def of_pair(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
+def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
     """Warnings, hyperparameters, failures, and the teachers that methods train themselves."""
     records = [record for group in groups for record in group.records]
     students = [record for record in records if record.kind == "student"]
@@ -86,10 +86,10 @@ def _value(value: float, metric: MetricValue) -> str:
     return f"{value:.{metric.decimals}f}" + (f" {metric.unit}" if metric.unit else "")
 
 
-def origins(records: Iterable[Record]) -> list[str]:
+def origin_notes(records: Iterable[Record]) -> list[str]:
     """Where the records of a table differ in the machine, the library versions or the revision that made them."""
     records = list(records)
-    machines = {machine(record.environment): None for record in records}
+    machines = {machine_name(record.environment): None for record in records}
     versions = {_versions(record.environment): None for record in records}
     revisions = {revision_name(record.revision): None for record in records}
     return [
@@ -103,7 +103,7 @@ def origins(records: Iterable[Record]) -> list[str]:
     ]
 
 
-def machine(environment: Mapping[str, Any]) -> str:
+def machine_name(environment: Mapping[str, Any]) -> str:
     if "cpu" not in environment:
         return "unknown"
     gpu = f" with {environment['gpu']}" if "gpu" in environment else ""

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distillbench.bench.analysis.series import Split
-from distillbench.bench.analysis.speeds import Speeds
-from distillbench.bench.analysis.speeds import speeds as tables_of_speeds
+from distillbench.bench.analysis.speeds import SpeedTable, tabulate_timings
 from distillbench.bench.analysis.summary import Summary, summarise
 from distillbench.bench.store.exports import scan as exports_of
 from distillbench.bench.store.manifest import NAME, expected
@@ -32,11 +31,11 @@ def summaries(results: Path, split: Split = "test", scan: Scan | None = None) ->
     return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.found)
 
 
-def speeds(results: Path, mine: Collection[tuple[str, str]] | None = None) -> list[Speeds]:
+def speed_tables(results: Path, mine: Collection[tuple[str, str]] | None = None) -> list[SpeedTable]:
     """A table of times a task. mine: of these pairs, (task, pair), alone."""
     records = Store(results).scan().records if results.is_dir() else []
     timings, exports = timings_of(results), exports_of(results)
     wanted = [t for t in timings.found if mine is None or (t.task, t.pair) in mine]
     left_out = tuple(f"left out: {problem}" for problem in (*timings.problems.values(), *exports.problems.values()))
-    tables = tables_of_speeds(wanted, records, exports.found)
+    tables = tabulate_timings(wanted, records, exports.found)
     return [replace(table, notes=(*table.notes, *left_out)) for table in tables]

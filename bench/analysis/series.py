@@ -22,7 +22,7 @@ class Estimate:
     """
 
     interval: Interval
-    seeds: Interval
+    seed_interval: Interval
     examples: int
 
 
@@ -34,7 +34,7 @@ class Series:
 
     seeds: tuple[int, ...]
     values: tuple[float, ...]
-    names: tuple[str, ...] = ()
+    example_names: tuple[str, ...] = ()
     examples: NDArray[np.float64] | None = None
 
     @property
@@ -46,7 +46,7 @@ class Series:
         seeds = mean_interval(self.values)
         if self.examples is None:
             return Estimate(seeds, seeds, 0)
-        return Estimate(crossed_interval(self.examples), seeds, len(self.names))
+        return Estimate(crossed_interval(self.examples), seeds, len(self.example_names))
 
     def minus(self, other: Series) -> Series | None:
         """The differences, paired by seed over the seeds that both have, and by item; None where there are none."""
@@ -55,11 +55,11 @@ class Series:
             return None
         mine, its = ([series.seeds.index(seed) for seed in seeds] for series in (self, other))
         values = tuple(self.values[i] - other.values[j] for i, j in zip(mine, its, strict=True))
-        if self.examples is None or other.examples is None or self.names != other.names:
+        if self.examples is None or other.examples is None or self.example_names != other.example_names:
             return Series(seeds, values)
-        return Series(seeds, values, self.names, self.examples[mine] - other.examples[its])
+        return Series(seeds, values, self.example_names, self.examples[mine] - other.examples[its])
 
-    def over(self, other: Series) -> Ratio | None:
+    def ratio_to(self, other: Series) -> Ratio | None:
         """The ratio of the means, paired likewise; None where the denominator may be zero."""
         seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
         if not seeds or (self.examples is None) != (other.examples is None):

@@ -17,50 +17,64 @@ from distillbench.bench.store.timings import Condition, Timing
 
 
 @dataclass(frozen=True)
-class Batch:
-    """seconds: of one call with the whole batch. over_teacher, over_eager: how many times as fast. memory: bytes."""
+class BatchTimes:
+    """How fast a network is on batches of one size."""
 
     seconds: Ratio
+    """Of one call with the whole batch; the geometric mean over launches."""
     p90: float | None
+    """The 90th percentile of the seconds of a call; None with too few samples."""
     p99: float | None
-    over_teacher: Ratio | None
-    over_eager: Ratio | None
+    """The 99th percentile of the seconds of a call; None with too few samples."""
+    speedup_over_teacher: Ratio | None
+    """How many times as fast as the teacher under the same condition; None for the teacher."""
+    speedup_over_eager: Ratio | None
+    """How many times as fast as the same student in eager float32; None for the teacher and for that condition."""
     memory: int | None
+    """Bytes by which the peak of a fresh process grows."""
     energy: float | None
+    """Joules an example."""
 
 
 @dataclass(frozen=True)
-class Line:
-    """One network run in one way. quality: by how much a metric changes, for a quantised student.
-
-    notes: why something is not there.
-    """
+class SpeedRow:
+    """One network under one condition."""
 
     task: str
     pair: str
     network: str
-    way: str
-    batches: Mapping[int, Batch]
-    quality: Estimate | None = None
+    """'teacher' or 'student'."""
+    condition: str
+    """'onnxruntime int8-static, 4 threads': all but the batch size."""
+    batches: Mapping[int, BatchTimes]
+    """By batch size."""
+    quality_change: Estimate | None = None
+    """By how much a metric changes for a quantised student; None for others."""
     notes: tuple[str, ...] = ()
+    """Why something is missing."""
 
 
 @dataclass(frozen=True)
-class Speeds:
-    """One task. measure, metric: what the change of quality is measured in; None where nothing says."""
+class SpeedTable:
+    """The times of one task."""
 
     task: str
-    lines: tuple[Line, ...]
+    rows: tuple[SpeedRow, ...]
     batch_sizes: tuple[int, ...]
-    measure: str = ""
+    quality_metric: str = ""
+    """The name of the metric that changes of quality are measured by; '' without records."""
     metric: MetricValue | None = None
+    """A value of that metric, for its direction, unit and decimals."""
     notes: tuple[str, ...] = ()
+    """What a reader must know."""
 
 
-ELSEWHERE = "they were quantised on another processor than this was timed on"
+OTHER_PROCESSOR = "they were quantised on another processor than this was timed on"
 
 
-def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: Iterable[Export] = ()) -> list[Speeds]:
+def tabulate_timings(
+    timings: Iterable[Timing], records: Iterable[Record] = (), exports: Iterable[Export] = ()
+) -> list[SpeedTable]:
     """A table a task, by name. records, exports: of the students, for what quantisation costs."""
     timings, records, exports = list(timings), list(records), list(exports)
     found = []
@@ -71,14 +85,14 @@ def speeds(timings: Iterable[Timing], records: Iterable[Record] = (), exports: I
         measure = _measure(its, made)
         metric = next((record.metrics[measure] for record in its if measure in record.metrics), None)
         sizes = tuple(sorted({timing.condition.batch_size for timing in mine}))
-        lines: list[Line] = []
+        lines: list[SpeedRow] = []
         for pair in sorted({timing.pair for timing in mine}):
             timed = [t for t in mine if t.pair == pair]
             students, converted = [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
             lines += _lines(task, pair, measure, timed, students, converted)
         notes = _notes(mine, lines)  # of ways, too, that nothing could be timed in, and that have no line
         timed_lines = [line for line in lines if line.batches]
-        found.append(Speeds(task, tuple(timed_lines), sizes, measure, metric, notes))
+        found.append(SpeedTable(task, tuple(timed_lines), sizes, measure, metric, notes))
     return found
 
 
@@ -96,7 +110,7 @@ def _lines(
     timings: Sequence[Timing],
     records: Sequence[Record],
     exports: Sequence[Export],
-) -> list[Line]:
+) -> list[SpeedRow]:
     ways: dict[str, list[Timing]] = {}
     for timing in sorted(timings, key=lambda t: _order(t.condition)):
         ways.setdefault(timing.condition.way + timing.condition.resources, []).append(timing)
@@ -109,10 +123,10 @@ def _lines(
             if network == "student" and "int8" in precision:
                 beside = [e for e in exports if same_processor(e.environment, mine[0].environment)]
                 quality, why = _quality(precision, measure, records, beside)
-                why = ELSEWHERE if why and exports and not beside else why
+                why = OTHER_PROCESSOR if why and exports and not beside else why
                 notes += [f"{pair}: {name}: no change of quality, {why}"] if why else []
             batches = {t.condition.batch_size: _batch(t, network) for t in mine if t.unavailable is None}
-            lines.append(Line(task, pair, network, name, batches, quality, tuple(notes)))
+            lines.append(SpeedRow(task, pair, network, name, batches, quality, tuple(notes)))
     return lines
 
 
@@ -120,12 +134,12 @@ def _order(condition: Condition) -> tuple[str, int, bool, str, int]:
     return condition.device, condition.threads, condition.backend != "eager", condition.way, condition.batch_size
 
 
-def _batch(timing: Timing, network: str) -> Batch:
+def _batch(timing: Timing, network: str) -> BatchTimes:
     subject: Any = network
     seconds = timing.times(subject)
     assert seconds is not None
     student = network == "student"
-    return Batch(
+    return BatchTimes(
         seconds,
         timing.percentile(subject, 90),
         timing.percentile(subject, 99),
@@ -172,7 +186,7 @@ def _quality(
     return Series(seeds, means, examples, matrix if examples else None).estimate(), ""
 
 
-def _notes(timings: Sequence[Timing], lines: Sequence[Line]) -> tuple[str, ...]:
+def _notes(timings: Sequence[Timing], lines: Sequence[SpeedRow]) -> tuple[str, ...]:
     notes = [note for line in lines for note in line.notes]
     timed = [timing for timing in timings if timing.launches]
     if timed:

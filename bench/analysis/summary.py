@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from distillbench.bench.analysis.comparison import Comparison
-from distillbench.bench.analysis.notes import coverage, detectable, of_pair, origins
+from distillbench.bench.analysis.notes import detectable_effect_notes, interval_notes, origin_notes, pair_notes
 from distillbench.bench.analysis.series import Estimate, Split, series_of
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
 from distillbench.bench.store.configurations import Group, Kind, groups, order
@@ -17,62 +17,74 @@ from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
 
-LEVEL = 0.05
-"""The family-wise error of the differences that are marked."""
+SIGNIFICANCE_LEVEL = 0.05
+"""The family-wise error of the differences that count as significant."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One method, the teacher or a reference in one configuration, over its seeds.
-
-    name: the label, with what tells this configuration from others of the label. difference: to scratch on the primary
-    metric metric, paired by seed and test example. p: of that difference, adjusted for all methods of the table (Holm
-    1979); None for what is no method. gap: the part of the way from scratch to teacher, None where the difference, or
-    that way, may be zero; whole_gap: likewise, also where the difference may be zero. gap_defined: whether that way is
-    longer than its interval. best: better than every other student, each time outside the interval of the paired
-    difference. latency: seconds of one input. speedup: over the teacher, in turns with it. Both are of eager PyTorch on
-    one thread, and None where that was not timed. by_seed: the primary metric. paired: its difference to scratch.
-    seconds, images_per_second, curves: of training.
-    """
+    """One method, the teacher or a baseline in one configuration, over its seeds."""
 
     pair: str
     name: str
+    """The label, with what tells this configuration from others of the label."""
     kind: Kind
     finished: int
+    """The number of seeds that finished."""
     failed: int
+    """The number of seeds that failed."""
     missing: int
+    """The number of seeds that the run expects and that have no record."""
     metrics: Mapping[str, Estimate]
+    """By name."""
     difference: Estimate | None = None
+    """To scratch, on the primary metric, paired by seed and test example."""
     p: float | None = None
+    """The p-value of the difference, Holm-corrected over all methods of the table (Holm 1979); None for other rows."""
     gap: Ratio | None = None
-    whole_gap: Ratio | None = None
+    """The share recovered of the gap from scratch to the teacher; None where the difference or the gap may be zero."""
+    unfiltered_gap: Ratio | None = None
+    """The share recovered of the gap from scratch to the teacher; None where the gap may be zero."""
     gap_defined: bool = False
+    """Whether the teacher is better than scratch beyond the interval of their difference."""
     best: bool = False
+    """Whether the student is better than every other, each time beyond the interval of their paired difference."""
     parameters: int | None = None
     macs: int | None = None
     latency: float | None = None
+    """Seconds of one input in eager PyTorch on one thread; None where that was not timed."""
     speedup: Ratio | None = None
-    by_seed: Mapping[int, float] = field(default_factory=dict)
-    paired: Mapping[int, float] = field(default_factory=dict)
-    seconds: Interval | None = None
+    """Over the teacher, interleaved with it under the same condition; None where that was not timed."""
+    values_by_seed: Mapping[int, float] = field(default_factory=dict)
+    """The primary metric."""
+    differences_by_seed: Mapping[int, float] = field(default_factory=dict)
+    """The difference to scratch on the primary metric."""
+    training_seconds: Interval | None = None
     images_per_second: Interval | None = None
+    """In training."""
     curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
+    """Of training, by seed."""
 
     @property
     def significant(self) -> bool:
-        return self.p is not None and self.p < LEVEL
+        """Whether the difference to scratch is significant (p < 0.05, Holm-corrected)."""
+        return self.p is not None and self.p < SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One task: its metrics, the rows, and what a reader must know. problems: files that count for nothing, and why."""
+    """The results of one task."""
 
     task: str
     primary_metric: str
+    """Its name; '' where there are no records."""
     metrics: Mapping[str, MetricValue]
+    """A value of each metric, for its direction, unit and decimals; the primary metric first."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    """What a reader must know."""
     problems: tuple[str, ...] = ()
+    """Files that were left out, and why."""
 
 
 def summarise(
@@ -123,8 +135,8 @@ def _task(
         mine = _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
         rows += mine
         differences = [row.difference for row in mine if row.kind == "student" and row.difference]
-        seen += detectable(pair, differences, metrics.get(primary_metric))
-        notes += of_pair(pair, members, split)
+        seen += detectable_effect_notes(pair, differences, metrics.get(primary_metric))
+        notes += pair_notes(pair, members, split)
         remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
     if any(row.parameters is not None for row in rows) and all(row.latency is None for row in rows):
         notes.append("no latency and no speedup: not timed yet (distillbench time)")
@@ -132,12 +144,12 @@ def _task(
         notes.append("trials are measured on the validation split alone: --split validation")
     examples = {metric: {row.metrics[metric].examples for row in rows if metric in row.metrics} for metric in ordered}
     notes = [
-        *coverage(examples),
+        *interval_notes(examples),
         *seen,
         *notes,
         *remarks,
         *(m.note for m in metrics.values() if m.note),
-        *origins(records),
+        *origin_notes(records),
     ]
     return Summary(name, primary_metric, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
 
@@ -174,9 +186,9 @@ def _rows(
 def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str], split: Split) -> Row:
     difference, way = comparison.difference(group), comparison.way(group)
     estimate = difference.estimate() if difference else None
-    whole_gap = None
+    unfiltered_gap = None
     if group.kind == "student" and difference and way and way.worth and way.lead:
-        whole_gap = difference.over(way.lead)
+        unfiltered_gap = difference.ratio_to(way.lead)
     sure = estimate is not None and estimate.interval.excludes_zero
     primary_metric = comparison.series.get(group)
     training = {seed: record.training for seed, record in group.finished.items() if record.training}
@@ -191,17 +203,17 @@ def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str]
         missing=0,
         metrics={name: s.estimate() for name in metrics if (s := series_of(group.finished, name, split))},
         difference=estimate,
-        gap=whole_gap if sure else None,
-        whole_gap=whole_gap,
+        gap=unfiltered_gap if sure else None,
+        unfiltered_gap=unfiltered_gap,
         gap_defined=way is not None and way.worth,
         best=comparison.best(group),
         parameters=size.parameters if size else None,
         macs=size.macs if size else None,
         latency=times.latency,
         speedup=times.speedup,
-        by_seed=dict(zip(primary_metric.seeds, primary_metric.values, strict=True)) if primary_metric else {},
-        paired=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
-        seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
+        values_by_seed=dict(zip(primary_metric.seeds, primary_metric.values, strict=True)) if primary_metric else {},
+        differences_by_seed=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
+        training_seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
         images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
         curves={seed: t.curve for seed, t in training.items()},
     )

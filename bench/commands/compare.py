@@ -28,8 +28,8 @@ from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
-    from distillbench.bench.compare.correction import Margins
     from distillbench.bench.compare.findings import Report
+    from distillbench.bench.compare.margins import Margins
 
 
 class GateFormat(StrEnum):
@@ -169,7 +169,8 @@ def _measured(
     set_: tuple[str, ...],
     tasks: tuple[str, ...],
 ) -> Report:
-    from distillbench.bench.compare.revisions import Plan, compare_revisions
+    from distillbench.bench.compare.launches import Budget
+    from distillbench.bench.compare.revisions import compare_revisions
 
     return compare_revisions(
         *revisions,
@@ -180,8 +181,8 @@ def _measured(
         backends=tuple(backends),
         speed_margin=margins.speed,
         least_seconds=margins.seconds,
-        plan=Plan(seconds=seconds),
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        budget=Budget(seconds=seconds),
+        progress=lambda line: print(line, file=sys.stderr, flush=True),
     )
 
 
@@ -197,7 +198,7 @@ def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bo
 
 
 def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool) -> Margins:
-    from distillbench.bench.compare.correction import IN_TURNS, STORED, Margins
+    from distillbench.bench.compare.margins import INTERLEAVED_SPEED, STORED_SPEED, Margins
 
     relative, of_metric = 0.01, {}
     for text in quality:
@@ -208,7 +209,7 @@ def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool
             relative = _percent("--quality-margin", text, "1% or psnr=0.1")
     if not 0 <= seconds < math.inf:
         raise UserError(f"--least-seconds: invalid time {seconds} (allowed: 0 and more, such as 2e-6)")
-    default = STORED if stored else IN_TURNS
+    default = STORED_SPEED if stored else INTERLEAVED_SPEED
     return Margins(relative, of_metric, default if speed is None else _percent("--speed-margin", speed, "1%"), seconds)
 
 

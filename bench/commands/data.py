@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import Data, console, table_width
-from distillbench.common.errors import UserError
+from distillbench.common.errors import DataError
 from distillbench.common.paths import expanded, some_folder
 
 if TYPE_CHECKING:
@@ -23,12 +23,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a data set, a
 
 @contextmanager
 def _one_line() -> Iterator[None]:
-    from distillbench.common.errors import DataError
-
     try:
         yield
     except DataError as error:
-        raise UserError(f"data: {error}") from error
+        raise error.within("data") from error
 
 
 @app.command("list")

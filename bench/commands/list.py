@@ -30,9 +30,9 @@ def list_(
 ) -> None:
     """List tasks, methods, networks, teacher-student pairs and suites; with NAME, every setting of one."""
     from distillbench.bench.suite import catalogue
-    from distillbench.bench.suite.file import known
+    from distillbench.common.errors import check_name
 
-    known([k.value for k in Kind], kind, "list: unknown kind")
+    check_name("kind", kind, [k.value for k in Kind], "list")
     output = console()
     if name:
         for block in catalogue.one(kind, name):

@@ -170,12 +170,12 @@ def _pairs(
 
 
 def _print(folder: Path, timed: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
-    from distillbench.bench.analysis.results import speeds
+    from distillbench.bench.analysis.results import speed_tables
     from distillbench.bench.report.speeds import tables
     from distillbench.bench.report.terminal import terminal
     from distillbench.bench.report.writers import FORMATS
 
-    timed_tables = tables(speeds(folder, timed))
+    timed_tables = tables(speed_tables(folder, timed))
     if timed_tables and format_ is Format.terminal:
         console().print(terminal(timed_tables, width), soft_wrap=width is None)
     elif timed_tables:

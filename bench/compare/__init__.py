@@ -1,1 +1,1 @@
-"""What changed between two sets of measurements, and whether it may."""
+"""Two sets of measurements compared: what changed, and whether it is within the margins."""

@@ -1,34 +1,41 @@
-"""Files of pytest-benchmark compared: each is one launch, and the launches are what intervals are over."""
+"""Files of pytest-benchmark compared: each file is one launch, and the intervals are over launches."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillbench.bench.compare.correction import Margins, Single, corrected
+from distillbench.bench.compare.correction import Comparison, corrected
 from distillbench.bench.compare.findings import Finding, Report
-from distillbench.bench.compare.times import speed
+from distillbench.bench.compare.margins import Margins
+from distillbench.bench.compare.times import compare_launch_values
 from distillbench.bench.machine.processor import instructions
 from distillbench.bench.statistics import geometric_mean
 from distillbench.bench.store.configurations import flat
 from distillbench.common.errors import UserError, at_most
 
-STABLE = (
+MACHINE_FIELDS = (
     *("cpu.brand_raw", "cpu.family", "cpu.model", "cpu.stepping", "cpu.flags"),
     *("cpu.count", "python_version", "machine", "system"),
 )
-"""What of machine_info must agree: the rest varies from launch to launch, or names a host. flags: the instructions."""
-FOLDERS = ("records", "timings", "exports")
-"""Of a results folder, which is compared in another way."""
+"""Fields of machine_info that must agree: the others vary between launches, or name a host. flags: the instructions."""
+RESULTS_FOLDERS = ("records", "timings", "exports")
+"""By which a results folder is recognised."""
 
 
 @dataclass(frozen=True)
-class Launch:
-    """medians: seconds, by the benchmark's full name. entries: all that its file says of each."""
+class BenchmarkFile:
+    """One file of pytest-benchmark.
+
+    Attributes:
+        machine: The fields of ``MACHINE_FIELDS``.
+        medians: Seconds, by the benchmark's full name.
+        entries: Everything that the file says about a benchmark, by its full name.
+    """
 
     machine: Mapping[str, object]
     medians: Mapping[str, float]
@@ -36,16 +43,26 @@ class Launch:
 
 
 def files(side: Path) -> list[Path]:
-    """Those of a side that is pytest-benchmark's; none where it is not. Raises UserError for one a level too high."""
+    """The files of pytest-benchmark on one side of a comparison.
+
+    Args:
+        side: A file, a folder of files, or a results folder.
+
+    Returns:
+        The files; none for a results folder.
+
+    Raises:
+        UserError: What is to be compared lies one level deeper.
+    """
     if side.is_file():
         return [side]
     if _is_results(side):
         return []
-    launches = sorted(side.glob("*.json"))
-    if not launches and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
-        looked = f"holds neither *.json of pytest-benchmark nor {', '.join(FOLDERS)} of a run"
-        raise UserError(f"{side}: {looked}; they are a level deeper (allowed: {', '.join(at_most(3, inner))})")
-    return launches
+    paths = sorted(side.glob("*.json"))
+    if not paths and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
+        lack = f"contains neither *.json of pytest-benchmark nor {', '.join(RESULTS_FOLDERS)} of a run"
+        raise UserError(f"{side}: {lack}; they are one level deeper (allowed: {', '.join(at_most(3, inner))})")
+    return paths
 
 
 def _is_side(folder: Path) -> bool:
@@ -53,50 +70,86 @@ def _is_side(folder: Path) -> bool:
 
 
 def _is_results(folder: Path) -> bool:
-    return any((folder / name).is_dir() for name in FOLDERS)
+    return any((folder / name).is_dir() for name in RESULTS_FOLDERS)
 
 
-def read(path: Path) -> Launch:
-    """Raises UserError naming the file and the field."""
+def read(path: Path) -> BenchmarkFile:
+    """One file of pytest-benchmark.
+
+    Raises:
+        UserError: The file is not one; it names the field.
+    """
     try:
         content: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
     try:
-        machine = flat(dict(content["machine_info"]))
-        if isinstance(flags := machine.get("cpu.flags"), list):
-            machine["cpu.flags"] = instructions(map(str, flags))
+        machine = _machine(content["machine_info"])
         entries = {str(entry["fullname"]): dict(entry) for entry in content["benchmarks"]}
         medians = {name: entry["stats"]["median"] for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not of pytest-benchmark (machine_info, benchmarks: {error})") from error
+        raise UserError(f"{path}: not a pytest-benchmark file (machine_info, benchmarks: {error})") from error
     for name, median in medians.items():
         if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < math.inf:
             raise UserError(f"{path}: benchmarks[{name}].stats.median: {median!r} (allowed: seconds above 0)")
-    return Launch({name: machine.get(name) for name in STABLE}, medians, entries)
+    return BenchmarkFile(machine, medians, entries)
+
+
+def _machine(info: Any) -> dict[str, object]:
+    fields = flat(dict(info))
+    if isinstance(flags := fields.get("cpu.flags"), list):
+        fields["cpu.flags"] = instructions(map(str, flags))
+    return {name: fields.get(name) for name in MACHINE_FIELDS}
 
 
 def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Report:
-    """Medians, Welch over launches, one family. Raises UserError for what cannot be read."""
+    """Compare the medians of two sides by Welch's interval over launches, corrected as one family.
+
+    Args:
+        baseline: A file of pytest-benchmark, or a folder of them.
+        candidate: Likewise a file or a folder.
+        margins: How much slower the candidate may be.
+
+    Returns:
+        A report with a finding for each benchmark of the baseline.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
     before, after = ([read(path) for path in files(side)] for side in (baseline, candidate))
-    machines = [launch.machine for launch in (*before, *after)]
-    other = next((n for n in STABLE if len({repr(machine[n]) for machine in machines}) > 1), None)
-    old, new = (dict.fromkeys(name for launch in side for name in launch.medians) for side in (before, after))
-    findings: list[Single] = []
-    for name in old:
-        sides = [[launch.medians[name] for launch in side if name in launch.medians] for side in (before, after)]
-        if name not in new:
-            findings.append(Single(Finding(name, "median", "missing", "not in the candidate")))
-        elif other:
-            said = " and ".join(sorted({repr(machine[other]) for machine in machines}))
-            findings.append(Single(Finding(name, "median", "incomparable", f"machine_info.{other}: {said}")))
-        else:
-            seconds, same = geometric_mean(sides[0]).value, _entries(before, name) == _entries(after, name)
-            findings.append(speed(name, "median", sides[0], sides[1], seconds, margins, identical=same))
-    notes = [f"{name}: in the candidate only" for name in new if name not in old]
-    return Report(str(baseline), str(candidate), tuple(corrected(findings)), tuple(notes))
+    obstacle = _obstacle([file.machine for file in (*before, *after)])
+    old, new = (dict.fromkeys(name for file in side for name in file.medians) for side in (before, after))
+    family = [_compare(name, before, after, obstacle, margins) for name in old]
+    notes = tuple(f"{name}: only in the candidate" for name in new if name not in old)
+    return Report(str(baseline), str(candidate), tuple(corrected(family)), notes)
 
 
-def _entries(side: Sequence[Launch], name: str) -> list[str]:
+def _obstacle(machines: Sequence[Mapping[str, object]]) -> str:
+    """The first field in which the machines differ; '' without one."""
+    for name in MACHINE_FIELDS:
+        values = sorted({repr(machine[name]) for machine in machines})
+        if len(values) > 1:
+            return f"machine_info.{name}: {' and '.join(values)}"
+    return ""
+
+
+def _compare(
+    name: str, before: Sequence[BenchmarkFile], after: Sequence[BenchmarkFile], obstacle: str, margins: Margins
+) -> Comparison:
+    old, new = (list(_medians(side, name)) for side in (before, after))
+    if not new:
+        return Comparison(Finding(name, "median", "missing", "missing from the candidate"))
+    if obstacle:
+        return Comparison(Finding(name, "median", "incomparable", obstacle))
+    identical = _entries(before, name) == _entries(after, name)
+    seconds = geometric_mean(old).value
+    return compare_launch_values(name, "median", old, new, seconds, margins, identical=identical)
+
+
+def _medians(side: Sequence[BenchmarkFile], name: str) -> Iterator[float]:
+    return (file.medians[name] for file in side if name in file.medians)
+
+
+def _entries(side: Sequence[BenchmarkFile], name: str) -> list[str]:
     """In an order that does not depend on the files' names."""
-    return sorted(json.dumps(launch.entries[name], sort_keys=True) for launch in side if name in launch.entries)
+    return sorted(json.dumps(file.entries[name], sort_keys=True) for file in side if name in file.entries)

@@ -1,43 +1,41 @@
-"""What every comparison under noise shares: its margins, its own verdict, and the correction for how many there are."""
+"""The correction for multiple comparisons: a change is claimed only where it is significant in its whole family."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from distillbench.bench.compare.findings import Finding
 from distillbench.bench.statistics import Interval, holm
 
-STORED, IN_TURNS = 0.05, 0.01
-"""Relative margins of times that were stored on two days, and of two revisions timed in turns (docs/ci.md)."""
 LEVEL = 0.05
-"""The family-wise error of the regressions and improvements that are claimed: of qualities, and of stored times."""
+"""The family-wise error rate of claimed changes, of metrics and of stored times."""
 
 
 @dataclass(frozen=True)
-class Margins:
-    """quality: relative to the baseline's mean. of: {metric: in its unit}. speed: relative. seconds: absolute."""
+class Comparison:
+    """One member of a family of comparisons, not corrected yet.
 
-    quality: float = 0.01
-    of: Mapping[str, float] = field(default_factory=dict)
-    speed: float = STORED
-    seconds: float = 2e-6
-
-    def of_quality(self, metric: str, baseline: float) -> float:
-        return self.of.get(metric, self.quality * abs(baseline))
-
-
-@dataclass(frozen=True)
-class Single:
-    """A comparison before it is known among how many: the verdict of its own interval, and p of "within the margin"."""
+    Attributes:
+        finding: The verdict of its own interval.
+        p: Of the hypothesis "the change is within the margin"; NaN where nothing was tested.
+    """
 
     finding: Finding
     p: float = math.nan
 
 
 def p_beyond(difference: Interval, margin: float) -> float:
-    """Two-sided, of "the difference is no larger than the margin": below 5 % where the interval is beyond it."""
+    """The two-sided p-value of "the difference is no larger than the margin".
+
+    Args:
+        difference: A 95% interval of candidate − baseline.
+        margin: In the same unit.
+
+    Returns:
+        p, below 5% exactly where the interval lies wholly beyond the margin.
+    """
     from scipy.special import stdtr, stdtrit
 
     excess = abs(difference.mean) - margin
@@ -49,13 +47,22 @@ def p_beyond(difference: Interval, margin: float) -> float:
     return 2 * float(stdtr(difference.degrees, -excess / error))
 
 
-def corrected(family: Sequence[Single]) -> list[Finding]:
-    """What is claimed of the whole family (Holm 1979): what is not beyond chance among so many is inconclusive."""
-    found, size = [], sum(not math.isnan(single.p) for single in family)
-    for single, p in zip(family, holm([single.p for single in family]), strict=True):
-        one = single.finding
-        if one.outcome in ("regressed", "improved") and not p < LEVEL:
-            reason = f"{one.reason}, but not beyond chance among {size} comparisons (p = {p:.2g})"
-            one = replace(one, outcome="inconclusive", reason=reason)
-        found.append(one)
-    return found
+def corrected(family: Sequence[Comparison]) -> list[Finding]:
+    """The findings after Holm's correction (1979): an insignificant change becomes inconclusive.
+
+    Args:
+        family: All comparisons that one report claims changes by.
+
+    Returns:
+        Their findings, in the same order.
+    """
+    adjusted = holm([comparison.p for comparison in family])
+    size = sum(not math.isnan(comparison.p) for comparison in family)
+    return [_corrected(comparison.finding, p, size) for comparison, p in zip(family, adjusted, strict=True)]
+
+
+def _corrected(finding: Finding, p: float, size: int) -> Finding:
+    if finding.outcome not in ("regressed", "improved") or p < LEVEL:
+        return finding
+    reason = f"{finding.reason}, but not significant among {size} comparisons (Holm-corrected p = {p:.2g})"
+    return replace(finding, outcome="inconclusive", reason=reason)

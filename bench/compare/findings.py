@@ -1,4 +1,4 @@
-"""What a comparison found: a verdict for each cell and metric, with its reason in words, and one for the family."""
+"""Verdicts of a comparison: one for each cell and metric, with its reason in words, and one for the whole report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distillbench.bench.statistics import Verdict
 
 Outcome = Verdict | Literal["missing", "incomparable"]
 OUTCOMES: tuple[Outcome, ...] = ("regressed", "missing", "incomparable", "inconclusive", "improved", "pass")
-"""The worst first."""
+"""From worst to best."""
 EXIT_CODES: dict[Outcome, int] = {
     "pass": 0,
     "improved": 0,
@@ -19,15 +19,26 @@ EXIT_CODES: dict[Outcome, int] = {
     "incomparable": 3,
     "inconclusive": 4,
 }
-NOTHING = 3
-"""The exit code where there was nothing to compare."""
+NOTHING_COMPARED = 3
+"""The exit code of a report without findings."""
+POSITION: dict[Outcome, str] = {
+    "pass": "within",
+    "inconclusive": "interval crosses",
+    "regressed": "beyond",
+    "improved": "beyond",
+}
+"""Where an interval lies relative to the margin, by the outcome that this means."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """From baseline to candidate, with its interval; the ends are NaN where there is none.
+    """The change from baseline to candidate with its interval.
 
-    kind: "ratio" is candidate / baseline, "difference" candidate − baseline in the metric's unit.
+    Attributes:
+        kind: "ratio" (candidate / baseline) or "difference" (candidate − baseline, in the metric's unit).
+        value: The estimate.
+        low: The interval's lower end; NaN without an interval.
+        high: The interval's upper end; NaN without an interval.
     """
 
     kind: Literal["ratio", "difference"]
@@ -38,9 +49,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Finding:
-    """cell: 'denoising/dncnn/mimic'. metric: 'psnr', 'parameters', 'speedup, onnxruntime, batch 1'.
+    """The verdict on one metric of one cell.
 
-    reason: of the outcome, in words.
+    Attributes:
+        cell: For example 'denoising/dncnn/mimic'.
+        metric: For example 'psnr', 'parameters' or 'speedup, onnxruntime, batch 1'.
+        outcome: The verdict.
+        reason: Why, in words.
+        baseline: The baseline's value, in ``unit``.
+        candidate: The candidate's value, in ``unit``.
+        unit: The unit of both values.
+        change: From baseline to candidate, for what is measured under noise.
     """
 
     cell: str
@@ -55,7 +74,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """baseline, candidate: what was compared, as the user named it. notes: what a reader must know of the whole."""
+    """All findings of one comparison.
+
+    Attributes:
+        baseline: As the user named it.
+        candidate: As the user named it.
+        findings: One for each cell and metric.
+        notes: What a reader must know besides.
+    """
 
     baseline: str
     candidate: str
@@ -64,27 +90,58 @@ class Report:
 
     @property
     def outcome(self) -> Outcome:
-        """The family's: the worst of all; missing where there was nothing to compare."""
+        """The worst outcome of all findings; "missing" without any."""
         return worst([finding.outcome for finding in self.findings])
 
     def exit_code(self, allow_inconclusive: bool = False) -> int:
-        """0 pass, 1 regression, 3 incomplete or nothing to compare, 4 inconclusive (0 where that is allowed)."""
+        """The command's exit code.
+
+        Args:
+            allow_inconclusive: Whether an inconclusive report counts as a pass.
+
+        Returns:
+            0 pass, 1 regression, 3 incomplete or nothing compared, 4 inconclusive.
+        """
         if not self.findings:
-            return NOTHING
+            return NOTHING_COMPARED
         code = EXIT_CODES[self.outcome]
         return 0 if allow_inconclusive and code == EXIT_CODES["inconclusive"] else code
 
 
-def exact(cell: str, metric: str, old: int, new: int, more: str = "") -> Finding:
-    """A figure without noise, of which fewer are better. more: what came or went."""
-    outcome: Outcome = "pass" if new == old else "regressed" if new > old else "improved"
-    reason = f"{old:,}, equal" if new == old else f"{old:,} -> {new:,}, {new - old:+,}"
-    return Finding(cell, metric, outcome, reason + (f" ({more})" if more else ""), old, new)
+def compare_counts(cell: str, metric: str, baseline: int, candidate: int, details: str = "") -> Finding:
+    """The verdict on a count that has no noise and of which fewer is better.
+
+    Args:
+        cell: The finding's cell.
+        metric: The finding's metric.
+        baseline: The baseline's count.
+        candidate: The candidate's count.
+        details: What was added and removed, for the reason.
+
+    Returns:
+        A finding: "pass" where the counts are equal, else "regressed" or "improved".
+    """
+    equal = candidate == baseline
+    outcome: Outcome = "pass" if equal else "regressed" if candidate > baseline else "improved"
+    reason = f"{baseline:,}, equal" if equal else f"{baseline:,} -> {candidate:,}, {candidate - baseline:+,}"
+    return Finding(cell, metric, outcome, reason + (f" ({details})" if details else ""), baseline, candidate)
+
+
+def differing_field(name: str, baseline: object, candidate: object) -> str:
+    """A field that differs in words, "config.data: 'digits' in the baseline, 'letters' in the candidate"."""
+    return f"{name}: {baseline!r} in the baseline, {candidate!r} in the candidate"
 
 
 def worst(outcomes: Sequence[Outcome]) -> Outcome:
-    """'pass' where some improved and the others pass: an improvement of one is none of the family."""
+    """The outcome of a whole: its worst one.
+
+    Args:
+        outcomes: Of the parts.
+
+    Returns:
+        "missing" without any; "pass" where some improved and the others pass, since not all improved.
+    """
     if not outcomes:
         return "missing"
-    first = min(outcomes, key=OUTCOMES.index)
-    return "pass" if first == "improved" and "pass" in outcomes else first
+    outcome = min(outcomes, key=OUTCOMES.index)
+    return "pass" if outcome == "improved" and "pass" in outcomes else outcome

@@ -1,4 +1,4 @@
-"""A report as text, and on a terminal: pure functions. The worst comes first."""
+"""A report of a comparison as text, and on a terminal: pure functions. The worst comes first."""
 
 from __future__ import annotations
 
@@ -33,36 +33,43 @@ FIELDS: tuple[Field[Finding], ...] = (
 
 
 def ordered(report: Report) -> list[Finding]:
+    """The findings of a report, the worst first."""
     return sorted(report.findings, key=lambda finding: OUTCOMES.index(finding.outcome))
 
 
 def summary_line(report: Report) -> str:
-    """'regressed: 1 regressed, 12 pass; denoising/dncnn/mimic psnr': what decided it is named, the first of them."""
+    """The outcome in one line with the first finding that decided it.
+
+    For example 'regressed: 1 regressed, 12 pass; denoising/dncnn/mimic psnr'.
+    """
     counts, worst = Counter(finding.outcome for finding in report.findings), report.outcome
-    said = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
-    decided = [finding for finding in report.findings if finding.outcome == worst and EXIT_CODES[worst]]
-    because = "".join(f"; {' '.join(filter(None, (f.cell, f.metric)))}" for f in decided[:1])
-    return f"{worst}: {said or 'nothing to compare'}{because}"
+    summary = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
+    deciding = [finding for finding in report.findings if finding.outcome == worst and EXIT_CODES[worst]]
+    culprit = "".join(f"; {' '.join(filter(None, (f.cell, f.metric)))}" for f in deciding[:1])
+    return f"{worst}: {summary or 'nothing to compare'}{culprit}"
 
 
 def terminal(report: Report, width: int | None, verbose: bool = False) -> Group:
-    """A table a verdict, then the notes, and the family's verdict last: that is where a reader of a log looks.
+    """A table for each outcome, then the notes, and the summary last: that is where a reader of a log looks.
 
-    width: columns of the terminal; None: as wide as need be. Passes are counted, and listed only where it is asked for.
+    Args:
+        report: What to show.
+        width: Columns of the terminal; None for as many as needed.
+        verbose: Whether to list passes, which are only counted otherwise.
     """
     parts: list[RenderableType] = [Text(f"{report.baseline} -> {report.candidate}")]
     for outcome in OUTCOMES:
-        these = [finding for finding in report.findings if finding.outcome == outcome]
-        if not these or (outcome == "pass" and not verbose):
+        findings = [finding for finding in report.findings if finding.outcome == outcome]
+        if not findings or (outcome == "pass" and not verbose):
             continue
-        table = Table(f"{outcome}: {len(these)}", columns(FIELDS), tuple(Row(cells(FIELDS, f)) for f in these))
+        table = Table(f"{outcome}: {len(findings)}", columns(FIELDS), tuple(Row(cells(FIELDS, f)) for f in findings))
         parts += [Text(), grid(table, width, f"bold {COLOURS[outcome]}")]
     parts += [Text(), notes(report.notes)] if report.notes else [Text()]
     return Group(*parts, Text(summary_line(report), f"bold {COLOURS[report.outcome]}"))
 
 
 def github(report: Report) -> str:
-    """Markdown for a job's summary."""
+    """Markdown for the summary of a job on GitHub."""
 
     def table(findings: list[Finding]) -> str:
         rows = ["| verdict | cell | metric | why |", "| --- | --- | --- | --- |"]
@@ -83,13 +90,13 @@ def github(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """Everything; null for what is not a number."""
-    whole = {"outcome": report.outcome, "exit_code": report.exit_code()} | asdict(report)
-    return json.dumps(_finite(whole), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    """The whole report as JSON, with null for what is not a number."""
+    content = {"outcome": report.outcome, "exit_code": report.exit_code()} | asdict(report)
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def junit(report: Report) -> str:
-    """A test case a finding: what servers of continuous integration read."""
+    """JUnit's XML with a test case for each finding, which servers of continuous integration read."""
     tags = {"regressed": "failure", "missing": "error", "incomparable": "error", "inconclusive": "skipped"}
     counts = Counter(tags.get(finding.outcome, "") for finding in report.findings)
     suite = ElementTree.Element("testsuite", name="distillbench compare", tests=str(len(report.findings)))
@@ -108,12 +115,12 @@ FORMATS: Mapping[str, Callable[[Report], str]] = {"github": github, "json": as_j
 
 
 def _cell(text: str) -> str:
-    """One line that neither ends a cell nor begins a tag."""
+    """The text as one line that neither ends a table's cell nor begins a tag."""
     return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
 
 
 def _xml(text: str) -> str:
-    """XML has no place for control characters, which names of files may hold."""
+    """The text without control characters, which XML cannot hold and names of files may."""
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

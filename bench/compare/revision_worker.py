@@ -1,9 +1,9 @@
-"""A process that times one revision when it is its turn.
+"""The program that times one revision whenever the comparison asks it to.
 
-Run from the driver's file, ``python -P revision_worker.py``, with the revision on the path: it may use only what old
-revisions have. Requests come in as lines of JSON on standard input, of which the driver has the only other end: when it
-closes, the process is gone in the middle of whatever it does. Answers go to standard output, all else to standard
-error.
+It is run as a file, ``python -P revision_worker.py``, with the revision on the module search path: it may use only what
+old revisions have. Requests arrive as lines of JSON on standard input, of which the comparison holds the only other
+end: when that closes, the process ends in the middle of whatever it does. Answers go to standard output, everything
+else to standard error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Calls = dict[str, Callable[[], object]]
 
 
 def main() -> None:
-    """Answer until the input closes: first "open", then as many "sample" as the driver likes."""
+    """Answer requests until the input closes: first "open", then any number of "sample"."""
     source, sink = os.fdopen(os.dup(0), "r"), os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -40,14 +40,17 @@ def main() -> None:
         try:
             answer = _open(request, calls) if request["do"] == "open" else _sample(request, calls)
         except Exception as error:  # a revision may fail in any way: that it does, is the answer
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            its = type(error).__name__
-            answer = {"error": (lines or [its])[0] if its == "UserError" else ": ".join([its, *lines[:1]])}
+            answer = {"error": _first_line(error)}
         try:
             sink.write(json.dumps(answer) + "\n")
             sink.flush()
         except BrokenPipeError:
             os._exit(1)
+
+
+def _first_line(error: Exception) -> str:
+    name, lines = type(error).__name__, [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [name])[0] if name == "UserError" else ": ".join([name, *lines[:1]])
 
 
 def _listen(source: TextIO, requests: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -59,14 +62,15 @@ def _listen(source: TextIO, requests: queue.SimpleQueue[dict[str, Any]]) -> None
 
 
 def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
-    """Builds what is to be timed. Answers with sizes by cell, if asked for, and why a subject is not there."""
+    """Build what is to be timed; the answer holds sizes by network, if requested, and why a subject is unavailable."""
     import torch
 
     untrained, load, pairs = map(_function, ("untrained", "load", "pairs"))
     _keep_memory()
     torch.set_num_threads(1)
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
-    sizes, unavailable = {}, {}
+    sizes: dict[str, dict[str, int]] = {}
+    unavailable: dict[str, str] = {}
     for pair in pairs(suite):
         for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
@@ -74,36 +78,50 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
             model.eval()
             if request["sizes"]:
                 sizes[f"{cell}/{role}"] = _size(model, example)
-            for backend in request["backends"] if role == "student" else ():
-                call = _prepared(backend, model, example)
-                if callable(call):
-                    call()
-                    calls[f"{cell}\t{backend}"] = call
-                else:
-                    unavailable[f"{cell}\t{backend}"] = call.reason
+            if role == "student":
+                unavailable |= _prepare_all(cell, request["backends"], model, example, calls)
     gc.collect()
     gc.disable()
     return {"sizes": sizes, "subjects": list(calls), "unavailable": unavailable}
 
 
-NOW = {
+def _prepare_all(cell: str, backends: list[str], model: Any, example: Any, calls: Calls) -> dict[str, str]:
+    """Add a warm call for each backend; the reasons of those that are unavailable."""
+    unavailable = {}
+    for backend in backends:
+        subject, call = f"{cell}\t{backend}", _prepared(backend, model, example)
+        if callable(call):
+            call()
+            calls[subject] = call
+        else:
+            unavailable[subject] = call.reason
+    return unavailable
+
+
+PRESENT_LAYOUT = {
     "untrained": "distillbench.bench.run.jobs",
     "load": "distillbench.bench.suite.resolve",
     "pairs": "distillbench.bench.suite.resolve",
     "prepare": "distillbench.bench.measure.backends",
 }
-ONCE = {"untrained": "bench.jobs", "load": "bench.suite", "pairs": "bench.suite", "prepare": "bench.measure.backends"}
-"""Where these functions are in a revision, and where they were when the harness was a package of its own, ``bench``."""
+"""The modules of the functions that are needed here."""
+OLD_LAYOUT = {
+    "untrained": "bench.jobs",
+    "load": "bench.suite",
+    "pairs": "bench.suite",
+    "prepare": "bench.measure.backends",
+}
+"""Their modules in revisions whose harness was a package of its own, ``bench``, beside ``distillbench``."""
 
 
 def _function(name: str) -> Any:
-    """A function of the revision's, wherever it is there."""
-    modules = NOW if find_spec("distillbench.bench") else ONCE
+    """A function of the revision, in whichever layout it has."""
+    modules = PRESENT_LAYOUT if find_spec("distillbench.bench") else OLD_LAYOUT
     return getattr(import_module(modules[name]), name)
 
 
 def _keep_memory() -> None:
-    """As ``bench/measure/memory.py`` does, which not every revision has."""
+    """Keep freed memory, as ``bench/measure/memory.py`` does, which not every revision has."""
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(M_MMAP_MAX, 0)
@@ -111,7 +129,7 @@ def _keep_memory() -> None:
 
 
 def _size(model: Any, example: Any) -> dict[str, int]:
-    """Counted here, not by the revision: both sides by the same rule."""
+    """Counted here, not by the revision, so that both sides follow the same rule."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -127,7 +145,7 @@ def _size(model: Any, example: Any) -> dict[str, int]:
 
 
 def _prepared(backend: str, model: Any, example: Any) -> Any:
-    """A call, or what says why there is none. Eager needs nothing of the revision."""
+    """A callable, or an object whose ``reason`` says why there is none. Eager needs nothing of the revision."""
     if backend != "eager":
         prepared = _function("prepare")(backend, model, example)
         return getattr(prepared, "call", prepared)  # some revisions wrap it

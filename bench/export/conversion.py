@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from warnings import simplefilter
@@ -21,6 +20,7 @@ from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.exports import Artefact, Difference, Export, Form, quantisation
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.weights import teacher_path
 from distillbench.bench.training.determinism import settle_process
 from distillbench.common.errors import DataWarning, UserError, one_line
 from distillbench.tasks.base import Evaluation
@@ -123,51 +123,34 @@ def _quantised(deployed: Deployed, full: bytes, form: Form, cache: Path) -> Arte
 
 
 def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
-    """The task's own evaluation, with what ONNX Runtime puts out in the place of what the network does.
+    """The task's own evaluation with the outputs of ONNX Runtime in the place of the network's.
 
-    Metrics that do not look at what is deployed are left out, such as a VAE's ELBO, which looks at other parts: they
-    stay what they are whatever the network puts out, zeros or noise.
+    Metrics that depend on other parts of a model than the deployed one are left out, such as a VAE's ELBO.
     """
-    its, teacher = measure.session(content), _teacher(deployed, cache)
+    session, teacher = measure.session(content), _teacher(deployed, cache)
 
     def quantised(_: nn.Module, inputs: tuple[Tensor, ...], __: Tensor) -> Tensor:
-        return torch.from_numpy(its.run([measure.OUTPUT], {measure.INPUT: inputs[0].numpy()})[0])
+        return torch.from_numpy(session.run([measure.OUTPUT], {measure.INPUT: inputs[0].numpy()})[0])
 
-    def nothing(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return torch.zeros_like(output)
-
-    def noise(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        return torch.rand(output.shape, generator=torch.Generator().manual_seed(0))
-
-    looking: set[str] = set()
-    for other in (nothing, noise):  # an accuracy of a tenth is also that of a network which says "0" to all
-        with _replaced(deployed, other):
-            blank = deployed.task.evaluate(deployed.whole, teacher).metrics
-        looking |= {name for name, metric in deployed.record.metrics.items() if blank.get(name) != metric.value}
-    with _replaced(deployed, quantised):
-        found = deployed.task.evaluate(deployed.whole, teacher)
+    handle = deployed.model.register_forward_hook(quantised)
+    try:
+        evaluation = deployed.task.evaluate(deployed.whole, teacher)
+    finally:
+        handle.remove()
+    measured = {name for name, metric in deployed.task.metrics.items() if metric.deployed}
     return Evaluation(
-        {name: value for name, value in found.metrics.items() if name in looking and math.isfinite(value)},
+        {name: value for name, value in evaluation.metrics.items() if name in measured and math.isfinite(value)},
         {
             name: values
-            for name, values in found.examples.items()
-            if name in looking and tuple(values) == deployed.record.example_names
+            for name, values in evaluation.examples.items()
+            if name in measured and tuple(values) == deployed.record.example_names
         },
     )
 
 
-@contextmanager
-def _replaced(deployed: Deployed, output: Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]) -> Iterator[None]:
-    handle = deployed.model.register_forward_hook(output)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _teacher(deployed: Deployed, cache: Path) -> nn.Module:
     """For the metrics of agreement with it. Raises UserError where it is not there any more."""
-    path = cache / "teachers" / f"{deployed.record.config.get('teacher')}.safetensors"
+    path = teacher_path(cache, str(deployed.record.config.get("teacher")))
     if not path.exists():
         raise UserError(f"{path}: no weights are there, without its teacher a student cannot be evaluated")
     return load_teacher(deployed.task, path)[0]

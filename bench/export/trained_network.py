@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
-from distillbench.bench.run.jobs import extractor_path
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import without
 from distillbench.bench.store.records import Record
-from distillbench.bench.store.weights import DamagedError, digest, load_weights, usable
+from distillbench.bench.store.weights import digest, load_weights, teacher_path, usable
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import NETWORKS, TASKS
 from distillbench.bench.suite.validation import place_in, validate
@@ -58,18 +57,18 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     untold = dict(_untold(its_settings))
     there = flat(given) if given else {}
     if extra := [field for field in there if field not in untold and field.split(".")[0] not in cls.Settings.locations]:
-        allowed = ", ".join([*sorted(cls.Settings.locations), *untold])
-        raise UserError(f"--set {extra[0]}: says not where data lie (allowed: {allowed})")
+        allowed = [*sorted(cls.Settings.locations), *untold]
+        raise UserError("says not where data lie", f"--set {extra[0]}", allowed=allowed)
     for field, why in untold.items():
         if field not in there:
-            raise UserError(f"config.settings.{field}: {why}: say it again with --set {field}=…")
+            raise UserError(f"{why}: say it again with --set {field}=…", field=f"config.settings.{field}")
     its_own = {**without(its_settings), "data": settings_of(config.get("data"))}
     settings = validate(cls.Settings, _over(its_own, given), place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
         here = flat(pair.config)
     except DataError as error:
-        raise UserError(str(error) if its_own["data"] else f"--set {error}") from error
+        raise error.within("" if its_own["data"] else "--set") from error
     made = flat({key: config.get(key) for key in pair.config})
     for field in sorted(made.keys() | here.keys(), key=lambda field: (field != "code", field)):
         its, ours = made.get(field, ABSENT), here.get(field, ABSENT)
@@ -125,52 +124,44 @@ def load(path: Path, record: Record, cache: Path | None = None, locations: Mappi
         if record.kind == "teacher" and record.weights_sha256 is None:
             raise UserError("its network is a file already, and has no weights here")
     except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise error.within(path) from error
     results = results_of(path, record)
     cache = cache or results / "cache"
-    task = replace(pair, device="cpu").build(cache)
     role: Role = "teacher" if record.kind == "teacher" else "student"
     try:
+        extractor = pair.extractor_hash is not None and usable(pair.extractor_path(cache), pair.extractor_hash)
+        task = pair.build(cache, "trained" if extractor else "none", device="cpu")
         model = initial(task, role, 0)
         _load(model if role == "teacher" else task.deployed(model), weights_of(path, record, cache), record)
         whole = role == "teacher" or task.deployed(model) is model
         if whole and digest(model) != record.weights_sha256:
-            raise UserError(f"{weights_of(path, record, cache)}: are not the weights that {path} is of")
-        recipe = task.extractor_recipe()
-        if recipe is not None and usable(kept := extractor_path(cache, pair), kept.stem):
-            extractor = recipe.build()
-            load_weights(kept, extractor, kept.stem)
-            task.feature_extractor = read_only(extractor)
+            raise UserError(f"are not the weights that {path} is of", weights_of(path, record, cache))
         read_only(model)
         return Deployed(record, pair, task, model, task.deployed(model), inputs_of(task, model))
     except DataError as error:
-        raise UserError(f"{path}: {error}") from error
+        raise error.within(path) from error
 
 
 def results_of(path: Path, record: Record) -> Path:
     """The results folder that a record lies in."""
     whole, place = path.resolve(), record.path
     if whole.parts[-len(place.parts) :] != place.parts:
-        raise UserError(f"{path}: lies in no results folder, where its place is {place}: its weights cannot be found")
+        raise UserError(f"lies in no results folder, where its place is {place}: its weights cannot be found", path)
     return whole.parents[len(place.parts) - 1]
 
 
 def weights_of(path: Path, record: Record, cache: Path) -> Path:
     """Where a record's weights lie: a student's beside it, a teacher's in the cache, under its hash."""
     if record.kind == "teacher":
-        return cache / "teachers" / f"{record.config_hash}.safetensors"
-    place = record.path.relative_to("records").with_suffix(".safetensors")
-    return results_of(path, record) / "weights" / place
+        return teacher_path(cache, record.config_hash)
+    return results_of(path, record) / record.weights_path
 
 
 def _load(model: nn.Module, path: Path, record: Record) -> None:
     if not path.exists():
         where = " (--cache says where teachers are kept)" if record.kind == "teacher" else ""
-        raise UserError(f"{path}: no weights are there{where}")
-    try:
-        load_weights(path, model, record.config_hash)
-    except DamagedError as error:
-        raise UserError(str(error)) from error
+        raise UserError(f"no weights are there{where}", path)
+    load_weights(path, model, record.config_hash)
 
 
 def inputs_of(task: Task, model: nn.Module) -> tuple[Tensor, ...]:

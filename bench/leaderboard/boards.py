@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from distillbench.bench.analysis.series import Series, series_of
-from distillbench.bench.leaderboard.entries import Entry, Folder, of_board
-from distillbench.bench.leaderboard.model import Amount, Board, Reading, Row, tidy
-from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, Competitor, places
+from distillbench.bench.leaderboard.board_notes import board_notes
+from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config
+from distillbench.bench.leaderboard.model import Board, Row
+from distillbench.bench.leaderboard.ranks import CompleteEntry, Ranking, rank
+from distillbench.bench.leaderboard.rows import entry_names, entry_row, reading, texts, times_scratch
 from distillbench.bench.leaderboard.speed import speeds
-from distillbench.bench.statistics import front, mean_interval
-from distillbench.bench.store.configurations import SCRATCH, differences, flat, plain
+from distillbench.bench.leaderboard.teachers_and_baselines import teachers_and_baselines
+from distillbench.bench.statistics import pareto_front
+from distillbench.bench.store.configurations import differences, flat
 from distillbench.bench.store.documents import canonical_hash
-from distillbench.bench.store.records import MetricValue, Record
-from distillbench.common.text import LONGEST_NOTE, visible
-
-MOST_SETTINGS = 200
-"""So many settings of a board, or of a method, are kept."""
+from distillbench.bench.store.records import MetricValue
+from distillbench.common.text import visible
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A board, and the ranks (resamples, entries) that its entries may have had. ranked: these, in that order."""
+class RankedBoard:
+    """A board with the ranks that its entries may have had.
+
+    Attributes:
+        board: As it is published.
+        ranked: Its ranked rows.
+        draws: Ranks (resamples, entries), in the order of ``ranked``.
+    """
 
     board: Board
     ranked: tuple[Row, ...]
@@ -35,8 +40,17 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Group:
-    """The entries of one board. config: what they share, with how the primary metric is read."""
+class EntryGroup:
+    """The entries of one board.
+
+    Attributes:
+        task: The task's name.
+        pair: The teacher-student pair's name.
+        config: What the entries share, with how the primary metric is read.
+        reading: How the primary metric is read.
+        primary_metric: The metric that ranks.
+        entries: Each with one finished seed at least.
+    """
 
     task: str
     pair: str
@@ -47,268 +61,171 @@ class Group:
 
     @property
     def key(self) -> str:
+        """The hash of all that the entries share."""
         return canonical_hash([self.task, self.pair, self.config])
 
     @property
     def sign(self) -> int:
+        """1 where higher values of the primary metric are better, else −1."""
         return 1 if self.reading.direction == "higher" else -1
 
 
 def boards(
-    entries: Sequence[Entry], folders: Sequence[Folder], seeds: int | None = None
-) -> tuple[list[Drawn], list[str]]:
-    """Every board by its task and pair, and the entries that nothing is known of, in a line each.
+    entries: Sequence[Entry], folders: Sequence[ContributedFolder], seeds: int | None = None
+) -> tuple[list[RankedBoard], list[str]]:
+    """Divide entries into boards and rank each.
 
-    seeds: that a complete entry has at least; by default as many as the board's most.
+    Args:
+        entries: Of all folders.
+        folders: For teachers, baselines and timings.
+        seeds: That a complete entry has at least; None for as many as the board's most.
+
+    Returns:
+        Every board, by task and pair, and a line for each entry without a finished seed.
     """
-    groups, unknown = _groups(entries)
-    found = [_board(group, folders, seeds) for group in groups]
-    versions: dict[tuple[str, str], list[int]] = {}
-    for place, group in enumerate(groups):
-        versions.setdefault((group.task, group.pair), []).append(place)
-    for its in versions.values():
-        for place, text in zip(its, differences([groups[i].config for i in its]), strict=True):
-            board = found[place].board.model_copy(update={"version": visible(text)})
-            found[place] = replace(found[place], board=board)
-    return found, unknown
+    finished = [entry for entry in entries if entry.finished]
+    unfinished = [_unfinished(entry) for entry in entries if not entry.finished]
+    groups = _groups(finished)
+    ranked = [_board(group, folders, seeds) for group in groups]
+    versions = _versions(groups)
+    return [_with_version(board, version) for board, version in zip(ranked, versions, strict=True)], unfinished
 
 
-def _groups(entries: Sequence[Entry]) -> tuple[list[Group], list[str]]:
+def _unfinished(entry: Entry) -> str:
+    first = entry.records[0]
+    reason = first.failure.reason if first.failure else "not finished"
+    return visible(f"{entry.contributor}: {first.name}: no seed finished ({reason})")
+
+
+def _groups(entries: Sequence[Entry]) -> list[EntryGroup]:
     members: dict[str, list[Entry]] = {}
-    about: dict[str, Group] = {}
-    unknown = []
+    groups: dict[str, EntryGroup] = {}
     for entry in entries:
-        if not entry.finished:
-            first = entry.records[0]
-            reason = first.failure.reason if first.failure else "not finished"
-            unknown.append(visible(f"{entry.contributor}: {first.name}: no seed finished ({reason})"))
-            continue
-        first = next(iter(entry.finished.values()))
-        reading = first.metrics[first.primary_metric]
-        read = {"primary_metric": first.primary_metric, "direction": reading.direction, "unit": reading.unit}
-        group = Group(first.task, first.pair, of_board(first.config) | read, reading, first.primary_metric, ())
+        group = _group_of(entry)
         members.setdefault(group.key, []).append(entry)
-        about.setdefault(group.key, group)
-    groups = [replace(about[key], entries=tuple(its)) for key, its in members.items()]
-    return sorted(groups, key=lambda group: (group.task, group.pair, group.key)), unknown
+        groups.setdefault(group.key, group)
+    complete = (replace(group, entries=tuple(members[key])) for key, group in groups.items())
+    return sorted(complete, key=lambda group: (group.task, group.pair, group.key))
 
 
-def _board(group: Group, folders: Sequence[Folder], least: int | None) -> Drawn:
-    series = {
-        entry: found
-        for entry in group.entries
-        if (found := series_of(entry.finished, group.primary_metric)) is not None
-    }
-    seeds = least or max(len(its.seeds) for its in series.values())
-    complete = {entry: its for entry, its in series.items() if len(its.seeds) >= seeds}
-    competitors = sorted(
-        (Competitor(entry, its) for entry, its in complete.items()),
-        key=lambda one: (-group.sign * one.mean, one.entry.contributor, one.entry.id),
-    )
-    placed = places(competitors, group.sign)
-    place_of = {one.entry: place for one, place in zip(competitors, placed.places, strict=True)}
-    beside = _beside(group, folders)
-    metrics = _metrics(group, [*series, *beside])
-    device = str(group.config.get("device"))
-    teachers = [entry for entry in beside if entry.records[0].kind == "teacher"]
-    every = [timing for folder in folders for timing in folder.timings]
-    speed_of, machines = speeds(group.entries, teachers, every, device)
-    pairings = {ran: i for i, ran in enumerate(dict.fromkeys(one.ran for one in competitors), 1)}
-    ran_of = {one.entry: pairings[one.ran] for one in competitors}
-    names, tries = _names(group.entries), Counter(entry.label for entry in group.entries)
-    others = [entry for entry in group.entries if entry not in place_of]
+def _group_of(entry: Entry) -> EntryGroup:
+    """The group that an entry belongs to, still without entries."""
+    first = next(iter(entry.finished.values()))
+    metric = first.metrics[first.primary_metric]
+    shared = {"primary_metric": first.primary_metric, "direction": metric.direction, "unit": metric.unit}
+    config = board_config(first.config) | shared
+    return EntryGroup(first.task, first.pair, config, metric, first.primary_metric, ())
+
+
+def _versions(groups: Sequence[EntryGroup]) -> list[str]:
+    """What distinguishes each group from others of its task and pair."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, group in enumerate(groups):
+        places.setdefault((group.task, group.pair), []).append(place)
+    versions = [""] * len(groups)
+    for equal in places.values():
+        for place, text in zip(equal, differences([groups[i].config for i in equal]), strict=True):
+            versions[place] = text
+    return versions
+
+
+def _with_version(ranked: RankedBoard, version: str) -> RankedBoard:
+    return replace(ranked, board=ranked.board.model_copy(update={"version": visible(version)}))
+
+
+def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds: int | None) -> RankedBoard:
+    series = _series(group)
+    seeds = least_seeds or max(len(values.seeds) for values in series.values())
+    complete = _complete_entries(group, series, seeds)
+    ranking = rank(complete, group.sign)
+    others = teachers_and_baselines(group.task, group.pair, group.config, group.entries, folders)
+    teachers = [entry for entry in others if entry.records[0].kind == "teacher"]
+    metrics = _metrics(group, [*series, *others])
+    timings = [timing for folder in folders for timing in folder.timings]
+    speed_of, machines = speeds(group.entries, teachers, timings, str(group.config.get("device")))
+    places = _places(group, series, complete, ranking, seeds)
+    names, tries = entry_names(group.entries), Counter(entry.label for entry in group.entries)
     rows = []
-    for entry in [*(one.entry for one in competitors), *sorted(others, key=lambda e: (e.contributor, e.label, e.id))]:
-        row = _row(entry, names[entry], metrics)
-        update: dict[str, Any] = {
-            "place": place_of.get(entry),
-            "unranked": "" if entry in place_of else _why_not(entry, series.get(entry), seeds),
-            "pairing": ran_of.get(entry),
+    for entry, place in places.items():
+        details = {
             "speed": speed_of.get(entry),
-            "times_scratch": _times_scratch(entry, group.entries),
+            "times_scratch": times_scratch(entry, group.entries),
             "submissions": tries[entry.label],
         }
-        rows.append(row.model_copy(update=update))
-    ranked = len(competitors)
-    on_front = front(
-        [row.parameters for row in rows[:ranked]],
-        [group.sign * row.metrics[visible(group.primary_metric)].value for row in rows[:ranked]],
-    )
-    rows[:ranked] = [row.model_copy(update={"pareto": on}) for row, on in zip(rows[:ranked], on_front, strict=True)]
+        rows.append(entry_row(entry, names[entry], metrics).model_copy(update=place | details))
+    ranked = _with_front(rows[: len(complete)], group)
+    rows[: len(complete)] = ranked
     board = Board(
         key=group.key,
         task=visible(group.task),
         pair=visible(group.pair),
-        settings=_texts(flat(group.config)),
+        settings=texts(flat(group.config)),
         primary_metric=visible(group.primary_metric),
-        metrics={visible(name): _reading(metric) for name, metric in metrics.items()},
+        metrics={visible(name): reading(metric) for name, metric in metrics.items()},
         seeds=seeds,
-        examples=max((len(its.names) for its in series.values()), default=0),
+        examples=max((len(values.example_names) for values in series.values()), default=0),
         machines=machines,
-        rows=(*rows, *(_row(entry, entry.label, metrics) for entry in beside)),
-        notes=tuple(_notes(rows, seeds, metrics, machines)),
+        rows=(*rows, *(entry_row(entry, entry.label, metrics) for entry in others)),
+        notes=tuple(board_notes(rows, seeds, metrics.values(), machines)),
     )
-    return Drawn(board, tuple(rows[:ranked]), placed.draws)
+    return RankedBoard(board, tuple(ranked), ranking.draws)
 
 
-def _notes(
-    rows: Sequence[Row], seeds: int, metrics: Mapping[str, MetricValue], machines: Mapping[str, str]
-) -> Iterable[str]:
-    """What a reader of this board must know."""
-    ran: dict[int, list[str]] = {}
-    for row in rows:
-        if row.pairing is not None:
-            ran.setdefault(row.pairing, []).append(f"{row.contributor}'s {row.name}")
-    if seeds < LEAST_SEEDS:
-        yield f"{seeds} seed: no classes and no intervals, for another seed would be another student"
-    if len(ran) > 1:
-        sets = "; ".join(f"({i}) {', '.join(names)}" for i, names in ran.items())
-        yield visible(
-            "compared unpaired, for they ran other seeds, teachers or test examples: "
-            f"entries of different sets of {sets}",
-            LONGEST_NOTE,
-        )
-    if wide := [f"{row.contributor}'s {row.name}" for row in _out_of_order(rows)]:
-        yield visible(
-            f"{', '.join(wide)}: varies so much that it is not known to be worse than its class's best, though others "
-            "with a better mean are; their classes say so, their ranks do not",
-            LONGEST_NOTE,
-        )
-    if not machines:
-        yield "not timed: parameters and MACs are what is known, and they are no speed"
-    else:
-        told = "; ".join(f"{letter}: {text}" for letter, text in machines.items())
-        yield f"latency: of one input, eager PyTorch, one thread; ranked within one machine alone ({told})"
-        if any(row.speed is None for row in rows):
-            yield "where no latency stands it was not timed: parameters and MACs are no speed"
-    yield from dict.fromkeys(visible(metric.note) for metric in metrics.values() if metric.note)
+def _series(group: EntryGroup) -> dict[Entry, Series]:
+    """The primary metric of each entry that has it."""
+    values = {entry: series_of(entry.finished, group.primary_metric) for entry in group.entries}
+    return {entry: series for entry, series in values.items() if series is not None}
 
 
-def _out_of_order(rows: Sequence[Row]) -> Iterable[Row]:
-    """Entries in a better class than one that is ranked above them."""
-    worst = 1
-    for row in rows:
-        if row.place and row.place.in_class is not None:
-            if row.place.in_class < worst:
-                yield row
-            worst = max(worst, row.place.in_class)
+def _complete_entries(group: EntryGroup, series: Mapping[Entry, Series], seeds: int) -> list[CompleteEntry]:
+    """The entries with as many seeds, the best first."""
+    return sorted(
+        (CompleteEntry(entry, values) for entry, values in series.items() if len(values.seeds) >= seeds),
+        key=lambda complete: (-group.sign * complete.mean, complete.entry.contributor, complete.entry.id),
+    )
 
 
-def _why_not(entry: Entry, series: Series | None, seeds: int) -> str:
+def _places(
+    group: EntryGroup,
+    series: Mapping[Entry, Series],
+    complete: Sequence[CompleteEntry],
+    ranking: Ranking,
+    seeds: int,
+) -> dict[Entry, dict[str, Any]]:
+    """A row's fields of its place, of ranked entries by rank and then of the others."""
+    pairings = {key: number for number, key in enumerate(dict.fromkeys(ranked.pairing for ranked in complete), 1)}
+    places: dict[Entry, dict[str, Any]] = {
+        ranked.entry: {"place": place, "pairing": pairings[ranked.pairing]}
+        for ranked, place in zip(complete, ranking.places, strict=True)
+    }
+    incomplete = (entry for entry in group.entries if entry not in places)
+    for entry in sorted(incomplete, key=lambda entry: (entry.contributor, entry.label, entry.id)):
+        places[entry] = {"unranked": _why_unranked(entry, series.get(entry), seeds)}
+    return places
+
+
+def _why_unranked(entry: Entry, series: Series | None, seeds: int) -> str:
     failed = len(entry.records) - len(entry.finished)
-    there = len(series.seeds) if series else 0
-    return f"{there} of {seeds} seeds" + (f", {failed} failed" if failed else "")
+    finished = len(series.seeds) if series else 0
+    return f"{finished} of {seeds} seeds" + (f", {failed} failed" if failed else "")
 
 
-def _row(entry: Entry, name: str, metrics: Mapping[str, MetricValue]) -> Row:
-    finished = list(entry.finished.values())
-    first = finished[0]
-    size = next((record.size for record in finished if record.size), None)
-    trained = [record.training for record in finished if record.training]
-    return Row(
-        id=entry.id,
-        kind=first.kind,
-        contributor=entry.contributor,
-        folders=entry.folders,
-        label=visible(entry.label),
-        name=visible(name),
-        official=first.kind == "student" and entry.official,
-        hyperparameters=_texts(flat(entry.config.get("hyperparameters") or {})),
-        seeds=len(finished),
-        failed=len(entry.records) - len(finished),
-        metrics={
-            visible(metric): Amount.of(its.estimate().interval)
-            for metric, reading in metrics.items()
-            if all(_alike(record.metrics.get(metric), reading) for record in finished)
-            and (its := series_of(entry.finished, metric)) is not None
-        },
-        parameters=size.parameters if size else None,
-        macs=size.macs if size else None,
-        training=Amount.of(mean_interval([one.seconds for one in trained])) if trained else None,
-        steps=max((one.steps for one in trained), default=None),
-    )
+def _with_front(rows: Sequence[Row], group: EntryGroup) -> list[Row]:
+    """Rows that say whether they are on the Pareto front of size and primary metric."""
+    scores = [group.sign * row.metrics[visible(group.primary_metric)].value for row in rows]
+    on_front = pareto_front([row.parameters for row in rows], scores)
+    return [row.model_copy(update={"pareto": on}) for row, on in zip(rows, on_front, strict=True)]
 
 
-def _metrics(group: Group, entries: Iterable[Entry]) -> dict[str, MetricValue]:
-    """How each metric is read, the primary metric first; by who comes first where some read it otherwise."""
-    found = {visible(group.primary_metric): (group.primary_metric, group.reading)}
+def _metrics(group: EntryGroup, entries: Sequence[Entry]) -> dict[str, MetricValue]:
+    """How each metric is read, the primary metric first; the first record decides where some read it differently."""
+    metrics = {visible(group.primary_metric): (group.primary_metric, group.reading)}
+    for name, metric in _all_metrics(entries):
+        metrics.setdefault(visible(name), (name, metric))
+    return dict(metrics.values())
+
+
+def _all_metrics(entries: Sequence[Entry]) -> Iterator[tuple[str, MetricValue]]:
     for entry in entries:
         for record in entry.finished.values():
-            for name, metric in record.metrics.items():
-                found.setdefault(visible(name), (name, metric))
-    return dict(found.values())
-
-
-def _alike(metric: MetricValue | None, reading: MetricValue) -> bool:
-    return metric is None or (metric.direction, metric.unit) == (reading.direction, reading.unit)
-
-
-def _reading(metric: MetricValue) -> Reading:
-    decimals = min(max(metric.decimals, 0), 9)
-    return Reading(direction=metric.direction, unit=visible(metric.unit, 40), decimals=decimals)
-
-
-def _names(entries: Sequence[Entry]) -> dict[Entry, str]:
-    """The label, with what tells an entry from others of its label and contributor."""
-    same: dict[tuple[str, str], list[Entry]] = {}
-    for entry in entries:
-        same.setdefault((entry.contributor, entry.label), []).append(entry)
-    return {
-        entry: f"{entry.label} ({text})" if text else entry.label
-        for its in same.values()
-        for entry, text in zip(its, differences([entry.config for entry in its]), strict=True)
-    }
-
-
-def _times_scratch(entry: Entry, entries: Sequence[Entry]) -> float | None:
-    """Its seconds of training over those of its contributor's scratch with the same network, of the seeds of both."""
-    mine = _seconds(entry)
-    network = _network(entry)
-    for other in entries:
-        if other.label == SCRATCH and entry.contributor in other.folders and _network(other) == network:
-            both = mine.keys() & (its := _seconds(other)).keys()
-            below = math.fsum(its[seed] for seed in both)
-            return tidy(math.fsum(mine[seed] for seed in both) / below) if below > 0 else None
-    return None
-
-
-def _seconds(entry: Entry) -> dict[int, float]:
-    return {seed: record.training.seconds for seed, record in entry.finished.items() if record.training}
-
-
-def _network(entry: Entry) -> object:
-    return entry.config["settings"].get("student", {}).get("network")
-
-
-def _beside(group: Group, folders: Sequence[Folder]) -> list[Entry]:
-    """The teachers that the entries had, and the baselines of their task: equal ones once."""
-    teachers = {str(record.config.get("teacher")) for entry in group.entries for record in entry.finished.values()}
-    found: dict[tuple[str, str], Entry] = {}
-    for folder in folders:
-        mine: dict[tuple[str, str], list[Record]] = {}
-        for record in folder.records:
-            its_own = record.kind == "teacher" and record.config_hash in teachers
-            if record.status == "finished" and (record.task, record.pair) == (group.task, group.pair):
-                if its_own:
-                    mine.setdefault(("teacher", "teacher"), []).append(record)
-                elif record.kind == "baseline" and _is_baseline_of(record, group.config):
-                    mine.setdefault(("baseline", record.label), []).append(record)
-        for (kind, label), records in mine.items():
-            config = {key: value for key, value in records[0].config.items() if key != "seed"}
-            entry = Entry((folder.contributor,), label, config, tuple(sorted(records, key=lambda r: r.seed)))
-            key = kind, canonical_hash(sorted(entry.results))
-            known = found.get(key)
-            found[key] = replace(known, folders=(*known.folders, folder.contributor)) if known else entry
-    return sorted(found.values(), key=lambda e: (e.records[0].kind != "teacher", e.label, e.contributor))
-
-
-def _is_baseline_of(record: Record, config: Mapping[str, Any]) -> bool:
-    """Whether a reference is of the board's task, code, data and settings: it has none of the networks."""
-    shared = {key: value for key, value in record.config.items() if key not in ("role", "baseline", "settings")}
-    return all(config.get(key) == value for key, value in shared.items()) and all(
-        config["settings"].get(key) == value for key, value in record.config["settings"].items()
-    )
-
-
-def _texts(values: Mapping[str, object]) -> dict[str, str]:
-    return {visible(name): visible(plain(value)) for name, value in sorted(values.items())[:MOST_SETTINGS] if name}
+            yield from record.metrics.items()

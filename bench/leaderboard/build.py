@@ -8,7 +8,7 @@ from pathlib import Path
 from distillbench.bench.leaderboard import formats
 from distillbench.bench.leaderboard.boards import boards
 from distillbench.bench.leaderboard.changelog import changes
-from distillbench.bench.leaderboard.entries import entries, folders, problems
+from distillbench.bench.leaderboard.entries import collect_entries, read_folders
 from distillbench.bench.leaderboard.model import Contributor, Leaderboard
 from distillbench.bench.leaderboard.overall import overall
 from distillbench.bench.leaderboard.page import page
@@ -16,36 +16,42 @@ from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
 
 MARK = ".distillbench-leaderboard"
-"""A folder that has this file may be written again."""
+"""A folder that has this file may be overwritten."""
 
 
 def leaderboard(results: Sequence[Path], since: Leaderboard | None = None, seeds: int | None = None) -> Leaderboard:
-    """Of all folders. seeds: that a ranked entry has at least; by default as many as its board's most.
+    """The leaderboard of several results folders.
 
-    Raises UserError for a folder that is none, and where there is no entry in any.
+    Args:
+        results: One folder for each contributor.
+        since: An earlier leaderboard to list the changes from.
+        seeds: That a ranked entry has at least; None for as many as its board's most.
+
+    Raises:
+        UserError: A path is not a folder, or no folder has an entry.
     """
-    given = folders(results)
-    found, unknown = boards(entries(given), given, seeds)
-    left_out = [*problems(given), *unknown]
-    if not found:
-        reason = f" ({left_out[0]})" if left_out else ""
+    folders = read_folders(results)
+    ranked, unfinished = boards(collect_entries(folders), folders, seeds)
+    problems = [problem for folder in folders for problem in folder.problems] + unfinished
+    if not ranked:
+        reason = f" ({problems[0]})" if problems else ""
         raise UserError(f"{', '.join(map(str, results))}: no finished student among the records{reason}")
-    averaged, notes = overall(found, [folder.contributor for folder in given])
+    averaged, notes = overall(ranked, [folder.contributor for folder in folders])
     board = Leaderboard(
         contributors=tuple(
             Contributor(name=folder.contributor, records=len(folder.records), left_out=len(folder.problems))
-            for folder in given
+            for folder in folders
         ),
-        boards=tuple(drawn.board for drawn in found),
+        boards=tuple(ranked_board.board for ranked_board in ranked),
         overall=tuple(averaged),
         notes=tuple(notes),
-        problems=tuple(left_out),
+        problems=tuple(problems),
     )
     return board if since is None else board.model_copy(update={"changes": changes(since, board)})
 
 
 def content(board: Leaderboard) -> dict[str, bytes]:
-    """Every file by its place."""
+    """Every file of a leaderboard's folder, by its place."""
     return {
         MARK: b"",
         "README.md": formats.markdown(board).encode(),
@@ -57,18 +63,37 @@ def content(board: Leaderboard) -> dict[str, bytes]:
 
 
 def check(out: Path) -> None:
-    """Raises UserError where the folder holds something else."""
+    """Make sure that a leaderboard may be written to a folder.
+
+    Args:
+        out: The folder.
+
+    Raises:
+        UserError: It holds something other than a leaderboard.
+    """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
-        raise UserError(f"{out}: is not a leaderboard of distillbench (allowed: a new or empty folder, or such a one)")
+        allowed = "a new or empty folder, or an earlier leaderboard"
+        raise UserError(f"{out}: is not a leaderboard of distillbench (allowed: {allowed})")
 
 
 def write(board: Leaderboard, out: Path) -> list[Path]:
-    """Write the files; which. Raises UserError where ``out`` holds something else, or cannot be written."""
+    """Write the files of a leaderboard.
+
+    Args:
+        board: The leaderboard.
+        out: Its folder.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        UserError: ``out`` holds something else, or cannot be written.
+    """
     check(out)
-    made = content(board)
+    files = content(board)
     try:
-        for name, its in made.items():
-            write_atomically(out / name, its)
+        for name, data in files.items():
+            write_atomically(out / name, data)
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror})") from error
-    return [out / name for name in made]
+    return [out / name for name in files]

@@ -1,4 +1,4 @@
-"""What has changed since a leaderboard that was published before: boards, entries, classes, ranks, figures."""
+"""What changed since a leaderboard that was published before: boards, entries, tiers, ranks and metrics."""
 
 from __future__ import annotations
 
@@ -10,43 +10,54 @@ from distillbench.common.text import LONGEST_NOTE, visible
 
 
 def changes(old: Leaderboard, new: Leaderboard) -> tuple[str, ...]:
-    """A line a change, in the order of the boards. Nothing of the old one is trusted to be harmless text."""
+    """The changes between two leaderboards.
+
+    Args:
+        old: Published before; none of its text is trusted.
+        new: The present one.
+
+    Returns:
+        A line for each change, in the order of the boards.
+    """
     before, after = ({board.key: board for board in side.boards} for side in (old, new))
-    found: list[str] = []
+    lines: list[str] = []
     for key, board in after.items():
         if key not in before:
-            found.append(f"{board.title}: a new board" + _instead(board, old))
+            lines.append(f"{board.title}: new board" + _version(board, old))
         else:
-            found += [f"{board.title}: {line}" for line in _of_board(before[key], board)]
-    found += [f"{board.title}: no longer a board" for key, board in before.items() if key not in after]
-    found += [f"overall: {line}" for line in _of_overall(old, new)]
-    return tuple(visible(line, LONGEST_NOTE) for line in found)
+            lines += [f"{board.title}: {line}" for line in _board_changes(before[key], board)]
+    lines += [f"{board.title}: board removed" for key, board in before.items() if key not in after]
+    lines += [f"overall: {line}" for line in _overall_changes(old, new)]
+    return tuple(visible(line, LONGEST_NOTE) for line in lines)
 
 
-def _instead(board: Board, old: Leaderboard) -> str:
+def _version(board: Board, old: Leaderboard) -> str:
     same = any((other.task, other.pair) == (board.task, board.pair) for other in old.boards)
-    return ", of another version of this task and pair" if same else ""
+    return ", another version of this task and pair" if same else ""
 
 
-def _of_board(old: Board, new: Board) -> Iterator[str]:
+def _board_changes(old: Board, new: Board) -> Iterator[str]:
     before, after = ({(row.contributor, row.id): row for row in board.entries} for board in (old, new))
     for key, row in after.items():
-        if key not in before:
+        if key in before:
+            yield from _row_changes(before[key], row, old, new)
+        else:
             yield f"{who(row)} is new, {_placed(row)}"
-            continue
-        was = before[key]
-        if _placed(was) != _placed(row):
-            yield f"{who(row)}: {_placed(was)} -> {_placed(row)}"
-        if was.official != row.official:
-            yield f"{who(row)}: {'official' if row.official else 'no longer official'}"
-        for name in sorted(was.metrics.keys() | row.metrics.keys()):
-            mine, its = was.metrics.get(name), row.metrics.get(name)
-            if (mine and mine.value) != (its and its.value):
-                reading = new.metrics.get(name) or old.metrics.get(name)
-                yield f"{who(row)}: {name} {figure(mine, reading)} -> {figure(its, reading)}"
     for key, row in before.items():
         if key not in after:
-            yield f"{who(row)} is gone, was {_placed(row)}"
+            yield f"{who(row)} was removed, {_placed(row)} before"
+
+
+def _row_changes(before: Row, after: Row, old: Board, new: Board) -> Iterator[str]:
+    if _placed(before) != _placed(after):
+        yield f"{who(after)}: {_placed(before)} -> {_placed(after)}"
+    if before.official != after.official:
+        yield f"{who(after)}: {'official' if after.official else 'no longer official'}"
+    for name in sorted(before.metrics.keys() | after.metrics.keys()):
+        was, now = before.metrics.get(name), after.metrics.get(name)
+        if (was and was.value) != (now and now.value):
+            reading = new.metrics.get(name) or old.metrics.get(name)
+            yield f"{who(after)}: {name} {figure(was, reading)} -> {figure(now, reading)}"
 
 
 def _placed(row: Row) -> str:
@@ -54,23 +65,27 @@ def _placed(row: Row) -> str:
 
 
 def _place(place: Place) -> str:
-    its_class = f", class {place.in_class}" if place.in_class is not None else ""
-    return f"rank {place.rank:.3g}{its_class}"
+    tier = f", tier {place.tier}" if place.tier is not None else ""
+    return f"rank {place.rank:.3g}{tier}"
 
 
-def _of_overall(old: Leaderboard, new: Leaderboard) -> Iterator[str]:
-    """Of the rankings over the same boards."""
+def _overall_changes(old: Leaderboard, new: Leaderboard) -> Iterator[str]:
+    """Changes of the rankings over the same boards."""
     before = {overall.boards: overall for overall in old.overall}
     for overall in new.overall:
-        if overall.boards not in before:
-            yield f"a new ranking over {len(overall.boards)} boards"
-            continue
-        was, now = _ranks(before[overall.boards]), _ranks(overall)
-        for name in dict.fromkeys([*now, *was]):
-            if was.get(name) != now.get(name):
-                yield f"{name}: {was.get(name, 'unranked')} -> {now.get(name, 'unranked')}"
+        if overall.boards in before:
+            yield from _standing_changes(_ranks(before[overall.boards]), _ranks(overall))
+        else:
+            yield f"new ranking over {len(overall.boards)} boards"
     kept = {overall.boards for overall in new.overall}
-    yield from (f"no longer a ranking over {len(boards)} boards" for boards in before if boards not in kept)
+    yield from (f"ranking over {len(boards)} boards removed" for boards in before if boards not in kept)
+
+
+def _standing_changes(before: dict[str, str], after: dict[str, str]) -> Iterator[str]:
+    for name in dict.fromkeys([*after, *before]):
+        was, now = before.get(name, "unranked"), after.get(name, "unranked")
+        if was != now:
+            yield f"{name}: {was} -> {now}"
 
 
 def _ranks(overall: Overall) -> dict[str, str]:

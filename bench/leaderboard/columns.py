@@ -1,4 +1,4 @@
-"""What a reader sees of a board, cell by cell, the same in Markdown, LaTeX and HTML."""
+"""A board as a table, cell by cell: the same in Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
@@ -11,25 +11,32 @@ from distillbench.bench.store.records import MetricValue
 
 NONE = "–"
 WIDE = 1e9
-"""From here on a figure is written with an exponent."""
+"""From here on a number is written with an exponent."""
 LEGEND = (
     "rank: by the mean of the first metric, with the 95% interval that other seeds and test examples would give it; "
-    "equal ones share it",
-    "class: the best entry anchors class 1, and whoever is not significantly worse than it is in it (5%, Holm over all "
-    "pairs of the board); the best of the others anchors the next. In one class nobody is known to be worse than its "
-    "anchor; an entry with a wide interval may be in a better class than one with a better mean",
-    "code: official where the record's method is this project's, to the digest of its code; what a record says of "
-    "itself is not verified here",
+    "equal entries share a rank",
+    "tier: the best entry is the anchor of tier 1, which holds every entry that is not significantly worse (5%, "
+    "Holm-corrected over all pairs of the board); the best of the others is the anchor of the next tier. Within a tier "
+    "no entry is significantly worse than the anchor; an entry with a wide interval may be in a better tier than one "
+    "with a better mean",
+    "code: official where the method's code, by its digest, is this project's; what a record states about itself is "
+    "not verified here",
     "Pareto: no ranked entry is as small and as good, and better in one of the two; by means",
-    "training: seconds of the model's own steps, on its contributor's machine; × scratch: over those of the same "
+    "training: seconds of the model's own steps, on its contributor's machine; × scratch: relative to the same "
     "contributor's scratch",
-    "tries: entries of this method's name on this board; the best of many is partly the luckiest",
+    "tries: entries with this method's name on this board; the best of many is partly the luckiest",
 )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """order: what it is sorted by, where that is not its text. strong: emphasised, beside what it says."""
+    """A cell of a table.
+
+    Attributes:
+        text: What it says.
+        order: What it is sorted by, where that is not its text.
+        strong: Whether it is emphasised.
+    """
 
     text: str
     order: float | None = None
@@ -38,7 +45,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table. parameters: what the size classes are of; None where it is not filtered by."""
+    """A row of a table.
+
+    Attributes:
+        kind: Of the model: student, teacher or baseline.
+        cells: One for each column.
+        parameters: What rows are filtered by; None for a row that always stays.
+    """
 
     kind: str
     cells: tuple[Cell, ...]
@@ -47,7 +60,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Table:
-    """names: how many columns, from the first on, hold names, and are aligned left; header: which one names the row."""
+    """A table.
+
+    Attributes:
+        columns: Headings.
+        lines: Rows.
+        left: Indices of the columns that are aligned left.
+        header: Index of the column that names a row.
+    """
 
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -56,12 +76,12 @@ class Table:
 
 
 def who(row: Row) -> str:
-    """ "lab-a's mimic"."""
+    """The entry's name with its contributor, "lab-a's mimic"."""
     return f"{row.contributor}'s {row.name}"
 
 
 def figure(amount: Amount | None, reading: Reading | None) -> str:
-    """'89.60 ± 0.31'."""
+    """A mean with its half-width, '89.60 ± 0.31'."""
     if amount is None:
         return ABSENT
     decimals = reading.decimals if reading else 2
@@ -71,10 +91,11 @@ def figure(amount: Amount | None, reading: Reading | None) -> str:
 
 
 def board_table(board: Board) -> Table:
+    """The table of one board."""
     fidelity = board.fidelity
     metrics = [board.primary_metric, *([fidelity] if fidelity and fidelity != board.primary_metric else [])]
     titles = (
-        *("rank", "class", "method", "by", "code", "seeds"),
+        *("rank", "tier", "method", "by", "code", "seeds"),
         *(_heading(name, board.metrics[name]) for name in metrics),
         *("params", "MACs", "latency (ms)", "speed rank", "training (s)", "× scratch", "Pareto", "tries"),
     )
@@ -87,11 +108,19 @@ def board_table(board: Board) -> Table:
 
 
 def overall_table(overall: Overall, boards: Sequence[Board]) -> Table:
-    """Every rank that is averaged; where there is none, that there is none."""
-    its = [board for key in overall.boards for board in boards if board.key == key]
+    """The table of an overall ranking.
+
+    Args:
+        overall: The ranking.
+        boards: All boards.
+
+    Returns:
+        A table with a column for the ranks on each board.
+    """
+    averaged = [board for key in overall.boards for board in boards if board.key == key]
     lines = []
     for standing in overall.standings:
-        ranks = [standing.ranks.get(board.key) for board in its]
+        ranks = [standing.ranks.get(board.key) for board in averaged]
         cells = [
             _place_cell(standing.place),
             Cell(standing.label),
@@ -101,16 +130,16 @@ def overall_table(overall: Overall, boards: Sequence[Board]) -> Table:
             Cell("; ".join(standing.lacks)),
         ]
         lines.append(Line("student", tuple(cells)))
-    columns = ("mean rank", "method", "by", "code", *(board.title for board in its), "lacks")
+    columns = ("mean rank", "method", "by", "code", *(board.title for board in averaged), "lacks")
     return Table(columns, tuple(lines), frozenset({1, 2, 3, len(columns) - 1}), 1)
 
 
 def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Iterator[Cell]:
     entry = row.kind == "student"
     yield _place_cell(row.place) if entry else Cell("")
-    in_class = row.place.in_class if row.place else None
-    several_classes = any(other.place and (other.place.in_class or 1) > 1 for other in board.entries)
-    yield Cell(NONE if in_class is None else str(in_class), in_class) if entry else Cell("")
+    tier = row.place.tier if row.place else None
+    several_tiers = any(other.place and (other.place.tier or 1) > 1 for other in board.entries)
+    yield Cell(NONE if tier is None else str(tier), tier) if entry else Cell("")
     yield Cell(row.name)
     yield Cell(", ".join(row.folders))
     yield Cell("official" if row.official else "contributed") if entry else Cell(row.kind)
@@ -118,8 +147,8 @@ def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Ite
     for name in metrics:
         amount = row.metrics.get(name)
         text = figure(amount, board.metrics[name]) if entry or amount else ""
-        first = name == board.primary_metric and in_class == 1 and several_classes
-        yield Cell(text, amount.value if amount else None, first)
+        best = name == board.primary_metric and tier == 1 and several_tiers
+        yield Cell(text, amount.value if amount else None, best)
     yield Cell(count_text(row.parameters), row.parameters)
     yield Cell(count_text(row.macs), row.macs)
     speed = row.speed

@@ -1,4 +1,4 @@
-"""A leaderboard as text: Markdown, LaTeX, CSV, JSON. Each escapes all that it prints, whoever wrote it."""
+"""A leaderboard as text: Markdown, LaTeX, CSV and JSON. Each format escapes everything that it prints."""
 
 from __future__ import annotations
 
@@ -23,34 +23,45 @@ PREAMBLE = r"""\documentclass{article}
 
 
 def introduction(board: Leaderboard) -> list[str]:
-    """What it is made of, in a line each."""
+    """What a leaderboard is made of: a line for each contributor."""
     return [
-        f"{one.name}: {one.records} records" + (f", files left out: {one.left_out}" if one.left_out else "")
-        for one in board.contributors
+        f"{folder.name}: {folder.records} records" + (f", files left out: {folder.left_out}" if folder.left_out else "")
+        for folder in board.contributors
     ]
 
 
 def overall_note(board: Leaderboard, boards: Sequence[str]) -> str:
+    """The note below an overall ranking over these boards."""
     return (
-        f"the mean of the ranks on {len(boards)} boards, for entries that have one on each, with its 95% interval; "
+        f"mean rank on {len(boards)} boards with its 95% interval, for entries that are ranked on all of them; "
         "what an entry lacks is named, and not averaged over"
     )
 
 
 def overall_title(board: Leaderboard, overall: Overall) -> str:
-    """Where there are several, each with its tasks; where these are the same, with who is in it."""
-    tasks = {
-        one.boards: ", ".join(dict.fromkeys(other.task for other in board.boards if other.key in one.boards))
-        for one in board.overall
-    }
-    if len(tasks) == 1:
+    """The heading of an overall ranking.
+
+    Args:
+        board: The leaderboard.
+        overall: One of its rankings.
+
+    Returns:
+        'Overall', where there are several with the tasks, and with the contributors where tasks are equal.
+    """
+    titles = {ranking.boards: _task_list(board, ranking) for ranking in board.overall}
+    if len(titles) == 1:
         return "Overall"
-    mine = tasks[overall.boards]
+    tasks = titles[overall.boards]
     who = f" ({', '.join(dict.fromkeys(standing.contributor for standing in overall.standings))})"
-    return f"Overall: {mine}{who if list(tasks.values()).count(mine) > 1 else ''}"
+    return f"Overall: {tasks}{who if list(titles.values()).count(tasks) > 1 else ''}"
+
+
+def _task_list(board: Leaderboard, overall: Overall) -> str:
+    return ", ".join(dict.fromkeys(part.task for part in board.boards if part.key in overall.boards))
 
 
 def remarks(board: Board) -> list[str]:
+    """The lines below a board."""
     seeds = f"{board.seeds} seeds" if board.seeds != 1 else "1 seed"
     examples = (
         f", {board.examples} test examples"
@@ -61,7 +72,7 @@ def remarks(board: Board) -> list[str]:
 
 
 def markdown(board: Leaderboard) -> str:
-    """A page that a forge shows."""
+    """The leaderboard as a page in Markdown."""
     write = text.markdown
     parts = [f"# {TITLE}", _list(introduction(board), write)]
     if board.changes is not None:
@@ -72,14 +83,14 @@ def markdown(board: Leaderboard) -> str:
             _markdown_table(overall_table(overall, board.boards)),
             _list([overall_note(board, overall.boards)], write),
         ]
-    for one in board.boards:
-        parts += [f"## {write(one.title)}", _markdown_table(board_table(one)), _list(remarks(one), write)]
+    for part in board.boards:
+        parts += [f"## {write(part.title)}", _markdown_table(board_table(part)), _list(remarks(part), write)]
     parts += ["## How to read it", _list(LEGEND, write)]
     if board.notes:
         parts += ["## Not averaged", _list(board.notes, write)]
     if board.problems:
         parts += ["## Left out", _list(board.problems, write)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _list(lines: Sequence[str], write: Callable[[str], str]) -> str:
@@ -99,7 +110,7 @@ def _markdown_table(table: Table) -> str:
 
 
 def latex(board: Leaderboard) -> str:
-    """A document of its own; each table is one for ``booktabs``, to be copied."""
+    """The leaderboard as a LaTeX document, with tables for ``booktabs`` that can be copied."""
     parts = [PREAMBLE, f"\\section*{{{TITLE}}}\n", _itemised(introduction(board))]
     if board.changes is not None:
         parts += ["\\subsection*{Changes}\n", _itemised(board.changes or ["none"])]
@@ -109,11 +120,11 @@ def latex(board: Leaderboard) -> str:
             _latex_table(overall_table(overall, board.boards)),
             _itemised([overall_note(board, overall.boards)]),
         ]
-    for one in board.boards:
+    for part in board.boards:
         parts += [
-            f"\\subsection*{{{text.latex(one.title)}}}\n",
-            _latex_table(board_table(one)),
-            _itemised(remarks(one)),
+            f"\\subsection*{{{text.latex(part.title)}}}\n",
+            _latex_table(board_table(part)),
+            _itemised(remarks(part)),
         ]
     parts += ["\\subsection*{How to read it}\n", _itemised(LEGEND)]
     for title, lines in (("Not averaged", board.notes), ("Left out", board.problems)):
@@ -123,11 +134,11 @@ def latex(board: Leaderboard) -> str:
 
 
 def _itemised(lines: Sequence[str]) -> str:
-    """{} keeps a bracket at the beginning from being read as the item's own mark."""
+    """A list; {} keeps a bracket at the beginning of a line from being read as the item's own mark."""
     if not lines:
         return ""
-    examples = "".join(f"\\item {{}}{text.latex(line)}\n" for line in lines)
-    return f"\\begin{{itemize}}\n{examples}\\end{{itemize}}\n"
+    items = "".join(f"\\item {{}}{text.latex(line)}\n" for line in lines)
+    return f"\\begin{{itemize}}\n{items}\\end{{itemize}}\n"
 
 
 def _latex_table(table: Table) -> str:
@@ -148,8 +159,8 @@ def _latex_table(table: Table) -> str:
 
 
 def as_csv(board: Leaderboard) -> str:
-    """A line a row and board: names quoted, figures as numbers, what is not there empty."""
-    rows = [dict(_fields(one, row)) for one in board.boards for row in one.rows]
+    """The leaderboard as CSV: a line for each row of each board, names quoted, missing values empty."""
+    rows = [dict(_fields(part, row)) for part in board.boards for row in part.rows]
     names = dict.fromkeys(name for row in rows for name in row)
     content = io.StringIO()
     writer = csv.DictWriter(content, list(names), restval="", quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
@@ -159,7 +170,7 @@ def as_csv(board: Leaderboard) -> str:
 
 
 def as_json(board: Leaderboard) -> str:
-    """All of it, a line a value: what ``--since`` reads, and a version control shows the differences of."""
+    """The whole leaderboard as JSON with a line for each value, which ``--since`` reads."""
     return json.dumps(board.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -174,7 +185,7 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
     yield "machine", text.csv(row.speed.machine if row.speed else "")
     quality, fidelity = row.metrics.get(board.primary_metric), row.metrics.get(board.fidelity or "")
     half_width = {"value": "", "half_width": "_half_width"}
-    yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "in_class": "class"})
+    yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "tier": "tier"})
     yield from _numbers(row, {name: name for name in ("seeds", "failed")})
     for name, amount in (("quality", quality), ("fidelity", fidelity)):
         yield from _numbers(amount, {field: name + end for field, end in half_width.items()})
@@ -186,7 +197,7 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
 
 
 def _numbers(part: Part | None, columns: Mapping[str, str]) -> Iterator[tuple[str, float | str]]:
-    """columns: {field: heading}."""
+    """The fields of a part as named cells. columns: {field: heading}."""
     for field, heading in columns.items():
         value = getattr(part, field, None)
         yield heading, "" if value is None else int(value) if isinstance(value, bool) else value

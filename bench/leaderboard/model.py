@@ -1,6 +1,6 @@
-"""The leaderboard as it is published, ``leaderboard.json``: the other formats show it, a later one is compared with it.
+"""The leaderboard as it is published, ``leaderboard.json``: other formats show it, a later one is compared with it.
 
-All text in it has been made visible and short (``distillbench.bench.leaderboard.text``); numbers have ten digits.
+All its text has been made visible and short (``distillbench.common.text``); its numbers have ten digits.
 """
 
 from __future__ import annotations
@@ -20,23 +20,42 @@ Kind = Literal["student", "teacher", "baseline"]
 
 
 def tidy(value: float) -> float | None:
-    """Ten digits: the last ones depend on the threads that a library sums with. None where it is not finite."""
+    """A number to ten digits: the last ones depend on how many threads a library sums with.
+
+    Args:
+        value: Any number.
+
+    Returns:
+        The rounded number; None where it is not finite.
+    """
     return float(f"{value:.10g}") if math.isfinite(value) else None
 
 
 class Amount(Part):
-    """A mean over seeds, and the half-width of its 95% interval where it has one."""
+    """A mean over seeds with its interval.
+
+    Attributes:
+        value: The mean, in the metric's unit.
+        half_width: Of the 95% interval; None without one.
+    """
 
     value: float
     half_width: float | None = None
 
     @classmethod
     def of(cls, interval: Interval) -> Amount:
+        """The amount that an interval describes."""
         return cls(value=tidy(interval.mean) or 0.0, half_width=tidy(interval.half_width))
 
 
 class Reading(Part):
-    """How a metric is read."""
+    """How a metric is read.
+
+    Attributes:
+        direction: Which values are better.
+        unit: For example '%'; '' without one.
+        decimals: Digits to show after the point.
+    """
 
     direction: Literal["higher", "lower"]
     unit: str
@@ -44,18 +63,31 @@ class Reading(Part):
 
 
 class Place(Part):
-    """rank: 1 is the best, equal ones share the mean. low, high: its 95% interval. in_class: 1 is the best."""
+    """Where an entry stands on a board.
+
+    Attributes:
+        rank: 1 is the best; equal entries share the mean of their ranks.
+        low: The rank's 95% interval; None with a single seed.
+        high: The interval's other end.
+        tier: 1 is the best; None with a single seed, and in an overall ranking.
+    """
 
     rank: float
     low: float | None = None
     high: float | None = None
-    in_class: int | None = None
+    tier: int | None = None
 
 
 class Speed(Part):
-    """seconds: of one input, eagerly, on one thread, with their 95% interval over launches.
+    """How fast an entry's network is: one input, eager PyTorch, one thread.
 
-    speedup: over the teacher, in turns with it. rank: among what was timed on the same machine, one an architecture.
+    Attributes:
+        machine: The letter of the machine that it was timed on.
+        seconds: Of one call.
+        low: Their 95% interval over launches.
+        high: The interval's other end.
+        speedup: Over the board's teacher, timed interleaved with it; None where another teacher was.
+        rank: Among the networks timed on the same machine; equal architectures share one.
     """
 
     machine: str
@@ -67,13 +99,31 @@ class Speed(Part):
 
 
 class Row(Part):
-    """An entry (kind student), or a teacher or reference beside them, which have no place.
+    """An entry (a student), or a teacher or baseline below the entries, which have no place.
 
-    id: of the configuration, whoever ran it. folders: where equal records of it lie. official: the method's code is
-    that of this installation. pairing: entries with one number ran the same seeds, teachers and test examples.
-    unranked: why it has no place. training: seconds of the model's own steps. times_scratch: those over scratch's, of
-    one contributor. pareto: none is as small and as good, and one of the two better. submissions: entries of this label
-    on this board.
+    Attributes:
+        id: Of the configuration, whoever ran it.
+        kind: A student is an entry.
+        contributor: Whose entry it is: the first of ``folders``.
+        folders: Contributors who have equal records of it.
+        label: The method's name.
+        name: The label, with what distinguishes it from others of this label and contributor.
+        official: Whether the method's code is that of this installation.
+        hyperparameters: As text, by name.
+        seeds: Finished ones.
+        failed: Seeds that failed.
+        metrics: Means over seeds, by name.
+        place: None for what is not ranked.
+        unranked: Why an entry has no place; '' where it has one.
+        pairing: Entries with equal numbers ran the same seeds, teachers and test examples.
+        parameters: Of the deployed network.
+        macs: Multiply-accumulates for one input.
+        speed: None where the network was not timed.
+        training: Seconds of the model's own steps.
+        steps: Of training.
+        times_scratch: Seconds of training over those of the same contributor's scratch.
+        pareto: Whether no ranked entry is as small and as good, and better in one of the two.
+        submissions: Entries of this label on the board.
     """
 
     id: str
@@ -101,11 +151,21 @@ class Row(Part):
 
 
 class Board(Part):
-    """What may be compared: one task, pair of networks, code, data and settings.
+    """Entries that may be compared: of one task, pair of networks, code, data and settings.
 
-    key: the hash of all of these. version: what tells it from other boards of the same task and pair. seeds: that a
-    complete entry has at least. examples: test examples of the primary metric, 0 where there are no per-example
-    results. machines: those that times are of, by their letter.
+    Attributes:
+        key: The hash of all of these.
+        task: The task's name.
+        pair: The teacher-student pair's name.
+        version: What distinguishes it from other boards of the same task and pair; '' for the only one.
+        settings: What all entries share, as text by name.
+        primary_metric: The metric that ranks.
+        metrics: How each metric is read, the primary one first.
+        seeds: A complete entry has at least as many.
+        examples: Test examples of the primary metric; 0 without per-example results.
+        machines: Descriptions of the machines that times were measured on, by letter.
+        rows: Ranked entries by rank, then other entries, teachers and baselines.
+        notes: What a reader must know.
     """
 
     key: str
@@ -123,20 +183,31 @@ class Board(Part):
 
     @property
     def title(self) -> str:
+        """Task, pair and version, 'vae, mlp_256_16 (steps 200)'."""
         return f"{self.task}, {self.pair}" + (f" ({self.version})" if self.version else "")
 
     @property
     def entries(self) -> list[Row]:
+        """The students' rows, ranked ones first."""
         return [row for row in self.rows if row.kind == "student"]
 
     @property
     def fidelity(self) -> str | None:
-        """The metric that says how near a student is to its teacher."""
+        """The metric that measures a student's agreement with its teacher; None without one."""
         return next((name for name in self.metrics if name.startswith("teacher_")), None)
 
 
 class Standing(Part):
-    """A method of a contributor over all boards of an overall ranking. ranks: by board. lacks: those without one."""
+    """One contributor's method in an overall ranking.
+
+    Attributes:
+        contributor: Whose it is.
+        label: The method's name.
+        official: Whether all its entries have this installation's code of the method.
+        place: By the mean rank; None where a board's rank is missing.
+        ranks: By the board's key.
+        lacks: Why ranks are missing, a line for each such board.
+    """
 
     contributor: str
     label: str
@@ -147,14 +218,25 @@ class Standing(Part):
 
 
 class Overall(Part):
-    """boards: their keys; one for each task and pair."""
+    """The ranking over all boards of one suite.
+
+    Attributes:
+        boards: Their keys, one board for each task and pair.
+        standings: By mean rank, those without one last.
+    """
 
     boards: tuple[str, ...]
     standings: tuple[Standing, ...]
 
 
 class Contributor(Part):
-    """A results folder. left_out: files of it that count for nothing."""
+    """One results folder.
+
+    Attributes:
+        name: The contributor's name.
+        records: Usable records.
+        left_out: Files that cannot be used.
+    """
 
     name: str
     records: int
@@ -162,7 +244,17 @@ class Contributor(Part):
 
 
 class Leaderboard(Part):
-    """changes: since the board that it was compared with; None where there was none."""
+    """All boards of several contributors.
+
+    Attributes:
+        schema_version: Of this format.
+        contributors: In the order in which the folders were given.
+        boards: By task and pair.
+        overall: Rankings over the boards of a suite.
+        notes: Why a folder is not averaged over.
+        problems: Why a file or an entry was left out.
+        changes: Since the leaderboard that this was compared with; None without one.
+    """
 
     schema_version: Literal[2] = 2
     contributors: tuple[Contributor, ...]
@@ -174,5 +266,12 @@ class Leaderboard(Part):
 
 
 def read(path: Path) -> Leaderboard:
-    """A published one. Raises UserError for what is none."""
+    """A leaderboard that was published before.
+
+    Args:
+        path: Its ``leaderboard.json``.
+
+    Raises:
+        UserError: The file is not a leaderboard of this schema.
+    """
     return documents.read(path, Leaderboard, SCHEMA_VERSION, "leaderboard")

@@ -1,10 +1,11 @@
-"""The places of one board's complete entries: compared pair by pair, put into classes, and how sure each rank is."""
+"""The ranking of one board's complete entries: compared pairwise, divided into tiers, with an interval of each rank."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,76 +13,99 @@ from numpy.typing import NDArray
 from distillbench.bench.analysis.series import Series
 from distillbench.bench.leaderboard.entries import Entry
 from distillbench.bench.leaderboard.model import Place
-from distillbench.bench.statistics import classes, crossed_unpaired, rank_draws, rank_intervals, ranks
+from distillbench.bench.statistics import crossed_unpaired, rank_draws, rank_intervals, ranks, tiers
 
 LEAST_SEEDS = 2
-"""What another seed would have been, one seed cannot tell, however many test examples it was measured on."""
+"""For tiers and intervals: one seed says nothing about another one, however many test examples it was measured on."""
 
 
 @dataclass(frozen=True)
-class Places:
-    """Of the entries in the order given. draws: ranks (resamples, entries), for what averages over boards."""
+class CompleteEntry:
+    """An entry with enough seeds to be ranked.
 
-    places: tuple[Place, ...]
-    draws: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Competitor:
-    """An entry with the primary metric of all its seeds."""
+    Attributes:
+        entry: The entry.
+        series: Its primary metric.
+    """
 
     entry: Entry
     series: Series
 
     @property
     def mean(self) -> float:
+        """The mean of the primary metric over seeds."""
         return math.fsum(self.series.values) / len(self.series.values)
 
     @property
     def seeds(self) -> tuple[tuple[int, str], ...]:
-        """Which they are, each with the teacher that it had."""
+        """Each seed with the hash of its teacher's configuration."""
         records = self.entry.finished
         return tuple((seed, str(records[seed].config.get("teacher"))) for seed in self.series.seeds)
 
     @property
-    def ran(self) -> tuple[object, ...]:
-        """What two entries share that are compared seed by seed and item by item."""
-        return self.seeds, self.series.names
+    def pairing(self) -> tuple[object, ...]:
+        """Seeds, teachers and test examples: entries that share them are compared pairwise by seed and example."""
+        return self.seeds, self.series.example_names
 
 
-def places(competitors: Sequence[Competitor], sign: int) -> Places:
-    """sign: 1 where higher is better, else −1. One seed has ranks, and neither intervals nor classes."""
-    scores = [sign * one.mean for one in competitors]
-    at = [float(rank) for rank in ranks(scores)]
+@dataclass(frozen=True)
+class Ranking:
+    """The places of complete entries.
+
+    Attributes:
+        places: In the order of the entries.
+        draws: Ranks (resamples, entries), for averages over boards.
+    """
+
+    places: tuple[Place, ...]
+    draws: NDArray[np.float64]
+
+
+def rank(entries: Sequence[CompleteEntry], sign: int) -> Ranking:
+    """Rank complete entries by their means.
+
+    Args:
+        entries: Of one board.
+        sign: 1 where higher values are better, else −1.
+
+    Returns:
+        Their ranking; with a single seed it has neither intervals nor tiers.
+    """
+    scores = [sign * entry.mean for entry in entries]
+    observed = [float(value) for value in ranks(scores)]
     draws = rank_draws(
-        [sign * one.series.matrix for one in competitors],
-        [one.seeds for one in competitors],
-        [one.series.names for one in competitors],
+        [sign * entry.series.matrix for entry in entries],
+        [entry.seeds for entry in entries],
+        [entry.series.example_names for entry in entries],
     )
-    if min((len(one.series.seeds) for one in competitors), default=0) < LEAST_SEEDS:
-        return Places(tuple(Place(rank=rank) for rank in at), draws)
-    found = classes(scores, p_values(competitors))
-    ends = rank_intervals(draws, at)
-    return Places(
-        tuple(
-            Place(rank=rank, low=low, high=high, in_class=its_class)
-            for rank, (low, high), its_class in zip(at, ends, found, strict=True)
-        ),
-        draws,
+    if min((len(entry.series.seeds) for entry in entries), default=0) < LEAST_SEEDS:
+        return Ranking(tuple(Place(rank=value) for value in observed), draws)
+    tier_numbers = tiers(scores, p_values(entries))
+    places = (
+        Place(rank=value, low=low, high=high, tier=tier)
+        for value, (low, high), tier in zip(observed, rank_intervals(draws, observed), tier_numbers, strict=True)
     )
+    return Ranking(tuple(places), draws)
 
 
-def p_values(competitors: Sequence[Competitor]) -> NDArray[np.float64]:
-    """(k, k), two-sided, of "these two do not differ": paired where both ran the same."""
-    found = np.ones((len(competitors), len(competitors)))
-    for i, one in enumerate(competitors):
-        for j, other in enumerate(competitors[:i]):
-            found[i, j] = found[j, i] = _p(one, other)
-    return found
+def p_values(entries: Sequence[CompleteEntry]) -> NDArray[np.float64]:
+    """Two-sided p-values of "these two entries do not differ".
+
+    Args:
+        entries: k entries of one board.
+
+    Returns:
+        (k, k), symmetric with ones on the diagonal.
+    """
+    p = np.ones((len(entries), len(entries)))
+    for i, j in combinations(range(len(entries)), 2):
+        p[i, j] = p[j, i] = _p(entries[j], entries[i])
+    return p
 
 
-def _p(one: Competitor, other: Competitor) -> float:
-    if one.ran == other.ran and (difference := one.series.minus(other.series)) is not None:
+def _p(first: CompleteEntry, second: CompleteEntry) -> float:
+    """Paired where both ran the same seeds, teachers and test examples."""
+    if first.pairing == second.pairing and (difference := first.series.minus(second.series)) is not None:
         return difference.estimate().interval.p
-    same_items = bool(one.series.names) and one.series.names == other.series.names
-    return crossed_unpaired(one.series.matrix, other.series.matrix, same_items).p
+    same_examples = bool(first.series.example_names) and first.series.example_names == second.series.example_names
+    return crossed_unpaired(first.series.matrix, second.series.matrix, same_examples).p

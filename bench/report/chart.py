@@ -16,7 +16,7 @@ Ends = tuple[float, float]
 class Axis:
     """One axis of a chart.
 
-    Args:
+    Attributes:
         title: What it measures, with the unit.
         log: Whether its scale is logarithmic.
         better: Which way is better; '' where neither is.
@@ -33,7 +33,7 @@ class Axis:
 class Point:
     """One point of a chart.
 
-    Args:
+    Attributes:
         x: Its place on the horizontal axis.
         y: Its place on the vertical axis.
         x_ends: The interval of ``x``; None where there is none.
@@ -52,7 +52,7 @@ class Point:
 class Series:
     """Points of one colour.
 
-    Args:
+    Attributes:
         name: The entry of the legend.
         points: In any order.
         style: How they are drawn: as dots, faint dots, a line, or a line with the band of its intervals.
@@ -67,7 +67,7 @@ class Series:
 class Chart:
     """Series of points over two axes.
 
-    Args:
+    Attributes:
         name: The name of its files.
         title: Stands above it.
         x: The horizontal axis.
@@ -90,7 +90,7 @@ class Chart:
 class HeatMapCell:
     """One cell of a heat map.
 
-    Args:
+    Attributes:
         value: What decides the colour; None where there is no value, and ``text`` is the reason.
         text: What stands in the cell.
         significant: Whether the value is significantly different from zero, corrected for all methods of the task.
@@ -112,7 +112,7 @@ class HeatMapCell:
 class HeatMap:
     """A table of coloured cells.
 
-    Args:
+    Attributes:
         name: The name of its files.
         title: Stands above it.
         rows: The names of the rows.

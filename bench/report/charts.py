@@ -20,7 +20,7 @@ from distillbench.bench.statistics import Interval, mean_interval
 class Rank:
     """The average rank of one student.
 
-    Args:
+    Attributes:
         name: The student's method.
         interval: The mean of its ranks over all pairs (1 is the best), with an interval over seeds.
         pairs: How many teacher-student pairs were averaged over.
@@ -75,9 +75,9 @@ def _gap(row: Row | None) -> HeatMapCell:
         return HeatMapCell(None, "not run")
     if not row.finished:
         return HeatMapCell(None, "failed" if row.failed else "missing")
-    if row.whole_gap is None:
+    if row.unfiltered_gap is None:
         return HeatMapCell(None, ABSENT if row.difference else "no Δ")
-    gap, lacking = row.whole_gap, row.failed + row.missing
+    gap, lacking = row.unfiltered_gap, row.failed + row.missing
     note = f", {lacking} of {row.finished + lacking} seeds are missing" if lacking else ""
     text = f"{100 * gap.value:z.0f}%{SIGNIFICANT * row.significant}{note}"
     return HeatMapCell(gap.value, text, row.significant, (gap.low, gap.high))
@@ -95,7 +95,7 @@ def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
             summary.primary_metric in summary.metrics and summary.metrics[summary.primary_metric].direction == "lower"
         )
         for pair in pairs(summary):
-            values = {row.name: pd.Series(row.by_seed) for row in _students(summary, pair) if row.by_seed}
+            values = {row.name: pd.Series(row.values_by_seed) for row in _students(summary, pair) if row.values_by_seed}
             columns.append(pd.DataFrame(values) * (1 if lower else -1))
     if not columns:
         return []
@@ -141,7 +141,12 @@ def against(summary: Summary, pair: str, cost: Literal["latency", "parameters", 
 def training_cost(summary: Summary, pair: str) -> Chart | None:
     """Quality against the seconds of training, with the Pareto front."""
     return _against(
-        summary, pair, "training", "training (s)", lambda row: row.seconds.mean if row.seconds else None, front=True
+        summary,
+        pair,
+        "training",
+        "training (s)",
+        lambda row: row.training_seconds.mean if row.training_seconds else None,
+        front=True,
     )
 
 
@@ -246,7 +251,7 @@ def _against(
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.seeds), row.name)
+    return Point(x, estimate.interval.mean, None, _ends(estimate.seed_interval), row.name)
 
 
 def _front(points: Sequence[Point], better: str) -> list[Point]:
@@ -268,7 +273,7 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     seeds = tuple(
         Point(value, i, None, None, f"{row.name}, seed {seed}")
         for i, row in enumerate(rows)
-        for seed, value in row.paired.items()
+        for seed, value in row.differences_by_seed.items()
     )
     means = tuple(
         Point(row.difference.interval.mean, i, _ends(row.difference.interval), None, f"{row.name}, mean")

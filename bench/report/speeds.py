@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.speeds import Batch, Line, Speeds
+from distillbench.bench.analysis.speeds import BatchTimes, SpeedRow, SpeedTable
 from distillbench.bench.report.formatting import (
     ABSENT,
     finite,
@@ -26,18 +26,18 @@ CAPTION = (
 )
 
 
-def tables(speeds: Iterable[Speeds]) -> list[Table]:
+def tables(speeds: Iterable[SpeedTable]) -> list[Table]:
     """A table for each task."""
     return [table(speed) for speed in speeds]
 
 
-def table(speeds: Speeds) -> Table:
+def table(speeds: SpeedTable) -> Table:
     """One task: a row for each network and backend; columns of which nothing is known are left out."""
     fields = _fields(speeds)
     return Table(
         title=speeds.task,
         columns=columns(fields),
-        rows=tuple(Row(cells(fields, line), section=f"{line.pair} {line.network}") for line in speeds.lines),
+        rows=tuple(Row(cells(fields, line), section=f"{line.pair} {line.network}") for line in speeds.rows),
         caption=CAPTION,
         notes=speeds.notes,
         data=tuple(_data(speeds)),
@@ -45,24 +45,24 @@ def table(speeds: Speeds) -> Table:
     ).filled()
 
 
-def _fields(speeds: Speeds) -> list[Field[Line]]:
-    several = len({line.pair for line in speeds.lines}) > 1
-    pair: Field[Line] = (words("pair"), lambda line: Cell(line.pair))
+def _fields(speeds: SpeedTable) -> list[Field[SpeedRow]]:
+    several = len({line.pair for line in speeds.rows}) > 1
+    pair: Field[SpeedRow] = (words("pair"), lambda line: Cell(line.pair))
     return [
         *([pair] if several else []),
         (words("network"), lambda line: Cell(line.network)),
-        (words("backend"), lambda line: Cell(line.way)),
+        (words("backend"), lambda line: Cell(line.condition)),
         *(field for size in speeds.batch_sizes for field in _batch_fields(size)),
-        (Column(_change_title(speeds), 3), lambda line: Cell(_change(line.quality, speeds.metric))),
+        (Column(_change_title(speeds), 3), lambda line: Cell(_change(line.quality_change, speeds.metric))),
     ]
 
 
-def _batch_fields(size: int) -> Iterator[Field[Line]]:
+def _batch_fields(size: int) -> Iterator[Field[SpeedRow]]:
     """The columns of one batch size; a size of 1 has latencies, a larger one has rates."""
     single, suffix = size == 1, "" if size == 1 else f", batch {size}"
 
-    def field(column: Column, text: Callable[[Batch], str], absent: str = "") -> Field[Line]:
-        def cell(line: Line) -> Cell:
+    def field(column: Column, text: Callable[[BatchTimes], str], absent: str = "") -> Field[SpeedRow]:
+        def cell(line: SpeedRow) -> Cell:
             return Cell(text(line.batches[size]) if size in line.batches else absent)
 
         return column, cell
@@ -73,8 +73,8 @@ def _batch_fields(size: int) -> Iterator[Field[Line]]:
         yield field(Column("p99 (ms)", 7), lambda batch: milli_text(batch.p99))
     else:
         yield field(Column(f"examples/s{suffix}", 4), lambda batch: _rate(size, batch.seconds), ABSENT)
-    yield field(Column(f"× teacher{suffix}", 2 if single else 7), lambda batch: ratio_text(batch.over_teacher))
-    yield field(Column(f"× eager{suffix}", 5 if single else 7), lambda batch: ratio_text(batch.over_eager))
+    yield field(Column(f"× teacher{suffix}", 2 if single else 7), lambda batch: ratio_text(batch.speedup_over_teacher))
+    yield field(Column(f"× eager{suffix}", 5 if single else 7), lambda batch: ratio_text(batch.speedup_over_eager))
     yield field(Column(f"memory (MB){suffix}", 6 if single else 7), lambda batch: _megabytes(batch.memory))
     yield field(Column(f"energy (mJ/example){suffix}", 7), lambda batch: milli_text(batch.energy))
 
@@ -101,8 +101,8 @@ def _megabytes(count: int | None) -> str:
     return "" if count is None else f"{count / 1e6:.1f}"
 
 
-def _change_title(speeds: Speeds) -> str:
-    return f"Δ {heading(speeds.measure, speeds.metric)}" if speeds.metric else "Δ quality"
+def _change_title(speeds: SpeedTable) -> str:
+    return f"Δ {heading(speeds.quality_metric, speeds.metric)}" if speeds.metric else "Δ quality"
 
 
 def _change(quality: Estimate | None, metric: MetricValue | None) -> str:
@@ -112,25 +112,25 @@ def _change(quality: Estimate | None, metric: MetricValue | None) -> str:
     return interval_text(quality.interval, metric.decimals + 1, signed=True)
 
 
-def _data(speeds: Speeds) -> Iterator[dict[str, Any]]:
+def _data(speeds: SpeedTable) -> Iterator[dict[str, Any]]:
     """One flat row for each network, backend and batch size, as numbers; None for what is missing."""
-    for line in speeds.lines:
+    for line in speeds.rows:
         for size, batch in line.batches.items():
             yield {
                 "task": line.task,
                 "pair": line.pair,
                 "network": line.network,
-                "backend": line.way,
+                "backend": line.condition,
                 "batch_size": size,
                 **_ends("seconds", batch.seconds),
                 "p90_seconds": batch.p90,
                 "p99_seconds": batch.p99,
-                **_ends("speedup_over_teacher", batch.over_teacher),
-                **_ends("speedup_over_eager", batch.over_eager),
+                **_ends("speedup_over_teacher", batch.speedup_over_teacher),
+                **_ends("speedup_over_eager", batch.speedup_over_eager),
                 "memory_bytes": batch.memory,
                 "energy_joules_per_example": batch.energy,
-                "quality": speeds.measure,
-                "quality_change": line.quality.interval.mean if line.quality else None,
+                "quality": speeds.quality_metric,
+                "quality_change": line.quality_change.interval.mean if line.quality_change else None,
             }
 
 
@@ -140,14 +140,14 @@ def _ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
     return {key: finite(value) for key, value in zip((name, f"{name}_low", f"{name}_high"), values, strict=True)}
 
 
-def overview(speeds: Iterable[Speeds]) -> Table:
+def overview(speeds: Iterable[SpeedTable]) -> Table:
     """The students alone, one input at a time: a row for each pair, a column for each backend."""
     speeds = list(speeds)
-    backends = dict.fromkeys(line.way for speed in speeds for line in speed.lines if line.network == "student")
+    backends = dict.fromkeys(line.condition for speed in speeds for line in speed.rows if line.network == "student")
     rows = []
     for speed in speeds:
-        for pair in dict.fromkeys(line.pair for line in speed.lines):
-            students = {line.way: line for line in speed.lines if (line.pair, line.network) == (pair, "student")}
+        for pair in dict.fromkeys(line.pair for line in speed.rows):
+            students = {line.condition: line for line in speed.rows if (line.pair, line.network) == (pair, "student")}
             texts = [f"{speed.task}, {pair}", *(_brief(students.get(backend), speed) for backend in backends)]
             rows.append(Row(tuple(map(Cell, texts))))
     # Each cell has its own units, as a sentence has.
@@ -155,14 +155,14 @@ def overview(speeds: Iterable[Speeds]) -> Table:
     return Table("", tuple(titles), tuple(rows))
 
 
-def _brief(line: Line | None, speeds: Speeds) -> str:
+def _brief(line: SpeedRow | None, speeds: SpeedTable) -> str:
     """'0.295 ms ± 1.2%; 2.48 [2.46, 2.50] × teacher'."""
     batch = line.batches.get(1) if line else None
     if line is None or batch is None:
         return ABSENT
     latency, _, half_width = _latency(batch.seconds).partition(" ")
-    parts = [f"{latency} ms {half_width}".strip(), f"{ratio_text(batch.over_teacher)} × teacher"]
-    if change := _change(line.quality, speeds.metric):
+    parts = [f"{latency} ms {half_width}".strip(), f"{ratio_text(batch.speedup_over_teacher)} × teacher"]
+    if change := _change(line.quality_change, speeds.metric):
         unit = f" {speeds.metric.unit}" if speeds.metric and speeds.metric.unit else ""
-        parts.append(f"Δ {speeds.measure.replace('_', ' ')} {change}{unit}")
+        parts.append(f"Δ {speeds.quality_metric.replace('_', ' ')} {change}{unit}")
     return "; ".join(parts)

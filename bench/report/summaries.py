@@ -151,7 +151,7 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
 
 def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     """A mean, the half-width of its interval, and the half-width over seeds alone."""
-    both, seeds = (estimate.interval, estimate.seeds) if estimate else (None, None)
+    both, seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
     return {
         name: both.mean if both else None,
         f"{name}_half_width": finite(both.half_width) if both else None,

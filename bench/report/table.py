@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 class Column:
     """One column of a table.
 
-    Args:
+    Attributes:
         title: The heading, with direction and unit: 'accuracy ↑ (%)'.
         importance: Columns with the smallest importance are the first to get room on a terminal.
         align: The side on which its cells stand.
@@ -36,7 +36,7 @@ def words(title: str, importance: int = 0, header: bool = False) -> Column:
 class Cell:
     """One cell of a table.
 
-    Args:
+    Attributes:
         text: What a reader sees, in plain text: each writer escapes it.
         number: What a page sorts the cell by, where that is not its text.
         best: Whether it is the best of its column; each writer has its own mark for that.
@@ -51,7 +51,7 @@ class Cell:
 class Row:
     """One row of a table.
 
-    Args:
+    Attributes:
         cells: One for each column.
         kind: What the row is of (teacher, student, baseline): a class of the page's style sheet.
         section: Rows of one section stand together; an empty line separates sections on a terminal.
@@ -73,7 +73,7 @@ class Row:
 class Table:
     """Cells for a reader, and the same as numbers for a program.
 
-    Args:
+    Attributes:
         title: What the table is of; empty where the text around it says so.
         columns: From left to right.
         rows: From top to bottom.

@@ -33,7 +33,7 @@ MOST_FAILURES = 5
 class View:
     """A results folder at one moment.
 
-    Args:
+    Attributes:
         status: How far the run is; None where no run is in progress.
         summaries: The results so far, one summary for each task.
         records: All records so far.

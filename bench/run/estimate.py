@@ -6,7 +6,6 @@ The constants were read off one core of a 2020s server; a run corrects them as i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
+from distillbench.bench.training.learner import losses
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Role, Task
 
@@ -69,10 +69,7 @@ _SUMMED_OVER: dict[Any, Callable[[torch.Tensor, torch.Tensor, torch.Tensor], int
 @lru_cache(maxsize=8)
 def probe_task(pair: Pair, cache: Path) -> Task:
     """The task on the CPU with an untrained extractor: compute does not depend on weights."""
-    task = replace(pair, device="cpu").build(cache if cache.is_dir() else None)
-    if (recipe := task.extractor_recipe()) is not None:
-        task.feature_extractor = recipe.build().eval()
-    return task
+    return pair.build(cache if cache.is_dir() else None, "untrained", device="cpu")
 
 
 @lru_cache(maxsize=64)
@@ -85,14 +82,12 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     counter = FlopCounter()
     with torch.no_grad():
         inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
-        for part in task.parts(model):  # once uncounted: what is computed once and kept is no part of a step
-            task.loss(model, inputs, task.forward(model, inputs), part)
+        # Once uncounted: what is computed once and kept is no part of a step.
+        losses(task, model, inputs, task.forward(model, inputs))
         with counter:
-            outputs = task.forward(model, inputs)
-            for part in task.parts(model):
-                task.loss(model, inputs, outputs, part)
+            updates = len(losses(task, model, inputs, task.forward(model, inputs)))
     flops = counter.flops * task.settings.batch_size / count
-    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * len(task.parts(model))
+    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * updates
 
 
 def seconds_of(job: Job) -> float:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import nn
 
 from distillbench.bench.run.diagrams import diagrams
-from distillbench.bench.run.jobs import load_teacher, prepared_task, teacher_path, weights_path
+from distillbench.bench.run.jobs import load_teacher, prepared_task
 from distillbench.bench.run.missing_figures import obstacle, undrawn
 from distillbench.bench.run.runner import Plan
 from distillbench.bench.store.figures import FOLDER, Drawing, Picture, write
@@ -52,7 +52,7 @@ def draw_pictures(plan: Plan, cache: Path) -> list[str]:
             continue
         pair, cells = wanted.pair, wanted.cells
         task = prepared_task(pair, cache)
-        models = {"teacher": load_teacher(task, teacher_path(cache, pair, cells[0].teacher_seed))[0]}
+        models = {"teacher": load_teacher(task, pair.teacher_path(cache, cells[0].teacher_seed))[0]}
         models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
         title = f"{pair.task}, {pair.pair}, seed {wanted.seed}"
         pictures = tuple(
@@ -86,7 +86,7 @@ def described(panel: FigureData) -> str:
 
 def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
     student = initial(task, "student", 0)
-    load_weights(weights_path(out, cell), task.deployed(student), cell.hash)
+    load_weights(out / cell.weights_path, task.deployed(student), cell.hash)
     return read_only(student)
 
 

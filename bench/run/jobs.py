@@ -25,7 +25,8 @@ from distillbench.bench.store.weights import digest, load_weights, save_weights,
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.training.determinism import settle_process, undetermined
-from distillbench.bench.training.loop import Report, Trained, describe, initial, train_students, train_teacher
+from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.loop import Report, describe, initial, train_students, train_teacher
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
@@ -44,20 +45,6 @@ class Job:
     cache: Path
     needs: tuple[str, ...] = ()
     teacher_seed: int = field(default=0)
-
-
-def weights_path(out: Path, cell: Cell) -> Path:
-    """Where a student's weights lie in a results folder."""
-    return out / "weights" / cell.path.relative_to("records").with_suffix(".safetensors")
-
-
-def extractor_path(cache: Path, pair: Pair) -> Path:
-    """Where a judge's weights lie; the name is the hash of what decides them, as it is of a teacher's."""
-    return cache / "feature_extractors" / f"{pair.extractor_hash}.safetensors"
-
-
-def teacher_path(cache: Path, pair: Pair, seed: int) -> Path:
-    return cache / "teachers" / f"{pair.teacher_hash(seed)}.safetensors"
 
 
 def execute(job: Job, report: Report) -> list[Record]:
@@ -93,13 +80,8 @@ def _records(job: Job, report: Report) -> list[Record]:
 
 @lru_cache(maxsize=2)
 def prepared_task(pair: Pair, cache: Path) -> Task:
-    """The task with its judge; the data stay loaded for the next job of the same pair."""
-    task = pair.build(cache)
-    if (recipe := task.extractor_recipe()) is not None:
-        extractor = recipe.build()
-        load_weights(path := extractor_path(cache, pair), extractor, path.stem)
-        task.feature_extractor = read_only(extractor).to(task.device)
-    return task
+    """The task with its trained feature extractor; the data stay loaded for the next job of the same pair."""
+    return pair.build(cache, "trained")
 
 
 def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
@@ -110,7 +92,7 @@ def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
 
 
 def _train_extractor(job: Job) -> list[Record]:
-    path = extractor_path(job.cache, job.pair)
+    path = job.pair.extractor_path(job.cache)
     if not usable(path, path.stem):
         recipe = job.pair.build(job.cache).extractor_recipe()
         assert recipe is not None
@@ -121,7 +103,7 @@ def _train_extractor(job: Job) -> list[Record]:
 def _train_teacher(job: Job, report: Report) -> list[Record]:
     """Train or load the teacher unless it is cached; evaluate it, and check it on validation data."""
     task = prepared_task(job.pair, job.cache)
-    path = teacher_path(job.cache, job.pair, job.teacher_seed)
+    path = job.pair.teacher_path(job.cache, job.teacher_seed)
     training: Training | None = None
     if usable(path, path.stem):
         teacher, metadata = load_teacher(task, path)
@@ -186,7 +168,7 @@ def _reference(job: Job, cell: Cell) -> Record:
 def _train_group(job: Job, report: Report) -> list[Record]:
     """Students of one seed: trained together, evaluated one by one."""
     task = prepared_task(job.pair, job.cache)
-    teacher, _ = load_teacher(task, teacher_path(job.cache, job.pair, job.teacher_seed))
+    teacher, _ = load_teacher(task, job.pair.teacher_path(job.cache, job.teacher_seed))
     methods = {str(cell): cell.method for cell in job.cells if cell.method is not None}
     before = digest(teacher)
     students = train_students(task, teacher, methods, job.cells[0].seed, report)
@@ -213,7 +195,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
         )
     except Exception as error:  # an evaluation that fails is a failed cell
         return failed(job, cell, *describe(error))
-    save_weights(weights_path(job.out, cell), task.deployed(trained.model), cell.hash)
+    save_weights(job.out / cell.weights_path, task.deployed(trained.model), cell.hash)
     return record
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillbench.bench.run.jobs import extractor_path, teacher_path, weights_path
 from distillbench.bench.run.runner import Plan
 from distillbench.bench.store.figures import FOLDER, read
 from distillbench.bench.store.weights import damage
@@ -54,10 +53,10 @@ def _current(wanted: Undrawn, out: Path) -> bool:
 def obstacle(wanted: Undrawn, out: Path, cache: Path) -> str | None:
     """Why it cannot be drawn: the first file of weights that is not there, or damaged. None where it can be."""
     pair, first = wanted.pair, wanted.cells[0]
-    teacher = teacher_path(cache, pair, first.teacher_seed)
-    needed = {teacher: teacher.stem} | {weights_path(out, cell): cell.hash for cell in wanted.cells}
+    teacher = pair.teacher_path(cache, first.teacher_seed)
+    needed = {teacher: teacher.stem} | {out / cell.weights_path: cell.hash for cell in wanted.cells}
     if pair.extractor_hash is not None:
-        needed[extractor_path(cache, pair)] = pair.extractor_hash
+        needed[pair.extractor_path(cache)] = pair.extractor_hash
     for file, of in needed.items():
         if not file.exists():
             return f"{file}: is not there"

@@ -19,7 +19,8 @@ from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import NETWORKS, TASKS
 from distillbench.bench.suite.resolve import load
 from distillbench.bench.training import contract
-from distillbench.bench.training.loop import Learner, train
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import train
 from distillbench.common.errors import UserError
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
@@ -61,7 +62,7 @@ def examine(pair: Pair, role: Role, cache: Path) -> Iterator[Finding]:
     """One finding after another; without a network that can be built there is one. Raises UserError for data that
     cannot be used.
     """
-    task, trainable = probe_task(pair, cache), bool(getattr(pair.settings.recipe(role), "network").trainable)  # noqa: B009
+    task, trainable = probe_task(pair, cache), pair.settings.recipe(role).trainable
     try:
         model = contract.build(task, role, trainable)
     except UserError as error:
@@ -134,8 +135,7 @@ def _gradients(task: Task, model: nn.Module) -> Finding:
     model = copy.deepcopy(model)
     model.train()
     inputs = _inputs(task)
-    part = next(iter(task.parts(model)))
-    task.loss(model, inputs, task.forward(model, inputs), part).backward()
+    task.loss(model, inputs, task.forward(model, inputs)).backward()
     without, broken = [], []
     count = 0
     for name, parameter in task.deployed(model).named_parameters():

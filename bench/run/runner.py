@@ -15,14 +15,13 @@ import torch
 from distillbench.bench.machine.limits import cores
 from distillbench.bench.machine.lock import busy_on_the_machine
 from distillbench.bench.run.estimate import longest_first, probe_task, seconds_of, wall_seconds
-from distillbench.bench.run.jobs import Job, execute, extractor_path, failed, teacher_path
+from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.documents import OtherSchemaError
 from distillbench.bench.store.manifest import Expected, expect, heal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.weights import damage, usable
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.preflight import ROLES
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite, cells
 from distillbench.bench.training import contract
@@ -33,7 +32,7 @@ from distillbench.bench.workers import local
 from distillbench.bench.workers.messages import Lost, Progress
 from distillbench.common.errors import UserError, one_line
 from distillbench.tasks.base import Role
-from distillbench.tasks.data.files import DataError
+from distillbench.tasks.networks.interfaces import ROLES
 
 
 class Listener:
@@ -161,8 +160,6 @@ def _one_line(out: Path) -> Iterator[None]:
     """What goes wrong with files is the user's to mend: one line."""
     try:
         yield
-    except DataError as error:
-        raise UserError(str(error)) from error
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise UserError(
@@ -205,8 +202,8 @@ def check_data(pair: Pair, cache: Path, partnered: bool = False) -> None:
         recipe = pair.settings.recipe("teacher")
         if recipe.weights is not None:
             load_pretrained(models["teacher"], recipe.weights, recipe.weights_key)
-    except (DataError, UserError) as error:
-        raise UserError(f"tasks.{pair.task}.{error}") from error
+    except UserError as error:
+        raise error.within(field=f"tasks.{pair.task}") from error
 
 
 def _overwriting(todo: Plan) -> Plan:
@@ -264,7 +261,7 @@ def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
     for pair, members in by_pair.items():
         name = f"{pair.task}/{pair.pair}"
         needs: tuple[str, ...] = ()
-        if pair.extractor_hash is not None and not usable(extractor_path(cache, pair), pair.extractor_hash):
+        if pair.extractor_hash is not None and not usable(pair.extractor_path(cache), pair.extractor_hash):
             needs = (add(f"feature extractor {pair.extractor_hash[:8]}", "extractor", pair, cells=()),)
         if baselines := tuple(cell for cell in members if cell.kind == "baseline"):
             add(f"baselines {name}", "baseline", pair, cells=baselines, needs=needs)
@@ -272,7 +269,7 @@ def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
             mine = tuple(cell for cell in members if cell.kind == "teacher" and cell.seed == seed)
             key = pair.teacher_hash(seed)
             before = needs
-            if mine or not usable(teacher_path(cache, pair, seed), key):
+            if mine or not usable(pair.teacher_path(cache, seed), key):
                 before = (*needs, *((trained[key],) if key in trained else ()))
                 id_ = f"teacher {name} seed {seed}"
                 before = (add(id_, "teacher", pair, cells=mine, needs=before, teacher_seed=seed),)
@@ -293,8 +290,8 @@ def _expected(todo: Plan) -> list[Expected]:
 
 def damaged(todo: Plan, cache: Path) -> list[str]:
     """Why cached feature extractors and teachers that the rest of a plan needs cannot be used, one line each."""
-    files = {extractor_path(cache, cell.pair) for cell in todo.to_do if cell.pair.extractor_hash is not None}
-    files |= {teacher_path(cache, cell.pair, cell.teacher_seed) for cell in todo.to_do if cell.kind != "baseline"}
+    files = {cell.pair.extractor_path(cache) for cell in todo.to_do if cell.pair.extractor_hash is not None}
+    files |= {cell.pair.teacher_path(cache, cell.teacher_seed) for cell in todo.to_do if cell.kind != "baseline"}
     return [one_line(problem) for path in sorted(files) if (problem := damage(path, path.stem)) is not None]
 
 

@@ -28,7 +28,7 @@ from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
-from distillbench.methods.base import Method, Search, search_space
+from distillbench.methods.base import Method, SearchSpace, search_space
 
 FIRST_SEED = 100
 """Seeds from here on are for tuning; reported ones are below."""
@@ -105,7 +105,7 @@ def tunings(suite: Suite, trials: int) -> list[Tuning]:
     ]
 
 
-def free(method: Method) -> dict[str, Search]:
+def free(method: Method) -> dict[str, SearchSpace]:
     """What there is to search: what the suite sets itself takes precedence over what is chosen here."""
     return {name: its for name, its in search_space(type(method)).items() if name not in method.model_fields_set}
 
@@ -128,7 +128,7 @@ def trials_of(pair: Pair, label: str, default: Method, count: int) -> tuple[Meth
     raise UserError(f"--trials: {count}, and {label} has {len(found)} different settings to try")
 
 
-def points(space: Mapping[str, Search], stream: int) -> Iterator[dict[str, Any]]:
+def points(space: Mapping[str, SearchSpace], stream: int) -> Iterator[dict[str, Any]]:
     """Points of a space, without end: spread evenly however many are taken, from a random start.
 
     An additive recurrence with the golden ratio, or its counterpart in more dimensions (Roberts 2018), in place of
@@ -226,7 +226,7 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     difference = mine.minus(its)
     assert difference is not None
     assert metric is not None
-    interval = difference.estimate().seeds
+    interval = difference.estimate().seed_interval
     sign = 1 if metric.direction == "higher" else -1
     if interval.excludes_zero and sign * interval.mean > 0:
         return decided(best, difference=interval, **means)
@@ -234,9 +234,9 @@ def decide(tuning: Tuning, results: Results, budget: Budget) -> Decision:
     return decided(0, f"{named}: {why}", difference=interval, **means)
 
 
-def _at_edge(tuning: Tuning, number: int) -> Iterator[tuple[str, Search]]:
+def _at_edge(tuning: Tuning, number: int) -> Iterator[tuple[str, SearchSpace]]:
     space = free(tuning.trials[0])
-    return ((name, space[name]) for name, value in _values(tuning, number).items() if space[name].at_edge(value))
+    return ((name, space[name]) for name, value in _values(tuning, number).items() if space[name].at_boundary(value))
 
 
 def _series(by_seed: Mapping[int, Record], seeds: Sequence[int]) -> Series | None:

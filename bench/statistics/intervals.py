@@ -1,133 +1,228 @@
-"""Intervals over seeds and test items: means, differences, and ratios of means."""
+"""Confidence intervals over seeds and test examples: of means, of differences, and of ratios of means."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# A sum of squares less than this part of the whole is rounding.
 ROUNDING = 1e-24
-# Mean squares that differ by less than this part are equal: rounding must not choose between two formulas.
+"""A sum of squares below this share of the total sum of squares is rounding error."""
 TIE = 1e-9
+"""Mean squares closer than this relative difference are equal: rounding must not choose between two formulas."""
+
+Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the half-width of its interval; ``half_width`` is NaN where there are too few values for one.
-
-    n: how many seeds. degrees: of freedom, NaN where there is no interval. p: two-sided, of "the mean is zero"; NaN
-    where there is no interval; where nothing varies it is 0 or, for a mean of 0, 1.
-    """
+    """A mean with its confidence interval."""
 
     mean: float
     half_width: float
+    """In the unit of the mean; NaN where there are too few values for an interval."""
     n: int
+    """The number of seeds."""
     degrees: float
+    """Degrees of freedom; NaN where there is no interval."""
     p: float
+    """Two-sided p-value of "the mean is zero": NaN without an interval, 1 or 0 where nothing varies."""
 
     @property
     def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
         return self.half_width < abs(self.mean)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """A ratio and the ends of its interval, which need not be equally far from it; NaN where there is none."""
+    """A ratio with the ends of its confidence interval, which need not be equally far from it."""
 
     value: float
     low: float
+    """The lower end; NaN where there is no interval."""
     high: float
+    """The upper end; NaN where there is no interval."""
+
+
+def t_interval(mean: float, variance: float, degrees: float, n: int, level: float) -> Interval:
+    """Return Student's t interval of a mean whose variance was estimated.
+
+    Args:
+        mean: The estimate.
+        variance: The estimated variance of that mean, in its squared unit.
+        degrees: The degrees of freedom of the variance.
+        n: The number of seeds, passed on.
+        level: The confidence level.
+    """
+    from scipy.special import stdtr
+
+    error = math.sqrt(variance)
+    if error == 0:
+        return Interval(mean, 0.0, n, float(degrees), float(mean == 0))
+    half_width = t_quantile(degrees, level) * error
+    return Interval(mean, half_width, n, float(degrees), 2 * float(stdtr(degrees, -abs(mean) / error)))
+
+
+def t_quantile(degrees: float, level: float) -> float:
+    """Return how many standard errors the half-width of a two-sided t interval has."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.5 + level / 2))
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval for the mean of a few independent values (Student 1908); exact where they are normal.
+    """Return Student's t interval of the mean of independent values (Student 1908); exact where they are normal.
 
-    Values that are all equal have an interval of width 0; a single value has none, nor have values that are not finite.
+    Args:
+        values: One value a seed.
+        level: The confidence level.
+
+    Returns:
+        The interval; of width 0 where all values are equal, without a width for a single value or values that are not
+        finite.
+
+    Raises:
+        ValueError: There are no values.
     """
     n = len(values)
     if n == 0:
         raise ValueError("no values")
     if n == 1 or not all(map(math.isfinite, values)):
-        return _none(sum(values) / n, n)
+        return _without_width(sum(values) / n, n)
     shifted = [v - values[0] for v in values]
     mean = math.fsum(shifted) / n
     square = math.fsum((v - mean) ** 2 for v in shifted) / (n - 1)
-    return student(values[0] + mean, square / n, n - 1, n, level)
-
-
-def paired_difference(values: Sequence[float], baseline: Sequence[float], level: float = 0.95) -> Interval:
-    """t interval of the mean of value − baseline; the two are paired, so what they share cancels."""
-    return mean_interval([v - b for v, b in zip(values, baseline, strict=True)], level)
+    return t_interval(values[0] + mean, square / n, n - 1, n, level)
 
 
 def unpaired_difference(values: Sequence[float], baseline: Sequence[float], level: float = 0.95) -> Interval:
-    """mean(values) − mean(baseline) of two independent sets, which need not vary equally (Welch 1947).
+    """Return the interval of mean(values) − mean(baseline) of two independent sets with unequal variances (Welch 1947).
 
-    n: of the smaller set. No interval where one has a single value, or values that are not finite.
+    Args:
+        values: One value a seed.
+        baseline: One value a seed; as many or more or fewer.
+        level: The confidence level.
+
+    Returns:
+        The interval, whose ``n`` is that of the smaller set; without a width where a set has a single value, or values
+        that are not finite.
+
+    Raises:
+        ValueError: A set has no values.
     """
-    n = min(len(values), len(baseline))
+    sides = (values, baseline)
+    n = min(map(len, sides))
     if n == 0:
         raise ValueError("no values")
     mean = math.fsum(values) / len(values) - math.fsum(baseline) / len(baseline)
     if n == 1 or not all(map(math.isfinite, (*values, *baseline))):
-        return _none(mean, n)
-    squares = [float(np.var(side, ddof=1)) / len(side) for side in (values, baseline)]
-    if (variance := sum(squares)) == 0:
-        return student(mean, 0.0, n - 1, n, level)
-    parts = zip(squares, (values, baseline), strict=True)
-    # By shares of the variance: the square of a tiny one is zero.
-    degrees = 1 / sum((square / variance) ** 2 / (len(side) - 1) for square, side in parts)
-    return student(mean, variance, degrees, n, level)
+        return _without_width(mean, n)
+    variances = [float(np.var(side, ddof=1)) / len(side) for side in sides]
+    if (variance := sum(variances)) == 0:
+        return t_interval(mean, 0.0, n - 1, n, level)
+    return t_interval(mean, variance, _satterthwaite(variances, [len(side) - 1 for side in sides]), n, level)
 
 
 def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """The grand mean of a matrix seeds × items, with an interval for other seeds and other items.
+    """Return the interval of the grand mean of seeds × examples, for other seeds and other test examples.
 
-    The model is y_si = μ + a_s + b_i + e_si with all three random, so that with the mean squares A (seeds), B (items)
-    and E (rest) of the two-way analysis of variance, (A + B − E) / (seeds · items) estimates the variance of the mean.
-    As in Hillis 2007 an item component B − E below 0 counts as 0. The degrees of freedom are those of Satterthwaite
-    1946, not less than those of the smaller of A and B. The interval is never narrower, nor p smaller, than those of
-    the seeds alone: with 3 seeds the approximation is otherwise too narrow. Where all seeds have the same mean, A says
-    nothing; the larger of B and E takes its place, which for equal seeds makes the interval that over items alone.
+    The model is y_si = μ + a_s + b_i + e_si with all three random, so that with the mean squares A (seeds), B
+    (examples) and E (rest) of the two-way analysis of variance, (A + B − E) / (seeds · examples) estimates the variance
+    of the mean. As in Hillis 2007 an example component B − E below 0 counts as 0. The degrees of freedom are those of
+    Satterthwaite 1946, not less than those of the smaller of A and B. The interval is never narrower, nor p smaller,
+    than those of the seeds alone: with 3 seeds the approximation is otherwise too narrow. Where all seeds have the same
+    mean, A says nothing; the larger of B and E takes its place, which for equal seeds makes the interval that over
+    examples alone.
 
-    One seed has a t interval over items, one item a t interval over seeds, one value has none.
+    Args:
+        values: A matrix (seeds, examples).
+        level: The confidence level.
+
+    Returns:
+        The interval; over examples where there is one seed, over seeds where there is one example, without a width for
+        a single value or values that are not finite.
+
+    Raises:
+        ValueError: ``values`` is no matrix, or empty.
     """
     y = _matrix(values)
-    seeds, items = y.shape
-    if seeds == 1 or items == 1:
+    seeds = len(y)
+    if 1 in y.shape:
         return replace(mean_interval(y.ravel().tolist(), level), n=seeds)
     if not np.isfinite(y).all():
-        return _none(float(y.mean()), seeds)
-    mean, a, b, e = _mean_squares(y)
-    n = seeds * items
-    if a == 0:
-        square, degrees = max((b, items - 1), (e, (seeds - 1) * (items - 1)))
-        return student(mean, square / n, degrees, seeds, level)
-    alone = student(mean, a / n, seeds - 1, seeds, level)
-    if b <= e * (1 + TIE):
-        return alone
-    total = a + b - e
-    satterthwaite = total**2 / (a**2 / (seeds - 1) + b**2 / (items - 1) + e**2 / ((seeds - 1) * (items - 1)))
-    both = student(mean, total / n, max(satterthwaite, min(seeds, items) - 1), seeds, level)
-    wider = max(both, alone, key=lambda interval: interval.half_width)
-    return replace(wider, p=max(both.p, alone.p))
+        return _without_width(float(y.mean()), seeds)
+    squares = _mean_squares(y)
+    if squares.seeds == 0:
+        return squares.over_examples(level)
+    if squares.examples <= squares.rest * (1 + TIE):
+        return squares.over_seeds(level)
+    return wider(squares.over_both(level), squares.over_seeds(level))
+
+
+def crossed_unpaired(values: ArrayLike, baseline: ArrayLike, same_examples: bool, level: float = 0.95) -> Interval:
+    """Return the interval of mean(values) − mean(baseline) of two matrices whose seeds are independent.
+
+    For other seeds and other test examples: Welch's (1947) variance over the seeds, plus that over the examples, of
+    their differences where the examples are the same, else Welch's again; degrees of freedom after Satterthwaite
+    (1946). What is neither of a seed nor of an example counts in both, so that the interval is rather too wide. It is
+    never narrower, nor p smaller, than over seeds alone.
+
+    Args:
+        values: A matrix (seeds, examples).
+        baseline: A matrix (seeds, examples) of its own size.
+        same_examples: Whether the columns of the two are the same test examples.
+        level: The confidence level.
+
+    Returns:
+        The interval; over seeds alone where there is one example, without a width where a side has one seed.
+    """
+    y, z = (np.asarray(side, dtype=np.float64) for side in (values, baseline))
+    over_seeds = unpaired_difference(y.mean(1).tolist(), z.mean(1).tolist(), level)
+    if math.isnan(over_seeds.half_width) or min(y.shape[1], z.shape[1]) == 1:
+        return over_seeds
+    by_example = y.mean(0), z.mean(0)
+    over_examples = (
+        mean_interval((by_example[0] - by_example[1]).tolist(), level)
+        if same_examples
+        else unpaired_difference(by_example[0].tolist(), by_example[1].tolist(), level)
+    )
+    parts = over_seeds, over_examples
+    variances = [(part.half_width / t_quantile(part.degrees, level)) ** 2 for part in parts]
+    if (variance := sum(variances)) == 0:
+        return over_seeds
+    degrees = _satterthwaite(variances, [part.degrees for part in parts])
+    return wider(t_interval(over_seeds.mean, variance, degrees, over_seeds.n, level), over_seeds)
+
+
+def wider(first: Interval, second: Interval) -> Interval:
+    """Return the wider of two intervals of one mean, with the larger of their p-values."""
+    return replace(max(first, second, key=lambda interval: interval.half_width), p=max(first.p, second.p))
 
 
 def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, level: float = 0.95) -> Ratio | None:
-    """mean(numerator) / mean(denominator) of two paired matrices seeds × items, or of two values a seed.
+    """Return mean(numerator) / mean(denominator) of paired values with its interval.
 
     The interval is Fieller's (1954): every θ for which ``crossed_interval(numerator − θ · denominator)`` does not
-    exclude zero. None where the interval of the denominator includes zero, which leaves the ratio unbounded.
-    """
-    from scipy.optimize import brentq
+    exclude zero.
 
+    Args:
+        numerator: A matrix (seeds, examples), or (seeds,).
+        denominator: Of the same shape, paired with the numerator.
+        level: The confidence level.
+
+    Returns:
+        The ratio; None where the interval of the denominator includes zero, which leaves the ratio unbounded.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
     above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     if above.shape != below.shape:
-        raise ValueError(f"the numerator is {above.shape}, the denominator {below.shape}")
+        raise ValueError(f"the numerator has shape {above.shape}, the denominator {below.shape} (expected the same)")
     if above.ndim == 1:
         above, below = above[:, None], below[:, None]
     bottom = crossed_interval(below, level)
@@ -135,30 +230,26 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, level: float = 
         return None
     value = crossed_interval(above, level).mean / bottom.mean
 
-    def outside(theta: float) -> float:
+    def excess(theta: float) -> float:
         interval = crossed_interval(above - theta * below, level)
         return abs(interval.mean) - interval.half_width
 
-    if outside(value) >= 0:  # the two are proportional
+    if excess(value) >= 0:  # the two are proportional
         return Ratio(value, value, value)
-    first = crossed_interval(above - value * below, level).half_width / abs(bottom.mean)
-    first = max(first, float(np.spacing(abs(value))))
-    ends = []
-    for sign in (-1, 1):
-        # outside() tends to a positive number times |θ|, so that this ends
-        inner, step = value, first
-        while outside(outer := value + sign * step) < 0:
-            inner, step = outer, 2 * step
-            if not math.isfinite(step):
-                return None
-        ends.append(float(brentq(outside, inner, outer, xtol=1e-7 * first)))
-    return Ratio(value, ends[0], ends[1])
+    step = crossed_interval(above - value * below, level).half_width / abs(bottom.mean)
+    step = max(step, float(np.spacing(abs(value))))
+    low, high = (_root(excess, value, sign * step) for sign in (-1, 1))
+    return None if low is None or high is None else Ratio(value, low, high)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for their number (Holm 1979): those below α have a family-wise error of at most α.
+    """Adjust p-values for their number (Holm 1979): those below α have a family-wise error of at most α.
 
-    NaN stays NaN and does not count.
+    Args:
+        p_values: One a test; NaN where there was none.
+
+    Returns:
+        The adjusted p-values in the same order; NaN stays NaN and does not count.
     """
     adjusted = [math.nan] * len(p_values)
     order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
@@ -169,41 +260,86 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _matrix(values: ArrayLike) -> NDArray[np.float64]:
+@dataclass(frozen=True)
+class _MeanSquares:
+    """The two-way analysis of variance, without replication, of a matrix of this shape (seeds, examples)."""
+
+    mean: float
+    shape: tuple[int, int]
+    seeds: float
+    examples: float
+    rest: float
+
+    @property
+    def degrees(self) -> tuple[int, int, int]:
+        """The degrees of freedom of the mean squares of seeds, examples and the rest."""
+        seeds, examples = self.shape
+        return seeds - 1, examples - 1, (seeds - 1) * (examples - 1)
+
+    def over_seeds(self, level: float) -> Interval:
+        return self._interval(self.seeds, self.degrees[0], level)
+
+    def over_examples(self, level: float) -> Interval:
+        """The interval where all seeds have the same mean."""
+        _, of_examples, of_rest = self.degrees
+        square, degrees = max((self.examples, of_examples), (self.rest, of_rest))
+        return self._interval(square, degrees, level)
+
+    def over_both(self, level: float) -> Interval:
+        a, b, e = self.seeds, self.examples, self.rest
+        of_seeds, of_examples, of_rest = self.degrees
+        total = a + b - e
+        satterthwaite = total**2 / (a**2 / of_seeds + b**2 / of_examples + e**2 / of_rest)
+        return self._interval(total, max(satterthwaite, min(self.shape) - 1), level)
+
+    def _interval(self, square: float, degrees: float, level: float) -> Interval:
+        seeds, examples = self.shape
+        return t_interval(self.mean, square / (seeds * examples), degrees, seeds, level)
+
+
+def _mean_squares(y: Array) -> _MeanSquares:
+    """Mean squares that are only rounding error are 0."""
+    seeds, examples = y.shape
+    origin = float(y[0, 0])
+    y = y - origin
+    of_seed, of_example = y.sum(axis=1) / examples, y.sum(axis=0) / seeds
+    mean = float(of_seed.sum()) / seeds
+    of_example -= mean
+    rest = y - of_seed[:, None] - of_example
+    of_seed -= mean
+    sums = examples * np.vdot(of_seed, of_seed), seeds * np.vdot(of_example, of_example), np.vdot(rest, rest)
+    least = ROUNDING * np.vdot(y, y)
+    a, b, e = (float(total) if total > least else 0.0 for total in sums)
+    squares = a / (seeds - 1), b / (examples - 1), e / ((seeds - 1) * (examples - 1))
+    return _MeanSquares(origin + mean, (seeds, examples), *squares)
+
+
+def _satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
+    """The degrees of freedom of a sum of independent variances, by their shares: the square of a tiny one is zero."""
+    total = sum(variances)
+    return 1 / sum((variance / total) ** 2 / n for variance, n in zip(variances, degrees, strict=True))
+
+
+def _root(excess: Callable[[float], float], start: float, step: float) -> float | None:
+    """The root beyond ``start`` of a function that tends to a positive number times |θ|; None where it overflows."""
+    from scipy.optimize import brentq
+
+    inner, tolerance = start, 1e-7 * abs(step)
+    while excess(outer := start + step) < 0:
+        inner, step = outer, 2 * step
+        if not math.isfinite(step):
+            return None
+    return float(brentq(excess, inner, outer, xtol=tolerance))
+
+
+def _matrix(values: ArrayLike) -> Array:
     y = np.asarray(values, dtype=np.float64)
     if y.ndim != 2:
-        raise ValueError(f"not a matrix seeds × items: {y.shape}")
+        raise ValueError(f"values of shape {y.shape} (expected a matrix seeds × examples)")
     if y.size == 0:
         raise ValueError("no values")
     return y
 
 
-def _mean_squares(y: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """The mean, and the mean squares of seeds, items and the rest; what is only rounding is 0."""
-    seeds, items = y.shape
-    origin = float(y[0, 0])
-    y = y - origin
-    of_seed, of_item = y.sum(axis=1) / items, y.sum(axis=0) / seeds
-    mean = float(of_seed.sum()) / seeds
-    of_item -= mean
-    rest = y - of_seed[:, None] - of_item
-    of_seed -= mean
-    a, b, e = items * np.vdot(of_seed, of_seed), seeds * np.vdot(of_item, of_item), np.vdot(rest, rest)
-    least = ROUNDING * np.vdot(y, y)
-    a, b, e = (float(square) if square > least else 0.0 for square in (a, b, e))
-    return origin + mean, a / (seeds - 1), b / (items - 1), e / ((seeds - 1) * (items - 1))
-
-
-def student(mean: float, variance: float, degrees: float, n: int, level: float) -> Interval:
-    """The t interval of a mean whose variance was estimated with these degrees of freedom."""
-    from scipy.special import stdtr, stdtrit
-
-    error = math.sqrt(variance)
-    if error == 0:
-        return Interval(mean, 0.0, n, float(degrees), float(mean == 0))
-    half_width = float(stdtrit(degrees, 0.5 + level / 2)) * error
-    return Interval(mean, half_width, n, float(degrees), 2 * float(stdtr(degrees, -abs(mean) / error)))
-
-
-def _none(mean: float, n: int) -> Interval:
+def _without_width(mean: float, n: int) -> Interval:
     return Interval(mean, math.nan, n, math.nan, math.nan)

@@ -1,93 +1,146 @@
-"""Ratios of times: of interleaved pairs, of launches, of two machines, and of a family. All means are of logarithms."""
+"""Ratios of times: of interleaved pairs, of launches, and of two machines. All means are of logarithms."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distillbench.bench.statistics.intervals import Interval, Ratio, mean_interval, unpaired_difference
 
-LEAST_LAUNCHES = 3  # of each of two independent sets
+LEAST_LAUNCHES = 3
+"""Of each of two independent sets."""
+Array = NDArray[np.float64]
 
 
 def least_pairs(level: float = 0.95) -> int:
-    """The fewest values that can have an interval of their median at this level, whatever their distribution.
+    """Return the fewest values that can have an interval of their median at this level, whatever their distribution.
 
     Even the span of all n values contains the median only with 1 − 2^(1 − n) (Thompson 1936): 6 for 95 %, 8 for 99 %.
+
+    Args:
+        level: The confidence level.
+
+    Raises:
+        ValueError: The level is not from ½ to below 1.
     """
-    _check(level)
+    check_level(level)
     return math.ceil(1 - math.log2(1 - level) - 1e-9)
 
 
 def paired_ratio(numerator: ArrayLike, denominator: ArrayLike, level: float = 0.95) -> Ratio:
-    """exp of the median of log(numerator / denominator), two series (pairs,) of times in one unit, timed in turns.
+    """Return the median ratio of interleaved pairs of times, with an interval that assumes no distribution.
 
-    The interval is that between two order statistics, interpolated to the level (Hettmansperger & Sheather 1986): no
-    distribution is assumed, and nothing is drawn. It has no ends (NaN) for fewer than ``least_pairs`` pairs, and takes
-    them as independent: it is too narrow where what disturbs one of a pair lasts longer than the pair. ValueError for
-    lengths that differ, none, times that are not positive and finite, or a level below ½.
+    The interval is that between two order statistics of the logarithms, interpolated to the level (Hettmansperger &
+    Sheather 1986); nothing is drawn. It takes the pairs as independent: it is too narrow where what disturbs one of a
+    pair lasts longer than the pair.
+
+    Args:
+        numerator: Times (pairs,).
+        denominator: Times (pairs,) in the same unit, interleaved with those of the numerator.
+        level: The confidence level.
+
+    Returns:
+        The ratio; without ends (NaN) for fewer than ``least_pairs`` pairs.
+
+    Raises:
+        ValueError: The lengths differ, there are no times, times are not positive and finite, or the level is not from
+            ½ to below 1.
     """
     least = least_pairs(level)
-    above, below = _positive(numerator, "numerator"), _positive(denominator, "denominator")
+    above, below = positive_array(numerator, "numerator"), positive_array(denominator, "denominator")
     if len(above) != len(below):
-        raise ValueError(f"not pairs: {len(above)} and {len(below)} times")
+        raise ValueError(f"{len(above)} and {len(below)} times (expected pairs: as many of both)")
     logs = np.sort(np.log(above / below))
     low, high = _median_ends(logs, level) if len(logs) >= least else (math.nan, math.nan)
-    return Ratio(*(float(end) for end in np.exp([np.median(logs), low, high])))
-
-
-def family_ratio(ratios: Sequence[Ratio]) -> Ratio:
-    """The geometric mean (Fleming & Wallace 1986) of independent ratios whose intervals have one level, which it keeps.
-
-    The interval is for other measurements of these members, not for other members: on the logarithms the distances to
-    the ends are added in quadrature, each side for itself (Howe 1974; Zou & Donner 2008). It is wider than need be
-    where members have few values each. No ends (NaN) where one has none. ValueError for none, or ends not positive.
-    """
-    if not ratios:
-        raise ValueError("no ratios")
-    ends = np.array([(r.value, r.low, r.high) for r in ratios])
-    if (ends <= 0).any() or not np.isfinite(ends[:, 0]).all():
-        raise ValueError("ratios: not positive and finite")
-    value, low, high = np.log(ends).T
-    mean, n = value.mean(), len(ratios)
-    down, up = (math.sqrt(float(np.square(value - end).sum())) / n for end in (low, high))
-    return Ratio(*(float(end) for end in np.exp([mean, mean - down, mean + up])))
+    return exponential_ratio(np.median(logs), low, high)
 
 
 def geometric_mean(ratios: ArrayLike, level: float = 0.95) -> Ratio:
-    """The geometric mean of ratios (launches,), or (launches, members): of a family, measured in each launch.
+    """Return the geometric mean of what was measured in several launches, with an interval for other launches.
 
-    The interval is for other launches with the same members: Student's (1908) on the logarithms, averaged over members.
-    It holds from 2 launches on where these are normal; a single launch has no ends (NaN). ValueError for another shape,
-    none, or ratios that are not positive and finite.
+    Student's (1908) on the logarithms, averaged over the members of a family: it holds from 2 launches on where these
+    are normal, and says nothing of other members.
+
+    Args:
+        ratios: Ratios or times: (launches,), or (launches, members) of a family that is measured in each launch.
+        level: The confidence level.
+
+    Returns:
+        The mean; without ends (NaN) for a single launch.
+
+    Raises:
+        ValueError: The shape is another one, there are no values, values are not positive and finite, or the level is
+            not from ½ to below 1.
     """
-    _check(level)
-    logs = np.log(_positive(ratios, "ratios", dimensions=(1, 2)))
-    return _exp(mean_interval(logs.reshape(len(logs), -1).mean(axis=1).tolist(), level))
+    check_level(level)
+    logs = np.log(positive_array(ratios, "ratios", dimensions=(1, 2)))
+    return _exponential(mean_interval(logs.reshape(len(logs), -1).mean(axis=1).tolist(), level))
 
 
 def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike, level: float = 0.95) -> Ratio:
-    """geometric mean(numerator) / geometric mean(denominator) of two independent sets of launches or machines.
+    """Return the ratio of the geometric means of two independent sets of launches or machines.
 
-    numerator (n,), denominator (m,): one time a launch, in one unit. The interval is Welch's (1947) on the logarithms:
-    the sets need not vary equally. No ends (NaN) where one has fewer than ``LEAST_LAUNCHES``: with 2 against 10 a
-    nominal 95 % covers 90 %. ValueError for none, or for times that are not positive and finite.
+    The interval is Welch's (1947) on the logarithms: the sets need not vary equally.
+
+    Args:
+        numerator: One time a launch, (n,).
+        denominator: One time a launch, (m,), in the same unit.
+        level: The confidence level.
+
+    Returns:
+        The ratio; without ends (NaN) where a set has fewer than ``LEAST_LAUNCHES``: with 2 against 10 a nominal 95 %
+        covers 90 %.
+
+    Raises:
+        ValueError: A set has no times, times are not positive and finite, or the level is not from ½ to below 1.
     """
-    _check(level)
+    check_level(level)
     above, below = (
-        np.log(_positive(x, name)).tolist() for x, name in ((numerator, "numerator"), (denominator, "denominator"))
+        np.log(positive_array(x, name)).tolist() for x, name in ((numerator, "numerator"), (denominator, "denominator"))
     )
     difference = unpaired_difference(above, below, level)
     if difference.n < LEAST_LAUNCHES:
         return Ratio(math.exp(difference.mean), math.nan, math.nan)
-    return _exp(difference)
+    return _exponential(difference)
 
 
-def _median_ends(x: NDArray[np.float64], level: float) -> tuple[float, float]:
-    """Of sorted values. x_k … x_(n+1−k) contains the median with 1 − 2 P(X < k), X binomial (n, ½)."""
+def exponential_ratio(value: float, low: float, high: float) -> Ratio:
+    """Return the ratio whose logarithm, and the logarithms of whose ends, these are."""
+    return Ratio(*(float(end) for end in np.exp([value, low, high])))
+
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level that is not from ½ to below 1, by a ValueError."""
+    if not 0.5 <= level < 1:
+        raise ValueError(f"level {level} (expected from 0.5 to below 1)")
+
+
+def positive_array(values: ArrayLike, name: str, dimensions: tuple[int, ...] = (1,)) -> Array:
+    """Return values as an array that is not empty, of positive and finite numbers.
+
+    Args:
+        values: Anything that numpy makes an array of.
+        name: What a message calls them.
+        dimensions: How many axes the array may have.
+
+    Raises:
+        ValueError: The values are not as described.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim not in dimensions:
+        axes = " or ".join(map(str, dimensions))
+        raise ValueError(f"{name}: an array of shape {x.shape} (expected {axes} dimensions)")
+    if x.size == 0:
+        raise ValueError(f"{name}: no values")
+    if not (np.isfinite(x).all() and (x > 0).all()):
+        raise ValueError(f"{name}: a value is not positive and finite")
+    return x
+
+
+def _median_ends(x: Array, level: float) -> tuple[float, float]:
+    """The interval of the median of sorted values; x_k … x_(n+1−k) has it with 1 − 2 P(X < k), X binomial (n, ½)."""
     from scipy.special import bdtr
 
     n = len(x)
@@ -98,22 +151,6 @@ def _median_ends(x: NDArray[np.float64], level: float) -> tuple[float, float]:
     return float(x[k - 1] + inward * (x[k] - x[k - 1])), float(x[n - k] - inward * (x[n - k] - x[n - k - 1]))
 
 
-def _positive(values: ArrayLike, name: str, dimensions: tuple[int, ...] = (1,)) -> NDArray[np.float64]:
-    x = np.asarray(values, dtype=np.float64)
-    if x.ndim not in dimensions:
-        raise ValueError(f"{name}: of shape {x.shape}")
-    if x.size == 0:
-        raise ValueError(f"{name}: no values")
-    if not (np.isfinite(x).all() and (x > 0).all()):
-        raise ValueError(f"{name}: not positive and finite")
-    return x
-
-
-def _exp(interval: Interval) -> Ratio:
+def _exponential(interval: Interval) -> Ratio:
     mean, half_width = interval.mean, interval.half_width
-    return Ratio(*(float(end) for end in np.exp([mean, mean - half_width, mean + half_width])))
-
-
-def _check(level: float) -> None:
-    if not 0.5 <= level < 1:
-        raise ValueError(f"level {level} is not from 0.5 to 1")
+    return exponential_ratio(mean, mean - half_width, mean + half_width)

@@ -17,45 +17,39 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distillbench.bench.statistics.intervals import Ratio
-from distillbench.bench.statistics.ratios import _check, _positive
+from distillbench.bench.statistics.ratios import check_level, exponential_ratio, positive_array
 
 PRECISION = 0.25
 """Of the normal prior of the effect, in standard deviations of a value: effects are around ± 2."""
 CONCENTRATION = 0.3
 """Of the symmetric beta prior of the chance that a value lies above: below 1, most of it is near 0 and 1."""
+Array = NDArray[np.float64]
 
 
 def anytime_ratio(ratios: ArrayLike, level: float = 0.95) -> Ratio:
-    """exp of the median of log(ratios), and an interval that holds however often, and whenever, one looks at it.
+    """Return the median ratio with an interval that holds however often, and whenever, one looks at it.
 
-    ratios (launches,), of which the logarithms are symmetric about the truth. With the chance ``level`` it contains the
-    truth after every launch of an endless sequence. No ends (NaN) for so few that nothing could be excluded. ValueError
-    for none, ratios that are not positive and finite, or a level below ½.
+    With the chance ``level`` it contains the truth after every launch of an endless sequence.
+
+    Args:
+        ratios: One a launch, (launches,), whose logarithms are symmetric about the truth.
+        level: The confidence level.
+
+    Returns:
+        The ratio; without ends (NaN) for so few launches that nothing could be excluded.
+
+    Raises:
+        ValueError: There are no ratios, ratios are not positive and finite, or the level is not from ½ to below 1.
     """
-    _check(level)
-    logs = np.sort(np.log(_positive(ratios, "ratios")))
-    high, low = _upper(logs, 1 / (1 - level)), -_upper(-logs[::-1], 1 / (1 - level))
+    check_level(level)
+    logs = np.sort(np.log(positive_array(ratios, "ratios")))
+    high, low = _upper_end(logs, 1 / (1 - level)), -_upper_end(-logs[::-1], 1 / (1 - level))
     ends = (low, high) if math.isfinite(low) and math.isfinite(high) else (math.nan, math.nan)
-    return Ratio(*(float(end) for end in np.exp([np.median(logs), *ends])))
+    return exponential_ratio(np.median(logs), *ends)
 
 
-def log_evidence(values: ArrayLike, centre: float) -> float:
-    """The logarithm of the two bets' mean worth against this centre, after these values."""
-    x = np.asarray(values, dtype=np.float64) - centre
-    signs = _log_signs(len(x))[int((x < 0).sum())]
-    return float(np.logaddexp(_log_student(x), signs) - math.log(2))
-
-
-def _log_student(x: NDArray[np.float64]) -> float:
-    """∫ N(δ; 0, 1 / PRECISION) · p(t | δ) dδ / p(t | 0) for Student's t of these values."""
-    n, squares = len(x), float(np.vdot(x, x))
-    share = float(x.sum()) ** 2 / squares if squares else 0.0
-    total = n + PRECISION
-    return 0.5 * math.log(PRECISION / total) - n / 2 * math.log1p(-share / total)
-
-
-def _log_signs(n: int) -> NDArray[np.float64]:
-    """∫ Beta(p) · (2 (1 − p))^i · (2 p)^(n − i) dp where i = 0 … n values lie below."""
+def _log_signs(n: int) -> Array:
+    """∫ Beta(p) · (2 (1 − p))^i · (2 p)^(n − i) dp where i = 0 … n values lie below, as logarithms."""
     from scipy.special import betaln
 
     below = np.arange(n + 1)
@@ -63,17 +57,25 @@ def _log_signs(n: int) -> NDArray[np.float64]:
     return n * math.log(2) + betaln(n - below + CONCENTRATION, below + CONCENTRATION) - prior  # type: ignore[no-any-return]
 
 
-def _upper(x: NDArray[np.float64], enough: float) -> float:
-    """The least centre beyond mean and median against which the bets are worth so much, of sorted values.
+def _upper_end(x: Array, threshold: float) -> float:
+    """The least centre beyond mean and median against which the two bets are worth the threshold, of sorted values.
 
-    Between two neighbouring values the signs stay as they are, and the t has what lacks at a distance in closed form.
+    Between two neighbouring values the signs' bet is constant, and the t's reaches what lacks at a distance from the
+    mean in closed form.
+    """
+    starts, stops = np.append(-np.inf, x), np.append(x, np.inf)
+    centres = np.maximum(np.maximum(starts, x.mean() + _distances(x, threshold)), max(x.mean(), np.median(x)))
+    return float(centres[centres <= stops][0]) if (centres <= stops).any() else math.inf
+
+
+def _distances(x: Array, threshold: float) -> Array:
+    """How far from the mean the t's bet is worth what lacks, by how many values lie below the centre; may be infinite.
+
+    The t's bet: ∫ N(δ; 0, 1 / PRECISION) · p(t | δ) dδ / p(t | 0) for Student's t of these values.
     """
     n = len(x)
-    signs, total = np.exp(np.minimum(_log_signs(n), 700)), n + PRECISION
-    lacks = np.maximum(2 * enough - signs, 1e-9)
-    share = -total * np.expm1(-2 / n * (np.log(lacks) - 0.5 * math.log(PRECISION / total)))
+    total = n + PRECISION
+    missing = np.maximum(2 * threshold - np.exp(np.minimum(_log_signs(n), 700)), 1e-9)
+    share = -total * np.expm1(-2 / n * (np.log(missing) - 0.5 * math.log(PRECISION / total)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        distance = np.where(share < n, np.sqrt(np.maximum(share, 0) * x.var() / (n - share)), np.inf)
-    starts, stops = np.append(-np.inf, x), np.append(x, np.inf)
-    centres = np.maximum(np.maximum(starts, x.mean() + distance), max(x.mean(), np.median(x)))
-    return float(centres[centres <= stops][0]) if (centres <= stops).any() else math.inf
+        return np.where(share < n, np.sqrt(np.maximum(share, 0) * x.var() / (n - share)), np.inf)

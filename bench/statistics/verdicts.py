@@ -16,10 +16,16 @@ Direction = Literal["higher", "lower"]
 
 
 def ratio_verdict(ratio: Ratio, baseline: float, relative: float, absolute: float = 0.0) -> Verdict:
-    """Of candidate / baseline in times, or anything positive where lower is better.
+    """Return the verdict on candidate / baseline in times, or in anything positive where lower is better.
 
-    baseline: its time, in any unit. relative: 0.01 tolerates times up to 1.01 times those of the other. absolute: in
-    the baseline's unit; a difference up to it is tolerated as well. ValueError as in ``ratio_margin``.
+    Args:
+        ratio: With the interval that decides.
+        baseline: The baseline's time, in any unit.
+        relative: The relative margin: 0.01 tolerates times up to 1.01 times those of the baseline.
+        absolute: The absolute margin in the baseline's unit; a difference up to it is tolerated as well.
+
+    Raises:
+        ValueError: Times are not positive and finite, or a margin is negative.
     """
     margin = ratio_margin(baseline, baseline * ratio.value, relative, absolute)
     low = math.log(ratio.low) if ratio.low > 0 else -math.inf
@@ -27,28 +33,44 @@ def ratio_verdict(ratio: Ratio, baseline: float, relative: float, absolute: floa
 
 
 def difference_verdict(difference: Interval, margin: float, better: Direction) -> Verdict:
-    """Of candidate − baseline, in the unit of the metric, as is the margin. better: the metric's direction."""
+    """Return the verdict on candidate − baseline.
+
+    Args:
+        difference: With the interval that decides.
+        margin: In the unit of the difference.
+        better: The metric's direction.
+
+    Raises:
+        ValueError: The margin is negative.
+    """
     if not margin >= 0:
-        raise ValueError(f"margin {margin} is negative")
+        raise ValueError(f"margin {margin} (expected 0 or more)")
     worse = difference.mean if better == "lower" else -difference.mean
     return _verdict(worse - difference.half_width, worse + difference.half_width, margin)
 
 
 def ratio_margin(baseline: float, candidate: float, relative: float, absolute: float = 0.0) -> float:
-    """The logarithm of the least ratio that matters: beyond the relative margin and beyond the absolute one.
+    """Return the logarithm of the least ratio that matters: beyond the relative margin and beyond the absolute one.
 
-    The absolute one is relative to the faster of the two, so that it is as far from baseline to candidate as back.
-    ValueError for times that are not positive and finite, or a margin that is negative.
+    Args:
+        baseline: A time.
+        candidate: A time in the same unit.
+        relative: The relative margin.
+        absolute: The absolute margin in the unit of the times. It is taken relative to the faster of the two, so that
+            it is as far from baseline to candidate as back.
+
+    Raises:
+        ValueError: Times are not positive and finite, or a margin is negative.
     """
     if not (0 < baseline < math.inf and 0 < candidate < math.inf):
-        raise ValueError(f"not positive and finite: {baseline}, {candidate}")
+        raise ValueError(f"times {baseline} and {candidate} (expected positive and finite ones)")
     if not (relative >= 0 and absolute >= 0):
-        raise ValueError(f"a margin is negative: {relative}, {absolute}")
+        raise ValueError(f"margins {relative} (relative) and {absolute} (absolute) (expected 0 or more)")
     return math.log1p(max(relative, absolute / min(baseline, candidate)))
 
 
 def _verdict(low: float, high: float, margin: float) -> Verdict:
-    """low, high: of how much worse it has become. NaN is inconclusive."""
+    """The verdict on an interval of how much worse the candidate is; NaN is inconclusive."""
     if low > margin:
         return "regressed"
     if high < -margin:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record, Size
+from distillbench.tasks.networks.interfaces import ROLES
 
 OF_TRAINING = frozenset({
     "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
@@ -14,7 +15,6 @@ OF_TRAINING = frozenset({
     "label_smoothing",
 })  # fmt: skip
 """Settings that say how a network is trained, and not what it is."""
-ROLES = ("teacher", "student")
 
 
 def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size | None) -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from distillbench.common.atomic import write_atomically
-from distillbench.common.errors import UserError, one_line
+from distillbench.common.errors import UserError
+
+LARGEST = 1e100
+"""Measurements above it are refused: sums and squares of larger ones could overflow."""
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+"""A measurement: a finite number with which one can calculate."""
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number of something, which fits into 64 bits."""
 
 
 class Part(BaseModel):
@@ -23,21 +32,29 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def contradiction(field: str, problem: str, allowed: str = "") -> PydanticCustomError:
+    """What a validator raises for a field inside what it validates; ``read`` says it as a UserError of this field."""
+    context = {"field": field, "problem": problem, "allowed": allowed}
+    return PydanticCustomError("contradiction", "{problem}", context)
+
+
 def _finite(table: dict[str, Any]) -> dict[str, Any]:
     """Python reads and writes infinities in JSON; others do not, and they have no canonical form."""
-    for place, number in _numbers(table):
-        if not math.isfinite(number):
-            raise ValueError(f"{place}: {number} is no number (allowed: finite numbers)")
+    for place, value in _leaves(table):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise contradiction(place, f"{value} is not a number", "finite numbers")
     return table
 
 
-def _numbers(value: Any, place: str = "") -> Iterator[tuple[str, float]]:
-    """Every floating-point number, with its place: 'libraries.torch', 'sizes.2'."""
-    if isinstance(value, float):
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no table or list, with its place: 'libraries.torch', 'sizes.2'; and every key of a table."""
+    if not isinstance(value, dict | list):
         yield place, value
-    elif isinstance(value, dict | list):
-        for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from _numbers(entry, f"{place}.{key}" if place else str(key))
+        return
+    for key, entry in value.items() if isinstance(value, dict) else enumerate(value):
+        inner = f"{place}.{key}" if place else str(key)
+        yield inner, key
+        yield from _leaves(entry, inner)
 
 
 Table = Annotated[dict[str, Any], AfterValidator(_finite)]
@@ -58,10 +75,15 @@ F = TypeVar("F", bound=Filed)
 
 @dataclass(frozen=True)
 class Scan(Generic[F]):
-    """What a folder holds, by path. problems: why each file that is none of it counts for nothing, one line each."""
+    """The documents of a folder that can be used, by path, and why each of its other files cannot be."""
 
     found: tuple[F, ...]
-    problems: Mapping[Path, str]
+    errors: Mapping[Path, UserError]
+
+    @property
+    def problems(self) -> dict[Path, str]:
+        """The errors, one line each."""
+        return {path: str(error) for path, error in self.errors.items()}
 
 
 class OtherSchemaError(UserError):
@@ -75,46 +97,83 @@ def canonical_hash(value: Any) -> str:
 
 
 def read(path: Path, model: type[P], version: int, noun: str) -> P:
-    """One document; ``path`` as it is. noun: what it is called.
+    """One document.
 
-    Raises UserError for what is none, or contradicts itself.
+    Args:
+        path: the file, absolute or from the current folder.
+        model: what it must be.
+        version: of its schema.
+        noun: what such a document is called in messages.
+
+    Raises:
+        OtherSchemaError: it has another schema version.
+        UserError: it is not such a document, or contradicts itself.
     """
     if path.exists() and not path.is_file():
-        raise UserError(f"{path}: cannot be read as a {noun} (not a regular file)")
+        raise UserError(f"cannot be read as a {noun} (not a regular file)", path)
     try:
-        content = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        content = json.loads(raw)
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as a {noun} ({error})") from error
+        raise UserError(f"cannot be read as a {noun} ({error})", path) from error
     if not isinstance(content, dict) or "schema_version" not in content:
-        raise UserError(f"{path}: not a distillbench {noun} (no field schema_version)")
+        raise UserError(f"not a distillbench {noun} (no field schema_version)", path)
     found = content["schema_version"]
     if found != version:
-        reason = f"{found} is not one that this program reads (allowed: {version})"
-        raise (OtherSchemaError if isinstance(found, int) else UserError)(f"{path}: schema_version: {reason}")
+        kind = OtherSchemaError if isinstance(found, int) else UserError
+        raise kind(f"{found} is not one that this program reads", path, "schema_version", allowed=str(version))
     try:
+        if _SUSPECT.search(raw):
+            _check_characters(content, path)
         return model.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}." for part in first["loc"])[:-1]
-        reason = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{path}: {where}: {reason}" if where else f"{path}: {reason}") from error
+        raise _first_error(error, path) from error
     except (OverflowError, RecursionError) as error:  # of numbers, or a depth, that no measurement has
-        raise UserError(f"{path}: cannot be read as a {noun} ({error})") from error
+        raise UserError(f"cannot be read as a {noun} ({error})", path) from error
+
+
+_SUSPECT = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]|\0")
+"""Bytes of JSON in which half of a character can hide: escaped, in UTF-8, or in UTF-16. Most files have none."""
+
+
+def _check_characters(content: Any, path: Path) -> None:
+    for place, value in _leaves(content):
+        if isinstance(value, str) and value.encode(errors="replace").decode() != value:
+            raise UserError(f"{value!r} has half of a character", path, place, allowed="whole characters")
+
+
+def _first_error(error: ValidationError, path: Path) -> UserError:
+    """The first thing that is wrong, and the field that it is about."""
+    first = error.errors()[0]
+    context, field = first.get("ctx", {}), ".".join(map(str, first["loc"]))
+    if first["type"] == "contradiction":
+        field = ".".join(filter(None, (field, context["field"])))
+        return UserError(first["msg"], path, field, allowed=context["allowed"] or ())
+    for key, words in _BOUNDS.items():
+        if key in context:
+            value = str(first["input"])
+            shown = value if len(value) <= 20 else f"{value[:20]}…"
+            return UserError(f"{shown} is out of range", path, field, allowed=f"{words} {context[key]:g}")
+    return UserError(first["msg"].removeprefix("Value error, "), path, field)
+
+
+_BOUNDS = {"le": "at most", "lt": "below", "ge": "at least", "gt": "above"}
+"""Pydantic's names of the bounds of a number, in words."""
 
 
 def scan(results: Path, folder: str, model: type[F], version: int, noun: str) -> Scan[F]:
     """Every document beneath a folder of a results folder that can be read and lies where it belongs."""
-    found, problems = [], {}
+    documents, errors = [], {}
     for path in sorted((results / folder).rglob("*.json")):
         place = path.relative_to(results)
         try:
             document = read(path, model, version, noun)
             if document.path != place:
-                raise UserError(f"{path}: holds the {noun} of {document.path}")
-            found.append(document)
+                raise UserError(f"holds the {noun} of {document.path}", path)
+            documents.append(document)
         except UserError as error:
-            problems[place] = one_line(str(error))
-    return Scan(tuple(found), problems)
+            errors[place] = error
+    return Scan(tuple(documents), errors)
 
 
 def write(path: Path, document: Part) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from importlib.util import resolve_name
 from pathlib import Path
@@ -34,7 +34,7 @@ def code_digest(cls: type[Any]) -> str:
 
     That is the module of the class and the training loop, with all that these import, in turn, of this project and of
     the class's own package. Comments, docstrings, layout, descriptions and search spaces of fields do not count, nor
-    what modules are called and where they lie.
+    what modules are called, where they lie, and how import statements are laid out.
     """
     return module_digest(cls.__module__)
 
@@ -47,8 +47,21 @@ def module_digest(name: str, beside: Collection[str] = ()) -> str:
         beside: further modules that decide what it computes, a user's: with all that they import from their own folder;
             of an installed package, which is identified by its version, their file alone.
     """
+    code, imports = _collected(name, beside)
+    digests = {
+        _sha256(f"{digest}\n{sorted({_identified(entry, code) for entry in imports[module]})}".encode())
+        for module, digest in code.items()
+    }
+    return _sha256("\n".join(sorted(digests)).encode())
+
+
+Import = tuple[str, str, str]
+"""An imported name: the module that it comes from, its name there ('' for the module itself), its name here."""
+
+
+def _collected(name: str, beside: Collection[str]) -> tuple[dict[str, str], dict[str, set[Import]]]:
+    """Of every module that counts the digest of its own code, without import statements, and what it imports."""
     roots = {local_root(module) for module in beside} - {None}
-    waiting, digests = [name, *beside, TRAINING], dict[str, str]()
     own_package = name.partition(".")[0]
 
     def counts(module: str) -> bool:
@@ -56,58 +69,51 @@ def module_digest(name: str, beside: Collection[str] = ()) -> str:
             return f"{module}.".startswith(tuple(f"{package}." for package in DECISIVE))
         return module.partition(".")[0] == own_package or module in beside or _local(module, roots)
 
+    waiting = [name, *beside, TRAINING]
+    code: dict[str, str] = {}
+    imports: dict[str, set[Import]] = {}
     while waiting:
         module = waiting.pop()
-        if module in digests or not counts(module) or (path := source_file(module)) is None:
+        if module in code or not counts(module) or (path := source_file(module)) is None:
             continue
         if module in beside and not _local(module, roots):
-            digests[module] = hashlib.sha256(path.read_bytes()).hexdigest()
+            code[module], imports[module] = _sha256(path.read_bytes()), set()
             continue
         if _local(module, roots) and (parent := module.rpartition(".")[0]):
             waiting.append(parent)
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        imported = _Imports(package, counts)
-        tree = imported.visit(ast.parse(path.read_bytes()))
-        digests[module] = hashlib.sha256(f"{sorted(imported.names)}\n{_canonical(tree)}".encode()).hexdigest()
-        waiting += imported.modules
-    return hashlib.sha256("\n".join(sorted(set(digests.values()))).encode()).hexdigest()
+        tree = ast.parse(path.read_bytes())
+        code[module] = _sha256(_canonical(tree).encode())
+        imports[module] = set(_imports(tree, module if path.name == "__init__.py" else module.rpartition(".")[0]))
+        waiting += (place for source, name, _ in imports[module] for place in (source, f"{source}.{name}"))
+    return code, imports
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[Import]:
+    """What a module imports, wherever the statement stands. package: which its relative imports start from."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "", alias.asname or alias.name.partition(".")[0]) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = "." * node.level + (node.module or "")
+            source = resolve_name(source, package) if node.level else source
+            yield from ((source, alias.name, alias.asname or alias.name) for alias in node.names)
+
+
+def _identified(entry: Import, code: Mapping[str, str]) -> Import:
+    """The import with its module's code in place of the module's name; other packages are identified by their names."""
+    source, name, here = entry
+    if (module := f"{source}.{name}") in code:
+        return code[module], "", here
+    package = source.partition(".")[0]
+    return code.get(source, package if package == "distillbench" else source), name, here
 
 
 def _local(module: str, roots: Collection[Path | None]) -> bool:
     return bool(roots) and local_root(module) in roots
 
 
-class _Imports(ast.NodeTransformer):
-    """Takes out the import statements whose modules count: what is imported is in the digest by its content.
-
-    What stays of them is which name is taken, and what it is called here. Imports of other packages stay as they are.
-    """
-
-    def __init__(self, package: str, counts: Callable[[str], bool]) -> None:
-        self.package, self.counts = package, counts
-        self.modules: list[str] = []
-        self.names: list[tuple[str, str]] = []
-
-    def visit_Import(self, node: ast.Import) -> ast.AST | None:
-        self.modules += [alias.name for alias in node.names]
-        ours = [alias for alias in node.names if self._ours(alias.name)]
-        self.names += [("", alias.asname or alias.name.partition(".")[0]) for alias in ours]
-        return self._rest(node, ours)
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        source = resolve_name("." * node.level + (node.module or ""), self.package) if node.level else node.module or ""
-        self.modules += [source, *(f"{source}.{alias.name}" for alias in node.names)]
-        ours = node.names if self._ours(source) else []
-        self.names += [(alias.name, alias.asname or alias.name) for alias in ours]
-        return self._rest(node, ours)
-
-    def _ours(self, module: str) -> bool:
-        return module.partition(".")[0] == "distillbench" or self.counts(module)
-
-    @staticmethod
-    def _rest(node: ast.Import | ast.ImportFrom, ours: list[ast.alias]) -> ast.AST | None:
-        node.names = [alias for alias in node.names if alias not in ours]
-        return node if node.names else None
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _canonical(node: Any) -> str:
@@ -125,7 +131,9 @@ def _canonical(node: Any) -> str:
 
 
 def _says_nothing(node: Any) -> bool:
-    """Docstrings, also those of variables, and descriptions and search spaces of fields."""
+    """Imports (by what they bring in), docstrings, also of variables, and descriptions and search spaces of fields."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return True
     if isinstance(node, ast.keyword):
         return node.arg == "description"
     if isinstance(node, ast.Call):

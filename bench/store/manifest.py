@@ -36,7 +36,7 @@ def expected(results: Path) -> list[Expected]:
         return TypeAdapter(list[Expected]).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise UserError(f"{path}: cannot be read as a list of cells ({reason})") from error
+        raise UserError(f"cannot be read as a list of cells ({reason})", path) from error
 
 
 def expect(results: Path, cells: Iterable[Expected]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from distillbench.bench.store import documents
-from distillbench.bench.store.documents import Part, Table, canonical_hash
-from distillbench.common.errors import UserError, one_line
+from distillbench.bench.store.documents import Count, Number, Part, Table, canonical_hash, contradiction
+from distillbench.common.errors import UserError
 
 SCHEMA_VERSION = 5
+FOLDER, WEIGHTS = "records", "weights"
+"""Folders in a results folder: of records, and of the weights of the students that they are of."""
 ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
 
@@ -29,13 +31,18 @@ def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: i
     folder = label
     if kind == "baseline":
         folder = "baseline-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
-    return Path("records", task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
+    return Path(FOLDER, task, pair, folder, *([] if trial is None else [f"trial-{trial}"]), f"seed-{seed}.json")
+
+
+def weights_path(record: Path) -> Path:
+    """Where a student's weights lie in a results folder. record: where its record does."""
+    return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
 
 
 class MetricValue(Part):
     """A measured quality and how to read it."""
 
-    value: float
+    value: Number
     direction: Literal["higher", "lower"]
     unit: str
     decimals: int = Field(2, ge=0, le=9)
@@ -48,9 +55,9 @@ class TrainingCurve(Part):
     of: what the validation metric was measured on. None stands for what was not finite, or not measured.
     """
 
-    steps: tuple[int, ...]
-    loss: tuple[float | None, ...]
-    validation: tuple[float | None, ...]
+    steps: tuple[Count, ...]
+    loss: tuple[Number | None, ...]
+    validation: tuple[Number | None, ...]
     of: str = ""
 
     @model_validator(mode="after")
@@ -63,21 +70,21 @@ class TrainingCurve(Part):
 class Training(Part):
     """What training cost. seconds: this model's own steps, without work shared by its group."""
 
-    steps: int
-    seconds: float
-    images_per_second: float
-    final_loss: float = Field(description="mean over the last tenth of the steps")
-    final_distillation: float = Field(description="the distillation loss alone, likewise")
+    steps: Count
+    seconds: Number
+    images_per_second: Number
+    final_loss: Number = Field(description="mean over the last tenth of the steps")
+    final_distillation: Number = Field(description="the distillation loss alone, likewise")
     curve: TrainingCurve
 
 
 class Size(Part):
     """parameters and bytes of what is deployed; macs: multiply-accumulates for one input of ``input_shape``."""
 
-    parameters: int
-    macs: int
-    bytes: int
-    input_shape: tuple[int, ...]
+    parameters: Count
+    macs: Count
+    bytes: Count
+    input_shape: tuple[Count, ...]
 
 
 class Failure(Part):
@@ -96,23 +103,23 @@ class Record(Part):
     task: str
     pair: str
     label: str = Field(description="the method, 'teacher', or the name of the reference")
-    seed: int
-    trial: int | None = Field(None, ge=0, description="of tuning: metrics and examples are of the validation split")
-    teacher_seed: int
+    seed: Count
+    trial: Count | None = Field(None, description="of tuning: metrics and examples are of the validation split")
+    teacher_seed: Count
     teachers: Literal["shared", "per-seed"]
     primary_metric: str
     config: Table
     config_hash: str
     metrics: dict[str, MetricValue] = {}
-    validation: dict[str, float] = Field({}, description="the same metrics on validation data: what to choose by")
+    validation: dict[str, Number] = Field({}, description="the same metrics on validation data: what to choose by")
     example_names: tuple[str, ...] = ()
-    examples: dict[str, tuple[float, ...]] = Field(
+    examples: dict[str, tuple[Number, ...]] = Field(
         {}, description="per metric, one value an example, seven digits each"
     )
     training: Training | None = None
     size: Size | None = None
     weights_sha256: str | None = None
-    own_teacher: dict[str, float] | None = Field(None, description="test metrics of a teacher that the method trained")
+    own_teacher: dict[str, Number] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     environment: Table = {}
@@ -121,11 +128,12 @@ class Record(Part):
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
-        if (reason := next(self._contradictions(), None)) is not None:
-            raise ValueError(reason)
+        if (first := next(self._contradictions(), None)) is not None:
+            raise contradiction(*first)
         return self
 
-    def _contradictions(self) -> Iterator[str]:
+    def _contradictions(self) -> Iterator[tuple[str, str]]:
+        """Fields that do not agree with others, and how."""
         of_kind: dict[str, dict[str, object]] = {
             "student": {"method": self.label, "seed": self.seed},
             "teacher": {"seed": self.seed},
@@ -133,31 +141,32 @@ class Record(Part):
         }
         for name, claimed in {"task": self.task, "role": self.kind, **of_kind[self.kind]}.items():
             if self.config.get(name) != claimed:
-                yield f"config.{name}: {self.config.get(name)!r}, in a record of {claimed!r}"
+                yield f"config.{name}", f"{self.config.get(name)!r}, in a record of {claimed!r}"
         if self.kind == "teacher" and self.label != self.kind:
-            yield f"label: {self.label!r}, in a record of a teacher"
+            yield "label", f"{self.label!r}, in a record of a teacher"
         if self.kind == "baseline" and self.seed != 0:
-            yield f"seed: {self.seed}, in a record of a reference, which needs none (allowed: 0)"
+            yield "seed", f"{self.seed}, in a record of a baseline, which has the seed 0"
         if self.kind != "student" and self.trial is not None:
-            yield f"trial: {self.trial}, in a record of a {self.kind}"
+            yield "trial", f"{self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
-            yield "config_hash: is not the hash of config"
+            yield "config_hash", "is not the hash of config"
         for name, values in self.examples.items():
             if name not in self.metrics or not values or len(values) != len(self.example_names):
-                yield f"examples.{name}: {len(values)} values of {len(self.example_names)} examples"
+                yield f"examples.{name}", f"{len(values)} values of {len(self.example_names)} examples"
                 continue
-            try:
-                value, mean = self.metrics[name].value, math.fsum(values) / len(values)
-                size = math.fsum(map(abs, values)) / len(values)
-            except OverflowError:
-                yield f"examples.{name}: their sum is larger than any number"
-                continue
+            value, mean = self.metrics[name].value, math.fsum(values) / len(values)
+            size = math.fsum(map(abs, values)) / len(values)
             if abs(value - mean) > ROUNDING * size:
-                yield f"metrics.{name}: {value:.7g}, and the mean of its examples is {mean:.7g}"
+                yield f"metrics.{name}", f"{value:.7g}, and the mean of its examples is {mean:.7g}"
 
     @property
     def path(self) -> Path:
         return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights of a student's record lie in a results folder."""
+        return weights_path(self.path)
 
     @property
     def split(self) -> Literal["test", "validation"]:
@@ -183,10 +192,15 @@ class Record(Part):
 
 @dataclass(frozen=True)
 class Scan:
-    """What a results folder holds. problems: why each file that is no record counts for nothing, one line each."""
+    """The records of a results folder that can be used, by path, and why each of its other files cannot be."""
 
     records: list[Record]
-    problems: dict[Path, str]
+    errors: Mapping[Path, UserError]
+
+    @property
+    def problems(self) -> dict[Path, str]:
+        """The errors, one line each."""
+        return {path: str(error) for path, error in self.errors.items()}
 
 
 class Store:
@@ -207,44 +221,42 @@ class Store:
     def scan(self) -> Scan:
         """Every record that can be trusted, by path, and what is wrong with the other files."""
         if not self.root.is_dir():
-            raise UserError(f"{self.root}: no such results folder")
-        found: dict[Path, Record] = {}
-        problems: dict[Path, str] = {}
-        for path in sorted((self.root / "records").rglob("*.json")):
+            raise UserError("no such results folder", self.root)
+        records: dict[Path, Record] = {}
+        errors: dict[Path, UserError] = {}
+        for path in sorted((self.root / FOLDER).rglob("*.json")):
             place = path.relative_to(self.root)
             try:
                 record = self.read(path)
+                if record.path != place:
+                    raise UserError(f"holds the record of {record.path}", path)
+                records[place] = record
             except UserError as error:
-                problems[place] = str(error)
-                continue
-            if record.path == place:
-                found[place] = record
-            else:
-                problems[place] = f"{path}: holds the record of {record.path}"
-        for place, reason in _strangers(found).items():
-            problems[place] = f"{self.root / place}: {reason}"
-            del found[place]
-        return Scan(list(found.values()), {place: one_line(text) for place, text in sorted(problems.items())})
+                errors[place] = error
+        for place, misreading in _misreadings(records).items():
+            errors[place] = misreading.within(self.root / place)
+            del records[place]
+        return Scan(list(records.values()), dict(sorted(errors.items())))
 
     def __iter__(self) -> Iterator[Record]:
         """Every record, by path; raises UserError where a file is none."""
-        found = self.scan()
-        if found.problems:
-            raise UserError(next(iter(found.problems.values())))
-        return iter(found.records)
+        scan = self.scan()
+        for error in scan.errors.values():
+            raise error
+        return iter(scan.records)
 
     def write(self, path: Path, record: Record) -> None:
         documents.write(self.root / path, record)
 
 
-def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
-    """Records that read their task's metrics in another way than most: {path: reason}."""
+def _misreadings(records: dict[Path, Record]) -> dict[Path, UserError]:
+    """Records that read their task's metrics in another way than most."""
 
     def readings(record: Record) -> dict[str, str]:
-        found = {"primary_metric": record.primary_metric}
+        fields = {"primary_metric": record.primary_metric}
         for name, metric in record.metrics.items():
-            found |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
-        return found
+            fields |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
+        return fields
 
     votes: dict[tuple[str, str], Counter[str]] = {}
     for record in records.values():
@@ -252,7 +264,7 @@ def _strangers(records: dict[Path, Record]) -> dict[Path, str]:
             votes.setdefault((record.task, field), Counter())[value] += 1
     usual = {key: counts.most_common(1)[0][0] for key, counts in votes.items()}
     return {
-        path: f"{field}: {value!r}, and {usual[record.task, field]!r} in other records of {record.task}"
+        path: UserError(f"{value!r}, and {usual[record.task, field]!r} in other records of {record.task}", field=field)
         for path, record in records.items()
         for field, value in readings(record).items()
         if value != usual[record.task, field]

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from distillbench.bench.statistics import Ratio, geometric_mean, paired_ratio
 from distillbench.bench.store import documents
-from distillbench.bench.store.documents import Filed, Part, Scan, Table, canonical_hash
+from distillbench.bench.store.documents import Filed, Part, Scan, Table, canonical_hash, contradiction
 
 SCHEMA_VERSION = 1
 FOLDER = "timings"
@@ -71,9 +71,9 @@ class Launch(Part):
     @model_validator(mode="after")
     def _pairs(self) -> Self:
         if len({len(values) for values in self.seconds.values()}) != 1 or not all(self.seconds.values()):
-            raise ValueError("seconds: not as many samples of each subject, or none")
+            raise contradiction("seconds", "not as many samples of each subject, or none")
         if any(value <= 0 for values in self.seconds.values() for value in values):
-            raise ValueError("seconds: not positive")
+            raise contradiction("seconds", "not positive")
         return self
 
     def median(self, subject: Subject) -> float:
@@ -111,9 +111,9 @@ class Timing(Filed):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         if bool(self.launches) == (self.unavailable is not None):
-            raise ValueError("launches: some, or the reason why there are none (unavailable), not both")
+            raise contradiction("launches", "some, or the reason why there are none (unavailable), not both")
         if any(not {"teacher", "student"} <= launch.seconds.keys() for launch in self.launches):
-            raise ValueError("launches.seconds: teacher and student are needed")
+            raise contradiction("launches.seconds", "teacher and student are needed")
         return self
 
     @property

@@ -13,12 +13,23 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from distillbench.common.atomic import write_atomically
+from distillbench.common.errors import UserError
 
 CHECKSUM = "sha256"
 
 
-class DamagedError(ValueError):
-    """A file of weights that cannot be used; one line that names it."""
+class DamagedError(UserError):
+    """A file of weights that cannot be used; ``where`` is the file."""
+
+
+def teacher_path(cache: Path, config_hash: str) -> Path:
+    """Where a cache keeps a teacher's weights: under the hash of its configuration."""
+    return cache / "teachers" / f"{config_hash}.safetensors"
+
+
+def extractor_path(cache: Path, config_hash: str) -> Path:
+    """Where a cache keeps a feature extractor's weights: under the hash of its configuration."""
+    return cache / "feature_extractors" / f"{config_hash}.safetensors"
 
 
 def save_weights(path: Path, model: nn.Module, of: str, metadata: Mapping[str, str] | None = None) -> None:
@@ -34,7 +45,7 @@ def load_weights(path: Path, model: nn.Module, of: str) -> dict[str, str]:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise DamagedError(f"{path}: holds the weights of another network") from error
+        raise DamagedError("holds the weights of another network", path) from error
     return metadata
 
 
@@ -60,12 +71,12 @@ def _read(path: Path, of: str) -> tuple[dict[str, Tensor], dict[str, str]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise DamagedError(f"{path}: cannot be read as weights ({error})") from error
+        raise DamagedError(f"cannot be read as weights ({error})", path) from error
     checksum = metadata.pop(CHECKSUM, None)
     if checksum != _checksum(state, metadata):
-        raise DamagedError(f"{path}: its content is not what its checksum says")
+        raise DamagedError("the content does not match its checksum", path)
     if metadata.pop("of", None) != of:
-        raise DamagedError(f"{path}: holds the weights of another configuration")
+        raise DamagedError("holds the weights of another configuration", path)
     return state, metadata
 
 

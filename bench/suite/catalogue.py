@@ -7,16 +7,20 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from distillbench.bench.suite.file import known, shipped
+from distillbench.bench.suite.file import shipped
 from distillbench.bench.suite.registry import METHODS, NETWORKS, TASKS
 from distillbench.bench.suite.validation import models_of
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.registry import Registry
+
+if TYPE_CHECKING:
+    from distillbench.tasks.base import Recipe
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: s
     from distillbench.tasks.networks.base import OfKind
 
     for name, field in model.model_fields.items():
+        if field.exclude:
+            continue  # the network of a task that builds its own
         value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
         inner = models_of(field.annotation)
         if not inner or not all(issubclass(m, BaseModel) for m in inner):
@@ -95,11 +101,12 @@ def _networks(task: str, pair: str) -> str:
     return " → ".join(network(getattr(resolved, role)) for role in ("teacher", "student"))
 
 
-def network(recipe: Any) -> str:
-    """'cnn(width=32, batch_norm=true)', of a recipe."""
-    sizes = {k: v for k, v in recipe.network.model_dump().items() if k != "name"}
-    name = getattr(recipe.network, "name", type(recipe.network).__name__.lower())
-    return f"{name}({', '.join(f'{key}={plain(value)}' for key, value in sizes.items())})"
+def network(recipe: Recipe) -> str:
+    """A recipe's network in short, as 'cnn(width=32, batch_norm=true)'."""
+    if recipe.network is None:
+        return "built by the task"
+    sizes = {key: value for key, value in recipe.network.model_dump().items() if key != "name"}
+    return f"{recipe.network.name}({', '.join(f'{key}={plain(value)}' for key, value in sizes.items())})"
 
 
 def _resolved(task: str, pair: str) -> Any:
@@ -114,7 +121,9 @@ def one(kind: str, name: str) -> list[Any]:
     from rich.text import Text
 
     if kind in ("suites", "all"):
-        known(shipped(), name, f"list {kind}: unknown suite" if kind == "suites" else "list: give a kind with")
+        if kind == "all" and name not in shipped():
+            raise UserError(f"give a kind with {name!r}", "list", allowed=sorted(shipped()), name=name)
+        check_name("suite", name, shipped(), f"list {kind}")
         return [Text(shipped()[name])]
     if kind == "methods":
         from distillbench.methods.base import search_space

@@ -7,10 +7,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import code_digest, described
-from distillbench.bench.store.records import record_path
+from distillbench.bench.store.records import record_path, weights_path
+from distillbench.bench.store.weights import extractor_path, load_weights, teacher_path
 from distillbench.bench.suite.registry import TASKS
+from distillbench.tasks.base import read_only
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -32,9 +36,36 @@ class Pair:
         """What is sent to another process: all but the extractor, which holds the task and with it the data."""
         return {key: value for key, value in self.__dict__.items() if key != "feature_extractor"}
 
-    def build(self, cache: Path | None = None) -> Task:
-        """The task, its data not yet loaded, its judge not yet there. cache: where decoded images are kept."""
-        return TASKS.get(self.task)(self.settings, self.device, cache)
+    def build(
+        self,
+        cache: Path | None = None,
+        extractor: Literal["none", "untrained", "trained"] = "none",
+        device: str | None = None,
+    ) -> Task:
+        """A new task, whose data are loaded when they are first used.
+
+        Args:
+            cache: where decoded images are kept, and the weights of trained feature extractors.
+            extractor: the task's feature extractor, where it needs one. "none": not there, for what measures nothing.
+                "untrained": with weights that are drawn, always the same: enough for shapes and costs. "trained": with
+                its weights from the cache, which must be there.
+            device: "cpu", "cuda" or "cuda:N"; default: the pair's.
+
+        Raises:
+            DamagedError: the trained weights are not there, or cannot be used.
+        """
+        task = TASKS.get(self.task)(self.settings, device or self.device, cache)
+        recipe = None if extractor == "none" else task.extractor_recipe()
+        if recipe is None:
+            return task
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            network = recipe.build()
+        if extractor == "trained":
+            assert cache is not None
+            load_weights(self.extractor_path(cache), network, str(self.extractor_hash))
+        task.feature_extractor = read_only(network).to(task.device)
+        return task
 
     def described(self) -> dict[str, Any]:
         """Its settings in JSON terms, files and the code of networks as they are now."""
@@ -76,7 +107,16 @@ class Pair:
         }
 
     def teacher_hash(self, seed: int) -> str:
+        """The hash of a teacher's configuration."""
         return canonical_hash(self.teacher_config(seed))
+
+    def teacher_path(self, cache: Path, seed: int) -> Path:
+        """Where a cache keeps the weights of the teacher of this seed."""
+        return teacher_path(cache, self.teacher_hash(seed))
+
+    def extractor_path(self, cache: Path) -> Path:
+        """Where a cache keeps the weights of the feature extractor."""
+        return extractor_path(cache, str(self.extractor_hash))
 
 
 @dataclass(frozen=True)
@@ -95,6 +135,11 @@ class Cell:
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
+
+    @property
+    def weights_path(self) -> Path:
+        """Where a student's weights lie in a results folder."""
+        return weights_path(self.path)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from distillbench.bench.suite.registry import METHODS, TASKS
 from distillbench.bench.suite.validation import place_in, validate
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.paths import expanded, expanded_setting
 
 TUNED = ".tuned"
@@ -100,11 +100,11 @@ def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
     else:
         path = expanded(suite)
         if path.suffix != ".toml" and not path.exists():
-            raise UserError(f"no suite {str(suite)!r}{did_you_mean(str(suite), known)}; or give a .toml file")
+            raise UserError(f"no suite {str(suite)!r}", allowed=[*sorted(known), "a .toml file"], name=str(suite))
         source, folder = str(path), path.parent
         table = {"name": _name_of(path)} | _parse(_text(path), source)
     if "tasks" not in table:
-        raise UserError(f"{source}: tasks: missing")
+        raise UserError("missing", source, "tasks")
     return Layer(source, checked(table, source)), folder
 
 
@@ -124,14 +124,14 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")  # some editors begin with a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
+        raise UserError(f"cannot be read ({error})", path) from error
 
 
 def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{source}: not TOML ({error})") from error
+        raise UserError(f"not TOML ({error})", source) from error
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
         key, equals, text = assignment.partition("=")
         parts = [part.strip() for part in key.split(".")]
         if not equals or not all(parts):
-            raise UserError(f"--set {assignment}: must be KEY=VALUE, as in --set tasks.denoising.steps=200")
+            raise UserError("must be KEY=VALUE, as in --set tasks.denoising.steps=200", f"--set {assignment}")
         try:
             value: Any = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
@@ -150,7 +150,7 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
         for part in parts[:-1]:
             holder = holder.setdefault(part, {})
             if not isinstance(holder, dict):
-                raise UserError(f"--set {assignment}: {part!r} is a value, not a table")
+                raise UserError(f"{part!r} is a value, not a table", f"--set {assignment}")
         holder[parts[-1]] = value
     return table
 
@@ -161,12 +161,12 @@ def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
     for field in ("methods", "seeds"):
         values = getattr(suite, field)
         if len(set(values)) != len(values):
-            raise UserError(f"{source}: {field}: names something twice: {', '.join(map(str, values))}")
+            raise UserError(f"names something twice: {', '.join(map(str, values))}", source, field)
     for name in suite.methods:
-        known(METHODS.names(), name, f"{source}: methods: unknown method")
+        check_name("method", name, METHODS.names(), source, "methods")
     _check_methods(suite.hyperparameters, source, "")
     for name, task in suite.tasks.items():
-        known(TASKS.names(), name, f"{source}: tasks.{name}: unknown task")
+        check_name("task", name, TASKS.names(), source, f"tasks.{name}")
         _check_methods(task.hyperparameters, source, f"tasks.{name}.")
         for pair, its in task.pair.items():
             _check_methods(its.hyperparameters, source, f"tasks.{name}.pair.{pair}.")
@@ -175,13 +175,7 @@ def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
 
 def _check_methods(tables: Hyperparameters, source: str, prefix: str) -> None:
     for name in tables:
-        known(METHODS.names(), name, f"{source}: {prefix}hyperparameters: unknown method")
-
-
-def known(names: Iterable[str], name: str, message: str) -> None:
-    """Raise UserError, with a suggestion, where the name is none of these."""
-    if name not in names:
-        raise UserError(f"{message} {name!r}{did_you_mean(name, names)}")
+        check_name("method", name, METHODS.names(), source, f"{prefix}hyperparameters")
 
 
 def written(table: Mapping[str, Any]) -> str:

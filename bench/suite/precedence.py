@@ -12,7 +12,7 @@ from typing import Any
 
 from distillbench.bench.suite.file import Hyperparameters, Layer
 from distillbench.bench.suite.validation import Place
-from distillbench.common.errors import at_most
+from distillbench.common.errors import UserError, at_most
 
 Path = tuple[str, ...]
 NONE = "none"
@@ -159,14 +159,14 @@ def nested(settings: Settings) -> dict[str, Any]:
 def place(settings: Settings, otherwise: str) -> Place:
     """Names a field as it was written by who set it; where nobody did, it is one of ``otherwise``."""
 
-    def name(path: Sequence[str]) -> str:
+    def name(path: Sequence[str]) -> tuple[str, str]:
         best = max(settings, key=lambda known: (_common(known, path), settings[known].source != ""), default=None)
         if best is None or not settings[best].source or (path and not _common(best, path)):
-            return ".".join([otherwise, *path])
+            return "", ".".join([otherwise, *path])
         setting, common = settings[best], _common(best, path)
         parts = setting.key.split(".")
         parts = parts[: len(parts) - (len(best) - common)]
-        return f"{setting.source}: {'.'.join([*parts, *path[common:]])}"
+        return setting.source, ".".join([*parts, *path[common:]])
 
     return name
 
@@ -184,8 +184,8 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 # -- settings without effect --------------------------------------------------------------------------------------
 
 
-def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> str | None:
-    """The first setting of a layer that changes nothing in the matrix, and why, in a line."""
+def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> UserError | None:
+    """The first setting of a layer that changes nothing in the matrix, and why."""
     winners = {(s.source, s.key) for its in matrix.values() for settings in its.values() for s in settings.values()}
     for written in _written(layer):
         reason = None
@@ -195,7 +195,7 @@ def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> str 
         elif written.path == ("steps",) and not written.method and not _counts(layer.source, key, matrix):
             reason = "teacher.steps and student.steps are set, and these are for one that sets none"
         if reason is not None:
-            return f"{layer.source}: {key}: has no effect: {reason}"
+            return UserError(f"has no effect: {reason}", layer.source, key)
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -12,34 +11,34 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.machine import limits
+from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
-from distillbench.tasks.networks.base import Network
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
-ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
-def check_networks(pair: Pair, place: Callable[[Sequence[str]], str]) -> None:
+def check_networks(pair: Pair, place: Place) -> None:
     """Raise UserError for a teacher or student that this machine cannot train, DataError for data that cannot be read.
 
     Reads no data but a header. place: how a setting is named in messages, with its file.
     """
     for role in ROLES:
-        where = place([role, "network"]).removesuffix(".network")
-        if role not in where.split("."):  # nothing sets the network itself
-            where = f"tasks.{pair.task}.{role}"
+        where, network = place([role, "network"])
+        field = network.removesuffix(".network")
+        if role not in field.split("."):  # nothing sets the network itself
+            where, field = "", f"tasks.{pair.task}.{role}"
         for part, size in training_bytes(pair, role).items():
             room, limit = memory(pair.device)
             if size > room:
                 amount = f"about {_gigabytes(size)}" if math.isfinite(size) else "more bytes than can be counted"
-                raise UserError(
-                    f"{where}: its {part} takes {amount} to train (weights, gradients and Adam's moments), {limit}"
-                )
+                cost = f"its {part} takes {amount} to train (weights, gradients and Adam's moments)"
+                raise UserError(f"{cost}, {limit}", where, field)
 
 
 class _Undrawn(TorchFunctionMode):
@@ -57,17 +56,16 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
     """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
     task = pair.build()
     task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
-    network = getattr(pair.settings.recipe(role), "network", None)
+    network = pair.settings.recipe(role).network
     try:
-        if isinstance(network, Network) and network.runs:
+        if network is not None and network.runs:
             return {}  # a user's code may keep what it makes on the meta device
         task.load(role)
         with torch.device("meta"), _Undrawn():
-            parts = task.parts(task.network(role))
-        names = {"model": "network"}
+            model = task.network(role)
+        parts = {"network": task.deployed(model), **task.adversaries(model)}
         return {
-            names.get(name, name): TRAINED * sum(p.numel() * p.element_size() for p in part.parameters())
-            for name, part in parts.items()
+            name: TRAINED * sum(p.numel() * p.element_size() for p in part.parameters()) for name, part in parts.items()
         }
     except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
         return {"network": math.inf} if "overflow" in str(error).lower() else {}

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from distillbench.bench.suite import precedence
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.file import Layer, SuiteTable, assigned, checked, known, read, read_tuned
+from distillbench.bench.suite.file import Layer, SuiteTable, assigned, checked, read, read_tuned
 from distillbench.bench.suite.precedence import Matrix
 from distillbench.bench.suite.preflight import check_networks
 from distillbench.bench.suite.registry import METHODS, TASKS
 from distillbench.bench.suite.validation import Place, validate
-from distillbench.common.errors import UserError
-from distillbench.tasks.data.files import DataError
-from distillbench.tasks.networks.base import Network
+from distillbench.common.errors import DataError, UserError, check_name
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -69,10 +67,15 @@ def load(
         layers.insert(0, read_tuned(beside / path))
     for layer in layers:
         for task in layer.table.tasks if layer.source == "--set" else ():
-            known(own.table.tasks, task, f"{layer.source}: tasks: the suite has no task")
+            _check_task(task, own, layer.source, "tasks")
     for task in tasks:
-        known(own.table.tasks, task, f"{own.source}: --tasks: the suite has no task")
+        _check_task(task, own, own.source, "--tasks")
     return _resolve(layers, own, tuple(tasks) or tuple(own.table.tasks))
+
+
+def _check_task(task: str, own: Layer, where: str, field: str) -> None:
+    if task not in own.table.tasks:
+        raise UserError(f"the suite has no task {task!r}", where, field, allowed=sorted(own.table.tasks), name=task)
 
 
 def _last(layers: Sequence[Layer], field: str) -> Any:
@@ -90,14 +93,14 @@ def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite
     its = _matrix([own], choices, tuple(own.table.tasks), own.table.methods)
     for layer in layers:
         scope = (its, own.table.methods) if layer is own else (matrix, methods)
-        if layer.strict and (problem := precedence.without_effect(layer, *scope)) is not None:
-            raise UserError(problem)
+        if layer.strict and (mistake := precedence.without_effect(layer, *scope)) is not None:
+            raise mistake
     device = _last(layers, "device")
     entries = tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items())
     for entry in entries if _last(layers, "teachers") == "per-seed" else ():
         if entry.pair.settings.pretrained:
-            name = f"{entry.pair.task}/{entry.pair.pair}"
-            raise UserError(f"teachers: 'per-seed', and the teacher of {name} comes from a file (allowed: 'shared')")
+            problem = f"'per-seed', and the teacher of {entry.pair.task}/{entry.pair.pair} comes from a file"
+            raise UserError(problem, field="teachers", allowed="'shared'")
     return Suite(
         name=_last(layers, "name"),
         description=_last(layers, "description"),
@@ -140,7 +143,7 @@ def _matrix(
             if table is None:
                 continue
             for pair in (*(table.pair if layer.strict else ()), *(table.pairs or ())):
-                known(of_task, pair, f"{layer.source}: tasks.{task}.pairs: unknown pair")
+                check_name("pair", pair, of_task, layer.source, f"tasks.{task}.pairs")
             chosen = table.pairs or chosen
         for pair in chosen:
             settings = precedence.of_pair(cls.Settings().model_dump(), of_task[pair], task, pair, layers)
@@ -157,7 +160,8 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
         _ = resolved.config
         check_networks(resolved, place)
     except DataError as error:
-        raise UserError(f"{place(['data'])[: -len('data')]}{error}") from error
+        where, field = place(["data"])
+        raise error.within(where, field.rpartition(".")[0]) from error
     methods = {
         name: validate(
             METHODS.get(name),
@@ -175,18 +179,19 @@ def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> Non
     """What is trained has weights to train; where a teacher has none, no method trains one of its kind."""
     teacher, student = pair.settings.recipe("teacher"), pair.settings.recipe("student")
     if student.weights is not None:
-        raise UserError(f"{place(['student', 'weights'])}: a student starts from drawn weights (allowed: of a teacher)")
-    if not getattr(student, "network", Network).trainable:
-        raise UserError(f"{place(['student', 'network'])}: has no weights to train (allowed: as a teacher)")
-    if getattr(teacher, "network", Network).trainable:
+        raise UserError("a student starts from drawn weights", *place(["student", "weights"]), allowed="of a teacher")
+    if not student.trainable:
+        raise UserError("has no weights to train", *place(["student", "network"]), allowed="as a teacher")
+    if teacher.trainable:
         return
     if teacher.weights is not None:
-        raise UserError(f"{place(['teacher', 'weights'])}: has no effect: the network has its own in its file")
+        raise UserError("has no effect: the network has its own in its file", *place(["teacher", "weights"]))
     for name, method in methods.items():
         if method.teacher in ("own", "untrained"):
             what = "trains a teacher of its own" if method.teacher == "own" else "looks at an untrained teacher"
-            network = place(["teacher", "network"])
-            raise UserError(f"methods: {name!r} {what}, and {network} has no weights to train: leave the method out")
+            network = ": ".join(filter(None, place(["teacher", "network"])))
+            problem = f"{name!r} {what}, and {network} has no weights to train: leave the method out"
+            raise UserError(problem, field="methods")
 
 
 def pairs(suite: Suite) -> list[Pair]:

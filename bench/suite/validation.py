@@ -8,12 +8,12 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError
 from distillbench.tasks.networks.registry import NETWORKS
 
 M = TypeVar("M", bound=BaseModel)
-Place = Callable[[Sequence[str]], str]
-"""Names a field for the reader: ('student', 'steps') -> 'mine.toml: tasks.gan.student.steps'."""
+Place = Callable[[Sequence[str]], tuple[str, str]]
+"""Who set a field, and its name there: ('student', 'steps') -> ('mine.toml', 'tasks.gan.student.steps')."""
 SAYS_ALL = frozenset({"value_error", "network", "nesterov"})
 """Complaints of our own, in which what was given stands already."""
 TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
@@ -25,24 +25,24 @@ def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(_explain(error, model, place, values)) from error
+        raise _explained(error, model, place, values) from error
 
 
 def place_in(source: str) -> Place:
     """Fields of one source, by their names."""
-    return lambda path: f"{source}: {'.'.join(path)}"
+    return lambda path: (source, ".".join(path))
 
 
-def _explain(error: ValidationError, model: type[BaseModel], place: Place, values: Mapping[str, Any]) -> str:
+def _explained(error: ValidationError, model: type[BaseModel], place: Place, values: Mapping[str, Any]) -> UserError:
     first = error.errors()[0]
     path = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden" and (holder := _model_at(model, path[:-1], values)) is not None:
-        return f"{place(path)}: unknown key{did_you_mean(path[-1], holder.model_fields)}"
+        return UserError("unknown key", *place(path), allowed=sorted(holder.model_fields), name=path[-1])
     if first["type"] == "missing":
-        return f"{place(path)}: missing"
+        return UserError("missing", *place(path))
     message = "input should be a table" if first["type"] in TABLES else first["msg"].removeprefix("Value error, ")
     given = "" if first["type"] in SAYS_ALL else f", not {str(first['input'])[:60]!r}"
-    return f"{place(path)}: {message[0].lower()}{message[1:]}{given}"
+    return UserError(f"{message[0].lower()}{message[1:]}{given}", *place(path))
 
 
 def models_of(annotation: Any) -> list[type[BaseModel]]:

@@ -33,6 +33,7 @@ from distillbench.bench.training.determinism import settle_device
 from distillbench.bench.training.loop import initial
 from distillbench.common.atomic import write_atomically
 from distillbench.tasks.base import Role, Task, read_only
+from distillbench.tasks.networks.interfaces import ROLES
 from distillbench.tasks.networks.onnx import OnnxModel
 
 LEAST_PAIRS = 10
@@ -40,7 +41,6 @@ LEAST_PAIRS = 10
 MOST_PAIRS = 300
 MOST_SECONDS = 3.0
 """After which a launch takes no more pairs than the fewest."""
-ROLES: tuple[Role, Role] = ("teacher", "student")
 VERSIONED = ("torch", "onnx", "onnxruntime", "onnxscript")
 """What decides an exported file beside the architecture."""
 

@@ -28,6 +28,7 @@ from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.workers import local
 from distillbench.bench.workers.messages import Done
 from distillbench.common.errors import UserError
+from distillbench.tasks.networks.interfaces import ROLES
 
 Say = Callable[[str], None]
 NOT_YET = "not timed yet"
@@ -122,7 +123,7 @@ def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[l
         try:
             pairs.append(pair_of(record, locations))
         except UserError as error:
-            problems.append(f"{record.path}: {error}")
+            problems.append(str(error.within(record.path)))
     return sorted(pairs, key=lambda pair: (pair.task, pair.pair)), problems
 
 
@@ -181,7 +182,7 @@ def _difference(kept: Timing, target: Target) -> str:
 def _tried(kept: Timing, target: Target) -> bool:
     """Whether the reason why there are no times still stands: a compiler may have been installed."""
     reason = obstacle(kept.condition.backend, kept.condition.precision, target.pair.device)
-    return reason == kept.unavailable or kept.unavailable.startswith(launch.ROLES)  # type: ignore[union-attr]
+    return reason == kept.unavailable or kept.unavailable.startswith(ROLES)  # type: ignore[union-attr]
 
 
 def measure(todo: Todo, launches: Launches, out: Path, cache: Path, say: Say) -> list[str]:

@@ -1,4 +1,4 @@
-"""Training curves: a learner's loss, and its primary metric on validation data, on the way."""
+"""Training curves: a learner's loss and validation metric during training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from distillbench.tasks.base import Task
 
 POINTS = 50
-"""So many of a curve, however long the training; with fewer steps one a step."""
+"""Points of a curve, however long the training; a shorter training has one a step."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """steps: done at each point. loss: its mean since the point before. validation: ``Task.validation_metric`` then.
+    """The curve of one training.
 
-    None stands for what is not finite, or not there.
+    Attributes:
+        steps: the steps done at each point.
+        loss: the mean loss since the point before; None where it is not finite.
+        validation: ``Task.validation_metric`` at each point; None where it is not finite or not defined.
     """
 
     steps: tuple[int, ...]
@@ -29,7 +32,12 @@ class Curve:
 
 @dataclass
 class CurveRecorder:
-    """Asks a device for a loss at the points alone. seconds: what the validation metric took."""
+    """Records a curve; waits for the device at the curve's points alone.
+
+    Attributes:
+        steps: the number of steps of the training.
+        seconds: the time that the validation metric has taken.
+    """
 
     steps: int
     seconds: float = 0.0
@@ -44,24 +52,32 @@ class CurveRecorder:
         self._points = {round((i + 1) * self.steps / count) for i in range(count)}
 
     def note(self, task: Task, model: nn.Module, loss: Tensor, step: int) -> None:
-        """Call it after each step, the first of which is 0. The model goes on in train mode."""
+        """Record one step; the model is in train mode afterwards.
+
+        Args:
+            task: whose validation metric is measured.
+            model: the model after the step.
+            loss: the loss of the step, a scalar.
+            step: the number of the step, from 0.
+        """
         self._total = self._total.to(loss.device) + loss.detach()
         self._counted += 1
         if step + 1 not in self._points:
             return
         self._steps.append(step + 1)
-        self._loss.append(_kept(float(self._total) / self._counted))
+        self._loss.append(_rounded(float(self._total) / self._counted))
         self._total, self._counted = torch.zeros(()), 0
         start = time.perf_counter()
         model.eval()
-        self._validation.append(_kept(task.validation_metric(model)))
+        self._validation.append(_rounded(task.validation_metric(model)))
         model.train()
         self.seconds += time.perf_counter() - start
 
     def curve(self) -> Curve:
+        """Return the curve so far."""
         return Curve(tuple(self._steps), tuple(self._loss), tuple(self._validation))
 
 
-def _kept(value: float | None) -> float | None:
-    """Five digits are more than a curve shows."""
+def _rounded(value: float | None) -> float | None:
+    """Return five digits, which are more than a curve shows; None where the value is not finite."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")

@@ -1,4 +1,4 @@
-"""A process in which equal inputs give equal bits, and what it cannot hold to that."""
+"""A process in which equal inputs give equal bits, and the operations for which it cannot."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ UNDETERMINED = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 def settle_process(device: str = "cpu") -> None:
-    """One thread, one algorithm. device: where the process computes."""
+    """Let a process compute on one thread, with deterministic algorithms.
+
+    Args:
+        device: the device on which the process computes.
+    """
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    _fill_memory(False)  # nothing here reads what nobody wrote, and filling costs a pass an allocation
+    _fill_memory(False)  # the project reads no memory that it has not written, and filling costs a pass an allocation
     settle_device(device)
 
 
 def settle_device(device: str) -> None:
-    """A GPU as the current one, which is seeded and whose name is recorded; its float32 is float32, not TF32."""
+    """Make a GPU the current device, which is seeded and recorded, with float32 in full precision, not TF32."""
     if (place := torch.device(device)).type != "cuda":
         return
     if place.index is not None:
@@ -39,7 +43,7 @@ def _fill_memory(fill: bool) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """In the process of a user, which gets its threads back.
+    """Compute on one thread for a while, in a user's process, whose number of threads is restored.
 
     On a busy machine the threads of one small network wait for each other ten times as long as one thread takes.
     """
@@ -53,7 +57,7 @@ def one_thread() -> Iterator[None]:
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """The process of a user settled for a while; it gets its own settings back. Imports torch's compiler."""
+    """Settle a user's process for a while and restore its settings afterwards. Imports torch's compiler."""
     flushed = bool((torch.full((1,), 1e-40) * 1.0 == 0).all())
     deterministic = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -70,7 +74,7 @@ def settled() -> Iterator[None]:
 
 @contextmanager
 def undetermined() -> Iterator[set[str]]:
-    """Operations that torch has no deterministic form of here, as far as any runs meanwhile."""
+    """Yield a set that fills with the operations run meanwhile of which torch has no deterministic form."""
     names: set[str] = set()
     with warnings.catch_warnings():
         show = warnings.showwarning

@@ -7,175 +7,28 @@ start from the same weights; no learner can see another. What a learner becomes 
 from __future__ import annotations
 
 import copy
-import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.training.curves import Curve, CurveRecorder
-from distillbench.bench.training.optimisation import factor, optimiser
+from distillbench.bench.training.learner import CHECK_EVERY, Learner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
 from distillbench.bench.training.sharing import InPlaceError, Shared, share
-from distillbench.methods.base import Distillation, Method
+from distillbench.methods.base import Method
 from distillbench.methods.scratch import Scratch
-from distillbench.tasks.base import Inputs, Outputs, Recipe, Role, Task, read_only
+from distillbench.tasks.base import Inputs, Recipe, Role, Task, read_only
 from distillbench.tasks.response import Events, Responses
-from distillbench.tasks.views.precision import in_precision
-
-CHECK_EVERY = 20
-"""Steps between two looks at whether a loss is still finite (on CUDA each look waits for the device)."""
-TAIL = 0.1
-"""The part of the training, at its end, that the recorded losses are averaged over."""
 
 Report = Callable[[int, int], None]
 """(steps done, steps in all)."""
 
 
-class NonFiniteLossError(ArithmeticError):
-    """A loss was infinite or not a number."""
-
-
-@dataclass
-class Trained:
-    """What came of one learner. partner: the teacher it trained. failure: a one-line reason and the traceback."""
-
-    model: nn.Module
-    partner: nn.Module | None
-    steps: int
-    seconds: float
-    images_per_second: float
-    loss: float
-    distillation: float
-    curve: Curve
-    failure: tuple[str, str] | None = None
-
-
-@dataclass
-class Learner:
-    """A model in training, with the method that says what it minimises.
-
-    teacher: the frozen teacher that it looks at, which may have to judge the model's output. partner: a teacher that
-    the method trains.
-    """
-
-    task: Task
-    model: nn.Module
-    recipe: Recipe
-    steps: int
-    method: Method
-    teacher: nn.Module = field(default_factory=nn.Identity)
-    distil: Distillation | None = None
-    partner: nn.Module | None = None
-    partner_recipe: Recipe | None = None
-    failure: tuple[str, str] | None = None
-    seconds: float = 0.0
-    optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
-    totals: Tensor = field(default_factory=lambda: torch.zeros(2))
-    counted: int = 0
-    recorder: CurveRecorder = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.totals = self.totals.to(self.task.device)
-        self.recorder = CurveRecorder(self.steps)
-        self._optimise(self.model, self.recipe)
-        if self.partner is not None and self.partner_recipe is not None:
-            self._optimise(self.partner, self.partner_recipe)
-
-    def _optimise(self, model: nn.Module, recipe: Recipe) -> None:
-        for name, part in self.task.parts(model).items():
-            rate = self.task.learning_rate(name, recipe.learning_rate)
-            self.optimisers[id(part)] = optimiser(part.parameters(), recipe, rate)
-
-    def step(self, inputs: Inputs, frozen: Responses | None, step: int, steps: int) -> Tensor:
-        """One optimiser step of every part; the loss. frozen: its frozen teacher's responses."""
-        rate = factor(self.recipe, step, steps)
-        outputs = passed(self.task, self.model, inputs, self.recipe)
-        self._train_adversaries(self.model, inputs, outputs, self.recipe, rate)
-        distillation = torch.zeros((), device=self.task.device)
-        if self.partner is not None and self.partner_recipe is not None:
-            its_rate = factor(self.partner_recipe, step, steps)
-            distillation = self._train_partner(self.partner, inputs, outputs, self.partner_recipe, its_rate)
-        elif self.distil is not None and frozen is not None:
-            distillation = self.distil(self.task.responses(outputs, inputs, self.teacher), frozen)
-        main, part = next(iter(self.task.parts(self.model).items()))
-        task_loss = self.task.loss(self.model, inputs, outputs, main, self.recipe)
-        loss = self.method.student_loss(task_loss, distillation)
-        self._update(part, loss, rate)
-        self._account(loss, distillation, step, steps)
-        return loss.detach()
-
-    def _train_adversaries(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
-    ) -> None:
-        for name, part in list(self.task.parts(model).items())[1:]:
-            self._update(part, self.task.loss(model, inputs, outputs, name, recipe), rate)
-
-    def _train_partner(
-        self, partner: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
-    ) -> Tensor:
-        """One step of the teacher that the method trains; the student's distillation loss towards it."""
-        its_outputs = passed(self.task, partner, inputs, recipe)
-        self._train_adversaries(partner, inputs, its_outputs, recipe, rate)
-        student = self.task.responses(outputs, inputs, partner)
-        teacher = self.task.responses(its_outputs, inputs, partner)
-        distil = self.distil or self.method.distillation_loss
-        distillation = distil(student, _detached(teacher))
-        main, part = next(iter(self.task.parts(partner).items()))
-        task_loss = self.task.loss(partner, inputs, its_outputs, main, recipe)
-        self._update(part, self.method.teacher_loss(task_loss, _detached(student), teacher), rate)
-        return distillation
-
-    def _update(self, part: nn.Module, loss: Tensor, rate: float) -> None:
-        """Differentiate by this part's weights alone: a loss may run through other networks without training them.
-
-        rate: factor of the highest learning rate.
-        """
-        optimiser = self.optimisers[id(part)]
-        optimiser.zero_grad()
-        # Not autograd.grad: its gradients have the layout of the forward pass, and a fused optimiser reads memory as if
-        # it had the parameter's. Accumulation into .grad keeps the parameter's layout.
-        torch.autograd.backward(loss, inputs=[p for p in part.parameters() if p.requires_grad])
-        for group in optimiser.param_groups:
-            group.setdefault("initial_lr", group["lr"])
-            group["lr"] = group["initial_lr"] * rate
-        optimiser.step()
-
-    def _account(self, loss: Tensor, distillation: Tensor, step: int, steps: int) -> None:
-        look = step % CHECK_EVERY == 0 or step == steps - 1
-        if look and not math.isfinite(value := loss.item()):
-            raise NonFiniteLossError(f"the loss was {value} at step {step} of {steps}")
-        if step >= steps - max(1, round(TAIL * steps)):
-            self.totals += torch.stack([loss.detach(), distillation.detach()])
-            self.counted += 1
-
-    def result(self) -> Trained:
-        batch_size = self.task.settings.batch_size
-        loss, distillation = (self.totals / max(1, self.counted)).tolist()
-        seconds = max(self.seconds, 1e-9)
-        return Trained(
-            read_only(self.model),
-            None if self.partner is None else read_only(self.partner),
-            self.steps,
-            self.seconds,
-            self.steps * batch_size / seconds,
-            loss,
-            distillation,
-            self.recorder.curve(),
-            self.failure,
-        )
-
-
-def _detached(responses: Responses) -> Responses:
-    return {name: response.detach() for name, response in responses.items()}
-
-
 def index_batches(examples: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:
-    """Batches without end: one random order of all examples after another."""
+    """Yield batches of indices without end: one random order of all examples after another."""
     waiting: list[int] = []
     while True:
         while len(waiting) < batch_size:
@@ -185,7 +38,7 @@ def index_batches(examples: int, batch_size: int, rng: torch.Generator) -> Itera
 
 
 def initial(task: Task, role: Role, seed: int) -> nn.Module:
-    """A new network whose weights depend on the role and the seed alone."""
+    """Return a new network on the task's device, whose weights depend on the role and the seed alone."""
     task.load(role)  # before the seed: a module may draw when it is imported
     with seeded(derive("weights", role, seed)):
         return task.network(role).to(task.device)
@@ -199,75 +52,82 @@ def train(
     seed: int,
     report: Report | None = None,
 ) -> None:
-    """Train all learners in lockstep. One that fails drops out with its reason; the others go on unchanged.
+    """Train all learners in lockstep.
 
-    A frozen teacher sees each batch once, for all learners that look at it. Whoever writes to what all see drops out,
-    and the others get it anew.
+    A learner that fails drops out with its reason; the others go on unchanged. A frozen teacher sees each batch once,
+    for all learners that compare with it. Who writes to what all share drops out, and the others get it anew.
+
+    Args:
+        task: what is learnt.
+        learners: the models in training; they are changed.
+        recipe: the recipe that decides the augmentation of the shared inputs.
+        steps: the number of optimiser steps.
+        seed: decides the batches and every draw.
+        report: called with the steps done and the steps in all, now and then.
     """
-    batch_size, teachers = task.settings.batch_size, task.settings.recipe("teacher")
     rng = torch.Generator().manual_seed(derive("batches", seed))
-    batches = index_batches(task.training_examples, batch_size, rng)
+    batches = index_batches(task.training_examples, task.settings.batch_size, rng)
     for learner in learners:
         learner.model.train()
         if learner.partner is not None:
             learner.partner.train()
-
-    def drawn(indices: Sequence[int], state: Tensor) -> Inputs:
-        rng.set_state(state)
-        return task.shared_inputs(indices, rng, augment=recipe.augment)
-
-    @torch.no_grad()
-    def respond(teacher: nn.Module, inputs: Inputs) -> Responses:
-        return task.responses(passed(task, teacher, inputs, teachers), inputs, teacher)
-
     for step in range(steps):
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        draw = partial(drawn, next(batches), rng.get_state())
-        looked_at = {id(x.teacher): x.teacher for x in active if x.distil is not None and x.partner is None}
-        respondents = {key: partial(respond, teacher) for key, teacher in looked_at.items()}
-        seen = share(draw, respondents)
+        indices = next(batches)
+        draw = partial(_inputs, task, indices, recipe.augment, rng, rng.get_state())
+        teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
+        respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
+        shared = share(draw, respond)
         for learner in active:
-            start = time.perf_counter()
-            try:
-                # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
-                seed_generators(derive("step", seed, step), task.device)
-                loss = learner.step(*_view(learner, seen), step, steps)
-                learner.seconds += time.perf_counter() - start
-                learner.recorder.note(task, learner.model, loss, step)
-            except Exception as error:  # whatever a method does, the other cells go on
-                learner.failure = describe(error)
-            if (fault := seen.fault()) is not None:
+            _step(learner, shared, step, steps, seed)
+            if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                seen = share(draw, respondents)
+                shared = share(draw, respond)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
 
-def _view(learner: Learner, shared: Shared) -> tuple[Inputs, Responses | None]:
-    """What one learner gets of a step: the inputs, and its frozen teacher's responses. Raises InPlaceError."""
-    key = id(learner.teacher)
-    if key in shared.faults:
-        raise InPlaceError(shared.faults[key])
-    return shared.inputs, shared.responses.get(key)
+def _inputs(task: Task, indices: Sequence[int], augment: bool, rng: torch.Generator, state: Tensor) -> Inputs:
+    """Draw the inputs of a step, the same at each call. state: that of the generator before the step."""
+    rng.set_state(state)
+    return task.shared_inputs(indices, rng, augment=augment)
 
 
-def passed(task: Task, model: nn.Module, inputs: Inputs, recipe: Recipe) -> Outputs:
-    """One pass in the recipe's precision; what comes out is float32."""
-    return in_precision(recipe.precision, task.device, lambda: task.forward(model, inputs))
+@torch.no_grad()
+def _respond(task: Task, teacher: nn.Module, inputs: Inputs) -> Responses:
+    outputs = forward_pass(task, teacher, inputs, task.settings.recipe("teacher"))
+    return task.responses(outputs, inputs, teacher)
+
+
+def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
+    """Let one learner take a step; one that raises has failed."""
+    start = time.perf_counter()
+    try:
+        # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
+        seed_generators(derive("step", seed, step), learner.task.device)
+        responses = shared.responses_of(id(learner.teacher)) if learner.needs_responses else None
+        loss = learner.step(shared.inputs, responses, step, steps)
+        learner.seconds += time.perf_counter() - start
+        learner.recorder.note(learner.task, learner.model, loss, step)
+    except Exception as error:  # whatever a method does, the other cells go on
+        learner.failure = describe(error)
 
 
 def describe(error: BaseException) -> tuple[str, str]:
-    """One line, and the traceback."""
+    """Return an error in one line, and its traceback."""
     line = " ".join(str(error).split())
     return f"{type(error).__name__}: {line}"[:500], "".join(traceback.format_exception(error))
 
 
 def train_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
-    """A teacher on the task's own objective. Raises what training raises: there is nothing to distil without it."""
-    recipe = task.settings.recipe("teacher")
-    steps = task.steps("teacher")
+    """Train a teacher on the task's own objective.
+
+    Raises:
+        RuntimeError: training failed; without a teacher there is nothing to distil.
+    """
+    recipe, steps = task.settings.recipe("teacher"), task.steps("teacher")
     learner = Learner(task, initial(task, "teacher", seed), recipe, steps, Scratch())
     train(task, [learner], recipe, steps, derive("teacher", seed), report=report)
     trained = learner.result()
@@ -279,31 +139,32 @@ def train_teacher(task: Task, seed: int, report: Report | None = None) -> Traine
 def train_students(
     task: Task, teacher: nn.Module, methods: Mapping[str, Method], seed: int, report: Report | None = None
 ) -> dict[str, Trained]:
-    """One student a method, from equal weights, on equal batches. ``teacher`` is the trained one; it never changes."""
+    """Train one student a method, from equal weights, on equal batches.
+
+    Args:
+        task: what is learnt.
+        teacher: the trained teacher, frozen; it never changes.
+        methods: the methods by name.
+        seed: decides initial weights, batches and every draw.
+        report: called with the steps done and the steps in all, now and then.
+
+    Returns:
+        The outcome of each method's student by the method's name, failures included.
+    """
     recipe, steps = task.settings.recipe("student"), task.steps("student")
-    learners: dict[str, Learner] = {}
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
-    events = cache(lambda which: validation_events(task, which, seed))
+    events = cache(partial(validation_events, task, seed=seed))
 
-    def own_events(which: nn.Module) -> Mapping[str, Events]:
-        return copy.deepcopy(events(which))  # no method sees what another has written to them
+    def own_events(teacher: nn.Module) -> Mapping[str, Events]:
+        return copy.deepcopy(events(teacher))  # no method sees what another has written to them
 
+    learners = {}
     for name, method in methods.items():
-        its = teacher if method.teacher == "trained" else untrained
-        learner = Learner(
-            task,
-            initial(task, "student", seed),
-            recipe,
-            steps,
-            method,
-            partner=initial(task, "teacher", seed) if method.teacher == "own" else None,
-            partner_recipe=task.settings.recipe("teacher") if method.teacher == "own" else None,
-            teacher=its,
-        )
+        learner = _student(task, method, teacher if method.teacher == "trained" else untrained, seed)
         if method.teacher != "none":
             seed_generators(derive("prepare", seed), task.device)
             try:
-                learner.distil = method.prepare(partial(own_events, its))
+                learner.distil = method.prepare(partial(own_events, learner.teacher))
             except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
                 learner.failure = describe(error)
         learners[name] = learner
@@ -311,6 +172,20 @@ def train_students(
     return {name: learner.result() for name, learner in learners.items()}
 
 
+def _student(task: Task, method: Method, teacher: nn.Module, seed: int) -> Learner:
+    partnered = method.teacher == "own"
+    return Learner(
+        task,
+        initial(task, "student", seed),
+        task.settings.recipe("student"),
+        task.steps("student"),
+        method,
+        partner=initial(task, "teacher", seed) if partnered else None,
+        partner_recipe=task.settings.recipe("teacher") if partnered else None,
+        teacher=teacher,
+    )
+
+
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
-    """Ground truth for what a method fits, from the validation split."""
+    """Return the teacher's responses on the validation split beside the ground truth, for what a method fits."""
     return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

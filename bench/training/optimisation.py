@@ -1,4 +1,4 @@
-"""What a recipe says of optimisation: the optimiser, and the learning rate at each step."""
+"""The optimiser of a recipe, and its learning rate at each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from distillbench.tasks.base import Recipe
 
 
 def optimiser(parameters: Iterable[nn.Parameter], recipe: Recipe, rate: float) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019), or SGD with momentum as torch has it. rate: the highest learning rate."""
+    """Return a recipe's optimiser: AdamW (Loshchilov & Hutter 2019), or SGD with momentum as torch has it.
+
+    Args:
+        parameters: the weights to train.
+        recipe: the optimiser's name and hyperparameters.
+        rate: the highest learning rate.
+    """
     if recipe.optimiser == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -25,11 +31,16 @@ def optimiser(parameters: Iterable[nn.Parameter], recipe: Recipe, rate: float) -
     return torch.optim.AdamW(parameters, lr=rate, betas=recipe.betas, weight_decay=recipe.weight_decay, fused=True)
 
 
-def factor(recipe: Recipe, step: int, steps: int) -> float:
-    """Of the learning rate at one of so many steps, the first being 0: from torch's schedulers, written out.
+def rate_factor(recipe: Recipe, step: int, steps: int) -> float:
+    """Return the learning rate at a step as a fraction of the highest: torch's schedulers, written out.
 
     A warm-up of w steps is LinearLR from 1/w, and the schedule follows on the steps that are left: CosineAnnealingLR to
     zero, MultiStepLR, or none. Milestones are fractions of the whole training.
+
+    Args:
+        recipe: the schedule and its hyperparameters.
+        step: the number of the step, from 0.
+        steps: the number of steps in all.
     """
     warmup = round(recipe.warmup * steps)
     if step < warmup:

@@ -1,4 +1,4 @@
-"""Seeds derived from named parts: independent streams that do not depend on who else runs."""
+"""Seeds derived from named parts: independent streams of random numbers that do not depend on what else runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 
 
 def derive(*parts: str | int) -> int:
-    """A 63-bit seed from the parts: equal parts give equal seeds, on every machine."""
+    """Return a 63-bit seed that the parts decide: equal parts give equal seeds on every machine."""
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """The global generators of torch, numpy and Python: a network or a method may draw from any of them.
+    """Seed the global generators of torch, numpy and Python; a network or a method may draw from any of them.
 
-    Of torch's only those of the CPU and the current GPU: torch.manual_seed takes longer than a small network's step.
+    Only torch's generators of the CPU and the current GPU are seeded: torch.manual_seed takes longer than a small
+    network's step.
+
+    Args:
+        seed: the seed.
+        device: where the learner computes; the current GPU's generator is seeded where it is "cuda".
     """
     import numpy as np
     import torch
@@ -35,7 +40,7 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The CPU's generators seeded for a while; afterwards they are as they were."""
+    """Seed the CPU's global generators for a while; afterwards they are as they were."""
     import numpy as np
     import torch
 

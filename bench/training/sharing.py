@@ -1,4 +1,4 @@
-"""What all learners of a step share: its inputs, and what each frozen teacher says of them. Nobody may write to it."""
+"""What all learners of a step share: the inputs, and each frozen teacher's responses. Nobody may write to them."""
 
 from __future__ import annotations
 
@@ -12,60 +12,87 @@ from distillbench.tasks.response import Responses
 
 
 class InPlaceError(RuntimeError):
-    """A network or a method wrote to what it shares with others; one line that says to what."""
+    """A network or a method wrote to a tensor that it shares with others; the message names the tensor."""
 
 
 def in_place(subject: str, name: str) -> str:
-    """What is wrong, and what to do."""
+    """Return the message about an in-place write, with the remedy.
+
+    Args:
+        subject: who writes to what, up to the name, such as "the network writes to its input".
+        name: the name of the tensor.
+    """
     return f"{subject} {name!r} in place, as x.sub_(…) does (allowed: a new tensor, as x = x - …)"
 
 
 @dataclass
-class Watch:
-    """Tensors that nobody may write to. torch counts what is written to each, so that a look costs nothing."""
+class WriteGuard:
+    """Tells whether somebody has written to tensors; torch counts the writes to each, so that asking costs nothing."""
 
     tensors: Mapping[str, Tensor]
     _versions: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._versions = tuple(tensor._version for tensor in self.tensors.values())
+        self._versions = self._count()
+
+    def _count(self) -> tuple[int, ...]:
+        # Tensors of torch.inference_mode have no count: torch itself refuses to write to them.
+        return tuple(0 if tensor.is_inference() else tensor._version for tensor in self.tensors.values())
 
     def written(self) -> str | None:
-        """The name of the first that was written to."""
-        versions = zip(self.tensors.items(), self._versions, strict=True)
-        return next((name for (name, tensor), version in versions if tensor._version != version), None)
+        """Return the name of the first tensor that was written to; None where there is none."""
+        versions = zip(self.tensors, self._versions, self._count(), strict=True)
+        return next((name for name, before, after in versions if before != after), None)
 
 
 @dataclass
 class Shared:
-    """inputs: of one step. responses: of each frozen teacher, by a key. faults: of teachers that wrote to inputs."""
+    """The tensors that all learners of one step share.
+
+    Attributes:
+        inputs: the inputs of the step.
+        responses: the responses of each frozen teacher, by a key.
+        faults: the keys of teachers that wrote to the inputs, with the message about it.
+    """
 
     inputs: Inputs
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
 
     def __post_init__(self) -> None:
-        self._inputs = Watch(self.inputs)
-        self._responses = [Watch(dict(_tensors(responses))) for responses in self.responses.values()]
+        self._inputs = WriteGuard(self.inputs)
+        self._responses = [WriteGuard(dict(_tensors(responses))) for responses in self.responses.values()]
+
+    def responses_of(self, key: int) -> Responses | None:
+        """Return a teacher's responses, None for a key without any.
+
+        Raises:
+            InPlaceError: the teacher wrote to the inputs.
+        """
+        if key in self.faults:
+            raise InPlaceError(self.faults[key])
+        return self.responses.get(key)
 
     def fault(self) -> str | None:
-        """What somebody has written to, in a line; None where nobody has."""
+        """Return one line about what somebody has written to; None where nobody has."""
         if (name := self._inputs.written()) is not None:
             return in_place("the network writes to its input", name)
-        name = next((name for watch in self._responses if (name := watch.written()) is not None), None)
+        name = next((name for guard in self._responses if (name := guard.written()) is not None), None)
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
 def share(draw: Callable[[], Inputs], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
-    """Ask every teacher once.
+    """Draw the inputs of a step and ask every frozen teacher once.
 
-    draw: gives the inputs of the step, the same at each call. teachers: what each says of inputs, by a key.
+    Args:
+        draw: returns the inputs, the same at each call.
+        teachers: a function from inputs to a teacher's responses, by a key.
     """
     inputs, responses, faults = draw(), dict[int, Responses](), dict[int, str]()
     for key, respond in teachers.items():
-        watch = Watch(inputs)
+        guard = WriteGuard(inputs)
         responses[key] = respond(inputs)
-        if (name := watch.written()) is not None:
+        if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
             inputs = draw()
     return Shared(inputs, responses, faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -83,10 +83,8 @@ def surroundings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def untrained(pair: Pair) -> tuple[Task, nn.Module]:
-    """A task on the CPU, its judge untrained, with an untrained student: enough to see which figures there are."""
-    task = replace(pair, device="cpu").build()
-    if (recipe := task.extractor_recipe()) is not None:
-        task.feature_extractor = read_only(recipe.build()).to(task.device)
+    """A task on the CPU, with untrained feature extractor and student: enough to see which figures there are."""
+    task = pair.build(extractor="untrained", device="cpu")
     return task, read_only(initial(task, "student", 0))
 
 

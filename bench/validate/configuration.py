@@ -16,7 +16,7 @@ from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.validate.claim import Claim, surroundings
 from distillbench.bench.validate.findings import Finding, listed
 from distillbench.bench.validate.folder import Submission
-from distillbench.common.errors import did_you_mean
+from distillbench.common.errors import suggestion
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """What a method may be called: a folder's name, and a row's (as in a suite file)."""
@@ -86,8 +86,7 @@ def _row(record: Record) -> tuple[str, str, str, str]:
 
 def _names(name: str, allowed: set[str]) -> str:
     """'classification, gan; did you mean 'gan'?' as an allowed value."""
-    guess, _, rest = did_you_mean(name[:100], allowed).rpartition("(allowed: ")
-    return rest.removesuffix(")") + guess.rstrip()
+    return "; ".join(filter(None, (", ".join(sorted(allowed)), suggestion(name[:100], allowed))))
 
 
 def _fields(mine: Mapping[str, Any], its: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

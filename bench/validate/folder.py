@@ -14,13 +14,13 @@ from distillbench.bench.store.exports import FOLDER as EXPORTS
 from distillbench.bench.store.exports import scan as exports_of
 from distillbench.bench.store.manifest import NAME as EXPECTED
 from distillbench.bench.store.manifest import Expected, expected
-from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.records import FOLDER as RECORDS
+from distillbench.bench.store.records import WEIGHTS, Record, Store
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import scan as timings_of
 from distillbench.bench.validate.findings import Finding, listed
 from distillbench.common.errors import UserError, one_line
 
-RECORDS, WEIGHTS = "records", "weights"
 SUFFIXES = {RECORDS: ".json", WEIGHTS: ".safetensors", TIMINGS: ".json", EXPORTS: ".json"}
 """The folders that are read, and what lies in them."""
 BESIDE = (
@@ -59,11 +59,6 @@ class Submission:
         return tuple(record for record in self.records if record.status == "finished")
 
 
-def weights_place(record: Record) -> Path:
-    """Where a student's weights lie in a results folder."""
-    return WEIGHTS / record.path.relative_to(RECORDS).with_suffix(".safetensors")
-
-
 def read(root: Path) -> Submission:
     """A results folder. Nothing in it is opened where a file is not what it should be: those are the findings then.
 
@@ -77,24 +72,22 @@ def read(root: Path) -> Submission:
     if files:
         return Submission(root, files=tuple(files))
     scan = Store(root).scan()
-    problems = [_problem(root, place, text) for place, text in scan.problems.items()]
+    problems = [_problem(place, error) for place, error in scan.errors.items()]
     for others in (timings_of(root), exports_of(root)):
-        problems += [_problem(root, place, text) for place, text in others.problems.items()]
+        problems += [_problem(place, error) for place, error in others.errors.items()]
     if not scan.records and not problems:
         problems.append(Finding("records", RECORDS, "", "there are none"))
     wanted: tuple[Expected, ...] | None = None
     try:
         wanted = tuple(expected(root)) if (root / EXPECTED).exists() else None
     except UserError as error:
-        problems.append(_problem(root, Path(EXPECTED), str(error)))
+        problems.append(_problem(Path(EXPECTED), error))
     weights = tuple(place for place in places if place.parts[0] == WEIGHTS)
     return Submission(root, tuple(scan.records), weights, wanted, (), tuple(problems), _unread(root))
 
 
-def _problem(root: Path, place: Path, text: str) -> Finding:
-    reason = text.removeprefix(one_line(f"{root / place}: "))
-    field, colon, rest = reason.partition(": ")
-    return Finding("records", str(place), field, rest) if colon else Finding("records", str(place), "", reason)
+def _problem(place: Path, error: UserError) -> Finding:
+    return Finding("records", str(place), error.field, one_line(error.problem), ", ".join(error.allowed))
 
 
 def _unread(root: Path) -> tuple[str, ...]:

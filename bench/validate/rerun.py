@@ -12,7 +12,7 @@ from torch import nn
 
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.run.estimate import seconds_of
-from distillbench.bench.run.jobs import Job, execute, extractor_path, load_teacher, prepared_task, teacher_path
+from distillbench.bench.run.jobs import Job, execute, load_teacher, prepared_task
 from distillbench.bench.run.runner import prepare
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import digest, load_weights, usable
@@ -21,7 +21,7 @@ from distillbench.bench.training.determinism import settled
 from distillbench.bench.training.loop import describe, initial
 from distillbench.bench.validate.claim import Claim, Shape, shape
 from distillbench.bench.validate.findings import Check, Finding, counted
-from distillbench.bench.validate.folder import Submission, weights_place
+from distillbench.bench.validate.folder import Submission
 from distillbench.bench.validate.tolerance import Allowed, Tally, allowed, compare, compare_items
 from distillbench.bench.validate.weight_files import unkept
 from distillbench.tasks.base import Evaluation, Task, read_only
@@ -56,7 +56,7 @@ def rerun(
     prepare(claim.suite, cache, cache)
     start, again = time.monotonic(), _Again(submission, claim, cache, say)
     findings = [
-        Finding(NAME, str(record.path), "", f"has no weights to evaluate again ({weights_place(record)})")
+        Finding(NAME, str(record.path), "", f"has no weights to evaluate again ({record.weights_path})")
         for record in unkept(submission)
     ]
     left_alone = {*refused, *(str(record.path) for record in unkept(submission))}
@@ -76,19 +76,19 @@ def rerun(
 
 
 def _places(record: Record) -> set[str]:
-    return {str(record.path), str(weights_place(record))}
+    return {str(record.path), str(record.weights_path)}
 
 
 def _task(again: _Again, pair: Pair) -> Task:
     """The task with its extractor, trained where it is not there."""
-    if pair.extractor_hash is not None and not usable(path := extractor_path(again.cache, pair), path.stem):
+    if pair.extractor_hash is not None and not usable(path := pair.extractor_path(again.cache), path.stem):
         _train(again, f"feature extractor {pair.extractor_hash[:8]}", "extractor", pair)
     return prepared_task(pair, again.cache)
 
 
 def _teacher(again: _Again, pair: Pair, seed: int, task: Task) -> nn.Module:
     """The teacher as it is here, trained where it is not there."""
-    path = teacher_path(again.cache, pair, seed)
+    path = pair.teacher_path(again.cache, seed)
     if not usable(path, path.stem):
         _train(again, f"teacher {pair.task}/{pair.pair} seed {seed}", "teacher", pair, seed)
     return load_teacher(task, path)[0]
@@ -147,7 +147,7 @@ def _claimed(submission: Submission, record: Record) -> str | None:
 
 def _student(submission: Submission, record: Record, task: Task) -> nn.Module:
     model = initial(task, "student", 0)
-    load_weights(submission.root / weights_place(record), task.deployed(model), record.config_hash)
+    load_weights(submission.root / record.weights_path, task.deployed(model), record.config_hash)
     return read_only(model)
 
 

@@ -19,7 +19,7 @@ from distillbench.bench.validate.findings import Check, Finding, shown
 from distillbench.bench.validate.folder import Submission
 from distillbench.bench.validate.rerun import limits_of
 from distillbench.bench.validate.tolerance import Tally, compare, retrained
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError, suggestion
 
 NAME, WHAT = "retrain", "one cell, trained again here"
 LISTED = 20
@@ -30,10 +30,9 @@ def chosen(submission: Submission, name: str) -> Record:
     """The record of a cell by its name, 'vae/mlp_256_16/mimic/seed 3'. Raises UserError, with a suggestion."""
     found = {record.name: record for record in submission.records}
     if name not in found:
-        guess = shown(did_you_mean(name, found).partition(" (allowed: ")[0])
-        raise UserError(
-            f"--retrain: no record of {name!r}{guess} (allowed: one of the {len(found)} cells that are there)"
-        )
+        guess = suggestion(name, found)
+        problem = f"no record of {name!r}" + (f"; {shown(guess)}" if guess else "")
+        raise UserError(problem, "--retrain", allowed=f"one of the {len(found)} cells that are there")
     if found[name].kind == "baseline":
         raise UserError(f"--retrain: {name!r} is a reference: nothing was trained (--rerun computes it again)")
     return found[name]

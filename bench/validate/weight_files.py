@@ -9,13 +9,13 @@ from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import DamagedError, digest, load_weights
 from distillbench.bench.validate.claim import Claim, untrained
 from distillbench.bench.validate.findings import Finding, counted
-from distillbench.bench.validate.folder import Submission, weights_place
+from distillbench.bench.validate.folder import Submission
 from distillbench.common.errors import one_line
 
 
 def weights(submission: Submission, claim: Claim) -> Iterator[Finding]:
     """Checksum, configuration and network of every file, and its digest where the record's is of all that is kept."""
-    owners = {weights_place(record): record for record in submission.students if record.status == "finished"}
+    owners = {record.weights_path: record for record in submission.students if record.status == "finished"}
     seen: dict[str, Path] = {}
     for place in submission.weights:
         if (record := owners.get(place)) is None:
@@ -26,8 +26,7 @@ def weights(submission: Submission, claim: Claim) -> Iterator[Finding]:
         try:
             found, whole = kept(submission, record, claim)
         except DamagedError as error:
-            reason = one_line(str(error)).removeprefix(f"{submission.root / place}: ")
-            yield Finding("weights", str(place), "", reason)
+            yield Finding("weights", str(place), "", one_line(error.problem))
             continue
         if whole and found != record.weights_sha256:
             yield Finding("weights", str(place), "", f"is not of weights_sha256 of {record.path}")
@@ -45,19 +44,19 @@ def kept(submission: Submission, record: Record, claim: Claim) -> tuple[str, boo
     assert pair is not None
     task, model = untrained(pair)
     part = task.deployed(model)
-    path = submission.root / weights_place(record)
+    path = submission.root / record.weights_path
     try:
         load_weights(path, part, record.config_hash)
     except DamagedError:
         raise
     except Exception as error:  # a file from anywhere, in the hands of other people's readers
-        raise DamagedError(f"{path}: cannot be read as weights ({error})") from error
+        raise DamagedError(f"cannot be read as weights ({error})", path) from error
     return digest(part), part is model
 
 
 def unkept(submission: Submission) -> list[Record]:
     """Finished students whose weights are not there: nobody can evaluate them again."""
-    return [r for r in submission.students if r.status == "finished" and weights_place(r) not in submission.weights]
+    return [r for r in submission.students if r.status == "finished" and r.weights_path not in submission.weights]
 
 
 def coverage(submission: Submission) -> Iterator[str]:

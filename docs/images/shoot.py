@@ -1,4 +1,7 @@
-"""The README's pictures: ``distillbench report results/quick -o page``, then ``python docs/images/shoot.py page``.
+"""Screenshots of the page for docs/getting-started.md and docs/report.md.
+
+    distillbench report results/quick -o page
+    python docs/images/shoot.py page
 
 Needs playwright and Chromium, as ``make test-browser`` does.
 """

@@ -1,6 +1,6 @@
-"""What is slow to read, kept for the user's next process: tensors in a file that is mapped into memory.
+"""A cache on disk of tensors that are slow to compute, for all of a user's processes; they are mapped into memory.
 
-A kept file is found again by what it was made of, carries a checksum of its content, and may be deleted at any time.
+A cached file is found by the state of its sources, carries a checksum of its content, and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -21,46 +21,57 @@ from distillbench.common.errors import tell
 from distillbench.common.paths import expanded
 
 CACHE = "DISTILLBENCH_CACHE"
-"""The environment variable that says where it is kept."""
+"""The environment variable that names the folder of the cache."""
 NOWHERE = Path(os.devnull)
 
 
 def folder() -> Path:
-    """Of this user, for all results folders: $DISTILLBENCH_CACHE, or distillbench in the system's place for caches.
+    """Return the user's cache folder: $DISTILLBENCH_CACHE, or distillbench in the system's folder for caches.
 
-    For a user without a home it is no folder: nothing can be kept there, and that is told.
+    A user without a home folder is warned, and gets a path that cannot be a folder: nothing is cached.
     """
-    if own := os.environ.get(CACHE):
-        return expanded(own)
+    if setting := os.environ.get(CACHE):
+        return expanded(setting)
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
-        tell(f"data: no home folder is known, nothing is kept: all is read again next time ({CACHE}=DIR)")
+        tell(f"data: there is no home folder to cache in, so all is read again next time (set {CACHE}=DIR)")
         caches = NOWHERE
     return caches / "distillbench"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """tensors: mapped into memory. about: words. sha256: of both."""
+class CachedTensors:
+    """The content of a cached file.
+
+    Attributes:
+        tensors: the tensors by name, mapped into memory.
+        about: a text beside them.
+        sha256: the checksum of both.
+    """
 
     tensors: Mapping[str, Tensor]
     about: str
     sha256: str
 
 
-def find(path: Path, state: str) -> Kept | None:
-    """What is kept at a path for this state of its sources. None where nothing is; what is damaged is told."""
+def find(path: Path, state: str) -> CachedTensors | None:
+    """Return what is cached at a path, None where nothing is, or something damaged, of which the user is warned.
+
+    Args:
+        path: the cached file.
+        state: the state of the sources for which it was written.
+    """
     if not os.path.exists(path):  # noqa: PTH110 -- Path's raises where a folder may not be entered
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- it is no dictionary
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 -- not a dictionary
         header = header_of(path)
-        found = Kept(tensors, header["about"], header["sha256"])
-        if header["state"] == state and found.sha256 == checksum(found.about, tensors):
-            return found
-        reason = "its content is not what its checksum says"
+        cached = CachedTensors(tensors, header["about"], header["sha256"])
+        if header["state"] == state and cached.sha256 == checksum(cached.about, tensors):
+            return cached
+        reason = "its content does not match its checksum"
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = str(error)
     tell(f"data: {path} is damaged ({reason}); it is made again")
@@ -68,7 +79,7 @@ def find(path: Path, state: str) -> Kept | None:
 
 
 def header_of(path: Path) -> dict[str, str]:
-    """state, about and sha256, unchecked, without a look at the tensors; empty where there is no such file."""
+    """Return state, about and sha256 of a cached file, unchecked; empty where there is no such file."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("kept", "{}"))
@@ -78,24 +89,34 @@ def header_of(path: Path) -> dict[str, str]:
 
 
 def write(path: Path, state: str, tensors: Mapping[str, Tensor], about: str = "") -> None:
-    """Keep it, whole or not at all. Raises OSError."""
+    """Write a cached file, whole or not at all.
+
+    Args:
+        path: the file.
+        state: the state of the sources.
+        tensors: the tensors by name.
+        about: a text beside them.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     header = {"state": state, "about": about, "sha256": checksum(about, tensors)}
     write_atomically(path, save(dict(tensors), {"kept": json.dumps(header)}))  # of several keys the order would vary
 
 
 def write_if_possible(path: Path, state: str, tensors: Mapping[str, Tensor], about: str = "") -> None:
-    """Likewise; where it cannot be written, that is told: it will be made again."""
+    """Write a cached file; where that is not possible, warn the user that it will be made again each time."""
     try:
         write(path, state, tensors, about)
     except OSError as error:
-        if path.is_relative_to(NOWHERE):  # which is told already
+        if path.is_relative_to(NOWHERE):  # the user has been warned
             return
-        elsewhere = f" ({CACHE}=DIR)" if path.is_relative_to(folder()) else ""
-        tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{elsewhere}")
+        remedy = f" (set {CACHE}=DIR)" if path.is_relative_to(folder()) else ""
+        tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{remedy}")
 
 
 def checksum(about: str, tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of words, and of the names, types, shapes and content of tensors."""
+    """Return the SHA-256 of a text, and of the names, types, shapes and content of tensors."""
     total = hashlib.sha256(about.encode())
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()

@@ -1,4 +1,4 @@
-"""Real images that ship inside installed packages: nothing is downloaded (docs/data.md has sources and licences)."""
+"""Real images that ship inside installed packages, so that nothing is downloaded (docs/data.md has the licences)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from distillbench.tasks.data.files import read, read_all
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """images: (n, channels, height, width) uint8. labels: (n,) int64. names: one an item."""
+    """Images of one size with a class each.
+
+    Attributes:
+        images: (n, channels, height, width) uint8.
+        labels: (n,) int64, indices of ``classes``.
+        classes: the names of the classes.
+        names: the name of each example.
+    """
 
     images: Tensor
     labels: Tensor
@@ -29,23 +36,29 @@ class LabelledImages:
         return len(self.labels)
 
     def subset(self, indices: Tensor) -> LabelledImages:
+        """Return the examples of these indices, an int64 tensor, in their order."""
         names = tuple(self.names[i] for i in indices.tolist())
         return LabelledImages(self.images[indices], self.labels[indices], self.classes, names)
 
-    def in_turn(self, order: Tensor) -> Tensor:
-        """The indices of ``order``, one of each class after another as far as they go."""
+    def interleaved(self, order: Tensor) -> Tensor:
+        """Return the indices in ``order`` rearranged: one of each class after another, as far as they go."""
         of_class = [order[self.labels[order] == c].tolist() for c in range(len(self.classes))]
         rounds = range(max(map(len, of_class), default=0))
         return torch.tensor([members[i] for i in rounds for members in of_class if i < len(members)])
 
     def spread(self, count: int) -> LabelledImages:
-        """Some examples to look at, of all classes."""
-        return self.subset(self.in_turn(torch.arange(len(self)))[:count])
+        """Return up to ``count`` examples to look at, of all classes."""
+        return self.subset(self.interleaved(torch.arange(len(self)))[:count])
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """images: one (channels, height, width) uint8 tensor a picture, of any size; one channel where its file has one."""
+    """Pictures of any size.
+
+    Attributes:
+        names: the name of each picture.
+        images: a (channels, height, width) uint8 tensor for each; one channel where the file has one, else three.
+    """
 
     names: tuple[str, ...]
     images: tuple[Tensor, ...]
@@ -54,9 +67,9 @@ class Photographs:
         return len(self.names)
 
     def spread(self, count: int) -> Photographs:
-        """Some pictures to look at, from all over the list."""
-        some = slice(None, None, max(1, len(self) // count))
-        return Photographs(self.names[some][:count], self.images[some][:count])
+        """Return up to ``count`` pictures to look at, from all over the list."""
+        step = max(1, len(self) // count)
+        return Photographs(self.names[::step][:count], self.images[::step][:count])
 
 
 # (package, file inside it); split by picture, and the two views of one scene (motorcycle) are one picture.
@@ -85,7 +98,7 @@ PHOTOGRAPHS: Splits[tuple[tuple[str, str], ...]] = Splits(
     ),
 )
 STYLE_PICTURE = ("skimage", "data/ihc.png")
-"""Not in any split of the photographs."""
+"""The default style picture; it is in no split of the photographs."""
 
 DIGITS = tuple("0123456789")
 DIGIT_SHAPE = (1, 8, 8)
@@ -102,24 +115,26 @@ def _installed(package: str, path: str) -> Path:
 
 @lru_cache(maxsize=1)
 def read_picture(package: str, path: str) -> Tensor:
-    """One picture of an installed package as (3, height, width) uint8."""
+    """Return one picture of an installed package as (3, height, width) uint8."""
     return read(_installed(package, path), "RGB")
 
 
 @lru_cache(maxsize=1)
 def photographs() -> Splits[Photographs]:
-    """8 + 2 + 6 photographs from scikit-image, scikit-learn and matplotlib; decoded once for a user's processes."""
+    """Return 8 + 2 + 6 photographs from scikit-image, scikit-learn and matplotlib, decoded once for all processes."""
 
     def load(pictures: tuple[tuple[str, str], ...]) -> Photographs:
         names = tuple(path.rsplit("/", 1)[1] for _, path in pictures)
-        return Photographs(names, tuple(read_all([_installed(*each) for each in pictures], cache=disk_cache.folder())))
+        return Photographs(
+            names, tuple(read_all([_installed(*picture) for picture in pictures], cache=disk_cache.folder()))
+        )
 
     return Splits(load(PHOTOGRAPHS.train), load(PHOTOGRAPHS.validation), load(PHOTOGRAPHS.test))
 
 
 @lru_cache(maxsize=1)
 def digits() -> Splits[LabelledImages]:
-    """scikit-learn's digits, 8×8 scans with 17 grey levels: 997 + 300 + 500, drawn once with a fixed seed."""
+    """Return scikit-learn's digits, 8×8 with 17 grey levels, in splits of 997 + 300 + 500 drawn with a fixed seed."""
     table = np.loadtxt(_installed("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")  # 64 grey levels, the digit
     images = torch.from_numpy(np.round(table[:, :-1] * (255 / 16)).astype(np.uint8)).view(-1, *DIGIT_SHAPE)
     labels = torch.from_numpy(table[:, -1].astype(np.int64))

@@ -1,4 +1,4 @@
-"""Getting a standard set, where a program can: asked for, and never by a run."""
+"""Downloading standard sets: only when the user asks for it, never in a run."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from distillbench.tasks.data.reading import torchvision_class
 from distillbench.tasks.data.sets import StandardSet, how_to_get
 
 PATIENCE = 60.0
-"""Seconds that a server may be silent for; torchvision would wait for ever."""
+"""Seconds that a server may be silent; torchvision would wait for ever."""
 
 
-def fetch(its: StandardSet, root: Path) -> None:
-    """Download and unpack it under a root, which is made; torchvision verifies what it downloads.
+def fetch(dataset: StandardSet, root: Path) -> None:
+    """Download and unpack a set; torchvision verifies what it downloads.
 
-    Raises DataError for a set that no program gets, with where it is to be had, and where the network or the disk fail.
+    Args:
+        dataset: the set.
+        root: the folder to unpack it under; created where it does not exist.
+
+    Raises:
+        DataError: the set must be fetched by hand (the message says where), or the network or the disk failed.
     """
-    if not its.fetched:
-        raise DataError(f"{its.name!r} is not fetched by program: {how_to_get(its, root)}")
-    made, before = torchvision_class(its.reader), socket.getdefaulttimeout()
+    if not dataset.fetched:
+        raise DataError(f"{dataset.name!r} cannot be fetched by this command: {how_to_get(dataset, root)}")
+    factory, before = torchvision_class(dataset.reader), socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
         root.mkdir(parents=True, exist_ok=True)
         for split in ("train", "test"):
-            which = {"split": split} if its.by_split else {"train": split == "train"}
-            made(root, download=True, **which)
+            part = {"split": split} if dataset.by_split else {"train": split == "train"}
+            factory(root, download=True, **part)
     except Exception as error:  # of sockets, archives, disks and torchvision itself
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{its.name!r} cannot be fetched from {its.origin} ({reason})") from error
+        raise DataError(f"{dataset.name!r} cannot be fetched from {dataset.origin} ({reason})") from error
     finally:
         socket.setdefaulttimeout(before)

@@ -1,6 +1,6 @@
-"""What a task's ``data`` setting names: the embedded images, a standard set, or the user's own.
+"""The data of a task, by its ``data`` settings: embedded images, a standard set, or folders of the user.
 
-Her own are class folders (folder/class/image) or plain folders of photographs.
+Folders are class folders (folder/class/image) or plain folders of photographs.
 """
 
 from __future__ import annotations
@@ -13,29 +13,41 @@ from typing import Any, TypeVar
 
 import torch
 
-from distillbench.common.errors import DataError, tell
+from distillbench.common.errors import DataError, at_most, tell
 from distillbench.tasks.base import Channels, Folders, Splits
 from distillbench.tasks.data import packing, standard
 from distillbench.tasks.data.decoding import Mode, upright_size
 from distillbench.tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
 from distillbench.tasks.data.files import ImageFile, colours, contents, decoded, digest, read_all, state_of_contents
+from distillbench.tasks.data.image_files import hidden, image_names
 from distillbench.tasks.data.pixels import image_digests, under_two_labels
 from distillbench.tasks.data.sets import EMBEDDED, Kind, StandardSet, about, chosen
-from distillbench.tasks.data.suffixes import hidden
-from distillbench.tasks.data.walking import image_names, shortened
 
 CARVE = standard.CARVE
-"""One file in so many goes to the validation split, and one to the test split, where no folder is given for it."""
+"""Where no folder is given for the validation or the test split, one file in so many becomes part of it."""
 T = TypeVar("T", LabelledImages, Photographs)
 
 
 def identity(folders: Folders, kind: str) -> Any:
-    """What identifies the data: the name and the digest of an embedded or a standard set, or digests of her files."""
+    """Return what identifies the data in a configuration, in JSON terms.
+
+    Args:
+        folders: the ``data`` settings.
+        kind: "digits" or "photographs", the embedded images that the task takes by default.
+
+    Returns:
+        The name and digest of an embedded or a standard set, or the digests of folders by split.
+
+    Raises:
+        DataError: the data are not there, or do not fit the settings.
+    """
     if folders == Folders():
         return _embedded_identity(kind)
     train, reported = _sets(folders, EMBEDDED[kind])
     if folders.channels is not None and kind == "photographs":
-        raise DataError("data.channels: is of class folders; photographs have the channels of their files")
+        raise DataError(
+            "only class folders take it; photographs have the channels of their files", field="data.channels"
+        )
     test: Any = digest(folders.test) if folders.test else None
     if reported is not None:
         with about("data.test_name"):
@@ -43,12 +55,12 @@ def identity(folders: Folders, kind: str) -> Any:
     if train is not None:
         with about("data.name"):
             return standard.identity(train) | ({} if test is None else {"test": test})
-    other = "carved" if folders.train else _embedded_identity(kind)
+    default = "carved" if folders.train else _embedded_identity(kind)
     paths = {split: getattr(folders, split) for split in ("train", "validation")}
-    own: dict[str, Any] = {split: digest(path) if path else other for split, path in paths.items()}
+    digests: dict[str, Any] = {split: digest(path) if path else default for split, path in paths.items()}
     converted = folders.channels is not None and folders.channels != _channels(folders)
-    own |= {"channels": folders.channels} if converted else {}
-    return own | {"test": other if test is None else test}
+    digests |= {"channels": folders.channels} if converted else {}
+    return digests | {"test": default if test is None else test}
 
 
 def _embedded_identity(kind: str) -> dict[str, str]:
@@ -61,34 +73,35 @@ def _sets(folders: Folders, kind: Kind) -> tuple[StandardSet | None, StandardSet
 
 
 def _carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:
-    """Every tenth file to each part but the first, which keeps the rest; by rank, so that any ten files suffice."""
-    taken = [[file for i, file in enumerate(files) if i % CARVE == part] for part in range(1, parts)]
+    """Give every tenth file to each part but the first, which keeps the rest; by rank, so that ten files suffice."""
+    carved = [[file for i, file in enumerate(files) if i % CARVE == part] for part in range(1, parts)]
     rest = [file for i, file in enumerate(files) if i % CARVE not in range(1, parts)]
-    if not all(taken) or not rest:
-        where = Path(files[0].path).parent
-        raise DataError(f"data: {len(files)} images under {where} are too few to split into {parts} parts")
-    return [rest, *taken]
+    if not all(carved) or not rest:
+        folder = Path(files[0].path).parent
+        raise DataError(f"{len(files)} images under {folder} are too few to split into {parts} parts", field="data")
+    return [rest, *carved]
 
 
 def _check_disjoint(splits: Iterable[Sequence[ImageFile]]) -> None:
     """Raise DataError where two splits have a file in common, or two files of equal content."""
-    seen: dict[str, tuple[int, str]] = {}
+    first: dict[str, tuple[int, str]] = {}
     for number, files in enumerate(splits):
         for path, _, sha256 in files:
-            other, twin = seen.setdefault(sha256, (number, path))
-            if other != number:
+            split, twin = first.setdefault(sha256, (number, path))
+            if split != number:
                 same = f"{path} is" if Path(path).samefile(twin) else f"{twin} and {path} are the same picture, and"
-                raise DataError(f"data: {same} in two splits; train, validation and test must be disjoint")
+                raise DataError(f"{same} in two splits; train, validation and test must be disjoint", field="data")
 
 
-def _check_apart(test: T, *others: T) -> None:
-    """Raise DataError where an image of the test split is one of the others', of another source, pixel by pixel."""
-    known = dict(zip(image_digests(test), test.names, strict=True))
-    for other in others:
-        for name, its in zip(other.names, image_digests(other), strict=True):
-            if its in known:
-                twins = f"the test image {known[its]} and {name} are the same picture"
-                raise DataError(f"data: {twins}, and in two splits; train, validation and test must be disjoint")
+def _check_test_apart(test: T, *splits: T) -> None:
+    """Raise DataError where an image of the test split, from another source, is in another split, pixel by pixel."""
+    test_names = dict(zip(image_digests(test), test.names, strict=True))
+    for split in splits:
+        for name, image in zip(split.names, image_digests(split), strict=True):
+            if image in test_names:
+                twins = f"the test image {test_names[image]} and {name} are the same picture"
+                disjoint = "train, validation and test must be disjoint"
+                raise DataError(f"{twins}, and in two splits; {disjoint}", field="data")
 
 
 def _resolve(
@@ -98,7 +111,7 @@ def _resolve(
     carve: Callable[..., Any],
     default: Callable[[], Splits[T]],
 ) -> Splits[T]:
-    """Sets and folders that are given as they are; the others carved from train, or embedded where train is too."""
+    """Take sets and folders as they are; carve further splits from train, or take embedded ones where train is so."""
     train_set, test_set = _sets(folders, kind)
     test: T | None = None  # of another source than train
     if test_set is not None:
@@ -112,39 +125,47 @@ def _resolve(
     elif folders.train is not None:
         whole = _of_folders(folders, test is not None, load, carve)
     else:
-        own = default()
-        whole = replace(own, validation=load(contents(folders.validation))) if folders.validation else own
+        whole = default()
+        if folders.validation:
+            whole = replace(whole, validation=load(contents(folders.validation)))
     if test is None:
         return whole
-    _check_apart(test, whole.train, whole.validation)
+    _check_test_apart(test, whole.train, whole.validation)
     return replace(whole, test=test)
 
 
 def _of_folders(
     folders: Folders, tested: bool, load: Callable[[Sequence[ImageFile]], T], carve: Callable[..., Any]
 ) -> Splits[T]:
-    """With a train folder. tested: a set takes the place of the test split, which is none of the folder's then."""
+    """Load the splits of a train folder. tested: another source takes the place of the test split."""
     files = {name: contents(path) for name in ("train", "validation", "test") if (path := getattr(folders, name))}
     missing = [name for name in ("validation", "test") if name not in files and not (tested and name == "test")]
     train, *carved = carve(files["train"], len(missing) + 1)
     parts = files | dict(zip(missing, carved, strict=True)) | {"train": train}
     _check_disjoint(parts.values())
-    loaded = {name: load(its) for name, its in parts.items()}
+    loaded = {name: load(part) for name, part in parts.items()}
     return Splits(loaded["train"], loaded["validation"], loaded.get("test", loaded["validation"]))
 
 
 def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Photographs]:
-    """Photographs in the channels of their files, split by picture. cache: where decoded images of folders are kept."""
+    """Return photographs in the channels of their files, split by picture.
+
+    Args:
+        folders: the ``data`` settings.
+        cache: the folder in which decoded images are cached; None: none are.
+
+    Raises:
+        DataError: the data are not there, or do not fit the settings.
+    """
     return _photographs(folders, cache) if _by_name(folders) else photographs_once(folders, cache)
 
 
 def _by_name(folders: Folders) -> bool:
-    """What is read of a set is remembered as long as its files stay the same; folders are looked at once a process."""
+    """Return whether a standard set is named, which is cached by its files; folders are read once a process."""
     return folders.name is not None or folders.test_name is not None
 
 
 def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
-
     def load(files: Sequence[ImageFile]) -> Photographs:
         paths = [Path(file.path) for file in files]
         return Photographs(tuple(file.name for file in files), tuple(read_all(paths, cache=cache)))
@@ -153,58 +174,62 @@ def _photographs(folders: Folders, cache: Path | None) -> Splits[Photographs]:
 
 
 def _format(folders: Folders) -> tuple[str, tuple[str, ...], tuple[int, int, int]]:
-    """Of labelled images: what the first is called, the classes, (channels, height, width). Nothing is decoded."""
+    """Return the first labelled image, the classes and (channels, height, width), without decoding an image."""
     train, test = _sets(folders, "labelled")
     if train is not None:
-        found = f"{train.name!r}", train.classes, train.shape
+        description = f"{train.name!r}", train.classes, train.shape
     elif folders.train is not None:
         first, classes, size = _format_of_classes(folders.train)
-        found = first, classes, (folders.channels or _channels(folders), *size)
+        description = first, classes, (folders.channels or _channels(folders), *size)
     else:
-        raise DataError("data: validation, test and test_name of labelled images need data.train or data.name as well")
-    if test is not None and (test.classes, test.shape) != found[1:]:
-        what = f"{test.name!r} has other classes, or images of another size or colour,"
-        raise DataError(f"data.test_name: {what} than {found[0]}, which is trained on")
+        raise DataError(
+            "validation, test and test_name of labelled images need data.train or data.name too", field="data"
+        )
+    if test is not None and (test.classes, test.shape) != description[1:]:
+        mismatch = f"{test.name!r} has other classes, or images of another size or colour,"
+        raise DataError(f"{mismatch} than the training data {description[0]}", field="data.test_name")
     if folders.channels is None:
-        _tell_colours(folders, found[2][0])
-    return found
+        _warn_of_colours(folders, description[2][0])
+    return description
 
 
-def _own(folders: Folders) -> list[Path]:
+def _paths(folders: Folders) -> list[Path]:
     return [path for split in packing.SPLITS if (path := getattr(folders, split))]
 
 
 def _channels(folders: Folders) -> Channels:
-    """Of class folders, unless they are set: colour where any image has it."""
-    return 3 if any(any(colours(folder)) for folder in _own(folders)) else 1
+    """Return the channels of class folders where no setting decides: three where any image has colour."""
+    return 3 if any(any(colours(folder)) for folder in _paths(folders)) else 1
 
 
-def _tell_colours(folders: Folders, channels: int) -> None:
-    """Where images of a folder are taken in another way than they are, and nobody has said so."""
-    kind, taken = ("grey", "in colour") if channels == 3 else ("in colour", "grey")
+def _warn_of_colours(folders: Folders, channels: int) -> None:
+    """Warn where images of a folder are converted, and no setting asks for it."""
+    kind, result = ("grey", "in colour") if channels == 3 else ("in colour", "grey")
     setting = " (data.channels = 1 or 3 decides)" if folders.train else ""
-    for folder in _own(folders):
-        every = colours(folder)
-        if odd := sum(colour != (channels == 3) for colour in every):
-            tell(f"data: {folder}: {odd} of {len(every)} images are {kind}, all are taken {taken}{setting}")
+    for folder in _paths(folders):
+        flags = colours(folder)
+        if converted := sum(colour != (channels == 3) for colour in flags):
+            tell(f"data: {folder}: {converted} of {len(flags)} images are {kind}, all are read {result}{setting}")
 
 
 def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int]]:
     names = [name for name in image_names(folder) if "/" in name]
     classes = tuple(dict.fromkeys(name.partition("/")[0] for name in names))
-    there = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
-    if empty := sorted(there.difference(classes)):
+    subfolders = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
+    if empty := sorted(subfolders.difference(classes)):
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
-        tell(f"data: {folder}: {count} without images skipped ({shortened(empty)})")
+        tell(f"data: {folder}: {count} without images skipped ({', '.join(at_most(5, empty))})")
     if len(classes) < 2:
-        raise DataError(f"data: {folder} needs at least two class folders (folder/class/image), found {len(classes)}")
+        raise DataError(
+            f"{folder} needs at least two class folders (folder/class/image), found {len(classes)}", field="data"
+        )
     first = folder / names[0]
     width, height = upright_size(first)
     return str(first), classes, (height, width)
 
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
-    """``labelled_splits`` without any examples: their classes, and the shape of their images."""
+    """Return ``labelled_splits`` without examples, for the classes and the shape of the images."""
     return _outline(folders) if _by_name(folders) else outline_once(folders)
 
 
@@ -215,7 +240,15 @@ def _outline(folders: Folders) -> Splits[LabelledImages]:
 
 
 def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[LabelledImages]:
-    """A set, or class folders: all images of one size, in grey or in colour."""
+    """Return labelled images of one size, in grey or in colour, from a set or from class folders.
+
+    Args:
+        folders: the ``data`` settings.
+        cache: the folder in which decoded images are cached; None: none are.
+
+    Raises:
+        DataError: the data are not there, or do not fit the settings.
+    """
     return _labelled(folders, cache) if _by_name(folders) else labelled_once(folders, cache)
 
 
@@ -228,10 +261,10 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
     def class_of(file: ImageFile) -> str:
         name, *deeper = PurePath(file.name).parts[:-1] or [""]
         if name not in index:
-            raise DataError(f"data: {file.path} is in no known class (classes: {', '.join(classes)})")
-        if other := next((each for each in deeper if each in index and each != name), None):
+            raise DataError(f"{file.path} is in no class folder (classes: {', '.join(classes)})", field="data")
+        if second := next((part for part in deeper if part in index and part != name), None):
             raise DataError(
-                f"data: {file.path} is in two classes, {name} and {other}; classes are folders of one level"
+                f"{file.path} is in two classes, {name} and {second}; classes are folders of one level", field="data"
             )
         return name
 
@@ -239,17 +272,18 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         mode: Mode = "L" if channels == 1 else "RGB"
         labels = torch.tensor([index[class_of(file)] for file in files])
         pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
-        for odd in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
+        for i in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
             raise DataError(
-                f"data: {files[odd].path} is {shapes[odd, 2]}×{shapes[odd, 1]}, but {first} is {width}×{height}; "
-                "class folders need images of one size"
+                f"{files[i].path} is {shapes[i, 2]}×{shapes[i, 1]}, but {first} is {width}×{height}; "
+                "class folders need images of one size",
+                field="data",
             )
         names = tuple(file.name for file in files)
         part = LabelledImages(pixels.view(-1, channels, height, width), labels, classes, names)
         if twins := under_two_labels(part):
-            one, other = (files[i].path for i in twins[0])
+            first_path, second_path = (files[i].path for i in twins[0])
             more = f" (one of {len(twins)} such pairs)" if len(twins) > 1 else ""
-            tell(f"data: {one} and {other} are the same picture under two labels{more}")
+            tell(f"data: {first_path} and {second_path} are the same picture under two labels{more}")
         return part
 
     def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:

@@ -1,4 +1,4 @@
-"""Whose the embedded images are, and under which licence, as docs/data.md has it."""
+"""The sources and licences of the embedded images, as in docs/data.md."""
 
 from __future__ import annotations
 
@@ -27,4 +27,4 @@ LICENCES: Mapping[str, str] = {
     "flower": "as scikit-learn attributes it: danielbuechele (a link to vultilion), CC BY 2.0",
     "ihc": "immunohistochemistry, no known copyright restrictions; in no split",
 }
-"""Of each picture."""
+"""The source and licence of each picture."""

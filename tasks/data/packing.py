@@ -1,4 +1,4 @@
-"""Splits as a few tensors and words about them: what is kept of them, and what identifies them to the last pixel."""
+"""Splits packed into a few tensors and a text, as they are cached, and the digest that identifies them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def packed(splits: Splits[Any]) -> tuple[str, dict[str, Tensor]]:
-    """Words about the splits, as JSON, and what they hold, as few tensors, split after split."""
+    """Return a text about the splits, in JSON, and their content in a few tensors, split after split."""
     parts = [getattr(splits, split) for split in SPLITS]
     if isinstance(splits.test, LabelledImages):
         about = {"classes": list(splits.test.classes), "counts": [len(part) for part in parts]}
@@ -33,5 +33,5 @@ def _json(about: Any) -> str:
 
 @lru_cache(maxsize=4)
 def digest(splits: Splits[Any]) -> str:
-    """SHA-256 of the names of classes or pictures, shapes, labels and pixels of all splits, in their order."""
+    """Return the SHA-256 of the names of classes or pictures, shapes, labels and pixels of all splits, in order."""
     return disk_cache.checksum(*packed(splits))

@@ -1,4 +1,4 @@
-"""Pixels as files have them and as networks want them, and which images are the same."""
+"""Conversions of pixels, and digests that tell which images are the same."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from distillbench.tasks.data.embedded import LabelledImages, Photographs
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 in [0, 255] -> float in [0, 1]."""
+    """Convert uint8 in [0, 255] to float in [0, 1]."""
     return images.float() / 255
 
 
 def colour(image: Tensor) -> Tensor:
-    """A photograph of one channel or three, as three."""
+    """Return a photograph (1 or 3, height, width) with three channels."""
     return image.expand(3, -1, -1)
 
 
 def image_digests(part: LabelledImages | Photographs) -> list[bytes]:
-    """SHA-256 of each image's shape and pixels; a photograph's in colour, whether its file has one channel or three."""
+    """Return the SHA-256 of each image's shape and pixels; a grey photograph's digest is that of its three channels."""
     images = part.images if isinstance(part, LabelledImages) else map(colour, part.images)
     return [hashlib.sha256(f"{list(image.shape)}".encode() + image.numpy().tobytes()).digest() for image in images]
 
 
 def under_two_labels(part: LabelledImages) -> list[tuple[int, int]]:
-    """Images that are, pixel by pixel, an earlier one with another label: (the earlier, the later)."""
+    """Return pairs (earlier, later) of indices of images with equal pixels and different labels."""
     rows, labels, first = part.images.flatten(1).numpy(), part.labels.tolist(), dict[int, int]()
     pairs = ((first.setdefault(crc32(row), i), i) for i, row in enumerate(rows))
     return [(i, j) for i, j in pairs if labels[i] != labels[j] and bool((rows[i] == rows[j]).all())]
 
 
 def pixel_digest(*parts: LabelledImages | Photographs) -> str:
-    """SHA-256 of all images together, each with the name of its class, whatever their order, names and files.
+    """Return the SHA-256 of all images with the names of their classes, whatever their order, names and files.
 
-    Of two copies of a set, as files of any lossless format and by name, it is the same.
+    Two copies of a set, in any lossless format, have the same digest.
     """
-    every = []
+    all_digests = []
     for part in parts:
         digests = image_digests(part)
         if isinstance(part, LabelledImages):
             classes = [part.classes[label].encode() for label in part.labels.tolist()]
             digests = [digest + name for digest, name in zip(digests, classes, strict=True)]
-        every += [hashlib.sha256(digest).digest() for digest in digests]
-    return hashlib.sha256(b"".join(sorted(every))).hexdigest()
+        all_digests += [hashlib.sha256(digest).digest() for digest in digests]
+    return hashlib.sha256(b"".join(sorted(all_digests))).hexdigest()

@@ -1,1 +1,1 @@
-"""Frozen networks that extractor, trained by the project itself and cached like teachers."""
+"""Frozen networks that a metric or a loss looks through, made by the project itself and cached like teachers."""

@@ -11,18 +11,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from distillbench.tasks.base import ExtractorRecipe
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.embedded import LabelledImages
 
 STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
 
 
 class FeatureClassifier(nn.Module):
-    """A small convolutional classifier whose penultimate layer judges images; input in [0, 1].
-
-    ``features``: (batch, channels, h, w) -> (batch, dimensions), each of about unit variance on the training images.
-    """
+    """A small convolutional classifier whose penultimate layer compares images."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int, dimensions: int = 32) -> None:
+        """A classifier whose weights are drawn from torch's global generator.
+
+        Args:
+            shape: (channels, height, width) of an image.
+            classes: The number of classes.
+            dimensions: The number of features.
+        """
         super().__init__()
         channels, height, width = shape
         layers: list[nn.Module] = [nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU()]
@@ -36,21 +41,29 @@ class FeatureClassifier(nn.Module):
         self.head = nn.Linear(dimensions, classes)
 
     def features(self, images: Tensor) -> Tensor:
+        """Features of about unit variance: (batch, channels, h, w) in [0, 1] -> (batch, dimensions)."""
         out: Tensor = self.standardise(self.body(images))
         return out
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits: (batch, channels, h, w) in [0, 1] -> (batch, classes)."""
         out: Tensor = self.head(F.relu(self.features(images)))
         return out
 
 
 @dataclass(frozen=True)
 class ClassifierExtractor(ExtractorRecipe):
-    """Trained on the training split's labels with random shifts. Its accuracy is held by a test."""
+    """A classifier trained on the training split's labels with random shifts. A test holds its accuracy.
+
+    Args:
+        data: What identifies the data; a function, since files are read for it.
+        preprocessing: What ``preprocess`` does, in words.
+        images: The training split.
+        preprocess: (n, channels, h, w) uint8 -> the same shape in [0, 1].
+    """
 
     name: ClassVar[str] = "classifier"
     data: Callable[[], Any]
-    """What identifies the data; called where the config is wanted: files are read for it."""
     preprocessing: str
     images: Callable[[], LabelledImages]
     preprocess: Callable[[Tensor], Tensor]
@@ -82,14 +95,3 @@ class ClassifierExtractor(ExtractorRecipe):
             optimiser.step()
             schedule.step()
         return network
-
-
-def random_shifts(images: Tensor, rng: torch.Generator) -> Tensor:
-    """Each image moved by up to an eighth of its side, zeros behind it. (batch, channels, h, w)."""
-    batch, _, height, width = images.shape
-    reach = max(1, min(height, width) // 8)
-    padded = F.pad(images, (reach,) * 4)
-    dy, dx = torch.randint(2 * reach + 1, (2, batch), generator=rng).to(images.device)
-    rows = dy[:, None, None] + torch.arange(height, device=images.device)[None, :, None]
-    columns = dx[:, None, None] + torch.arange(width, device=images.device)[None, None, :]
-    return padded[torch.arange(batch, device=images.device)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""The loss networks of style transfer: frozen random filters, or VGG-16 from a file of weights."""
+"""The perceptual networks of style transfer: frozen random filters, or VGG-16 from a file of weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distillbench.tasks.data.files import DataError, file_digest
 from distillbench.tasks.response import floored
 
 LEVELS, FILTERS, COLOURS, SEED = 5, 48, 6, 0
-"""Of the random pyramid."""
+"""The random pyramid's levels, filters and mixtures of colours a level, and the seed that they are drawn from."""
 
 
 class RandomPyramid(nn.Module):
@@ -25,10 +25,6 @@ class RandomPyramid(nn.Module):
     colours, behind a ReLU. The finest level is read at every other position, for speed. The filters are drawn from a
     seed and scaled, level by level, so that a channel's root mean square is one on the style picture (as Gatys et al.
     2016 scale VGG's to a mean of one): else colours would outweigh edges.
-
-    picture: the style, (3, h, w) in [0, 1].
-    forward: (batch, 3, h, w) in [0, 1] -> level1 and level2 (batch, 54, about h/2, w/2), level3 (·, ·, h/4, w/4),
-    level4 (·, ·, h/8, w/8), level5 (·, ·, h/16, w/16), as far as a filter fits in: where the whole of it lies inside.
     """
 
     content_layers = ("level2", "level3")
@@ -36,6 +32,11 @@ class RandomPyramid(nn.Module):
     blur: Tensor
 
     def __init__(self, picture: Tensor) -> None:
+        """A pyramid scaled to a style.
+
+        Args:
+            picture: The style, (3, h, w) in [0, 1].
+        """
         super().__init__()
         rng = torch.Generator().manual_seed(SEED)
         edges = torch.randn(FILTERS, 3, 5, 5, generator=rng)
@@ -51,6 +52,15 @@ class RandomPyramid(nn.Module):
             self.filters[level] /= floored(maps.square().mean(dim=(0, 2, 3)).sqrt()).view(-1, 1, 1, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The features of each level, as far as a filter fits in.
+
+        Args:
+            images: (batch, 3, h, w) in [0, 1].
+
+        Returns:
+            level1 and level2 (batch, 54, about h/2, w/2), level3 (·, ·, h/4, w/4), level4 (·, ·, h/8, w/8) and level5
+            (·, ·, h/16, w/16), at those positions where the whole filter lies inside.
+        """
         features, value = {}, 2 * images - 1
         for level, filters in enumerate(self.filters, 1):
             if min(value.shape[-2:]) < filters.shape[-1]:
@@ -61,11 +71,7 @@ class RandomPyramid(nn.Module):
 
 
 class VGG16(nn.Module):
-    """The convolutions of VGG-16 (Simonyan & Zisserman 2015) up to relu4_3, numbered as in torchvision's ``features``.
-
-    forward: (batch, 3, h, w) in [0, 1], h and w multiples of 8 -> relu1_2 (batch, 64, h, w),
-    relu2_2 (·, 128, h/2, w/2), relu3_3 (·, 256, h/4, w/4), relu4_3 (·, 512, h/8, w/8), as in Johnson et al. 2016.
-    """
+    """The convolutions of VGG-16 (Simonyan & Zisserman 2015) up to relu4_3, numbered as in torchvision."""
 
     content_layers = ("relu3_3",)
     mean: Tensor
@@ -88,6 +94,15 @@ class VGG16(nn.Module):
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The features of four layers, as in Johnson et al. 2016.
+
+        Args:
+            images: (batch, 3, h, w) in [0, 1], h and w multiples of 8.
+
+        Returns:
+            relu1_2 (batch, 64, h, w), relu2_2 (·, 128, h/2, w/2), relu3_3 (·, 256, h/4, w/4) and relu4_3
+            (·, 512, h/8, w/8).
+        """
         features, value = {}, (images - self.mean) / self.deviation
         for i, layer in enumerate(self.features):
             value = layer(value)
@@ -116,5 +131,5 @@ class VGGExtractor(ExtractorRecipe):
             state = torch.load(self.weights, map_location="cpu", weights_only=True)
             network.load_state_dict({name: state[name] for name in network.state_dict()})
         except Exception as error:  # torch.load raises anything on foreign bytes
-            raise DataError(f"loss_network: {self.weights} does not hold torchvision's VGG-16") from error
+            raise DataError(f"{self.weights} does not hold torchvision's VGG-16", field="loss_network") from error
         return network

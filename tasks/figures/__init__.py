@@ -1,1 +1,1 @@
-"""What tasks show of their models."""
+"""The figures that tasks show of their models."""

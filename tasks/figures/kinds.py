@@ -1,4 +1,4 @@
-"""What a task shows of its models, to be drawn by whoever wants to: pictures, lines and counts."""
+"""The data of a task's figures, independent of how they are drawn: image grids, lines and counts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class ImageGrid:
-    """A picture grid. ValueError where words and pictures do not match.
+    """A grid of images.
 
-    rows: {row name: (columns, channels, height, width) in [0, 1]}; a row may have fewer columns than the longest.
-    heads: one a column, none at all where columns mean nothing; neighbours of equal heads are put under one.
-    captions: {row name: one line beneath each of its pictures}, for some of the rows.
-    note: one line beneath the grid, for whatever else a reader must know.
+    Attributes:
+        rows: the images of each row by its name, (columns, channels, height, width) in [0, 1]; rows may be shorter than
+            the longest.
+        heads: the head of each column, or none at all; neighbours with equal heads share one.
+        captions: one line beneath each image of some of the rows, by the row's name.
+        note: one line beneath the grid.
+
+    Raises:
+        ValueError: heads or captions do not match the images.
     """
 
     rows: Mapping[str, Tensor]
@@ -28,21 +33,26 @@ class ImageGrid:
             raise ValueError(f"{len(self.heads)} heads for {self.columns} columns")
         for name, lines in self.captions.items():
             if name not in self.rows:
-                raise ValueError(f"captions for the row {name!r}, which is not there")
+                raise ValueError(f"captions for the row {name!r}, which does not exist")
             if len(lines) > len(self.rows[name]):
                 raise ValueError(f"{len(lines)} captions for the {len(self.rows[name])} pictures of {name!r}")
 
     @property
     def columns(self) -> int:
+        """The number of columns: that of the longest row."""
         return max(len(images) for images in self.rows.values())
 
 
 @dataclass(frozen=True)
 class Lines:
-    """A small diagram a model, x and y in [0, 1] with the diagonal.
+    """A small diagram for each model, x and y in [0, 1], with the diagonal.
 
-    of: {model: (x, y, weight)}, a point a place; weight: the share of the data that a point stands for.
-    captions: {model: one line}.
+    Attributes:
+        x: the label of the x axis.
+        y: the label of the y axis.
+        of: the points of each model as (x, y, weight); a weight is the fraction of the data that a point stands for.
+        captions: one line for each model.
+        note: one line beneath the figure.
     """
 
     x: str
@@ -54,7 +64,16 @@ class Lines:
 
 @dataclass(frozen=True)
 class Counts:
-    """A matrix a model: how often its row meets a column. of: {model: (names, names) integers}."""
+    """A matrix for each model that counts pairs, as a confusion matrix does.
+
+    Attributes:
+        rows: what the rows are.
+        columns: what the columns are.
+        names: the names of both.
+        of: (len(names), len(names)) integers for each model.
+        captions: one line for each model.
+        note: one line beneath the figure.
+    """
 
     rows: str
     columns: str

@@ -1,4 +1,4 @@
-"""Where restored pictures differ, and how to show it."""
+"""The figure of restored pictures: the picture that methods differ most on, its detail and its errors."""
 
 from __future__ import annotations
 
@@ -12,49 +12,54 @@ from distillbench.tasks.figures.kinds import ImageGrid
 from distillbench.tasks.metrics.images import psnr
 
 AMPLIFIED = 5
-"""How many times too bright an error is shown."""
+"""The factor by which errors are brightened."""
 DETAIL = 4
-"""A detail has a side of this part of the picture's shorter side."""
+"""The picture's shorter side is so many times the side of the detail."""
 VISIBLE = 100
-"""An outline is as thick as a pixel is where the picture's shorter side is shown with so many."""
+"""The picture's shorter side is so many times the thickness of the outline."""
 
 
 def most_different(restored: Iterable[Sequence[Tensor]]) -> int:
-    """Which picture the methods differ most on, by the variance across them.
+    """Return the index of the picture that methods differ most on, by the variance across them.
 
-    restored: of each picture what the methods make of it, two or more of (1, 1, h, w).
+    Args:
+        restored: the results of two or more methods for each picture, (1, 1, h, w) each.
     """
     spread = [float(torch.cat(list(images)).var(0).mean()) for images in restored]
     return max(range(len(spread)), key=spread.__getitem__)
 
 
 def comparison(images: Mapping[str, Tensor], methods: Sequence[str], truth: str, name: str) -> ImageGrid:
-    """One picture, restored by everyone: whole, in the detail where the methods differ most, and the errors there.
+    """Return a grid of one picture: whole, in the detail where the methods differ most, and the errors there.
 
-    images: {name: (1, 1, h, w) in [0, 1]}, a column each, the last of which, ``truth``, is the original.
+    Args:
+        images: the columns by name, (1, 1, h, w) in [0, 1]; the last, called ``truth``, is the original.
+        methods: the columns that are compared to find the detail.
+        truth: the name of the original's column.
+        name: the name of the picture, for the note.
     """
     target = images[truth]
     side = max(8, min(target.shape[-2:]) // DETAIL)
-    top, left = _where(torch.cat([images[method] for method in methods]), side)
+    top, left = _corner(torch.cat([images[method] for method in methods]), side)
     whole = {key: _framed(image, top, left, side) for key, image in images.items()}
     height, width = target.shape[-2:]
     square = min(height, width)
 
     def detail(image: Tensor) -> Tensor:
-        """Enlarged to a square in the middle of a white canvas of the picture's size: no pixel is stretched."""
+        """Enlarge the detail to a square in the middle of a white canvas of the picture's size."""
         cut = F.interpolate(_cut(image, top, left, side), size=(square, square), mode="nearest")
         gap = (width - square, height - square)
         padding = (gap[0] // 2, gap[0] - gap[0] // 2, gap[1] // 2, gap[1] - gap[1] // 2)
         return F.pad(cut, padding, value=1.0)
 
     errors = {key: (AMPLIFIED * (image - target).abs()).clamp(0, 1) for key, image in images.items()}
-    others = [key for key in images if key != truth]
-    captions = [f"{psnr(images[key], target):.2f} dB" for key in others]
-    parts = [f"{psnr(_cut(images[key], top, left, side), _cut(target, top, left, side)):.2f} dB" for key in others]
+    restored = [key for key in images if key != truth]
+    captions = [f"{psnr(images[key], target):.2f} dB" for key in restored]
+    parts = [f"{psnr(_cut(images[key], top, left, side), _cut(target, top, left, side)):.2f} dB" for key in restored]
     rows = {
         "picture": torch.cat(list(whole.values())),
         "detail": torch.cat([detail(image) for image in images.values()]),
-        f"error × {AMPLIFIED}": torch.cat([detail(errors[key]) for key in others]),
+        f"error × {AMPLIFIED}": torch.cat([detail(errors[key]) for key in restored]),
     }
     note = f"{name}: of all test pictures the one, and in it the detail, where the methods differ most; beneath: PSNR"
     return ImageGrid(rows, list(images), {"picture": captions, "detail": parts}, note)
@@ -64,8 +69,8 @@ def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:
     return image[..., top : top + side, left : left + side]
 
 
-def _where(images: Tensor, side: int) -> tuple[int, int]:
-    """The corner of the window, away from the border, with the largest variance across images (n, 1, h, w)."""
+def _corner(images: Tensor, side: int) -> tuple[int, int]:
+    """Return the corner of the window with the largest variance across images (n, 1, h, w)."""
     spread = images.var(0, keepdim=True)
     means = F.avg_pool2d(spread, side, stride=1)[0, 0]
     best = int(means.argmax())
@@ -73,7 +78,7 @@ def _where(images: Tensor, side: int) -> tuple[int, int]:
 
 
 def _framed(image: Tensor, top: int, left: int, side: int) -> Tensor:
-    """With the outline of the detail, black in white, which is seen on any ground."""
+    """Draw the outline of the detail, black in white, which is visible on any background."""
     height, width = image.shape[-2:]
     thick = max(1, round(min(height, width) / VISIBLE))
     framed = image.clone()

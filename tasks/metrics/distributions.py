@@ -19,7 +19,7 @@ from distillbench.tasks.feature_extractors.classifier import FeatureClassifier
 KID_SUBSETS, KID_SUBSET_SIZE = 50, 500
 INCEPTION_DIMENSIONS = 2048
 MOST_SAMPLES = 100_000
-"""Latent codes are drawn all at once."""
+"""The largest number of latent codes, which are drawn all at once."""
 CLASSIFIER_NOTE = (
     "classifier FID and KID are on the features of a small classifier of the training images, trained by distillbench: "
     "not comparable with Inception FID"
@@ -32,11 +32,15 @@ DISTANCES: Mapping[str, Metric] = {
     "inception_fid": Metric("lower", note=INCEPTION_NOTE),
     "inception_kid": Metric("lower", "×10⁻³", note=INCEPTION_NOTE),
 }
-"""Those through Inception are there where the user has given its weights."""
+"""The metrics through Inception are defined where the user has set its weights."""
 
 
-class Given(nn.Identity):
-    """torchmetrics asks for a feature network; the features are computed once for both distances."""
+class Precomputed(nn.Identity):
+    """Stands in for the feature network that torchmetrics asks for: features are computed once for both distances.
+
+    Args:
+        dimensions: the number of features of an image.
+    """
 
     def __init__(self, dimensions: int) -> None:
         super().__init__()
@@ -44,22 +48,29 @@ class Given(nn.Identity):
 
 
 FeatureSets = Mapping[str, Tensor]
-"""Of a set of images: {network: (n, dimensions)}."""
+"""The features of a set of images by network: (n, dimensions) each."""
 
 
 def judging(extractor: nn.Module | None) -> FeatureClassifier:
-    """A task's extractor. Raises TypeError where it has none."""
+    """Return a task's feature extractor.
+
+    Raises:
+        TypeError: the task has none.
+    """
     if not isinstance(extractor, FeatureClassifier):
-        raise TypeError(f"the judge must be a FeatureClassifier, not {type(extractor).__name__}")
+        raise TypeError(f"the feature extractor must be a FeatureClassifier, not {type(extractor).__name__}")
     return extractor
 
 
 @torch.no_grad()
 def features(extractor: nn.Module | None, inception: Path | None, images: Tensor, batch_size: int = 200) -> FeatureSets:
-    """What the networks see that extractor.
+    """Compute the features of images in every network that distances are measured in.
 
-    images: (n, channels, h, w) in [0, 1], 1 or 3 channels. extractor: a FeatureClassifier. inception: a file of
-    torch-fidelity's weights, or None: that network does not extractor.
+    Args:
+        extractor: a FeatureClassifier.
+        inception: a file of torch-fidelity's weights; None: without Inception.
+        images: (n, channels, h, w) in [0, 1], 1 or 3 channels.
+        batch_size: images a pass.
     """
     networks: dict[str, Callable[[Tensor], Tensor]] = {"classifier": judging(extractor).features}
     if inception is not None:
@@ -70,56 +81,71 @@ def features(extractor: nn.Module | None, inception: Path | None, images: Tensor
 
 
 def distances(real: FeatureSets, fake: FeatureSets) -> dict[str, float]:
-    """FID (Heusel et al. 2017) and KID × 10³ (Bińkowski et al. 2018) between two sets of images, on each network."""
+    """Return FID (Heusel et al. 2017) and KID × 10³ (Bińkowski et al. 2018) between two sets of images, by network."""
     from torchmetrics.image.fid import FrechetInceptionDistance  # slow to import
     from torchmetrics.image.kid import KernelInceptionDistance
 
-    found: dict[str, float] = {}
-    for name, its in real.items():
-        given = Given(its.shape[1])
-        fid = FrechetInceptionDistance(feature=given, normalize=True).to(its.device)
-        subset = min(len(its), len(fake[name]), KID_SUBSET_SIZE)
+    results: dict[str, float] = {}
+    for name, features in real.items():
+        identity = Precomputed(features.shape[1])
+        fid = FrechetInceptionDistance(feature=identity, normalize=True).to(features.device)
+        subset = min(len(features), len(fake[name]), KID_SUBSET_SIZE)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it keeps all features in memory, and says so
-            kid = KernelInceptionDistance(feature=given, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
-        kid = kid.to(its.device)
-        for values, is_real in ((its, True), (fake[name], False)):
+            warnings.simplefilter("ignore")  # torchmetrics warns that it keeps all features in memory
+            kid = KernelInceptionDistance(feature=identity, subsets=KID_SUBSETS, subset_size=subset, normalize=True)
+        kid = kid.to(features.device)
+        for values, is_real in ((features, True), (fake[name], False)):
             fid.update(values, real=is_real)
             kid.update(values, real=is_real)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # the subsets of KID are the same for every model
             mean, _ = kid.compute()
-        found |= {f"{name}_fid": float(fid.compute()), f"{name}_kid": 1000 * float(mean)}
-    return found
+        results |= {f"{name}_fid": float(fid.compute()), f"{name}_kid": 1000 * float(mean)}
+    return results
 
 
-def frechet_distance(one: Tensor, other: Tensor) -> float:
-    """Between two Gaussians with the means and covariances of features (n, dimensions) (Dowson & Landau 1982)."""
-    a, b = one.double(), other.double()
-    spread, its = torch.cov(a.T), torch.cov(b.T)
-    root = torch.linalg.eigvals(spread @ its).real.clamp_min(0).sqrt().sum()
-    return float((a.mean(0) - b.mean(0)).square().sum() + spread.trace() + its.trace() - 2 * root)
+def frechet_distance(real: Tensor, fake: Tensor) -> float:
+    """Return the Fréchet distance of two sets of features, (n, dimensions) each (Dowson & Landau 1982).
+
+    It is that of two Gaussians with the means and covariances of the features.
+    """
+    a, b = real.double(), fake.double()
+    covariance_a, covariance_b = torch.cov(a.T), torch.cov(b.T)
+    root = torch.linalg.eigvals(covariance_a @ covariance_b).real.clamp_min(0).sqrt().sum()
+    return float((a.mean(0) - b.mean(0)).square().sum() + covariance_a.trace() + covariance_b.trace() - 2 * root)
 
 
 def inception_identity(weights: Path | None) -> Any:
-    """What identifies the weights; raises DataError where they, or the package that has the network, are not there."""
+    """Return the digest of Inception's weights, None without any.
+
+    Raises:
+        DataError: the file cannot be read, or torch-fidelity is not installed.
+    """
     if weights is None:
         return None
     if importlib.util.find_spec("torch_fidelity") is None:
-        raise DataError("inception: needs the package torch-fidelity (pip install 'distillbench[inception]')")
+        raise DataError("needs the package torch-fidelity (pip install 'distillbench[inception]')", field="inception")
     return file_digest(weights, "inception")
 
 
 @lru_cache(maxsize=1)
 def inception_features(weights: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Images in [0, 1] -> (n, 2048), through the network, weights and resizing that published FIDs are made with."""
+    """Return the feature function of published FIDs: images (n, channels, h, w) in [0, 1] -> (n, 2048).
+
+    Args:
+        weights: the file of torch-fidelity's Inception v3.
+        device: where to compute.
+
+    Raises:
+        DataError: the file holds other weights.
+    """
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     try:
         torch.load(weights, map_location="cpu", weights_only=True)  # nothing but tensors: the next line would run code
         network = FeatureExtractorInceptionV3("inception-v3-compat", [str(INCEPTION_DIMENSIONS)], str(weights))
     except Exception as error:  # torch.load raises anything on foreign bytes
-        raise DataError(f"inception: {weights} does not hold torch-fidelity's Inception v3") from error
+        raise DataError(f"{weights} does not hold torch-fidelity's Inception v3", field="inception") from error
     network = read_only(network).to(device)
 
     def features(images: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Networks, and the settings that build them: one file a family (docs/networks.md)."""
+"""Networks and the settings that build them: one file for each family (docs/networks.md)."""

@@ -1,7 +1,7 @@
-"""The contract of a network: settings that say what it is, and build it between the ends that a task has.
+"""The contract of a network: settings that describe an architecture, and build it for the shapes of a task.
 
-A module ``tasks/networks/NAME.py`` holds the one class called NAME; other packages register theirs under the entry
-point group ``distillbench.networks``. docs/bring-your-own.md says what each kind of network takes and gives.
+A module ``tasks/networks/NAME.py`` holds the one network called NAME; other packages register networks under the entry
+point group ``distillbench.networks``. docs/bring-your-own.md says what each kind of network takes and returns.
 """
 
 from __future__ import annotations
@@ -16,55 +16,65 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from torch import nn
 
 from distillbench.common.errors import UserError, did_you_mean
-from distillbench.tasks.base import Frozen
+from distillbench.common.settings import Frozen
 from distillbench.tasks.networks.interfaces import Ends as Ends
 from distillbench.tasks.networks.registry import NETWORKS
 
 Hidden = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=100)]
-"""Units of hidden layers; how many fit is a matter of memory."""
+"""Units of each hidden layer; memory alone limits them."""
 
 
 class UnfitError(ValueError):
-    """A network cannot be built between these ends; one line that says why."""
+    """A network cannot be built for these shapes; the message says why in one line."""
 
 
 class Network(Frozen, ABC):
-    """Settings of one architecture. A subclass fixes ``name`` to what it is registered as."""
+    """The settings of one architecture; a subclass fixes ``name`` to the name that it is registered under.
+
+    Attributes:
+        name: the name in suites.
+        kinds: the kinds of networks it can be built as, as ``Interface.kind`` names them.
+        trainable: whether it has weights and lets gradients pass.
+        runs: the settings that name code to import and run; they are never taken from a record.
+    """
 
     name: str
     kinds: ClassVar[frozenset[str]]
-    """What it can be built as: the ``kind`` of tasks' interfaces."""
     trainable: ClassVar[bool] = True
-    """Whether it has weights, and gradients pass through it."""
-
     runs: ClassVar[tuple[str, ...]] = ()
-    """Settings that name code to import and run: these are never taken from a record."""
 
     @abstractmethod
     def build(self, ends: Ends) -> nn.Module:
-        """A new network, its weights drawn from torch's global generator. Raises UnfitError."""
+        """Build a new network on the CPU, its weights drawn from torch's global generator.
+
+        Args:
+            ends: the shapes of the network's input and output.
+
+        Raises:
+            UnfitError: it cannot be built for these shapes.
+        """
 
     def __hash__(self) -> int:
-        """Of what it says: some have tables of arguments."""
+        """Hash the settings as JSON: some are tables, which have no hash."""
         return hash(self.model_dump_json())
 
     def load(self) -> None:
-        """Import what it is built from: a package that is first imported on the meta device would stay there."""
+        """Import the packages that it is built from; one first imported on the meta device would stay there."""
 
     @property
     def least_side(self) -> int:
-        """Of an image that it takes, pixels."""
+        """The smallest side, in pixels, of an image that it takes."""
         return 1
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Modules beside its own whose code decides what it is."""
+        """The modules, beside its own, whose code decides what it computes."""
         return ()
 
 
 @dataclass(frozen=True)
 class OfKind:
-    """Validates a table with a name as the settings of that network, where it is of this kind."""
+    """A validator of pydantic: a table with a name becomes the settings of that network, if it is of this kind."""
 
     kind: str
 
@@ -72,37 +82,48 @@ class OfKind:
         return core_schema.no_info_before_validator_function(self.resolve, handler(source))
 
     def resolve(self, value: Any) -> Any:
+        """Return the settings of the network that a table names, and anything else unchanged.
+
+        Raises:
+            ValidationError: there is no network of this name and kind.
+        """
         if not isinstance(value, Mapping):
             return value
         if not isinstance(name := value.get("name"), str):
-            raise _at_name(f"name of a network missing{did_you_mean('', self.names())}", name)
+            raise _at_name(f"a network needs a name{did_you_mean('', self.names())}", name)
         try:
             cls = NETWORKS.get(name) if name in NETWORKS.names() else None
         except UserError as error:
             raise _at_name(str(error), name) from error
         if cls is None or self.kind not in cls.kinds:
-            what = "unknown network" if cls is None else f"no {self.kind.replace('_', '-')}:"
-            raise _at_name(f"{what} {name!r}{did_you_mean(name, self.names())}", name)
+            kind = f"{name!r} is not of the kind {self.kind!r}"
+            problem = f"unknown network {name!r}" if cls is None else kind
+            raise _at_name(f"{problem}{did_you_mean(name, self.names())}", name)
         return cls.model_validate(value)
 
     def names(self) -> list[str]:
-        """Of all networks of this kind."""
+        """Return the names of all networks of this kind."""
         return [name for name, cls in importable().items() if self.kind in cls.kinds]
 
 
 def importable() -> dict[str, type[Network]]:
-    """All networks whose module can be imported, by name."""
-    found = {}
+    """Return all networks whose module can be imported, by name."""
+    networks = {}
     for name in NETWORKS.names():
         try:
-            found[name] = NETWORKS.get(name)
+            networks[name] = NETWORKS.get(name)
         except UserError:
             continue
-    return found
+    return networks
 
 
 def refusal(message: str, says_all: bool = True) -> PydanticCustomError:
-    """Of a setting, for its validator to raise. says_all: what was given needs not be said behind the message."""
+    """Return the error that the validator of a setting raises.
+
+    Args:
+        message: what is wrong.
+        says_all: whether the message stands alone; else the value of the setting is printed behind it.
+    """
     return PydanticCustomError("network" if says_all else "setting", "{message}", {"message": message})
 
 

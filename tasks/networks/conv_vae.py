@@ -14,7 +14,7 @@ from distillbench.tasks.networks.vae import VariationalAutoencoder
 
 
 class ConvVAE(Network):
-    """Kingma & Welling 2014 with strided 4×4 convolutions there and transposed ones back; Bernoulli pixels.
+    """Kingma & Welling 2014 with strided 4×4 convolutions and transposed ones; Bernoulli pixels.
 
     The maps end at 4×4 to 7×7: 32×32 is halved three times, 28×28 twice.
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network, UnfitError
 
 LARGEST_GRID = 7
-"""The shorter side of the map that a network begins or ends with, at most."""
+"""The largest shorter side, in pixels, of the map that a network begins or ends with."""
 
 
 class DCGAN(Network):
@@ -54,19 +54,23 @@ class DCGANGenerator(nn.Module):
 
 
 def halvings(ends: Ends) -> int:
-    """How often both sides of an image are halved, to a map whose shorter side is 4 to 7."""
+    """Return how often both sides of an image are halved, to a map whose shorter side is 4 to 7 pixels.
+
+    Raises:
+        UnfitError: the sides cannot be halved so.
+    """
     height, width = sides = ends.shape[1:]
     count = 0
     while min(height, width) > LARGEST_GRID and height % 2 == 0 and width % 2 == 0:
         height, width, count = height // 2, width // 2, count + 1
     if not count or min(height, width) > LARGEST_GRID:
-        halved = f"{sides[1]}×{sides[0]} images cannot be halved to a shorter side of 4 to {LARGEST_GRID} pixels"
-        raise UnfitError(f"{halved}: as 8, 12, 28, 32, 48 or 64 can")
+        problem = f"{sides[1]}×{sides[0]} images cannot be halved to a shorter side of 4 to {LARGEST_GRID} pixels"
+        raise UnfitError(f"{problem} (8, 12, 28, 32, 48 and 64 can)")
     return count
 
 
 def initialised(network: nn.Sequential) -> nn.Sequential:
-    """As Radford et al. and PyTorch's example draw weights."""
+    """Draw the weights of a network as Radford et al. and PyTorch's example do."""
     for layer in network.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(layer.weight, std=0.02)

@@ -15,10 +15,10 @@ GRID = 4
 
 
 class DCGANDiscriminator(Network):
-    """Radford et al. 2016: strided convolutions down to a map of 4×4 to 7×7, and one verdict on each 4×4 of it.
+    """Radford et al. 2016: strided convolutions down to a map of 4×4 to 7×7, and one logit for each 4×4 of it.
 
-    By default with spectral normalisation (Miyato et al. 2018): batch normalisation is the paper's, for batches of real
-    or of generated images alone.
+    By default with spectral normalisation (Miyato et al. 2018): the paper has batch normalisation, on batches of
+    real or of generated images alone.
     """
 
     name: Literal["dcgan_discriminator"] = "dcgan_discriminator"
@@ -31,10 +31,10 @@ class DCGANDiscriminator(Network):
         return 2 * GRID
 
     def build(self, ends: Ends) -> nn.Module:
-        return DCGANVerdicts(ends.shape, self.width, self.spectral_norm)
+        return DCGANLogits(ends.shape, self.width, self.spectral_norm)
 
 
-class DCGANVerdicts(nn.Module):
+class DCGANLogits(nn.Module):
     """(batch, channels, h, w) in [0, 1] -> features (batch, width · 2ⁿ, h', w'), logits (batch, 1, h' − 3, w' − 3)."""
 
     def __init__(self, shape: tuple[int, int, int], width: int, spectral: bool) -> None:

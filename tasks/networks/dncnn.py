@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network
 
 RESIDUAL_SCALE = 0.1
-"""The network computes in units of about the noise's size, so that one learning rate suits all its layers."""
+"""The network computes in units of about the noise's size, so that one learning rate suits all layers."""
 
 
 class DnCNN(Network):
@@ -28,13 +28,13 @@ class DnCNN(Network):
 
 
 class Denoiser(nn.Module):
-    """(batch, 1, h, w) -> the same, grey in [0, 1]."""
+    """(batch, 1, h, w) -> (batch, 1, h, w), grey in [0, 1]."""
 
     def __init__(self, depth: int, width: int, batch_norm: bool = False) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(1, width, 3, padding=1), nn.ReLU()]
         for _ in range(depth - 2):
-            # Batch normalisation would take a bias away again.
+            # Batch normalisation would cancel a bias.
             layers.append(nn.Conv2d(width, width, 3, padding=1, bias=not batch_norm))
             layers += [nn.BatchNorm2d(width)] if batch_norm else []
             layers.append(nn.ReLU())
@@ -47,7 +47,7 @@ class Denoiser(nn.Module):
                         nn.init.zeros_(layer.bias)
 
     def noise(self, noisy: Tensor) -> Tensor:
-        """The noise the network sees."""
+        """Return the noise that the network predicts."""
         out: Tensor = RESIDUAL_SCALE * self.body(2 * noisy - 1)
         return out
 

@@ -21,7 +21,7 @@ class EDSR(Network):
     kinds: ClassVar[frozenset[str]] = frozenset({"super_resolver"})
     width: int = Field(64, ge=1, description="channels of all layers")
     blocks: int = Field(16, ge=0, le=1000, description="residual blocks of two 3×3 convolutions")
-    residual_scaling: float = Field(1.0, gt=0, le=1, description="factor of what a block adds")
+    residual_scaling: float = Field(1.0, gt=0, le=1, description="factor on the output of a block's convolutions")
     bicubic: bool = Field(True, description=BICUBIC)
 
     def build(self, ends: Ends) -> nn.Module:
@@ -39,7 +39,7 @@ class EDSR(Network):
 
 
 class Skip(nn.Module):
-    """What is added to the features, times a factor."""
+    """The features plus a body's output for them times a factor."""
 
     def __init__(self, body: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
@@ -62,5 +62,5 @@ def _convolution(before: int, after: int) -> nn.Conv2d:
 
 
 def _factors(scale: int) -> list[int]:
-    """×4 is two times ×2, another scale one step."""
+    """Return the factors of the sub-pixel convolutions: ×4 is ×2 twice, any other scale one step."""
     return [2, 2] if scale == 4 else [scale]

@@ -11,7 +11,7 @@ from distillbench.tasks.metrics.images import upscale
 from distillbench.tasks.networks.base import Ends, Network
 from distillbench.tasks.networks.fsrcnn import RESIDUAL_SCALE
 
-BICUBIC = "learn what bicubic interpolation lacks, and add it; else the image itself, as in the paper"
+BICUBIC = "learn the residual to bicubic interpolation; else the image itself, as in the paper"
 
 
 class ESPCN(Network):
@@ -36,14 +36,14 @@ class ESPCN(Network):
 
 
 class OverBicubic(nn.Module):
-    """What a network says of luma in [−1, 1], in units of about the residual's size, on top of the bicubic image."""
+    """The bicubic image plus a network's output for luma in [−1, 1], in units of about the residual's size."""
 
     def __init__(self, network: nn.Module, scale: int) -> None:
         super().__init__()
         self.network, self.scale = network, scale
 
     def residual(self, low: Tensor) -> Tensor:
-        """What is added to the bicubic image."""
+        """Return what is added to the bicubic image: (batch, 1, h·scale, w·scale)."""
         out: Tensor = RESIDUAL_SCALE * self.network(2 * low - 1)
         return out
 

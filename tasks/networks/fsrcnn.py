@@ -11,11 +11,11 @@ from distillbench.tasks.metrics.images import upscale
 from distillbench.tasks.networks.base import Ends, Network
 
 RESIDUAL_SCALE = 0.1
-"""The network computes in units of about the residual's size, so that one learning rate suits all its layers."""
+"""The network computes in units of about the residual's size, so that one learning rate suits all layers."""
 
 
 class FSRCNN(Network):
-    """Dong et al. 2016: FSRCNN(d, s, m), learning what bicubic interpolation lacks."""
+    """Dong et al. 2016: FSRCNN(d, s, m), learning the residual to bicubic interpolation."""
 
     name: Literal["fsrcnn"] = "fsrcnn"
     kinds: ClassVar[frozenset[str]] = frozenset({"super_resolver"})
@@ -49,7 +49,7 @@ class SuperResolver(nn.Module):
         nn.init.zeros_(self.expand.bias)  # type: ignore[arg-type]
 
     def residual(self, low: Tensor) -> Tensor:
-        """What is added to the bicubic image."""
+        """Return what is added to the bicubic image: (batch, 1, h·scale, w·scale)."""
         out: Tensor = RESIDUAL_SCALE * self.expand(self.body(2 * low - 1))
         return out
 

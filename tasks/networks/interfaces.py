@@ -1,18 +1,26 @@
-"""What goes into a network and what comes out of it: by kind in words, and of one pair in numbers."""
+"""The input and output of a network: in words for each kind of network, in numbers for one pair; and the two roles."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+Role = Literal["teacher", "student"]
+ROLES: tuple[Role, Role] = ("teacher", "student")
+
 
 @dataclass(frozen=True)
 class Interface:
-    """kind: of the networks that a task takes. takes, gives: in words. prepare: an image's way to the network.
+    """The input and output of one kind of network, in words.
 
-    prepare: pixels / 255 in "grey" (BT.601), "rgb" or "luma" (BT.601 in [16, 235], one channel as it is); "pixels":
-    grey or rgb, as the network has channels; "binary": 1 from level 128 on, else 0; "array": it takes no image.
-    multiple: what its sides must be multiples of.
+    Attributes:
+        kind: the kind, such as "classifier".
+        takes: the input.
+        gives: the output.
+        prepare: how an image becomes the input: pixels / 255 in "grey" (BT.601), "rgb" or "luma" (BT.601 in [16, 235],
+            one channel unchanged); "pixels": grey or rgb, as the network has channels; "binary": 1 from level 128 on,
+            else 0; "array": the network takes no image.
+        multiple: the number that both sides of an image must be multiples of.
     """
 
     kind: str
@@ -24,10 +32,14 @@ class Interface:
 
 @dataclass(frozen=True)
 class Ends:
-    """What a network is built between: the shapes of one input and one output, without the batch; None: of any length.
+    """The shapes that a network is built for.
 
-    latent: dimensions of the code that a generator takes, or that lies between encoder and decoder. scale: factor
-    between the sides of input and output.
+    Attributes:
+        kind: the kind of network, as in ``Interface``.
+        takes: the shape of one input, without the batch; None stands for any length.
+        gives: the shape of one output, without the batch; None stands for any length.
+        latent: the dimensions of a generator's input, or of the code between encoder and decoder.
+        scale: the factor between the sides of input and output.
     """
 
     kind: str
@@ -38,7 +50,7 @@ class Ends:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of images of one size: what is taken, or what a generator gives."""
+        """(channels, height, width) of the images: of the input, or of a generator's output."""
         channels, height, width = self.takes if len(self.takes) == 3 else self.gives
         assert channels is not None
         assert height is not None
@@ -47,17 +59,17 @@ class Ends:
 
     @property
     def code(self) -> int:
-        """Dimensions of the latent code, of a generator or an autoencoder."""
+        """The dimensions of the latent code of a generator or an autoencoder."""
         assert self.latent is not None
         return self.latent
 
     @property
     def classes(self) -> int:
-        """Of a classifier."""
+        """The number of a classifier's classes."""
         (classes,) = self.gives
         assert classes is not None
         return classes
 
 
 OTHER = Interface("other", "what the task's evaluation gives it", "what the task's documentation says")
-"""Of a task that says nothing."""
+"""The interface of a task that does not describe its networks."""

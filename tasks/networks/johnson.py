@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
-def _odd(size: int) -> int:
+def _check_odd(size: int) -> int:
     if size % 2 == 0:
         raise refusal("input should be odd", says_all=False)
     return size
@@ -26,7 +26,7 @@ class Johnson(Network):
     kinds: ClassVar[frozenset[str]] = frozenset({"styliser"})
     width: int = Field(12, ge=1, description="channels at full resolution, doubled at each halving")
     blocks: int = Field(3, ge=0, le=1000, description="residual blocks at a quarter of the resolution")
-    kernel: Annotated[int, AfterValidator(_odd)] = Field(
+    kernel: Annotated[int, AfterValidator(_check_odd)] = Field(
         5, ge=1, description="odd size of the first and last convolution"
     )
 
@@ -39,7 +39,7 @@ class Johnson(Network):
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-    # Without a bias, which the normalisation would take away again.
+    # Without a bias, which the normalisation would cancel.
     return [
         nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, padding_mode="reflect", bias=False),
         nn.InstanceNorm2d(after, affine=True),
@@ -52,7 +52,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.body = nn.Sequential(*_convolution(width, width, 3), nn.ReLU(), *_convolution(width, width, 3))
-        # A constant goes along the skips to the next normalisation, which takes it away.
+        # The skips carry a constant to the next normalisation, which cancels it.
         self.body[-1].register_parameter("bias", None)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -61,7 +61,10 @@ class ResidualBlock(nn.Module):
 
 
 class Styliser(nn.Module):
-    """(batch, 3, h, w) in [0, 1] -> the same; h and w multiples of 4, at least 8 and more than half the kernel."""
+    """(batch, 3, h, w) -> (batch, 3, h, w), both in [0, 1].
+
+    h and w must be multiples of 4, at least 8 and more than half the kernel.
+    """
 
     def __init__(self, width: int, blocks: int, kernel: int) -> None:
         super().__init__()

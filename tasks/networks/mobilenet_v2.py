@@ -18,7 +18,7 @@ FEATURES = 1280
 class MobileNetV2(Network):
     """Sandler et al. 2018 for images of about 32×32, as papers on distillation have it (Tian et al. 2020).
 
-    There the second stage does not halve, ReLU has no upper bound, and the first block is expanded by a (linear) layer
+    The second stage does not halve, ReLU has no upper bound, and the first block is expanded by a (linear) layer
     of the same width. MobileNetV2 of torchvision is the one for ImageNet.
     """
 

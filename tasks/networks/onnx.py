@@ -26,18 +26,23 @@ class Onnx(Network):
     def build(self, ends: Ends) -> nn.Module:
         content = self.file.read_bytes() if self.file.is_file() else b""
         if external := _external(content):
-            raise UnfitError(f"{self.file} keeps {external} in another file (allowed: all in one file)")
+            raise UnfitError(f"{self.file} stores {external} in another file (allowed: all in one file)")
         model = OnnxModel(content, str(self.file))
         expected = [None, *ends.takes]
         if len(model.shape) != len(expected) or any(
             a is not None and b is not None and a != b for a, b in zip(model.shape, expected, strict=True)
         ):
-            raise UnfitError(f"{self.file} takes {_text(model.shape)}, and the task gives {_text(expected)}")
+            raise UnfitError(f"{self.file} takes inputs of {_text(model.shape)} (expected {_text(expected)})")
         return model
 
 
 class OnnxModel(nn.Module):
-    """A graph of one input and one output behind a module's call; copies of it have a session each."""
+    """A module that runs an ONNX graph of one input and one output; each copy has a session.
+
+    Args:
+        content: the bytes of the file.
+        file: its name, for messages.
+    """
 
     def __init__(self, content: bytes, file: str) -> None:
         super().__init__()
@@ -52,13 +57,13 @@ class OnnxModel(nn.Module):
         options.log_severity_level = 3
         try:
             self.session = onnxruntime.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has its own kinds
+        except Exception as error:  # onnxruntime raises errors of its own
             reason = " ".join(str(error).split())[:200]
             raise UnfitError(f"{self.file} cannot be read as an ONNX file ({reason})") from error
         takes, gives = self.session.get_inputs(), self.session.get_outputs()
         if len(takes) != 1 or len(gives) != 1 or takes[0].type != "tensor(float)":
-            have = f"{len(takes)} inputs ({', '.join(i.type for i in takes)}) and {len(gives)} outputs"
-            raise UnfitError(f"{self.file} has {have} (allowed: one of each, float32)")
+            counts = f"{len(takes)} inputs ({', '.join(i.type for i in takes)}) and {len(gives)} outputs"
+            raise UnfitError(f"{self.file} has {counts} (allowed: one of each, float32)")
         self.takes = takes[0].name
         self.shape = [side if isinstance(side, int) else None for side in takes[0].shape]
 
@@ -71,23 +76,23 @@ class OnnxModel(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         batch = self.shape[0] or len(inputs)
-        found = [self._run(part, batch) for part in inputs.detach().cpu().split(batch)]
-        return torch.cat(found).to(inputs.device)
+        outputs = [self._run(part, batch) for part in inputs.detach().cpu().split(batch)]
+        return torch.cat(outputs).to(inputs.device)
 
     def _run(self, inputs: Tensor, batch: int) -> Tensor:
-        """A batch of the file's length: what is missing is filled up, and cut off again."""
+        """Run a batch of the file's length: fill it up with zeros, and cut their outputs off."""
         missing = inputs.new_zeros(batch - len(inputs), *inputs.shape[1:])
-        (found,) = self.session.run(None, {self.takes: torch.cat([inputs, missing]).numpy()})
-        return torch.from_numpy(found)[: len(inputs)]
+        (outputs,) = self.session.run(None, {self.takes: torch.cat([inputs, missing]).numpy()})
+        return torch.from_numpy(outputs)[: len(inputs)]
 
 
 def _external(content: bytes) -> str | None:
-    """The first tensor that lies in another file, of which no digest would know."""
+    """Return the first tensor that is stored in another file, which no digest would cover."""
     import onnx
 
     try:
         graph = onnx.load_from_string(content).graph
-    except Exception:  # no graph at all: said where it is opened
+    except Exception:  # not a graph: reported where it is opened
         return None
     return next((t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL), None)
 

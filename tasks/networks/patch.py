@@ -12,7 +12,7 @@ from distillbench.tasks.networks.base import Ends, Network
 
 
 class Patch(Network):
-    """One verdict a patch (Isola et al. 2017): nine overlapping patches, each seen by two normalised layers."""
+    """One logit a patch (Isola et al. 2017): nine overlapping patches, each passed through two normalised layers."""
 
     name: Literal["patch"] = "patch"
     kinds: ClassVar[frozenset[str]] = frozenset({"discriminator"})
@@ -27,13 +27,11 @@ class Patch(Network):
 
 
 class PatchDiscriminator(nn.Module):
-    """One verdict a patch (Isola et al. 2017): overlapping patches of three quarters of each side, nine in all.
+    """(batch, channels, h, w) in [0, 1] -> features (batch, width, 3, 3), logits (batch, 1, 3, 3).
 
-    The last patch of a row ends at the border: a pixel in no patch would be one that no loss of a generator sees.
-
-    Each patch passes the same spectrally normalised layers (Miyato et al. 2018); as the patches are flattened first,
-    the norm that is bounded is that of the map itself.
-    forward: (batch, channels, h, w) -> (features (batch, width, 3, 3), logits (batch, 1, 3, 3)).
+    Nine overlapping patches of three quarters of each side. The last patch of a row ends at the border: a pixel in no
+    patch would be one that no loss of a generator depends on. Each patch passes the same spectrally normalised layers
+    (Miyato et al. 2018); as the patches are flattened first, the norm that is bounded is that of the map itself.
     """
 
     def __init__(self, shape: tuple[int, int, int], width: int) -> None:
@@ -60,5 +58,5 @@ class PatchDiscriminator(nn.Module):
 
 
 def normalised(layer: nn.Linear | nn.Conv2d) -> nn.Module:
-    """Spectral norm; on the meta device, where sizes are counted, there is nothing to normalise, slowly."""
+    """Apply spectral normalisation to a layer, except on the meta device, where sizes are counted."""
     return layer if layer.weight.is_meta else spectral_norm(layer)

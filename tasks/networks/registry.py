@@ -1,4 +1,4 @@
-"""Networks by name: a file here each, and what other packages register as ``distillbench.networks``."""
+"""The registry of networks: one file each in this package, and those that packages register."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from distillbench.tasks.networks.base import Ends, Network, refusal
 
 
-def _layers(depth: int) -> int:
+def _check_depth(depth: int) -> int:
     if depth % 6 != 2:
         raise refusal("input should be 6n + 2, as 8, 14, 20, 32, 56 or 110", says_all=False)
     return depth
@@ -22,13 +22,13 @@ class ResNet(Network):
     """He et al. 2016, section 4.2: 6n + 2 layers in three stages of n blocks, for images of about 32×32.
 
     Wider ones as in papers on distillation (Tian et al. 2020): resnet8x4 is depth 8, widening 4. There a shortcut to
-    more channels is a convolution (the paper's option B); the paper's own networks for these images fill up with zeros
-    (option A), which takes 2.7 thousand parameters less.
+    more channels is a convolution (the paper's option B); the paper's own networks for these images pad with zeros
+    (option A), which saves 2.7 thousand parameters.
     """
 
     name: Literal["resnet"] = "resnet"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
-    depth: Annotated[int, AfterValidator(_layers)] = Field(20, ge=8, le=1202, description="layers, 6n + 2")
+    depth: Annotated[int, AfterValidator(_check_depth)] = Field(20, ge=8, le=1202, description="layers, 6n + 2")
     widening: int = Field(1, ge=1, description="factor of the stages' 16, 32 and 64 channels")
     shortcut: Literal["convolution", "zeros"] = Field("convolution", description="to more channels: option B or A")
 
@@ -52,8 +52,8 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential(*convolution(before, after, 1, stride)) if projected and self.more else None
 
     def forward(self, features: Tensor) -> Tensor:
-        kept = self.shortcut(features) if self.shortcut is not None else self._padded(features)
-        return F.relu(self.body(features) + kept)
+        shortcut = self.shortcut(features) if self.shortcut is not None else self._padded(features)
+        return F.relu(self.body(features) + shortcut)
 
     def _padded(self, features: Tensor) -> Tensor:
         if not self.more:
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
 
 def convolution(before: int, after: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """With batch normalisation, and so without a bias, which that would take away again."""
+    """Return a convolution and its batch normalisation, which would cancel a bias."""
     return [
         nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(after),
@@ -70,14 +70,16 @@ def convolution(before: int, after: int, kernel: int = 3, stride: int = 1, group
 
 
 def head(width: int, ends: Ends) -> list[nn.Module]:
-    """The mean over positions, and one layer."""
+    """Return the layers of a classifier's head: the mean over positions, and one linear layer."""
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, ends.classes)]
 
 
 def initialised(network: nn.Sequential, last: float | None = None) -> nn.Sequential:
-    """Convolutions as He et al. 2015 draw them, by what they give (fan-out); biases 0.
+    """Draw the weights of convolutions by their fan-out (He et al. 2015); biases are zero.
 
-    last: standard deviation of the last layer; by default it is drawn as torch does.
+    Args:
+        network: the network, which is changed and returned.
+        last: the standard deviation of the linear layers; default: as torch draws them.
     """
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):

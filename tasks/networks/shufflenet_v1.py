@@ -19,7 +19,7 @@ BLOCKS = (4, 8, 4)
 class ShuffleNetV1(Network):
     """Zhang et al. 2018 for images of about 32×32, as papers on distillation have it (Tian et al. 2020).
 
-    There the first layer is a 1×1 convolution that keeps the size.
+    The first layer is a 1×1 convolution that keeps the size.
     """
 
     name: Literal["shufflenet_v1"] = "shufflenet_v1"
@@ -39,7 +39,7 @@ class ShuffleNetV1(Network):
         before = STEM
         for stage, blocks in enumerate(BLOCKS):
             after = self.width * 2**stage
-            # What is seen by the first unit has too few channels for groups, says the paper.
+            # The paper: the first unit's input has too few channels for groups.
             layers.append(Unit(before, after, self.groups if stage else 1, self.groups, halves=True))
             layers += [Unit(after, after, self.groups, self.groups, halves=False) for _ in range(blocks - 1)]
             before = after
@@ -72,7 +72,7 @@ class Unit(nn.Module):
 
 
 class Shuffle(nn.Module):
-    """Channels dealt out, so that each group of the next layer sees all groups of the last."""
+    """Reorders channels so that each group of the next layer takes channels from all groups of the last."""
 
     def __init__(self, groups: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ BLOCKS = (4, 8, 4)
 class ShuffleNetV2(Network):
     """Ma et al. 2018 for images of about 32×32, as papers on distillation have it (Tian et al. 2020).
 
-    There the first layer is a 1×1 convolution that keeps the size. The paper's 0.5×, 1× and 1.5× have width 48, 116
+    The first layer is a 1×1 convolution that keeps the size. The paper's 0.5×, 1× and 1.5× have width 48, 116
     and 176, its 2× width 244 and 2048 features.
     """
 
@@ -59,8 +59,8 @@ class Unit(nn.Module):
         self.shuffle = Shuffle(2)
 
     def forward(self, features: Tensor) -> Tensor:
-        kept, changed = features.chunk(2, dim=1)
-        out: Tensor = self.shuffle(torch.cat([kept, self.branch(changed)], dim=1))
+        left, right = features.chunk(2, dim=1)
+        out: Tensor = self.shuffle(torch.cat([left, self.branch(right)], dim=1))
         return out
 
 

@@ -31,12 +31,12 @@ class SNGANGenerator(nn.Module):
         stages = halvings(ends)
         grid = tuple(side >> stages for side in ends.shape[1:])
         self.body = nn.Sequential(
-            drawn(nn.Linear(ends.code, width * prod(grid))),
+            glorot(nn.Linear(ends.code, width * prod(grid))),
             nn.Unflatten(1, (width, *grid)),
             *(Doubling(width) for _ in range(stages)),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            drawn(nn.Conv2d(width, ends.shape[0], 3, padding=1)),
+            glorot(nn.Conv2d(width, ends.shape[0], 3, padding=1)),
             nn.Tanh(),
         )
 
@@ -54,21 +54,21 @@ class Doubling(nn.Module):
             nn.BatchNorm2d(width),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
-            drawn(nn.Conv2d(width, width, 3, padding=1), sqrt(2)),
+            glorot(nn.Conv2d(width, width, 3, padding=1), sqrt(2)),
             nn.BatchNorm2d(width),
             nn.ReLU(),
-            drawn(nn.Conv2d(width, width, 3, padding=1), sqrt(2)),
+            glorot(nn.Conv2d(width, width, 3, padding=1), sqrt(2)),
         )
-        # A 1×1 convolution says the same before nearest upsampling as behind it, with a quarter of the compute.
-        self.shortcut = nn.Sequential(drawn(nn.Conv2d(width, width, 1)), nn.Upsample(scale_factor=2))
+        # A 1×1 convolution commutes with nearest upsampling, and then takes a quarter of the compute.
+        self.shortcut = nn.Sequential(glorot(nn.Conv2d(width, width, 1)), nn.Upsample(scale_factor=2))
 
     def forward(self, features: Tensor) -> Tensor:
         out: Tensor = self.body(features) + self.shortcut(features)
         return out
 
 
-def drawn(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> nn.Linear | nn.Conv2d:
-    """A layer as the authors' implementation draws it (Glorot & Bengio 2010)."""
+def glorot(layer: nn.Linear | nn.Conv2d, gain: float = 1.0) -> nn.Linear | nn.Conv2d:
+    """Draw a layer's weights as the authors' implementation does (Glorot & Bengio 2010); the bias is zero."""
     nn.init.xavier_uniform_(layer.weight, gain)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from distillbench.tasks.networks.base import Ends, Network
 from distillbench.tasks.networks.patch import normalised
-from distillbench.tasks.networks.sngan import drawn
+from distillbench.tasks.networks.sngan import glorot
 
 
 class SNGANDiscriminator(Network):
-    """Miyato et al. 2018, table 4: four spectrally normalised residual blocks, the first two halving; one verdict."""
+    """Miyato et al. 2018, table 4: four spectrally normalised residual blocks, the first two halving; one logit."""
 
     name: Literal["sngan_discriminator"] = "sngan_discriminator"
     kinds: ClassVar[frozenset[str]] = frozenset({"discriminator"})
@@ -25,10 +25,10 @@ class SNGANDiscriminator(Network):
         return 8
 
     def build(self, ends: Ends) -> nn.Module:
-        return SNGANVerdict(ends.shape[0], self.width)
+        return SNGANLogit(ends.shape[0], self.width)
 
 
-class SNGANVerdict(nn.Module):
+class SNGANLogit(nn.Module):
     """(batch, channels, h, w) in [0, 1] -> (features (batch, width, h // 4, w // 4), logits (batch, 1, 1, 1))."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -40,7 +40,7 @@ class SNGANVerdict(nn.Module):
             Block(width, width, halves=False),
             nn.ReLU(),
         )
-        self.head = normalised(drawn(nn.Linear(width, 1)))
+        self.head = normalised(glorot(nn.Linear(width, 1)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.body(2 * images - 1)
@@ -48,7 +48,7 @@ class SNGANVerdict(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions and a shortcut, a 1×1 convolution where the map is halved by its mean over 2×2."""
+    """Two 3×3 convolutions and a shortcut, a 1×1 convolution where the map is halved by the mean over 2×2."""
 
     def __init__(self, before: int, after: int, halves: bool, first: bool = False) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             *activation, _convolution(before, after, 3), nn.ReLU(), _convolution(after, after, 3), *pool
         )
-        # A mean says the same before a 1×1 convolution as behind it, with a quarter of the compute.
+        # A mean commutes with a 1×1 convolution, which then takes a quarter of the compute.
         self.shortcut = nn.Sequential(*pool, _convolution(before, after, 1)) if halves else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
@@ -67,4 +67,4 @@ class Block(nn.Module):
 
 def _convolution(before: int, after: int, kernel: int) -> nn.Module:
     layer = nn.Conv2d(before, after, kernel, padding=kernel // 2)
-    return normalised(drawn(layer, 1.0 if kernel == 1 else sqrt(2)))
+    return normalised(glorot(layer, 1.0 if kernel == 1 else sqrt(2)))

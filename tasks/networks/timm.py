@@ -13,7 +13,7 @@ from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
 from distillbench.tasks.networks.torchvision import without
 
 
-def _known(model: str) -> str:
+def _model_name(model: str) -> str:
     if find_spec("timm") is None:
         raise refusal("timm is not installed: pip install 'distillbench[timm]'")
     from timm import list_models  # seconds to import
@@ -31,7 +31,7 @@ class Timm(Network):
 
     name: Literal["timm"] = "timm"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
-    model: Annotated[str, AfterValidator(_known)] = Field(description="as timm names it")
+    model: Annotated[str, AfterValidator(_model_name)] = Field(description="as timm names it")
     arguments: Annotated[
         dict[str, Any],
         without("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),

@@ -12,7 +12,7 @@ from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
 from distillbench.tasks.views.units import in_colour
 
 
-def _known(model: str) -> str:
+def _model_name(model: str) -> str:
     import torchvision
     from torchvision.models import list_models  # a second to import
 
@@ -23,11 +23,11 @@ def _known(model: str) -> str:
 
 
 def without(*names: str) -> AfterValidator:
-    """Refuses arguments of these names, which bring weights from somewhere: no configuration would know of them."""
+    """Return a validator that refuses arguments of these names, which load weights that no configuration records."""
 
     def check(arguments: dict[str, Any]) -> dict[str, Any]:
-        if found := sorted({*names} & arguments.keys()):
-            message = f"{found[0]} is not taken: trained weights are given as teacher.weights"
+        if refused := sorted({*names} & arguments.keys()):
+            message = f"{refused[0]} is not allowed: teacher.weights takes trained weights"
             raise refusal(message)
         return arguments
 
@@ -39,7 +39,7 @@ class Torchvision(Network):
 
     name: Literal["torchvision"] = "torchvision"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
-    model: Annotated[str, AfterValidator(_known)] = Field("resnet18", description="as torchvision names it")
+    model: Annotated[str, AfterValidator(_model_name)] = Field("resnet18", description="as torchvision names it")
     arguments: Annotated[dict[str, Any], without("weights", "weights_backbone", "pretrained")] = Field(
         {}, description="of the model's builder, as {dropout = 0.2}"
     )

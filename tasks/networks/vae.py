@@ -24,31 +24,38 @@ class VAE(Network):
 
     def build(self, ends: Ends) -> nn.Module:
         pixels = prod(ends.shape)
-        there, back = (pixels, *self.hidden), (ends.code, *self.hidden[::-1])
-        encoder = nn.Sequential(nn.Flatten(), *_dense(*there), nn.Linear(there[-1], 2 * ends.code))
-        decoder = nn.Sequential(*_dense(*back), nn.Linear(back[-1], pixels), nn.Unflatten(1, ends.shape))
+        down, up = (pixels, *self.hidden), (ends.code, *self.hidden[::-1])
+        encoder = nn.Sequential(nn.Flatten(), *_dense(*down), nn.Linear(down[-1], 2 * ends.code))
+        decoder = nn.Sequential(*_dense(*up), nn.Linear(up[-1], pixels), nn.Unflatten(1, ends.shape))
         return VariationalAutoencoder(encoder, decoder)
 
 
 class VariationalAutoencoder(nn.Module):
-    """encode: images -> (mean, log variance), each (batch, latent). decode: latent -> pixel logits."""
+    """A variational autoencoder of an encoder and a decoder network."""
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module) -> None:
-        """encoder: images -> (batch, 2 · latent), mean beside log variance. decoder: latent -> pixel logits."""
+        """Wrap the two networks.
+
+        Args:
+            encoder: images -> (batch, 2 · latent), mean beside log variance.
+            decoder: (batch, latent) -> pixel logits (batch, channels, h, w).
+        """
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the posterior, each (batch, latent)."""
         mean, log_variance = self.encoder(images).chunk(2, dim=1)
         return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, latent: Tensor) -> Tensor:
+        """Return pixel logits (batch, channels, h, w) for latent codes (batch, latent)."""
         out: Tensor = self.decoder(latent)
         return out
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstruction from the posterior's mean, in [0, 1]."""
+        """Return the reconstruction from the posterior's mean: (batch, channels, h, w) in [0, 1]."""
         return torch.sigmoid(self.decode(self.encode(images)[0]))
 
 

@@ -11,7 +11,7 @@ from distillbench.tasks.networks.base import Ends, Network
 from distillbench.tasks.networks.resnet import head, initialised
 
 CONVOLUTIONS = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""Of each stage, by depth."""
+"""The convolutions of each stage, by depth."""
 MOST_DOUBLED = 3
 """The channels stop growing at eight times those of the first stage."""
 
@@ -19,7 +19,7 @@ MOST_DOUBLED = 3
 class VGG(Network):
     """Simonyan & Zisserman 2015 with one layer in place of the last three, as papers on distillation have it.
 
-    VGG-8 is theirs (Tian et al. 2020). A 2×2 pooling lies between stages as long as the map is larger than 4×4.
+    VGG-8 is from Tian et al. 2020. A 2×2 pooling lies between stages as long as the map is larger than 4×4.
     """
 
     name: Literal["vgg"] = "vgg"

@@ -12,7 +12,7 @@ from distillbench.tasks.networks.base import Ends, Network, refusal
 from distillbench.tasks.networks.resnet import head, initialised
 
 
-def _layers(depth: int) -> int:
+def _check_depth(depth: int) -> int:
     if depth % 6 != 4:
         raise refusal("input should be 6n + 4, as 10, 16, 28 or 40", says_all=False)
     return depth
@@ -23,7 +23,7 @@ class WideResNet(Network):
 
     name: Literal["wide_resnet"] = "wide_resnet"
     kinds: ClassVar[frozenset[str]] = frozenset({"classifier"})
-    depth: Annotated[int, AfterValidator(_layers)] = Field(16, ge=10, le=1000, description="layers, 6n + 4")
+    depth: Annotated[int, AfterValidator(_check_depth)] = Field(16, ge=10, le=1000, description="layers, 6n + 4")
     widening: int = Field(1, ge=1, description="k, factor of the stages' 16, 32 and 64 channels")
     dropout: float = Field(0.0, ge=0, lt=1, description="between the two convolutions of a block")
 
@@ -58,6 +58,6 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         active = self.activation(features)
-        kept = features if self.shortcut is None else self.shortcut(active)
-        out: Tensor = self.body(active) + kept
+        shortcut = features if self.shortcut is None else self.shortcut(active)
+        out: Tensor = self.body(active) + shortcut
         return out

@@ -1,1 +1,1 @@
-"""How a network sees its input: in its own units, in a precision."""
+"""What lies between a task's images and a network: size, normalisation and precision."""

@@ -1,7 +1,7 @@
-"""Mixed precision: passes of networks in bfloat16, what comes out of them in float32.
+"""Mixed precision: passes of networks in bfloat16, their outputs in float32.
 
-Losses and comparisons see float32 alone: a small divergence is a difference of large numbers. bfloat16 has the range of
-float32, so that no loss need be scaled.
+Losses and comparisons are in float32 alone: a small divergence is a difference of large numbers. bfloat16 has the range
+of float32, so that no loss need be scaled.
 """
 
 from __future__ import annotations
@@ -17,9 +17,14 @@ T = TypeVar("T")
 
 
 def in_precision(precision: Precision, device: torch.device, call: Callable[[], T]) -> T:
-    """What a pass gives: tensors, alone or in tuples, lists and mappings of any depth, in float32.
+    """Return the output of a pass in float32: tensors, alone or in tuples, lists and mappings of any depth.
 
-    Nothing is kept of the weights that autocast casts: they change from one part's step to the next.
+    Autocast caches no weights: they change from one part's step to the next.
+
+    Args:
+        precision: the precision of the pass.
+        device: where it computes.
+        call: the pass.
     """
     if precision == "float32":
         return call()

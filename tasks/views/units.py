@@ -1,4 +1,4 @@
-"""An image in a network's own units: its size and its normalisation, as it was trained with."""
+"""The size and normalisation of images that a network was trained with, put before the network."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from distillbench.tasks.base import Frozen
+from distillbench.common.settings import Frozen
 from distillbench.tasks.networks.base import Ends, Network, UnfitError, refusal
 
 
 class Normalise(Frozen):
-    """(image − mean) / std, an image in [0, 1]; one number a channel, or one for all."""
+    """The normalisation (image − mean) / std of an image in [0, 1]: one number a channel, or one for all."""
 
     mean: tuple[float, ...] = Field(min_length=1, description="of each channel, in [0, 1]")
     std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, description="of each channel, in [0, 1]")
@@ -29,7 +29,7 @@ class Normalise(Frozen):
 
 
 class View(nn.Module):
-    """Something before a network; weights from elsewhere are those of ``network``."""
+    """A module that prepares images for the network it wraps; pretrained weights are those of ``network``."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class View(nn.Module):
 
 
 class InColour(View):
-    """A network of three channels behind images of one, which is repeated."""
+    """A network of three channels for images of one, which is repeated."""
 
     def forward(self, images: Tensor) -> Tensor:
         out: Tensor = self.network(images.expand(-1, 3, -1, -1))
@@ -45,12 +45,12 @@ class InColour(View):
 
 
 def in_colour(network: nn.Module, ends: Ends) -> nn.Module:
-    """A network of three channels: as it is for colour images, behind a repetition of their channel for grey ones."""
+    """Return a network of three channels, for grey images behind a repetition of their channel."""
     return InColour(network) if ends.shape[0] == 1 else network
 
 
-class InItsUnits(View):
-    """(batch, channels, height, width) in [0, 1] -> what the network says of it, resized and normalised.
+class Preprocessed(View):
+    """A network behind the resizing and normalisation of images (batch, channels, height, width) in [0, 1].
 
     Resizing is bilinear, with antialiasing where it shrinks. A grey image becomes one of three channels where the
     normalisation has three.
@@ -74,16 +74,26 @@ class InItsUnits(View):
 
 
 def built(network: Network, ends: Ends, size: int | None, normalise: Normalise | None) -> nn.Module:
-    """The network behind its units; itself where it has none of its own. Raises UnfitError."""
+    """Build a network behind its resizing and normalisation, or alone where it has neither.
+
+    Args:
+        network: the settings of the network.
+        ends: the shapes of the task.
+        size: the side in pixels of the images that the network takes; None: that of the task.
+        normalise: the normalisation of the images; None: none.
+
+    Raises:
+        UnfitError: the normalisation does not fit the channels, or the network the shapes.
+    """
     if size is None and normalise is None:
         return network.build(ends)
     channels, height, width = ends.shape
     normalise = normalise or Normalise(mean=(0.0,), std=(1.0,))
-    named = len(normalise.mean)
+    count = len(normalise.mean)
     allowed = {1, 3} if channels == 1 else {1, channels}
-    if named not in allowed:
+    if count not in allowed:
         text = " or ".join(map(str, sorted(allowed)))
-        raise UnfitError(f"normalise: has {named} channels, the images have {channels} (allowed: {text})")
+        raise UnfitError(f"normalise: has {count} channels, but the images have {channels} (allowed: {text})")
     sides = (height, width) if size is None else (size, size)
-    inner = replace(ends, takes=(max(named, channels), *sides))
-    return InItsUnits(network.build(inner), None if size is None else sides, normalise)
+    inner = replace(ends, takes=(max(count, channels), *sides))
+    return Preprocessed(network.build(inner), None if size is None else sides, normalise)

@@ -13,9 +13,10 @@ from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import cells, load, pairs
-from distillbench.bench.training.loop import Learner, index_batches, initial, validation_events
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import index_batches, initial, validation_events
 from distillbench.tasks.base import Role, Task, read_only
-from support.tasks import TASK_NAMES, untrained_extractor
+from support.tasks import TASK_NAMES
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +24,7 @@ def quick_task() -> Callable[[str], Task]:
     suite = load("quick")
 
     def get(name: str) -> Task:
-        task = next(pair for pair in pairs(suite) if pair.task == name).build()
-        task.feature_extractor = untrained_extractor(task)
-        return task
+        return next(pair for pair in pairs(suite) if pair.task == name).build(extractor="untrained")
 
     return get
 

@@ -233,7 +233,7 @@ def test_a_board_is_sorted_and_sifted_by_size_and_keeps_its_ranks(browser: Any, 
     shown = tab.locator("#shown").inner_text()
     few, all_ = map(int, re.findall(r"\d+", shown)[:2])
     assert 0 < few < all_
-    assert "ranks and classes are those of all" in shown
+    assert "ranks and tiers are those of all" in shown
     assert visit.wrong == []
     visit.context.close()
 

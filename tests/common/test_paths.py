@@ -94,8 +94,8 @@ def test_folders_and_suites_of_the_command_line_are_looked_for_at_home(home: Pat
 
 def test_paths_of_settings_may_begin_with_a_home_folder(home: Path) -> None:
     (home / "suite.toml").write_text('[tasks.style_transfer]\nstyle = "~/style.png"\ndata = { test = "~/pictures" }\n')
-    (home / "figures").mkdir()
-    for name in ("style.png", "figures/one.png", "figures/two.png"):
+    (home / "pictures").mkdir()
+    for name in ("style.png", "pictures/one.png", "pictures/two.png"):
         Image.effect_noise((96, 96), 64).save(home / name)
     for suite, overrides in (
         ("~/suite.toml", []),
@@ -105,7 +105,7 @@ def test_paths_of_settings_may_begin_with_a_home_folder(home: Path) -> None:
     ):
         settings = load(suite, overrides, ["style_transfer"]).entries[0].pair.settings
         assert settings.style == home / "style.png"
-        assert settings.data.test == home / "figures"
+        assert settings.data.test == home / "pictures"
 
 
 @pytest.mark.parametrize("setting", ["style", "data.train", "teacher.weights", "loss_network"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,12 @@ def test_something_else_under_the_entry_point_is_refused(cli: Run, tmp_path: Pat
     result = cli("plan", tmp_path / "own.toml", env=ENVIRONMENT)
     assert result.returncode == 2
     assert "is not a subclass of distillbench.Method" in result.stderr
+
+
+def test_imports_of_before_are_answered_with_what_to_write_now(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('methods = ["before_the_move"]\n[tasks.classification]\n')
+    result = cli("plan", tmp_path / "own.toml", env=ENVIRONMENT)
+    assert result.returncode == 2
+    (line,) = result.stderr.splitlines()
+    # Whether the old name is found at all depends on whether the checkout itself is on the path.
+    assert re.search(r"; write 'from distillbench\.(methods\S*) import …' in place of 'from \1 import …'$", line)

@@ -1,4 +1,4 @@
-"""``distillbench compare`` as it is called: exit codes, formats, what is refused, and the page about it."""
+"""``distillbench compare`` as a command: exit codes, formats, errors, and its page of documentation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from support.results import BEFORE, folder, good
 
 
 @pytest.mark.parametrize(
-    ("after", "code", "said"),
+    ("after", "code", "summary"),
     [
         (good(BEFORE), 0, "pass: 18 pass"),
         (good([75.0, 77.3, 76.1]), 1, "regressed: 1 regressed, 17 pass; classification/cnn_mlp/good accuracy"),
@@ -32,15 +32,15 @@ from support.results import BEFORE, folder, good
         (good([80.0, 90.0, 85.0]), 4, "inconclusive: 1 inconclusive, 17 pass; classification/cnn_mlp/good accuracy"),
     ],
 )
-def test_the_last_line_and_the_exit_code_say_the_worst(
-    cli: Run, tmp_path: Path, after: list[Record], code: int, said: str
+def test_the_last_line_and_the_exit_code_are_those_of_the_worst(
+    cli: Run, tmp_path: Path, after: list[Record], code: int, summary: str
 ) -> None:
     done = cli("compare", folder(tmp_path / "before", good(BEFORE)), folder(tmp_path / "after", after))
     assert (done.returncode, done.stderr) == (code, "")
-    assert done.stdout.splitlines()[-1] == said
+    assert done.stdout.splitlines()[-1] == summary
 
 
-def test_what_is_inconclusive_may_be_allowed(cli: Run, tmp_path: Path) -> None:
+def test_inconclusive_reports_may_be_allowed(cli: Run, tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good([80.0, 90.0, 85.0]))
     assert cli("compare", one, other, "--allow-inconclusive").returncode == 0
 
@@ -49,22 +49,22 @@ def test_what_is_inconclusive_may_be_allowed(cli: Run, tmp_path: Path) -> None:
 def test_two_revisions_have_a_narrower_margin_than_stored_times(
     options: list[str], margin: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: dict[str, Any] = {}
+    options_of_call: dict[str, Any] = {}
 
     def compared(*names: str, **settings: Any) -> Report:
-        asked.update(settings)
+        options_of_call.update(settings)
         return every(["pass"])
 
     monkeypatch.setattr("distillbench.bench.compare.revisions.compare_revisions", compared)
     done = CliRunner().invoke(app, ["compare", "--revisions", "a", "b", *options, "--minutes", "4", "--", "quick"])
-    assert (done.exit_code, asked["speed_margin"], asked["plan"].seconds) == (0, margin, 240)
+    assert (done.exit_code, options_of_call["speed_margin"], options_of_call["budget"].seconds) == (0, margin, 240)
     one = folder(tmp_path / "a", good(BEFORE), slow=2e-2, quick=2e-3)
     other = folder(tmp_path / "b", good(BEFORE), slow=2e-2, quick=2.04e-3)
     codes = [CliRunner().invoke(app, ["compare", str(one), str(other), *more]).exit_code for more in ([], options)]
     assert codes == [0, 4 if options else 0]
 
 
-def test_nothing_to_compare_is_no_pass(cli: Run, tmp_path: Path) -> None:
+def test_a_report_without_findings_does_not_pass(cli: Run, tmp_path: Path) -> None:
     done = cli("compare", tmp_path, tmp_path)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (3, "missing: nothing to compare")
 
@@ -82,7 +82,7 @@ def test_nothing_to_compare_is_no_pass(cli: Run, tmp_path: Path) -> None:
         (["a", "no"], "no: no such results folder"),
         (["a", ""], "compare: expected BASELINE CANDIDATE, or --revisions and a SUITE (got 1)"),
         (["a", "one.json"], "one.json: not the same kind as a"),
-        (["one.json", "one.json"], "one.json: not of pytest-benchmark"),
+        (["one.json", "one.json"], "one.json: not a pytest-benchmark file"),
         (["--revisions", "a", "b"], "--revisions: expected one SUITE after -- (got 0)"),
         (["--revisions", "a", "b", "--", "a", "a"], "--revisions: expected one SUITE after -- (got 2)"),
         (["--revisions", "a", "b", "--metrics", "psnr", "--", "quick"], "--metrics: cannot be used with --revisions"),
@@ -90,7 +90,7 @@ def test_nothing_to_compare_is_no_pass(cli: Run, tmp_path: Path) -> None:
         (["--revisions", "a", "b", "--backends", "egaer", "--", "quick"], "did you mean 'eager'?"),
     ],
 )
-def test_what_cannot_be_meant_is_a_line(cli: Run, tmp_path: Path, options: list[str], said: str) -> None:
+def test_invalid_options_are_errors_in_one_line(cli: Run, tmp_path: Path, options: list[str], said: str) -> None:
     folder(tmp_path / "a", good(BEFORE))
     (tmp_path / "one.json").write_text("[]")
     done = cli("compare", *options, cwd=tmp_path)
@@ -112,7 +112,7 @@ def test_the_formats_of_the_command(cli: Run, tmp_path: Path) -> None:
 
 
 def every(outcomes: Sequence[Outcome] = OUTCOMES) -> Report:
-    """A finding of each, its texts as bad as they come."""
+    """A finding for each outcome, with texts that formats must escape."""
     reasons = "30.25 -> 29.80 dB, -0.45 [-0.60, -0.30], beyond the margin of 0.30 | `a` <b> & 'c'\n\x00 \\ end"
     found = [Finding(f"denoising/dncnn_{i}/mimic", "psnr", one, reasons) for i, one in enumerate(outcomes)]
     return Report("main", "branch", tuple(found), ("a | note",))
@@ -172,7 +172,7 @@ def test_a_terminal_lists_what_passes_where_it_is_asked_for() -> None:
         (["inconclusive", "pass"], "inconclusive", 4),
     ],
 )
-def test_the_family_is_as_bad_as_its_worst(outcomes: list[Outcome], outcome: str, code: int) -> None:
+def test_a_report_is_as_bad_as_its_worst_finding(outcomes: list[Outcome], outcome: str, code: int) -> None:
     report = every(outcomes)
     assert (report.outcome, report.exit_code()) == (outcome, code)
     assert report.exit_code(allow_inconclusive=True) == (0 if code == 4 else code)
@@ -193,7 +193,7 @@ def launches(root: Path, seconds: Sequence[float], python: str = "3.11.9") -> Pa
         ([1.0, 1.001, 1.002], "3.11.9", 0, "pass: 1 pass"),
         ([1.2, 1.201, 1.202], "3.11.9", 1, "regressed"),
         ([0.8, 0.801, 0.802], "3.11.9", 0, "improved"),
-        ([1.0], "3.11.9", 4, "1 launch on a side, 3 are needed"),
+        ([1.0], "3.11.9", 4, "only 1 launch on one side (at least 3 needed)"),
         ([1.0, 1.001, 1.002], "3.12.0", 3, "machine_info.python_version"),
         ([1.0, float("nan")], "3.11.9", 2, "stats.median: nan"),
     ],
@@ -223,17 +223,17 @@ def test_a_folder_a_level_too_high_names_the_right_one(cli: Run, tmp_path: Path,
     done = cli("compare", tmp_path / "a", tmp_path / "b")
     assert (done.returncode, done.stdout) == (2, "")
     right = tmp_path / "a" / deeper.split("/")[0]
-    looked = "holds neither *.json of pytest-benchmark nor records, timings, exports of a run"
-    assert done.stderr == f"distillbench: {tmp_path / 'a'}: {looked}; they are a level deeper (allowed: {right})\n"
+    lack = "contains neither *.json of pytest-benchmark nor records, timings, exports of a run"
+    assert done.stderr == f"distillbench: {tmp_path / 'a'}: {lack}; they are one level deeper (allowed: {right})\n"
 
 
 def blocks() -> list[str]:
-    """Of the page on continuous integration."""
+    """Blocks of YAML on the page about continuous integration."""
     return re.findall(r"^```yaml\n(.*?)^```", (ROOT / "docs/ci.md").read_text(), re.DOTALL | re.MULTILINE)
 
 
 def commands() -> Iterator[list[str]]:
-    """Every command that a line of the page begins with, as a shell has it."""
+    """Arguments of every command that a line of the page begins with."""
     for line in (ROOT / "docs/ci.md").read_text().splitlines():
         if found := re.match(r"\s+(?:- )?(?:run: )?(distillbench .*)", line):
             words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "REVISION", found[1]), comments=True)

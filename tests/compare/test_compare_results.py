@@ -1,4 +1,4 @@
-"""The gate's rules: what two results folders, written by hand, are said to be."""
+"""Two results folders, written by hand, compared: the rules of the verdicts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from distillbench.bench.compare.correction import Margins
 from distillbench.bench.compare.findings import Finding, Report
+from distillbench.bench.compare.margins import Margins
 from distillbench.bench.compare.results import compare_results
 from distillbench.bench.statistics import unpaired_difference
 from distillbench.bench.store import exports, timings
@@ -27,8 +27,8 @@ def compared(root: Path, before: Sequence[Record], after: Sequence[Record], **sp
 
 
 def of(report: Report, metric: str, cell: str = "classification/cnn_mlp/good") -> Finding:
-    (found,) = (f for f in report.findings if (f.cell, f.metric) == (cell, metric))
-    return found
+    (finding,) = (f for f in report.findings if (f.cell, f.metric) == (cell, metric))
+    return finding
 
 
 def data(name: str) -> list[Record]:
@@ -40,31 +40,45 @@ FAILED = [*good([]), record("student", "good", 0, None, failure=Failure(reason="
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "speed", "code", "outcome", "said"),
+    ("before", "after", "speed", "code", "outcome", "reason"),
     [
-        (good(BEFORE), good(BEFORE), {}, 0, "pass", "equal to the bit"),
+        (good(BEFORE), good(BEFORE), {}, 0, "pass", "bit-identical"),
         (good(BEFORE), good([85.1, 87.2, 86.0]), {}, 0, "pass", "within the margin of 0.861"),
         (good(BEFORE), good([75.0, 77.3, 76.1]), {}, 1, "regressed", "beyond the margin of 0.861"),
         (good(BEFORE), good([95.0, 97.3, 96.1]), {}, 0, "improved", "beyond the margin of 0.861"),
-        (good(BEFORE), good([80.0, 90.0, 85.0]), {}, 4, "inconclusive", "not clear of the margin of 0.861"),
+        (good(BEFORE), good([80.0, 90.0, 85.0]), {}, 4, "inconclusive", "interval crosses the margin of 0.861"),
         (good(BEFORE), good([75.0, 77.3, 76.1], first=7), {}, 1, "regressed", "fewer than 2 seeds in common"),
         (good(BEFORE), good([75.0, 77.3, 76.1], first=2), {}, 1, "regressed", "fewer than 2 seeds in common"),
-        (good([85.0]), good([85.1]), {}, 4, "inconclusive", "1 seed in common, 2 are needed"),
-        (good([85.0]), good([85.0]), {}, 0, "pass", "equal to the bit"),
-        (good([85.0]), good([75.0, 77.0], first=1), {}, 4, "inconclusive", "1 seed on a side, 2 are needed"),
-        (good(BEFORE), good([]), {}, 3, "missing", "not in the candidate"),
+        (good([85.0]), good([85.1]), {}, 4, "inconclusive", "only 1 seed in common (at least 2 needed)"),
+        (good([85.0]), good([85.0]), {}, 0, "pass", "bit-identical"),
+        (
+            good([85.0]),
+            good([75.0, 77.0], first=1),
+            {},
+            4,
+            "inconclusive",
+            "only 1 seed on one side (at least 2 needed)",
+        ),
+        (good(BEFORE), good([]), {}, 3, "missing", "missing from the candidate"),
         (good(BEFORE), FAILED, {}, 3, "missing", "failed in the candidate: RuntimeError: boom"),
-        (data("digits"), data("letters"), {}, 3, "incomparable", "config.data: 'digits', and 'letters'"),
-        (good(BEFORE), good(BEFORE), {"quick": 3e-5}, 1, "regressed", "20.00 us -> 30.00 us, times 1.5000"),
-        (good(BEFORE), good(BEFORE), {"quick": 3e-5}, 1, "regressed", "10.00× -> 6.67×, times 0.6667"),
-        (good(BEFORE), good(BEFORE), {"quick": 1e-5}, 0, "improved", "10.00× -> 20.00×, times 2.0000"),
+        (
+            data("digits"),
+            data("letters"),
+            {},
+            3,
+            "incomparable",
+            "config.data: 'digits' in the baseline, 'letters' in the candidate",
+        ),
+        (good(BEFORE), good(BEFORE), {"quick": 3e-5}, 1, "regressed", "20.00 us -> 30.00 us, ratio 1.5000"),
+        (good(BEFORE), good(BEFORE), {"quick": 3e-5}, 1, "regressed", "10.00× -> 6.67×, ratio 0.6667"),
+        (good(BEFORE), good(BEFORE), {"quick": 1e-5}, 0, "improved", "10.00× -> 20.00×, ratio 2.0000"),
         (
             good(BEFORE),
             good(BEFORE),
             {"environment": {"cpu": "b"}},
             3,
             "incomparable",
-            "environment.cpu: None, and 'b'",
+            "environment.cpu: None in the baseline, 'b' in the candidate",
         ),
         (good(BEFORE), good(BEFORE), {"launches": (), "unavailable": "no compiler"}, 3, "missing", "no compiler"),
         (
@@ -73,7 +87,7 @@ FAILED = [*good([]), record("student", "good", 0, None, failure=Failure(reason="
             {"launches": timing(records()).launches[:2]},
             4,
             "inconclusive",
-            "2 launches on a",
+            "only 2 launches on one side",
         ),
     ],
 )
@@ -84,32 +98,32 @@ def test_verdicts(
     speed: dict[str, Any],
     code: int,
     outcome: str,
-    said: str,
+    reason: str,
 ) -> None:
     report = compared(tmp_path, before, after, **speed)
     assert report.exit_code() == code
-    assert [f for f in report.findings if f.outcome == outcome and said in f.reason]
+    assert [f for f in report.findings if f.outcome == outcome and reason in f.reason]
 
 
 @pytest.mark.parametrize("factor", [0.7, 1.3])
-def test_a_machine_that_has_become_slower_as_a_whole_is_no_change_of_the_student(tmp_path: Path, factor: float) -> None:
+def test_a_slower_machine_is_no_change_of_the_student(tmp_path: Path, factor: float) -> None:
     # Trap: two sessions of one machine, an hour apart, differed by 11 % where nothing had changed.
     report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=2e-4 * factor, quick=2e-5 * factor)
     latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
     assert (report.exit_code(), latency.outcome) == (4, "inconclusive")
-    assert f"the teacher, which is the same, takes times {factor:.4f}" in latency.reason
+    assert f"the latency of the unchanged teacher changed too (ratio {factor:.4f})" in latency.reason
     assert of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
 
 
-def test_without_a_teacher_that_is_the_same_a_latency_is_not_said_to_have_changed(tmp_path: Path) -> None:
+def test_a_latency_change_is_not_claimed_where_the_teacher_differs(tmp_path: Path) -> None:
     report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=3e-4, quick=3e-5, teacher="another")
     latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
     assert latency.outcome == "inconclusive"
     assert "compare --revisions" in latency.reason
-    assert "over another teacher" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+    assert "over a different teacher" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
 
 
-def test_one_slowdown_among_many_must_be_beyond_chance(tmp_path: Path) -> None:
+def test_one_slowdown_among_many_must_be_significant(tmp_path: Path) -> None:
     # Two quick sessions of 126 figures are never alike: each alone at 5 % would be an alarm in most comparisons.
     margins, codes = Margins(speed=0.01, seconds=1e-7), []
     for others in (0, 30):
@@ -122,8 +136,7 @@ def test_one_slowdown_among_many_must_be_beyond_chance(tmp_path: Path) -> None:
         codes.append(report.exit_code())
     assert codes == [1, 4]
     assert (
-        "not beyond chance among 31 comparisons"
-        in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+        "not significant among 31 comparisons" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
     )
 
 
@@ -148,13 +161,13 @@ def test_a_copy_of_a_timing_passes_and_counts_for_no_comparison(tmp_path: Path) 
     assert of(report, "speedup, eager, batch 2", "classification/cnn_mlp").outcome == "regressed"
 
 
-def test_times_of_other_backends_may_be_left_out(tmp_path: Path) -> None:
+def test_times_may_be_restricted_to_backends(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=3e-5)
     assert compare_results(one, other, Margins(), backends=["eager"]).exit_code() == 1
     assert compare_results(one, other, Margins(), backends=["onnxruntime"]).exit_code() == 0
 
 
-def test_a_slower_call_counts_beyond_both_margins_alone(tmp_path: Path) -> None:
+def test_a_slower_call_counts_only_beyond_both_margins(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=2.1e-5)
     latency, cell = "latency, eager, batch 1", "classification/cnn_mlp"
     for speed, seconds, outcome in (
@@ -183,8 +196,8 @@ def test_a_latency_that_varies_by_more_than_its_speedup_passes_with_it(tmp_path:
     one = folder(tmp_path / "a", good(BEFORE), launches=noisy)
     other = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1])
     latency, cell = "latency, eager, batch 1", "classification/cnn_mlp"
-    found = of(compare_results(one, other, Margins()), latency, cell)
-    assert (found.outcome, "but the speedup is within them" in found.reason) == ("pass", True)
+    finding = of(compare_results(one, other, Margins()), latency, cell)
+    assert (finding.outcome, "but the speedup is within its margins" in finding.reason) == ("pass", True)
     other = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1], teacher="another")
     assert of(compare_results(one, other, Margins()), latency, cell).outcome == "inconclusive"
 
@@ -198,7 +211,7 @@ def test_a_latency_that_varies_by_more_than_its_speedup_passes_with_it(tmp_path:
         ("split", {"trial": 0}),
     ],
 )
-def test_what_is_another_thing_cannot_be_compared(tmp_path: Path, field: str, update: dict[str, Any]) -> None:
+def test_different_data_metrics_and_splits_are_incomparable(tmp_path: Path, field: str, update: dict[str, Any]) -> None:
     trials_only = field == "split"  # a teacher is not tried
     after = [r if trials_only and r.kind != "student" else r.model_copy(update=update) for r in good(BEFORE)]
     report = compared(tmp_path, good(BEFORE), after)
@@ -207,9 +220,9 @@ def test_what_is_another_thing_cannot_be_compared(tmp_path: Path, field: str, up
     assert report.exit_code() == 3
 
 
-def with_items(values: Sequence[float], seed: int) -> list[Record]:
-    """Digits of which some are far harder than others, by as much whatever the method."""
-    rng, names = random.Random(1), tuple(f"item {i}" for i in range(30))
+def with_examples(values: Sequence[float], seed: int) -> list[Record]:
+    """Test examples of which some are far harder than others, equally for each method."""
+    rng, names = random.Random(1), tuple(f"example {i}" for i in range(30))
     hard, own, made = [rng.gauss(0, 20) for _ in names], random.Random(seed), []
     for r in good(values):
         if r.label == "good":
@@ -225,22 +238,22 @@ def with_items(values: Sequence[float], seed: int) -> list[Record]:
     return made
 
 
-def test_qualities_are_paired_by_test_item(tmp_path: Path) -> None:
+def test_metrics_are_paired_by_test_example(tmp_path: Path) -> None:
     """Unpaired, examples that differ by 20 points would hide a change of 3."""
-    before = with_items(BEFORE, 0)
+    before = with_examples(BEFORE, 0)
     for i, (change, outcome) in enumerate([(0.0, "pass"), (-3.0, "regressed"), (3.0, "improved")]):
-        report = compared(tmp_path / str(i), before, with_items([value + change for value in BEFORE], 2))
+        report = compared(tmp_path / str(i), before, with_examples([value + change for value in BEFORE], 2))
         assert of(report, "accuracy").outcome == outcome
 
 
-def test_items_do_not_make_up_for_seeds(tmp_path: Path) -> None:
-    report = compared(tmp_path, with_items([85.0], 0), with_items([75.0], 2))
+def test_examples_do_not_make_up_for_seeds(tmp_path: Path) -> None:
+    report = compared(tmp_path, with_examples([85.0], 0), with_examples([75.0], 2))
     assert of(report, "accuracy").outcome == "inconclusive"
-    assert "1 seed in common, 2 are needed" in of(report, "accuracy").reason
+    assert "only 1 seed in common (at least 2 needed)" in of(report, "accuracy").reason
 
 
 @pytest.mark.parametrize(("sign", "outcome"), [(-1, "regressed"), (1, "improved")])
-def test_a_change_among_many_comparisons_must_be_beyond_chance(tmp_path: Path, sign: int, outcome: str) -> None:
+def test_a_change_among_many_comparisons_must_be_significant(tmp_path: Path, sign: int, outcome: str) -> None:
     after = [value + sign * change for value, change in zip(BEFORE, (3.9, 3.0, 3.3), strict=True)]
     assert of(compared(tmp_path / "one", good(BEFORE), good(after)), "accuracy").outcome == outcome
 
@@ -249,7 +262,7 @@ def test_a_change_among_many_comparisons_must_be_beyond_chance(tmp_path: Path, s
 
     report = compared(tmp_path / "many", [*good(BEFORE), *among(0)], [*good(after), *among(0.01)])
     assert of(report, "accuracy").outcome == "inconclusive"
-    assert "not beyond chance among" in of(report, "accuracy").reason
+    assert "not significant among" in of(report, "accuracy").reason
 
 
 def export(root: Path, operators: dict[str, int], size: int = 1000) -> Path:
@@ -270,28 +283,34 @@ def export(root: Path, operators: dict[str, int], size: int = 1000) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("operators", "size", "metric", "outcome", "said"),
+    ("operators", "size", "metric", "outcome", "reason"),
     [
         ({"Conv": 2, "Relu": 1}, 1000, "ONNX operators", "pass", "3, equal"),
         ({"Conv": 2, "Relu": 1}, 1000, "ONNX bytes", "pass", "1,000, equal"),
         ({"Conv": 2, "Relu": 1, "Cast": 1}, 1000, "ONNX operators", "regressed", "3 -> 4, +1 (+1 Cast)"),
         ({"Conv": 2}, 1000, "ONNX operators", "improved", "3 -> 2, -1 (-1 Relu)"),
-        ({"Conv": 2, "Gelu": 1}, 1000, "ONNX operators", "inconclusive", "others: +1 Gelu, -1 Relu"),
+        (
+            {"Conv": 2, "Gelu": 1},
+            1000,
+            "ONNX operators",
+            "inconclusive",
+            "3 in both, but of different kinds: +1 Gelu, -1 Relu",
+        ),
         ({"Conv": 2, "Relu": 1}, 1001, "ONNX bytes", "regressed", "1,000 -> 1,001, +1"),
         ({"Conv": 2, "Relu": 1}, 999, "ONNX bytes", "improved", "1,000 -> 999, -1"),
     ],
 )
 def test_exports_are_compared_exactly(
-    tmp_path: Path, operators: dict[str, int], size: int, metric: str, outcome: str, said: str
+    tmp_path: Path, operators: dict[str, int], size: int, metric: str, outcome: str, reason: str
 ) -> None:
     before = export(folder(tmp_path / "a", good(BEFORE)), {"Conv": 2, "Relu": 1})
     after = export(folder(tmp_path / "b", good(BEFORE)), operators, size)
-    found = of(compare_results(before, after, Margins()), metric)
-    assert found.outcome == outcome
-    assert said in found.reason
+    finding = of(compare_results(before, after, Margins()), metric)
+    assert finding.outcome == outcome
+    assert reason in finding.reason
 
 
-def test_an_export_that_is_not_there_is_missing(tmp_path: Path) -> None:
+def test_a_lost_export_is_missing(tmp_path: Path) -> None:
     before = export(folder(tmp_path / "a", good(BEFORE)), {"Conv": 2})
     report = compare_results(before, folder(tmp_path / "b", good(BEFORE)), Margins())
     assert of(report, "ONNX operators").outcome == "missing"
@@ -310,11 +329,11 @@ def with_nan(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "reason"),
     [(hash_of_something_else, "config_hash"), (of_another_schema, "schema_version: 3"), (with_nan, "finite number")],
 )
-def test_a_record_that_cannot_be_used_is_named_and_the_others_are_compared(
-    tmp_path: Path, damage: Callable[[str], str], said: str
+def test_an_unusable_record_is_named_and_the_others_are_compared(
+    tmp_path: Path, damage: Callable[[str], str], reason: str
 ) -> None:
     one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
     broken = other / good(BEFORE)[-1].path
@@ -322,13 +341,13 @@ def test_a_record_that_cannot_be_used_is_named_and_the_others_are_compared(
     assert broken.read_text() != text
     report = compare_results(one, other, Margins())
     assert report.exit_code() == 3
-    (found,) = (f for f in report.findings if f.outcome == "missing")
-    assert "good/seed-2.json" in found.cell
-    assert said in found.reason
+    (finding,) = (f for f in report.findings if f.outcome == "missing")
+    assert "good/seed-2.json" in finding.cell
+    assert reason in finding.reason
     assert any(f.outcome == "pass" for f in report.findings)
 
 
-def test_a_file_that_cannot_be_used_is_one_finding(tmp_path: Path) -> None:
+def test_an_unusable_file_is_one_finding(tmp_path: Path) -> None:
     before = export(folder(tmp_path / "a", good([85.0])), {"Conv": 2})
     after = export(folder(tmp_path / "b", good([85.0])), {"Conv": 2})
     files = [*after.glob("timings/**/*.json"), *after.glob("exports/**/*.json"), after / good([85.0])[-1].path]
@@ -339,35 +358,37 @@ def test_a_file_that_cannot_be_used_is_one_finding(tmp_path: Path) -> None:
     assert sorted(found) == sorted(str(path.relative_to(after)) for path in files)
 
 
-def test_welch_as_scipy_has_it() -> None:
+def test_welchs_interval_is_that_of_scipy() -> None:
     a, b = [3.0, 4.5, 5.2, 4.1], [2.0, 2.2, 6.0]
-    found, theirs = unpaired_difference(a, b), stats.ttest_ind(a, b, equal_var=False)
-    ends = theirs.confidence_interval(0.95)
-    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((ends.low, ends.high))
-    assert found.p == pytest.approx(theirs.pvalue)
+    interval, reference = unpaired_difference(a, b), stats.ttest_ind(a, b, equal_var=False)
+    ends = reference.confidence_interval(0.95)
+    assert (interval.mean - interval.half_width, interval.mean + interval.half_width) == pytest.approx(
+        (ends.low, ends.high)
+    )
+    assert interval.p == pytest.approx(reference.pvalue)
 
 
-def by_the_gate(before: Sequence[float], after: Sequence[float], root: Path) -> str:
+def by_compare_results(before: Sequence[float], after: Sequence[float], root: Path) -> str:
     return of(compared(root, good(before), good(after)), "accuracy").outcome
 
 
 def check(comparator: Callable[..., str], root: Path) -> None:
-    """Finds a change of 5 points under noise, up as often as down, and claims none where there is none."""
-    rng, found = random.Random(0), {}
+    """A comparator detects a change of 5 points in both directions equally often, and claims none without a change."""
+    rng, outcomes = random.Random(0), {}
     for change in (-5.0, 0.0, 5.0):
         sides = [[[rng.gauss(mean, 0.7) for _ in range(5)] for mean in (85, 85 + change)] for _ in range(20)]
-        found[change] = [comparator(*side, root / f"{change}-{i}") for i, side in enumerate(sides)]
-    worse, better = found[-5.0].count("regressed"), found[5.0].count("improved")
+        outcomes[change] = [comparator(*side, root / f"{change}-{i}") for i, side in enumerate(sides)]
+    worse, better = outcomes[-5.0].count("regressed"), outcomes[5.0].count("improved")
     assert min(worse, better) >= 15
     assert abs(worse - better) <= 4
-    assert found[0.0].count("regressed") + found[0.0].count("improved") <= 1
+    assert outcomes[0.0].count("regressed") + outcomes[0.0].count("improved") <= 1
 
 
-def test_changes_under_noise_are_found_both_ways(tmp_path: Path) -> None:
-    check(by_the_gate, tmp_path)
+def test_changes_under_noise_are_detected_in_both_directions(tmp_path: Path) -> None:
+    check(by_compare_results, tmp_path)
 
 
 @pytest.mark.parametrize("always", ["pass", "regressed", "improved"])
-def test_a_comparator_that_always_says_one_thing_is_caught(tmp_path: Path, always: str) -> None:
+def test_a_comparator_with_a_constant_answer_is_detected(tmp_path: Path, always: str) -> None:
     with pytest.raises(AssertionError):
         check(lambda *_: always, tmp_path)

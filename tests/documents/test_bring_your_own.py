@@ -43,15 +43,7 @@ def test_a_new_user_gets_through(cli: Run, place: Path) -> None:
             done = cli(*words, cwd=place, env=os.environ | {"PYTHONPATH": ""})
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         if words[0] == "check":
-            assert {re.split(r"  +", found)[1].split()[0] for found in done.stdout.splitlines()} <= set(CHECKED), line
+            findings = done.stdout.splitlines()
+            assert {re.split(r"  +", finding)[1].split()[0] for finding in findings} <= set(CHECKED), line
     table = cli("table", place / "runs" / "pretrained").stdout
     assert "teacher (pretrained)" in table
-
-
-def test_the_findings_that_it_shows_are_what_is_said(cli: Run, place: Path) -> None:
-    (block,) = re.findall(r"<!-- check -->\n+(.*?)<!-- /check -->", DOCUMENT, re.DOTALL)
-    command, *shown = [line[4:] for line in block.strip("\n").splitlines()]
-    said = cli(*shlex.split(command.removeprefix("$ distillbench ")), cwd=place).stdout.splitlines()
-    # Rounding differs from machine to machine in the figures of the last digits.
-    stable = [re.sub(r"(within|range +ok|loss).*", "", line) for line in said]
-    assert stable == [re.sub(r"(within|range +ok|loss).*", "", line.rstrip()) for line in shown]

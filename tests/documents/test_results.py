@@ -1,4 +1,4 @@
-"""What is published is what the code makes: README, tables, pictures and records agree."""
+"""What is published is what the code makes: documents, tables, figures and records agree."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUITES = ("mnist", "quick")
 published = pytest.mark.parametrize("suite", SUITES)
 
 
-def test_every_folder_of_results_is_a_suites() -> None:
+def test_every_folder_of_results_is_of_a_suite() -> None:
     assert {path.name for path in RESULTS.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(SUITES)
 
 
@@ -39,7 +39,7 @@ def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite
     assert len(list(Store(RESULTS / suite))) == len(cells(loaded)), "nothing else lies there"
 
 
-def test_published_tables_and_the_readme_say_what_the_records_say() -> None:
+def test_published_tables_and_documents_say_what_the_records_say() -> None:
     done = finish([sys.executable, str(ROOT / "results" / "publish.py"), "--check"])
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -53,11 +53,11 @@ def test_published_records_are_of_a_committed_revision_and_one_machine(suite: st
 
 @published
 def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured(suite: str) -> None:
-    found = {export.path: export for export in exports.scan(RESULTS / suite).found}
+    by_path = {export.path: export for export in exports.scan(RESULTS / suite).found}
     students = [record for record in Store(RESULTS / suite) if record.kind == "student"]
-    assert len(found) == len(students)
+    assert len(by_path) == len(students)
     for record in students:
-        export = found[exports.path_of(record)]
+        export = by_path[exports.path_of(record)]
         assert export.is_of(record)
         assert export.artefacts.keys() == set(exports.FORMS)
         for artefact in export.artefacts.values():
@@ -69,19 +69,20 @@ def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_
 
 @published
 def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_intervals(suite: str) -> None:
-    found = timings.scan(RESULTS / suite)
-    assert not found.problems
+    scan = timings.scan(RESULTS / suite)
+    assert not scan.problems
     records = list(Store(RESULTS / suite))
+    ways = {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"}
     for pair in {(record.task, record.pair) for record in records}:
-        of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
-        mine = {t.condition.way: t for t in found.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
-        assert {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"} <= mine.keys()
-        for timing in mine.values():
+        networks = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
+        by_way = {t.condition.way: t for t in scan.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
+        assert ways <= by_way.keys()
+        for timing in by_way.values():
             if timing.unavailable is None:
                 speedup = timing.speedup()
                 assert speedup is not None
                 assert speedup.low <= speedup.value <= speedup.high
-            assert {timing.teacher, timing.student} <= of
+            assert {timing.teacher, timing.student} <= networks
             assert not timing.revision.endswith("-dirty")
 
 
@@ -101,12 +102,12 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
 
 
 @published
-def test_every_pair_has_its_picture_and_none_is_large(suite: str) -> None:
-    wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
-    drawings = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
-    assert {(drawing.task, drawing.pair) for drawing in drawings} == wanted
+def test_every_pair_has_its_figures_and_none_is_large(suite: str) -> None:
+    pairs = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
+    listed = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
+    assert {(entry.task, entry.pair) for entry in listed} == pairs
     files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}
-    assert files.keys() == {picture.file for drawing in drawings for picture in drawing.pictures}
+    assert files.keys() == {picture.file for entry in listed for picture in entry.pictures}
     assert max(files.values()) <= 300_000
 
 
@@ -116,13 +117,13 @@ def copy_of_the_code(target: Path) -> None:
         shutil.copytree(ROOT / name, target / name, symlinks=True)
 
 
-@pytest.mark.parametrize("change", ["a figure of the README", "a figure of a record"])
+@pytest.mark.parametrize("change", ["a figure of a document", "a figure of a record"])
 def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
     """On a copy: the check of these tests can fail."""
     copy_of_the_code(tmp_path)
-    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
-    if change == "a figure of the README":
-        path, stale = tmp_path / "README.md", ["README.md"]
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "figures"))
+    if change == "a figure of a document":
+        path, stale = tmp_path / "docs" / "results.md", ["results.md"]
         path.write_text(path.read_text().replace("    nearest centroid ", "    nearest centre   ", 1))
     else:
         path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
@@ -137,7 +138,7 @@ def test_what_is_not_current_is_named(change: str, tmp_path: Path) -> None:
 
 def test_a_record_that_cannot_be_used_is_named_and_nothing_is_published(tmp_path: Path) -> None:
     copy_of_the_code(tmp_path)
-    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "pictures"))
+    shutil.copytree(ROOT / "results", tmp_path / "results", ignore=shutil.ignore_patterns("weights", "figures"))
     path = tmp_path / "results/quick/records/classification/cnn_mlp/mimic/seed-0.json"
     path.write_text(path.read_text()[:-20])
     before = (tmp_path / "README.md").read_bytes()

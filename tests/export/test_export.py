@@ -369,7 +369,7 @@ def damaged_weights(student: Path) -> str:
     content = bytearray(weights(student).read_bytes())
     content[-2] ^= 1
     weights(student).write_bytes(content)
-    return f"{weights(student)}: its content is not what its checksum says"
+    return f"{weights(student)}: the content does not match its checksum"
 
 
 def cut_weights(student: Path) -> str:

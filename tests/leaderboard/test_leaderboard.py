@@ -1,4 +1,4 @@
-"""The leaderboard: who is ranked with whom, what is shown and not ranked, and what has changed since the last one."""
+"""The leaderboard: what is ranked together, what is shown without a rank, and its formats."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ FORMATS = ("README.md", "leaderboard.tex", "leaderboard.csv", "leaderboard.json"
 
 
 def of_another_task(records: Sequence[Record], task: str = "gan") -> list[Record]:
-    """The same figures, in another task; its students had no teacher that is known."""
-    made = []
-    for one in records:
-        config = one.config | {"task": task}
-        made.append(one.model_copy(update={"task": task, "config": config, "config_hash": canonical_hash(config)}))
-    return made
+    """The same records, in another task, without the records of their teachers."""
+    moved = []
+    for original in records:
+        config = original.config | {"task": task}
+        update = {"task": task, "config": config, "config_hash": canonical_hash(config)}
+        moved.append(original.model_copy(update=update))
+    return moved
 
 
 def board_of(*paths: Path) -> Board:
-    (found,) = build.leaderboard(paths).boards
-    return found
+    (board,) = build.leaderboard(paths).boards
+    return board
 
 
 def entry(board: Board, label: str, contributor: str | None = None) -> Row:
-    (found,) = (r for r in board.entries if r.label == label and contributor in (None, r.contributor))
-    return found
+    (row,) = (r for r in board.entries if r.label == label and contributor in (None, r.contributor))
+    return row
 
 
 def test_three_folders_in_five_formats(cli: Run, tmp_path: Path) -> None:
@@ -56,32 +57,32 @@ def test_three_folders_in_five_formats(cli: Run, tmp_path: Path) -> None:
     broken = three[2] / "records/classification/cnn_mlp/other/seed-2.json"
     broken.write_text(broken.read_text()[:200])
     done = [cli("leaderboard", *three, "-o", tmp_path / name) for name in ("first", "second")]
-    assert [one.returncode for one in done] == [0, 0]
+    assert [result.returncode for result in done] == [0, 0]
     assert "left out" in done[0].stderr
     assert str(broken) in done[0].stderr
     for name in FORMATS:
         content = (tmp_path / "first" / name).read_bytes()
         assert content == (tmp_path / "second" / name).read_bytes()
         text = content.decode().replace("\\_", "_")
-        assert all(said in text for said in ("lab-a", "lab-b", "mine", "2 of 3 seeds")), name
+        assert all(words in text for words in ("lab-a", "lab-b", "mine", "2 of 3 seeds")), name
         assert str(broken) in text or name == "leaderboard.csv"
     found = read(tmp_path / "first" / "leaderboard.json")
     assert [board.title for board in found.boards] == ["classification, cnn_mlp", "gan, cnn_mlp"]
     lacks = {standing.label: standing.lacks for standing in found.overall[0].standings if not standing.place}
-    assert lacks == {"other": ("classification, cnn_mlp: 2 of 3 seeds", "gan, cnn_mlp: not there")}
+    assert lacks == {"other": ("classification, cnn_mlp: 2 of 3 seeds", "gan, cnn_mlp: no entry")}
 
 
-def test_the_best_anchors_a_class_and_who_is_not_known_to_be_worse_shares_it(tmp_path: Path) -> None:
+def test_the_best_anchors_a_tier_of_all_that_are_not_significantly_worse(tmp_path: Path) -> None:
     made = [*usual(), *student("alike", LIKE_SCRATCH)]
     board = board_of(folder(tmp_path / "quick", made))
     places = {row.label: row.place for row in board.entries}
     assert [row.label for row in board.entries] == ["good", "alike", "scratch"]
-    assert [places[name].in_class for name in ("good", "scratch", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
+    assert [places[name].tier for name in ("good", "scratch", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
     assert (places["good"].rank, places["good"].low, places["good"].high) == (1, 1, 1)  # type: ignore[union-attr]
     assert [row.label for row in board.rows if row.place is None] == ["teacher", "nearest centroid"]
 
 
-def test_what_did_not_run_the_same_is_compared_unpaired_and_said_to_be(tmp_path: Path) -> None:
+def test_entries_of_different_seeds_or_teachers_are_compared_unpaired_with_a_note(tmp_path: Path) -> None:
     same = board_of(folder(tmp_path / "a", usual()), folder(tmp_path / "b", student("mine", [85.2, 87.1, 86.4])))
     assert {row.pairing for row in same.entries} == {1}
     assert not any("unpaired" in note for note in same.notes)
@@ -93,15 +94,15 @@ def test_what_did_not_run_the_same_is_compared_unpaired_and_said_to_be(tmp_path:
         assert f"{name}'s mine" in note
 
 
-def test_pairing_by_seed_sees_what_unpaired_seeds_hide(tmp_path: Path) -> None:
+def test_pairing_by_seed_detects_what_unpaired_seeds_hide(tmp_path: Path) -> None:
     # Seeds differ by 10, the methods in every seed by 1.
     base = [70.0, 80.0, 90.0, 75.0]
     quick = folder(tmp_path / "quick", student("scratch", base))
     better = [value + 1 + 0.01 * i for i, value in enumerate(base)]
     paired = board_of(quick, folder(tmp_path / "same", student("mine", better)))
     unpaired = board_of(quick, folder(tmp_path / "others", student("mine", better, first=10)))
-    assert [row.place.in_class for row in paired.entries if row.place] == [1, 2]
-    assert [row.place.in_class for row in unpaired.entries if row.place] == [1, 1]
+    assert [row.place.tier for row in paired.entries if row.place] == [1, 2]
+    assert [row.place.tier for row in unpaired.entries if row.place] == [1, 1]
 
 
 def test_an_entry_that_lacks_seeds_is_shown_and_not_ranked(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_an_entry_that_lacks_seeds_is_shown_and_not_ranked(tmp_path: Path) -> No
     assert [row.place.rank for row in board.entries if row.place] == [1, 2]
 
 
-def test_how_many_seeds_are_enough_may_be_said(tmp_path: Path) -> None:
+def test_the_least_number_of_seeds_may_be_given(tmp_path: Path) -> None:
     # Who runs many seeds would otherwise leave nobody else a rank.
     paths = (
         folder(tmp_path / "quick", usual()),
@@ -120,7 +121,7 @@ def test_how_many_seeds_are_enough_may_be_said(tmp_path: Path) -> None:
     )
     assert [row.label for row in board_of(*paths).entries if row.place] == ["many"]
     (board,) = build.leaderboard(paths, seeds=3).boards
-    assert [(row.label, row.place.in_class) for row in board.entries if row.place] == [
+    assert [(row.label, row.place.tier) for row in board.entries if row.place] == [
         ("good", 1),
         ("scratch", 2),
         ("many", 3),
@@ -136,17 +137,17 @@ def test_what_never_finished_is_named(tmp_path: Path) -> None:
     assert found.problems == ("quick: classification/cnn_mlp/broken/seed 0: no seed finished (RuntimeError: boom)",)
 
 
-def test_one_seed_has_ranks_and_no_classes(tmp_path: Path) -> None:
+def test_one_seed_has_ranks_and_no_tiers(tmp_path: Path) -> None:
     board = board_of(folder(tmp_path / "quick", [*student("scratch", [80.0]), *student("good", [90.0])]))
-    assert [(row.place.rank, row.place.in_class, row.place.low) for row in board.entries if row.place] == [
+    assert [(row.place.rank, row.place.tier, row.place.low) for row in board.entries if row.place] == [
         (1, None, None),
         (2, None, None),
     ]
-    assert "1 seed: no classes" in board.notes[0]
+    assert "1 seed: no tiers" in board.notes[0]
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "version"),
     [
         ({"code": "d" * 64}, "code dddddddddddd…"),
         ({"data": "letters"}, "data letters"),
@@ -155,20 +156,20 @@ def test_one_seed_has_ranks_and_no_classes(tmp_path: Path) -> None:
         ({"settings": {"steps": 200, "student": {"learning_rate": 0.01}}}, "steps 200"),
     ],
 )
-def test_another_version_is_another_board(tmp_path: Path, more: dict[str, Any], said: str) -> None:
+def test_another_version_is_another_board(tmp_path: Path, more: dict[str, Any], version: str) -> None:
     paths = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", student("good", [99.0, 99.1, 99.2], **more))
     found = build.leaderboard(paths)
     assert len(found.boards) == 2
-    assert any(said in board.version for board in found.boards)
+    assert any(version in board.version for board in found.boards)
     assert all({row.contributor for row in board.entries} in ({"quick"}, {"lab"}) for board in found.boards)
     assert found.overall == ()
 
 
 @pytest.mark.parametrize("change", [{"direction": "lower"}, {"unit": "parts"}])
-def test_a_metric_that_is_read_in_another_way_is_on_another_board(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_metric_of_another_direction_or_unit_is_on_another_board(tmp_path: Path, change: dict[str, Any]) -> None:
     turned = [
-        one.model_copy(update={"metrics": {"accuracy": one.metrics["accuracy"].model_copy(update=change)}})
-        for one in student("mine", [99.0, 99.1, 99.2])
+        record.model_copy(update={"metrics": {"accuracy": record.metrics["accuracy"].model_copy(update=change)}})
+        for record in student("mine", [99.0, 99.1, 99.2])
     ]
     assert len(build.leaderboard([folder(tmp_path / "a", usual()), folder(tmp_path / "b", turned)]).boards) == 2
 
@@ -177,7 +178,7 @@ def smaller(label: str, values: Sequence[float], parameters: int) -> list[Record
     """With a network of its own."""
     settings = {"steps": 100, "student": {"learning_rate": 0.01, "network": {"name": "mlp", "hidden": [parameters]}}}
     size = Size(parameters=parameters, macs=parameters, bytes=4, input_shape=(1, 1, 8, 8))
-    return [one.model_copy(update={"size": size}) for one in student(label, values, settings=settings)]
+    return [record.model_copy(update={"size": size}) for record in student(label, values, settings=settings)]
 
 
 def test_students_of_several_sizes_share_a_board_and_its_front(tmp_path: Path) -> None:
@@ -213,12 +214,12 @@ def test_tries_are_counted_over_all_folders(tmp_path: Path) -> None:
     assert {row.submissions for row in board.entries if row.label == "scratch"} == {1}
 
 
-def test_official_is_whose_code_is_that_of_this_installation(tmp_path: Path) -> None:
+def test_official_entries_have_this_installations_code(tmp_path: Path) -> None:
     digest = module_digest("distillbench.methods.mimic")
-    ours = student("mimic", GOOD, method_code=digest)
+    official = student("mimic", GOOD, method_code=digest)
     edited = student("mimic", [86.0, 87.0, 88.0], method_code="f" * 64)
-    named_so = student("mine", [86.0, 87.1, 88.0], method_code=digest)
-    board = board_of(folder(tmp_path / "a", ours), folder(tmp_path / "b", [*edited, *named_so]))
+    renamed = student("mine", [86.0, 87.1, 88.0], method_code=digest)
+    board = board_of(folder(tmp_path / "a", official), folder(tmp_path / "b", [*edited, *renamed]))
     assert entry(board, "mimic", "a").official
     assert not entry(board, "mimic", "b").official
     assert not entry(board, "mine").official
@@ -233,10 +234,10 @@ def test_no_torch_is_imported() -> None:
     assert finish([sys.executable, "-c", code]).returncode == 0
 
 
-def test_speed_is_ranked_within_one_machine_alone(tmp_path: Path) -> None:
+def test_speed_is_ranked_only_within_one_machine(tmp_path: Path) -> None:
     quick, small = folder(tmp_path / "quick", usual()), smaller("small", [83.0, 85.2, 84.1], 1000)
     lab = folder(tmp_path / "lab", small)
-    assert any("no speed" in note for note in board_of(quick, lab).notes)
+    assert any("no measure of speed" in note for note in board_of(quick, lab).notes)
     timings.write(quick, timing(usual(), quick=2e-5, environment={"cpu": "one", "cores": 2}))
     timings.write(lab, timing([*beside(), *small], quick=1e-5, environment={"cpu": "one", "cores": 2}))
     same = board_of(quick, lab)
@@ -262,10 +263,10 @@ def trained(records: Sequence[Record], seconds: float) -> list[Record]:
     training = Training(
         steps=100, seconds=seconds, images_per_second=1, final_loss=0, final_distillation=0, curve=NO_CURVE
     )
-    return [one.model_copy(update={"training": training}) for one in records]
+    return [record.model_copy(update={"training": training}) for record in records]
 
 
-def test_the_cost_of_distilling_is_beside_that_of_scratch(tmp_path: Path) -> None:
+def test_the_cost_of_distillation_is_relative_to_scratch(tmp_path: Path) -> None:
     made = [*trained(student("scratch", SCRATCH), 2.0), *trained(student("good", GOOD), 5.0)]
     board = board_of(folder(tmp_path / "quick", made))
     good = entry(board, "good")
@@ -273,45 +274,45 @@ def test_the_cost_of_distilling_is_beside_that_of_scratch(tmp_path: Path) -> Non
     assert (good.training.value, good.times_scratch, good.steps) == (5.0, 2.5, 100)
 
 
-def test_the_overall_rank_averages_over_boards_of_who_is_on_all(tmp_path: Path) -> None:
+def test_the_overall_rank_averages_over_boards_for_entries_on_all_of_them(tmp_path: Path) -> None:
     quick = folder(tmp_path / "quick", [*usual(), *of_another_task(usual())])
     lab = folder(tmp_path / "lab", student("mine", [88.0, 90.1, 89.2]))
     (overall,) = build.leaderboard([quick, lab]).overall
-    found = {standing.label: standing for standing in overall.standings}
-    assert found["good"].place is not None
-    assert (found["good"].place.rank, sorted(found["good"].ranks.values())) == (1.5, [1, 2])
-    assert (found["mine"].place, found["mine"].lacks) == (None, ("gan, cnn_mlp: not there",))
-    assert list(found["mine"].ranks.values()) == [1]
+    standings = {standing.label: standing for standing in overall.standings}
+    assert standings["good"].place is not None
+    assert (standings["good"].place.rank, sorted(standings["good"].ranks.values())) == (1.5, [1, 2])
+    assert (standings["mine"].place, standings["mine"].lacks) == (None, ("gan, cnn_mlp: no entry",))
+    assert list(standings["mine"].ranks.values()) == [1]
 
 
-def test_rankings_of_several_suites_are_told_apart_by_their_tasks(tmp_path: Path) -> None:
+def test_rankings_of_several_suites_are_named_by_their_tasks(tmp_path: Path) -> None:
     def suite(name: str, *tasks: str) -> Path:
         return folder(tmp_path / name, [record for task in tasks for record in of_another_task(usual(), task)])
 
     def headings(*folders: Path) -> list[str]:
         board = build.leaderboard(folders)
-        found = re.findall("^## (Overall.*)$", formats.markdown(board), re.MULTILINE)
-        assert re.findall(r"^\\subsection\*\{(Overall.*)\}$", formats.latex(board), re.MULTILINE) == found
-        return found
+        titles = re.findall("^## (Overall.*)$", formats.markdown(board), re.MULTILINE)
+        assert re.findall(r"^\\subsection\*\{(Overall.*)\}$", formats.latex(board), re.MULTILINE) == titles
+        return titles
 
     quick, other = suite("quick", "classification", "denoising"), suite("other", "gan", "vae")
     assert headings(quick) == ["Overall"]
     assert headings(quick, other) == ["Overall: classification, denoising", "Overall: gan, vae"]
     before = tmp_path / "before"
-    for one in Store(other):
-        config = one.config | {"code": "of another version"}
-        older = one.model_copy(update={"config": config, "config_hash": canonical_hash(config)})
+    for newer in Store(other):
+        config = newer.config | {"code": "of another version"}
+        older = newer.model_copy(update={"config": config, "config_hash": canonical_hash(config)})
         Store(before).write(older.path, older)
     assert sorted(headings(other, before)) == ["Overall: gan, vae (before)", "Overall: gan, vae (other)"]
 
 
-def test_who_leaves_a_task_out_does_not_choose_what_is_averaged(tmp_path: Path) -> None:
+def test_leaving_a_task_out_does_not_change_what_is_averaged(tmp_path: Path) -> None:
     tasks = ("gan", "vae")
     quick = folder(tmp_path / "quick", [*usual(), *(r for task in tasks for r in of_another_task(usual(), task))])
     lab = folder(tmp_path / "lab", [*student("mine", GOOD), *of_another_task(student("mine", GOOD))])
     (overall,) = build.leaderboard([quick, lab]).overall
     assert len(overall.boards) == 3
-    assert [s.lacks for s in overall.standings if s.label == "mine"] == [("vae, cnn_mlp: not there",)]
+    assert [s.lacks for s in overall.standings if s.label == "mine"] == [("vae, cnn_mlp: no entry",)]
 
 
 def test_the_order_of_the_folders_changes_no_place(tmp_path: Path) -> None:
@@ -329,10 +330,10 @@ def test_trials_are_not_ranked(tmp_path: Path) -> None:
     assert all(row.label != "lucky" for row in board_of(folder(tmp_path / "a", [*usual(), trial])).rows)
 
 
-def test_csv_and_json_have_the_numbers(tmp_path: Path) -> None:
+def test_csv_and_json_hold_the_numbers(tmp_path: Path) -> None:
     found = build.leaderboard([folder(tmp_path / "quick", usual())])
     rows = list(csv.DictReader(io.StringIO(formats.as_csv(found))))
-    assert [(row["method"], row["rank"], row["class"]) for row in rows[:2]] == [
+    assert [(row["method"], row["rank"], row["tier"]) for row in rows[:2]] == [
         ("good", "1.0", "1"),
         ("scratch", "2.0", "2"),
     ]
@@ -340,28 +341,28 @@ def test_csv_and_json_have_the_numbers(tmp_path: Path) -> None:
     assert json.loads(build.content(found)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
 
 
-def test_the_page_hides_rows_and_ranks_nothing_anew(tmp_path: Path) -> None:
+def test_the_page_can_hide_rows(tmp_path: Path) -> None:
     quick, lab = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", smaller("small", GOOD, 1000))
     page = Collector(build.content(build.leaderboard([quick, lab]))["index.html"])
     of_rows = [attributes.get("data-parameters") for tag, attributes in page.tags if tag == "tr"]
-    assert of_rows == [None, "1000", "9610", "9610", None, None]  # head, three entries, teacher and reference
+    assert of_rows == [None, "1000", "9610", "9610", None, None]  # head, three entries, teacher and baseline
     assert [attributes["value"] for tag, attributes in page.tags if tag == "option"][:4] == [
         "",
         "1000",
         "10000",
         "100000",
     ]
-    assert ("form", {"id": "sizes", "hidden": None}) in page.tags  # until the script is there that can filter
+    assert ("form", {"id": "sizes", "hidden": None}) in page.tags  # until the script that filters has loaded
 
 
-def test_the_page_names_no_address_of_a_network(tmp_path: Path) -> None:
+def test_the_page_has_no_network_address(tmp_path: Path) -> None:
     made = build.content(build.leaderboard([folder(tmp_path / "quick", usual())]))
     for name in ("index.html", "assets/board.js", "assets/board.css", "assets/page.css"):
-        assert b"//" not in made[name].replace(b"// ", b""), name  # but for a script's remarks
+        assert b"//" not in made[name].replace(b"// ", b""), name  # except in a script's comments
 
 
-def test_contributors_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_contributors_of_one_name_are_distinguished(tmp_path: Path) -> None:
     paths = [folder(tmp_path / lab / "quick", student(f"by_{lab}", GOOD)) for lab in ("lab-a", "lab-b")]
-    assert [one.name for one in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
+    assert [folder.name for folder in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
     hidden = [folder(tmp_path / name, student("mine", GOOD)) for name in ("a\u202eb", "a\\u202eb")]
-    assert [one.name for one in build.leaderboard(hidden).contributors] == ["a\\u202eb", "a\\u202eb (2)"]
+    assert [folder.name for folder in build.leaderboard(hidden).contributors] == ["a\\u202eb", "a\\u202eb (2)"]

@@ -1,4 +1,4 @@
-"""Nothing that a record says is more than text, in any of the leaderboard's formats."""
+"""Hostile text in records stays plain text in all of the leaderboard's formats."""
 
 from __future__ import annotations
 
@@ -57,42 +57,42 @@ HOSTILE = {
 UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
-def everywhere(said: str) -> list[Record]:
-    """Records that say it in every place that is text: as a name where a file can have it."""
-    metric = MetricValue(value=85, direction="higher", unit=said, decimals=9, note=said)
-    fidelity = {f"teacher_{said}": metric, said: metric}
-    fits = len(said) < 200 and "\x00" not in said and ".." not in said and said.strip("/") == said
-    label = said if fits else "named"
+def everywhere(text: str) -> list[Record]:
+    """Records with this text in every field of text: as a name where a file can have it."""
+    metric = MetricValue(value=85, direction="higher", unit=text, decimals=9, note=text)
+    fidelity = {f"teacher_{text}": metric, text: metric}
+    fits = len(text) < 200 and "\x00" not in text and ".." not in text and text.strip("/") == text
     made = []
-    for values, its, hyperparameters in (
-        ([85.0, 87.2, 86.1], label, {said: said, "nested": {said: [said]}}),
+    for values, label, hyperparameters in (
+        ([85.0, 87.2, 86.1], text if fits else "named", {text: text, "nested": {text: [text]}}),
         ([80.0, 82.0, 81.0], "scratch", {}),
         ([70.0, 72.0], "short", {}),
     ):
-        for one in student(its, values, hyperparameters=hyperparameters, data=said, extra={said: said}):
-            metrics = one.metrics | fidelity | {"accuracy": one.metrics["accuracy"].model_copy(update={"unit": said})}
-            circumstances = {"environment": {"cpu": said, "cores": said}, "warnings": (said,), "revision": said}
-            made.append(one.model_copy(update={"metrics": metrics, **circumstances}))
+        for record in student(label, values, hyperparameters=hyperparameters, data=text, extra={text: text}):
+            accuracy = record.metrics["accuracy"].model_copy(update={"unit": text})
+            metrics = record.metrics | fidelity | {"accuracy": accuracy}
+            texts = {"environment": {"cpu": text, "cores": text}, "warnings": (text,), "revision": text}
+            made.append(record.model_copy(update={"metrics": metrics, **texts}))
     failed = student("broken", [1.0])[0]
-    failure = {"status": "failed", "metrics": {}, "size": None, "failure": Failure(reason=said, traceback=said)}
+    failure = {"status": "failed", "metrics": {}, "size": None, "failure": Failure(reason=text, traceback=text)}
     return [*made, failed.model_copy(update=failure)]
 
 
 @pytest.fixture(scope="module", params=HOSTILE)
 def hostile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The leaderboard and its files, made once for all tests of a text."""
-    said, root = HOSTILE[request.param], tmp_path_factory.mktemp("hostile")
-    folder(root / "lab", everywhere(said))
-    (root / "lab/records/damaged.json").write_text(json.dumps({"schema_version": said}))
-    found = build.leaderboard([root / "lab", folder(root / "quick", usual())])
-    return found, build.content(found)
+    text, root = HOSTILE[request.param], tmp_path_factory.mktemp("hostile")
+    folder(root / "lab", everywhere(text))
+    (root / "lab/records/damaged.json").write_text(json.dumps({"schema_version": text}))
+    board = build.leaderboard([root / "lab", folder(root / "quick", usual())])
+    return board, build.content(board)
 
 
-def test_all_text_is_short_and_can_be_seen(hostile: tuple[Leaderboard, dict[str, bytes]]) -> None:
+def test_all_text_is_short_and_visible(hostile: tuple[Leaderboard, dict[str, bytes]]) -> None:
     for name, content in hostile[1].items():
         if not name.startswith("assets/"):
-            found = {c for c in content.decode() if unicodedata.category(c) in UNSEEN and c != "\n"}
-            assert not found, f"{name}: {found}"
+            unseen = {c for c in content.decode() if unicodedata.category(c) in UNSEEN and c != "\n"}
+            assert not unseen, f"{name}: {unseen}"
             assert len(content) < 200_000, name
 
 
@@ -102,8 +102,8 @@ def test_html_has_no_tag_attribute_or_address_of_a_record(hostile: tuple[Leaderb
         assert tag not in ("img", "iframe", "object", "embed", "style", "base")
         assert not any(key.startswith("on") or key == "style" for key in attributes)
         for target in (attributes.get("href"), attributes.get("src")):
-            ours = target is None or target.startswith(("#board-", "#main", "#overall", "data:,", "assets/"))
-            assert ours or target == "index.html", target
+            internal = target is None or target.startswith(("#board-", "#main", "#overall", "data:,", "assets/"))
+            assert internal or target == "index.html", target
         if tag == "script":
             assert (attributes.get("src") or "").startswith("assets/")
     policies = [dict(a)["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a]
@@ -184,7 +184,7 @@ COMMANDS = {
 }
 
 
-def test_latex_has_our_commands_alone_and_every_brace_closed(hostile: tuple[Leaderboard, dict[str, bytes]]) -> None:
+def test_latex_has_only_known_commands_and_every_brace_closed(hostile: tuple[Leaderboard, dict[str, bytes]]) -> None:
     content = hostile[1]["leaderboard.tex"].decode()
     body = content[content.index("\\begin{document}") :]
     depth, math, columns = 0, False, 0
@@ -225,35 +225,35 @@ def test_latex_compiles(hostile: tuple[Leaderboard, dict[str, bytes]], tmp_path:
     assert done.returncode == 0, done.stdout[-2000:]
 
 
-def test_what_was_published_before_is_no_more_trusted(tmp_path: Path) -> None:
-    found = build.leaderboard([folder(tmp_path / "quick", usual())])
-    (board,) = found.boards
+def test_an_earlier_leaderboard_is_not_trusted_either(tmp_path: Path) -> None:
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", usual())])
+    (board,) = leaderboard.boards
     bad = "<script>\u202e](javascript:x)" + "y" * 1_000_000
     row = board.rows[0].model_copy(update={"contributor": bad, "name": bad, "id": "gone"})
-    old = found.model_copy(update={"boards": (board.model_copy(update={"task": bad, "rows": (row,)}),)})
+    old = leaderboard.model_copy(update={"boards": (board.model_copy(update={"task": bad, "rows": (row,)}),)})
     since = build.leaderboard([tmp_path / "quick"], old)
     assert since.changes is not None
     assert max(map(len, since.changes)) < 3000
     content = build.content(since)
     assert "\u202e" not in "".join(since.changes)
     assert b"<script>\\u202e" not in content["index.html"]
-    assert all(len(its) < 100_000 for name, its in content.items() if not name.startswith("assets/"))
+    assert all(len(data) < 100_000 for name, data in content.items() if not name.startswith("assets/"))
 
 
 @pytest.mark.parametrize(
-    ("update", "said"),
+    ("update", "problem"),
     [
         ({"metrics": {"accuracy": MetricValue(value=1e300, direction="higher", unit="%")}}, "metrics.accuracy: 1e+300"),
         ({"config": "deep"}, "config: is nested more than 20 levels deep"),
-        ({"config": {"settings": "none"}}, "config.settings: is no table"),
-        ({"config": {"settings": {"student": 3}}}, "config.settings: teacher and student are no tables"),
-        ({"config": {"code": None}}, "config.code: is no digest"),
+        ({"config": {"settings": "none"}}, "config.settings: is not a table"),
+        ({"config": {"settings": {"student": 3}}}, "config.settings: teacher and student are not tables"),
+        ({"config": {"code": None}}, "config.code: is not a digest"),
         ({"primary_metric": "fame"}, "primary_metric: 'fame' was not measured"),
         ({"size": {"parameters": 10**400}}, "size.parameters: 1e+101"),
         ({"size": {"macs": -1}}, "size.macs: -1"),
     ],
 )
-def test_what_no_run_writes_is_left_out_by_name(tmp_path: Path, update: dict[str, Any], said: str) -> None:
+def test_records_that_no_run_writes_are_left_out_by_name(tmp_path: Path, update: dict[str, Any], problem: str) -> None:
     odd = student("odd", [99.0])[0]
     if update.get("config") == "deep":
         inner: dict[str, Any] = {}
@@ -267,12 +267,12 @@ def test_what_no_run_writes_is_left_out_by_name(tmp_path: Path, update: dict[str
         assert odd.size is not None
         update = {"size": odd.size.model_copy(update=update["size"])}
     lab = folder(tmp_path / "lab", [odd.model_copy(update=update)])
-    found = build.leaderboard([folder(tmp_path / "quick", usual()), lab])
-    assert any(said in problem for problem in found.problems), found.problems
-    assert all(row.label != "odd" for board in found.boards for row in board.rows)
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", usual()), lab])
+    assert any(problem in line for line in leaderboard.problems), leaderboard.problems
+    assert all(row.label != "odd" for board in leaderboard.boards for row in board.rows)
 
 
-def test_numbers_whose_sum_is_none_are_a_damaged_record(tmp_path: Path) -> None:
+def test_examples_whose_sum_overflows_are_a_damaged_record(tmp_path: Path) -> None:
     odd = student("odd", [99.0])[0].model_dump(mode="json")
     odd |= {"examples": {"accuracy": [1e308, 1e308, -1e308]}, "example_names": ["a", "b", "c"]}
     path = folder(tmp_path / "quick", usual()) / "records/classification/cnn_mlp/odd/seed-0.json"
@@ -282,7 +282,7 @@ def test_numbers_whose_sum_is_none_are_a_damaged_record(tmp_path: Path) -> None:
     assert problem == f"{path}: examples.accuracy: their sum is larger than any number"
 
 
-def test_a_machine_that_is_no_number_is_not_compared(tmp_path: Path) -> None:
+def test_timings_with_a_nan_in_their_environment_are_not_compared(tmp_path: Path) -> None:
     quick = folder(tmp_path / "quick", usual())
     timings.write(quick, timing(usual()))
     (path,) = quick.rglob("eager-batch-1.json")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from distillbench.bench.analysis.notes import machine, origins
-from distillbench.bench.analysis.speeds import ELSEWHERE, speeds
-from distillbench.bench.compare.correction import Margins
+from distillbench.bench.analysis.notes import machine_name, origin_notes
+from distillbench.bench.analysis.speeds import OTHER_PROCESSOR, tabulate_timings
+from distillbench.bench.compare.margins import Margins
 from distillbench.bench.compare.results import compare_results
 from distillbench.bench.machine import processor
 from distillbench.bench.machine.processor import about, description, model_name, same_processor
@@ -97,15 +97,16 @@ def test_processors_are_the_same_where_all_that_is_said_of_them_is(
 
 
 def test_readers_tell_two_of_one_name_apart() -> None:
-    assert machine(OLD) == "2 cores of AMD EPYC"
-    assert machine(NARROW) == "2 cores of AMD EPYC (family 25, model 1; AVX2)"
+    assert machine_name(OLD) == "2 cores of AMD EPYC"
+    assert machine_name(NARROW) == "2 cores of AMD EPYC (family 25, model 1; AVX2)"
     assert (
-        machine(WIDE | {"quota": 1.5}) == "2 cores (time of 1.5 cores) of AMD EPYC (family 25, model 17; AVX512, VNNI)"
+        machine_name(WIDE | {"quota": 1.5})
+        == "2 cores (time of 1.5 cores) of AMD EPYC (family 25, model 17; AVX512, VNNI)"
     )
     assert description({}) == "unknown"
     record = next(iter(Store(PUBLISHED)))
     made = [record.model_copy(update={"environment": each}) for each in (NARROW, WIDE)]
-    assert f"made on several machines: {machine(NARROW)}; {machine(WIDE)}" in origins(made)
+    assert f"made on several machines: {machine_name(NARROW)}; {machine_name(WIDE)}" in origin_notes(made)
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +123,13 @@ def quick() -> tuple[list[Any], list[Any], list[Any]]:
 
 def test_8_bit_quality_stands_beside_times_of_its_processor_alone(quick: tuple[list[Any], ...]) -> None:
     timed, students, converted = quick
-    (here,) = speeds(timed, students, converted)
-    assert any(line.quality for line in here.lines)
-    (there,) = speeds(timed, students, [each.model_copy(update={"environment": NARROW}) for each in converted])
-    assert not any(line.quality for line in there.lines)
-    assert any(ELSEWHERE in note for note in there.notes)
+    (here,) = tabulate_timings(timed, students, converted)
+    assert any(row.quality_change for row in here.rows)
+    (there,) = tabulate_timings(
+        timed, students, [each.model_copy(update={"environment": NARROW}) for each in converted]
+    )
+    assert not any(row.quality_change for row in there.rows)
+    assert any(OTHER_PROCESSOR in note for note in there.notes)
     assert f"timed on {description(WIDE)}, 1 thread" in there.notes
 
 
@@ -157,7 +160,7 @@ def test_the_gate_compares_times_of_one_processor_and_says_where_qualities_are_o
         times = [finding for finding in report.findings if finding.metric.startswith(("speedup", "latency"))]
         assert {finding.outcome for finding in times if finding.outcome != "missing"} == {"incomparable"}
         assert any("environment.processor" in finding.reason for finding in times)
-        assert any(note.startswith("qualities are of several processors") for note in report.notes)
+        assert any(note.startswith("metrics were measured on several processors") for note in report.notes)
     same = compare_results(tmp_path / "wide", tmp_path / "wide", Margins())
     assert not any("processors" in note for note in same.notes)
 

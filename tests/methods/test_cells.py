@@ -18,9 +18,9 @@ from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.random_teacher import RandomTeacher
 from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
-from distillbench.tasks.feature_extractors.answers import Answers
 from distillbench.tasks.response import Events
-from support.tasks import METHOD_NAMES, TASK_NAMES, untrained_extractor
+from distillbench.tasks.shared.output_cache import OutputCache
+from support.tasks import METHOD_NAMES, TASK_NAMES
 
 TaskOf = Callable[[str], Task]
 
@@ -31,8 +31,7 @@ def one_batch(task: Task) -> Inputs:
 
 
 def main_weights(task: Task, model: nn.Module) -> list[Tensor]:
-    part = next(iter(task.parts(model).values()))
-    return list(part.parameters())
+    return list(task.deployed(model).parameters())
 
 
 def distillation_gradient(task: Task, method: Method, student: nn.Module, teacher: nn.Module) -> Tensor:
@@ -142,7 +141,7 @@ def test_each_frozen_teacher_sees_a_batch_once(task_of: TaskOf, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("which", ["untrained", "own"])
-def test_what_is_fitted_is_fitted_to_the_teacher_that_is_looked_at(task_of: TaskOf, which: str) -> None:
+def test_a_readout_is_fitted_to_the_teacher_that_the_method_looks_at(task_of: TaskOf, which: str) -> None:
     task = task_of("classification")
     fitted: list[Tensor] = []
 
@@ -204,7 +203,7 @@ def test_both_models_see_the_same_view(task: Task) -> None:
     assert all(torch.equal(first[name].values, second[name].values) for name in first)
 
 
-def test_the_discriminator_judges_without_stepping(task_of: TaskOf) -> None:
+def test_a_teachers_discriminator_does_not_step(task_of: TaskOf) -> None:
     # Spectral normalisation iterates in training mode: a student's pass must not change its teacher's discriminator.
     task = task_of("gan")
     teacher = initial(task, "teacher", 0).train()
@@ -249,8 +248,8 @@ def test_the_readout_is_scikit_learns_logistic_regression() -> None:
     readout = fit(Events(Feature(maps), outcomes.unsqueeze(1)), l2=0.01)
     scale = rows.std(0, correction=0)
     # scikit-learn's objective: ½‖w‖² + C·Σ loss; ours: l2·‖w‖² + mean loss, hence C = 1/(2·n·l2).
-    theirs = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
-    assert torch.allclose(readout.weight[0], torch.tensor(theirs.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
+    reference = LogisticRegression(C=1 / (2 * len(rows) * 0.01), tol=1e-8).fit((rows / scale).numpy(), outcomes.numpy())
+    assert torch.allclose(readout.weight[0], torch.tensor(reference.coef_[0], dtype=torch.float32) / scale, atol=1e-3)
 
 
 def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
@@ -258,7 +257,7 @@ def test_a_flat_patch_has_a_finite_gradient(task_of: TaskOf) -> None:
     model = initial(task, "student", 0).train()
     shared = task.shared_inputs([0], torch.Generator().manual_seed(0))
     inputs = {name: torch.zeros_like(value) for name, value in shared.items()}
-    loss = task.loss(model, inputs, task.forward(model, inputs), "model")
+    loss = task.loss(model, inputs, task.forward(model, inputs))
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(loss, list(model.parameters())))
 
 
@@ -301,7 +300,7 @@ def test_every_pixel_is_in_a_patch(shape: tuple[int, int, int]) -> None:
 
 def test_alpha_and_weight_are_not_both_taken() -> None:
     assert Temperature(alpha=0.9).alpha == 0.9
-    with pytest.raises(ValueError, match="alpha takes the place of weight"):
+    with pytest.raises(ValueError, match="alpha replaces weight"):
         Temperature(alpha=0.9, weight=0.5)
 
 
@@ -310,41 +309,40 @@ def test_a_large_split_is_measured_on_a_part_of_it_that_is_the_same_for_all() ->
     from distillbench.tasks.vae import chosen
 
     pair = load({"tasks": {"vae": {"evaluated": 60, "importance_samples": 2, "samples": 200}}}).entries[0].pair
-    task = pair.build()
-    task.feature_extractor = untrained_extractor(task)
+    task = pair.build(extractor="untrained")
     part = chosen(task.splits.test, 60)
     assert len(part) == 60 < len(task.splits.test)
     assert chosen(task.splits.test, 500) is task.splits.test
     assert list(part.names) == sorted(part.names)
     model = read_only(initial(task, "student", 0))
-    for found in (task.evaluate(model, model), task.baseline("independent pixels")):
-        assert tuple(found.examples["neg_elbo"]) == part.names
+    for evaluation in (task.evaluate(model, model), task.baseline("independent pixels")):
+        assert tuple(evaluation.examples["neg_elbo"]) == part.names
 
 
 @pytest.mark.parametrize("name", ["gan", "vae"])
-def test_both_splits_are_held_to_what_a_network_generates_once_and_none_to_what_it_was_before(
+def test_a_network_generates_once_for_both_splits_and_again_when_its_weights_change(
     name: str, task_of: Callable[[str], Task], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of(name)
     model, teacher = (read_only(initial(task, role, 0)) for role in ("student", "teacher"))
-    made = []
-    generate = task._samples
-    monkeypatch.setattr(task, "_samples", lambda its, *more: made.append(its) or generate(its, *more))
+    sampled = []
+    generate = task.samples
+    monkeypatch.setattr(task, "samples", lambda network: sampled.append(network) or generate(network))
 
     def evaluated(split: Split) -> Evaluation:
         return task.evaluate(model, teacher, split)
 
     def afresh(split: Split) -> Evaluation:
         with monkeypatch.context() as patch:
-            patch.setattr(task, "answers", Answers())
+            patch.setattr(task, "output_cache", OutputCache())
             return evaluated(split)
 
     alone = {split: afresh(split) for split in ("test", "validation")}
     assert alone["test"] != alone["validation"]
-    made.clear()
-    task.answers = Answers()
+    sampled.clear()
+    task.output_cache = OutputCache()
     assert {split: evaluated(split) for split in ("test", "validation")} == alone
-    assert made.count(model) == 1
+    assert sampled.count(model) == 1
     with torch.no_grad():
         for weights in model.parameters():
             weights.mul_(1.5)

@@ -222,10 +222,10 @@ def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:
     differences = charts["classification-cnn_mlp-differences"]
     good = next(row for row in summary.rows if row.name == "good")
     shown = [p for p in differences.series[0].points if p.label.startswith("good")]
-    assert [p.x for p in shown] == list(good.paired.values())
+    assert [p.x for p in shown] == list(good.differences_by_seed.values())
     assert good.difference is not None
     mean = next(p for p in differences.series[1].points if p.label.startswith("good"))
-    assert mean.x == pytest.approx(sum(good.paired.values()) / len(good.paired))
+    assert mean.x == pytest.approx(sum(good.differences_by_seed.values()) / len(good.differences_by_seed))
     front = next(
         series for series in charts["classification-cnn_mlp-parameters"].series if series.name == "Pareto front"
     )

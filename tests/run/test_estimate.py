@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from distillbench.bench.run.estimate import FlopCounter, longest_first
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.training.loop import initial
+from distillbench.bench.training.loop import initial, losses
 from distillbench.tasks.base import Role, Task
 from support.tasks import TASK_NAMES
 
@@ -28,8 +28,7 @@ def test_the_light_counter_agrees_with_torchs(task_of: Callable[[str], Task], na
     for counter in (nullcontext(), ours, theirs):  # the first time some things are computed that are then kept
         with torch.no_grad(), counter:
             outputs = task.forward(model, inputs)
-            for part in task.parts(model):
-                task.loss(model, inputs, outputs, part)
+            losses(task, model, inputs, outputs)
     assert ours.flops == pytest.approx(theirs.get_total_flops(), rel=0.02)
 
 

@@ -110,7 +110,7 @@ def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
     assert len(trials_of(pair, "flagged", Flagged(), 2)) == 2
     with pytest.raises(UserError, match="--trials: 3, and flagged has 2 different settings to try"):
         trials_of(pair, "flagged", Flagged(), 3)
-    with pytest.raises(UserError, match=r"vae/mlp_256_16/temperature: weight .*: alpha takes the place of weight"):
+    with pytest.raises(UserError, match=r"vae/mlp_256_16/temperature: weight .*: alpha replaces weight"):
         trials_of(pair, "temperature", Temperature(alpha=0.5), 3)
 
 

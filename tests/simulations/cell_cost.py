@@ -3,7 +3,7 @@
     python tests/simulations/cell_cost.py SUITE [KEY.PATH=VALUE ...]
 
 trains the teacher and the scratch student of each pair of a suite, and prints the table of docs/performance.md: seconds
-of training, of looks at validation data for its curve, and of the evaluation at its end; the last two as shares of all.
+of training, of validation for its curve, and of the evaluation at its end; the last two with their shares of all.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from torch import nn
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.bench.training.determinism import settle_process
-from distillbench.bench.training.loop import Learner, initial, train
+from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.loop import initial, train
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
 
 
 def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]:
-    """A row a pair and role."""
+    """Yield a row for each pair and role of a suite."""
     for pair in pairs(load(suite, overrides)):
         with TemporaryDirectory() as cache:
             task = pair.build(Path(cache))
@@ -34,7 +35,7 @@ def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]
             teacher: nn.Module | None = None
             for role in ("teacher", "student"):
                 learner = _trained(task, role)
-                _evaluate(task, read_only(initial(task, role, 1)), teacher)  # what is done once for all of a pair
+                _evaluate(task, read_only(initial(task, role, 1)), teacher)  # does what is done once for all of a pair
                 start = time.perf_counter()
                 _evaluate(task, learner.model, teacher)
                 yield _row(pair, role, learner, time.perf_counter() - start)
@@ -57,14 +58,14 @@ def _trained(task: Task, role: Role) -> Learner:
 
 
 def _row(pair: Pair, role: Role, learner: Learner, evaluation: float) -> dict[str, str]:
-    looks = learner.recorder.seconds
-    whole = learner.seconds + looks + evaluation
-    spent = {"looks": looks, "evaluation": evaluation}
+    validation = learner.recorder.seconds
+    total = learner.seconds + validation + evaluation
+    parts = {"validation": validation, "evaluation": evaluation}
     return {
         "pair": f"{pair.task}, {pair.pair}",
         "role": role,
         "training (s)": f"{learner.seconds:.2f}",
-        **{f"{what} (s)": f"{seconds:.2f}, {100 * seconds / whole:.1f} %" for what, seconds in spent.items()},
+        **{f"{what} (s)": f"{seconds:.2f}, {100 * seconds / total:.1f} %" for what, seconds in parts.items()},
     }
 
 

@@ -24,7 +24,7 @@ SEEDS = 20
 
 
 def copies(patterns: list[Record]) -> Iterator[Record]:
-    """Without end: methods m0, m1, …, each with twenty seeds on every task and pair."""
+    """Yield, without end, records of methods m0, m1, …, each with twenty seeds on every task and pair."""
     for method in count():
         for seed in range(SEEDS):
             for pattern in patterns:
@@ -35,9 +35,10 @@ def copies(patterns: list[Record]) -> Iterator[Record]:
 
 
 def fill(folder: Path, records: int) -> None:
-    found = Store(QUICK).scan().records
-    controls = [r for r in found if r.kind != "student" or r.label == "scratch"]
-    patterns = [r for r in found if r.label == "temperature" and r.seed == 0]
+    """Write so many records into a results folder."""
+    published = Store(QUICK).scan().records
+    controls = [r for r in published if r.kind != "student" or r.label == "scratch"]
+    patterns = [r for r in published if r.label == "temperature" and r.seed == 0]
     store = Store(folder)
     for record in controls:
         store.write(record.path, record)
@@ -45,28 +46,28 @@ def fill(folder: Path, records: int) -> None:
         store.write(record.path, record)
 
 
-def opened(page: Path) -> dict[str, float]:
-    """Seconds until a page's load event, and until its last table and visible chart are there."""
+def loading_seconds(page: Path) -> dict[str, float]:
+    """Return the seconds until a page's load event, and until its last table and visible chart are there."""
     from playwright.sync_api import sync_playwright
 
     browser_path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     cell = "cell.html#vae/mlp_256_16/m0/seed-3"
     waits = {"index.html": "figure.chart .main-svg", "vae.html": "figure.chart .main-svg", cell: "#cell table"}
-    found = {}
+    seconds = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         for name, wait in waits.items():
             tab = browser.new_page()
             start = time.perf_counter()
             tab.goto(f"{page.as_uri()}/{name}")
-            found[f"{name.partition('#')[0]} loaded"] = time.perf_counter() - start
+            seconds[f"{name.partition('#')[0]} loaded"] = time.perf_counter() - start
             if wait.startswith("figure"):
                 tab.locator("figure.chart").first.scroll_into_view_if_needed()
             tab.locator(wait).first.wait_for(timeout=120_000)
-            found[f"{name.partition('#')[0]} drawn"] = time.perf_counter() - start
+            seconds[f"{name.partition('#')[0]} drawn"] = time.perf_counter() - start
             tab.close()
         browser.close()
-    return found
+    return seconds
 
 
 def main() -> None:
@@ -82,7 +83,7 @@ def main() -> None:
                 sizes[file.parent.name in ("figures", "pictures")] += file.stat().st_size
             print(f"{records} records: built in {took:.0f} s, {sizes[False] / 1e6:.1f} MB", end="")
             print(f" and {sizes[True] / 1e6:.1f} MB of figures", flush=True)
-            for name, seconds in opened(page).items():
+            for name, seconds in loading_seconds(page).items():
                 print(f"  {name} after {seconds:.2f} s", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What two runs of ``time`` of one revision would leave inconclusive, by launches and by margin.
+"""What two runs of ``distillbench time`` of one revision would leave inconclusive, by launches and by margin.
 
     python tests/simulations/launches.py results/quick results/mnist
 
@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from coverage import table
+from coverage import markdown
 from numpy.random import Generator
 
-from distillbench.bench.compare.correction import Margins
-from distillbench.bench.compare.times import speed
+from distillbench.bench.compare.margins import Margins
+from distillbench.bench.compare.times import compare_launch_values
 from distillbench.bench.statistics import geometric_mean
 from distillbench.bench.store import timings
 from distillbench.bench.timing.timer import Launches
@@ -28,10 +28,11 @@ RUNS = 100
 MARGINS = (0.01, 0.02, 0.05, 0.1)
 NUMBERS = (Launches(3, 3), Launches(6, 6), Launches(9, 9), Launches())
 Condition = tuple[float, float]
+"""Seconds of a call of the student, and the standard deviation of the logarithm of its speedup over launches."""
 
 
-def conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
-    """Seconds of a call of the student, and the standard deviation of the logarithm of its speedup over launches."""
+def stored_conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
+    """Yield the stored conditions of some results folders with this batch size."""
     for folder in folders:
         for timing in timings.scan(Path(folder)).found:
             if timing.condition.batch_size == batch_size and len(timing.launches) > 1:
@@ -39,23 +40,23 @@ def conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
                 yield geometric_mean([launch.median("student") for launch in timing.launches]).value, logs.std(ddof=1)
 
 
-def taken(rng: Generator, spread: float, number: Launches) -> list[float]:
-    """A run's ratios of student to teacher."""
+def draw_run(rng: Generator, spread: float, number: Launches) -> list[float]:
+    """Draw the ratios of student to teacher that a run measures, one a launch."""
     ratios = np.exp(spread * rng.normal(size=number.most)).tolist()
     count = next(n for n in range(1, number.most + 1) if number.suffice(n, geometric_mean(ratios[:n])))
     return ratios[:count]
 
 
-def line(rng: Generator, there: Sequence[Condition], number: Launches) -> dict[str, float | str]:
-    """In %, and how many launches a run takes on average."""
+def line(rng: Generator, conditions: Sequence[Condition], number: Launches) -> dict[str, float | str]:
+    """Return what is inconclusive in %, by margin, and how many launches a run takes on average."""
     inconclusive, launches = dict.fromkeys(MARGINS, 0), 0
-    for seconds, spread in there * RUNS:
-        before, after = taken(rng, spread, number), taken(rng, spread, number)
+    for seconds, spread in conditions * RUNS:
+        before, after = draw_run(rng, spread, number), draw_run(rng, spread, number)
         launches += len(before)
         for margin in MARGINS:
-            found = speed("", "", before, after, seconds, Margins(speed=margin))
-            inconclusive[margin] += found.finding.outcome == "inconclusive"
-    total = len(there) * RUNS
+            comparison = compare_launch_values("", "", before, after, seconds, Margins(speed=margin))
+            inconclusive[margin] += comparison.finding.outcome == "inconclusive"
+    total = len(conditions) * RUNS
     return {
         "launches": f"{number.least} to {number.most}" if number.most > number.least else f"{number.least}",
         "on average": launches / total,
@@ -65,10 +66,10 @@ def line(rng: Generator, there: Sequence[Condition], number: Launches) -> dict[s
 
 def main(folders: Sequence[str]) -> None:
     for batch_size in (1, 64):
-        there = list(conditions(folders, batch_size))
+        stored = list(stored_conditions(folders, batch_size))
         rngs = map(np.random.default_rng, np.random.SeedSequence((SEED, batch_size)).spawn(len(NUMBERS)))
-        rows = [line(rng, there, number) for rng, number in zip(rngs, NUMBERS, strict=True)]
-        print(f"Batches of {batch_size}, {len(there)} conditions, % inconclusive:\n\n{table(rows)}\n", flush=True)
+        rows = [line(rng, stored, number) for rng, number in zip(rngs, NUMBERS, strict=True)]
+        print(f"Batches of {batch_size}, {len(stored)} conditions, % inconclusive:\n\n{markdown(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python tests/simulations/revisions.py
 
-prints the tables of docs/ci.md. The rule is the gate's own, on launches that are drawn. Every number comes from the
+prints the tables of docs/ci.md. The rule is the command's own, on simulated launches. Every number comes from the
 fixed SEED.
 """
 
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
-from coverage import table
+from coverage import markdown
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from distillbench.bench.compare.revisions import LEAST_LAUNCHES, SIDES, Rule, Times, judgement
+from distillbench.bench.compare.decisions import LEAST_LAUNCHES, SIDES, Rule, Times, decide
 
 Array = NDArray[np.float64]
 Draw = Callable[[Generator, tuple[int, ...]], Array]
@@ -33,12 +33,12 @@ CHANGES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
 
 
 def slower(chance: float, by: float, spread: float) -> Draw:
-    """Normal, but a process is slower with this chance, for as long as it lives."""
+    """Return normal noise in which a process is slower by ``by`` with this chance, for as long as it lives."""
     return lambda rng, shape: spread * rng.normal(size=shape) + by * (rng.random(shape) < chance)
 
 
 def lasting(rng: Generator, shape: tuple[int, ...]) -> Array:
-    """Normal by 0.5 %, each launch correlated by 0.5 with the one before."""
+    """Draw normal noise of 0.5 %, each launch correlated by 0.5 with the one before."""
     z = rng.normal(size=shape)
     for i in range(1, shape[-1]):
         z[..., i] = 0.5 * z[..., i - 1] + np.sqrt(0.75) * z[..., i]
@@ -57,24 +57,32 @@ NOISE: dict[str, Draw] = {
 }
 
 
-def decided(logs: Array, rule: Rule) -> tuple[str, int]:
-    """The outcome of a student, and after how many launches. logs: of the times of head, control and base."""
+def run_to_decision(logs: Array, rule: Rule) -> tuple[str, int]:
+    """Apply the rule to one student.
+
+    Args:
+        logs: The logarithms of the times of head, control and base, (3, launches).
+        rule: The gate's.
+
+    Returns:
+        The outcome, and after how many launches.
+    """
     head, control = (tuple(np.exp(logs[i] - logs[2]).tolist()) for i in (0, 1))
     for n in range(LEAST_LAUNCHES, MOST + 1):
-        found = judgement(Times(head[:n], control[:n], (1.0,) * n), rule)
-        if found.final:
+        decision = decide(Times(head[:n], control[:n], (1.0,) * n), rule)
+        if decision.final:
             break
-    return found.outcome, n
+    return decision.outcome, n
 
 
 def line(rng: Generator, noise: str, students: int, change: float) -> dict[str, float | str]:
-    """Of runs with so many students, all of them changed by as much. false alarm: of any student, in either way."""
+    """Return the outcomes in % of runs with so many students, all changed by as much; false alarms are of runs."""
     outcomes: Counter[str] = Counter()
     alarms, launches = 0, []
     for _ in range(RUNS[students]):
         logs = NOISE[noise](rng, (students, len(SIDES), MOST))
         logs[:, 0] += np.log1p(change)
-        run = [decided(student, Rule(MARGIN, 0.0, students)) for student in logs]
+        run = [run_to_decision(student, Rule(MARGIN, 0.0, students)) for student in logs]
         outcomes.update(outcome for outcome, _ in run)
         launches += [n for _, n in run]
         alarms += any(outcome == "improved" or (outcome == "regressed" and change <= MARGIN) for outcome, _ in run)
@@ -98,7 +106,7 @@ def main() -> None:
             print(f"{len(rows)}/{len(NOISE) * len(changes)}", end="\r", file=sys.stderr)
         many = "one student" if students == 1 else f"{students} students"
         heading = f"{RUNS[students]} runs a line with {many}, {MOST} launches at most"
-        print(f"{heading}:\n\n{table(rows)}\n", flush=True)
+        print(f"{heading}:\n\n{markdown(rows)}\n", flush=True)
 
 
 if __name__ == "__main__":

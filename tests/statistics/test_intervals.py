@@ -16,15 +16,14 @@ from distillbench.bench.statistics import (
     crossed_interval,
     holm,
     mean_interval,
-    paired_difference,
     ratio_interval,
 )
 
 
-def crossed(seed: int, seeds: int, items: int, of_seed: float, of_item: float, of_rest: float) -> np.ndarray:
+def crossed(seed: int, seeds: int, examples: int, of_seed: float, of_example: float, of_rest: float) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    a, b, e = rng.normal(size=(seeds, 1)), rng.normal(size=(1, items)), rng.normal(size=(seeds, items))
-    return 3 + of_seed * a + of_item * b + of_rest * e
+    a, b, e = rng.normal(size=(seeds, 1)), rng.normal(size=(1, examples)), rng.normal(size=(seeds, examples))
+    return 3 + of_seed * a + of_example * b + of_rest * e
 
 
 def test_the_t_interval_is_scipys() -> None:
@@ -49,7 +48,7 @@ def test_it_covers_as_often_as_it_says(n: int) -> None:
 
 def test_what_two_series_share_cancels() -> None:
     shared = [10.0, -5.0, 3.0]
-    difference = paired_difference([x + 1 for x in shared], shared)
+    difference = mean_interval([x + 1 - x for x in shared])
     assert (difference.mean, difference.half_width, difference.p) == (1.0, 0.0, 0.0)
     assert difference.excludes_zero
 
@@ -63,7 +62,7 @@ def test_one_value_has_no_interval_and_excludes_nothing() -> None:
         mean_interval([])
     with pytest.raises(ValueError, match="no values"):
         crossed_interval(np.empty((5, 0)))
-    with pytest.raises(ValueError, match="seeds × items"):
+    with pytest.raises(ValueError, match="seeds × examples"):
         crossed_interval([1.0, 2.0])
 
 
@@ -90,23 +89,23 @@ def test_the_crossed_interval_is_that_of_the_analysis_of_variance(
 ) -> None:
     """Sums of squares as what least squares leaves over; degrees as twice the mean squared over the variance."""
     y = crossed(1, *shape, *deviations)
-    (seeds, items), n = shape, y.size
+    (seeds, examples), n = shape, y.size
     one = np.ones((n, 1))
-    of_seed, of_item = np.kron(np.eye(seeds), np.ones((items, 1))), np.kron(np.ones((seeds, 1)), np.eye(items))
+    of_seed, of_example = np.kron(np.eye(seeds), np.ones((examples, 1))), np.kron(np.ones((seeds, 1)), np.eye(examples))
 
     def left(*design: np.ndarray) -> float:
         matrix = np.hstack(design)
         return float(np.square(y.ravel() - matrix @ np.linalg.lstsq(matrix, y.ravel(), rcond=None)[0]).sum())
 
-    none, additive = left(one), left(of_seed, of_item)
-    degrees = np.array([seeds - 1, items - 1, (seeds - 1) * (items - 1)])
-    squares = np.array([none - left(of_seed), none - left(of_item), additive]) / degrees
+    none, additive = left(one), left(of_seed, of_example)
+    degrees = np.array([seeds - 1, examples - 1, (seeds - 1) * (examples - 1)])
+    squares = np.array([none - left(of_seed), none - left(of_example), additive]) / degrees
     parts = squares * [1, 1, -1] / n
     candidates = [(squares[0] / n, seeds - 1)]
     if squares[1] > squares[2]:
         variance = parts.sum()
         both = 2 * variance**2 / (2 * parts**2 / degrees).sum()
-        candidates.append((variance, max(both, min(seeds, items) - 1)))
+        candidates.append((variance, max(both, min(seeds, examples) - 1)))
     half_width, expected = max((stats.t.ppf(0.975, d) * math.sqrt(v), d) for v, d in candidates)
     interval = crossed_interval(y)
     assert interval.mean == pytest.approx(y.mean())
@@ -116,7 +115,7 @@ def test_the_crossed_interval_is_that_of_the_analysis_of_variance(
     assert interval.n == seeds
 
 
-def test_one_seed_has_the_interval_over_items_and_one_item_that_over_seeds() -> None:
+def test_one_seed_has_the_interval_over_examples_and_one_example_that_over_seeds() -> None:
     values = [0.3, 1.0, 0.7, 0.2]
     alone = mean_interval(values)
     for matrix, n in (([values], 1), ([[v] for v in values], 4)):
@@ -126,7 +125,7 @@ def test_one_seed_has_the_interval_over_items_and_one_item_that_over_seeds() -> 
         )  # fmt: skip
 
 
-def test_equal_seeds_leave_the_interval_over_items_and_equal_items_that_over_seeds() -> None:
+def test_equal_seeds_leave_the_interval_over_examples_and_equal_examples_that_over_seeds() -> None:
     values = [0.3, 1.0, 0.7, 0.2]
     alone = mean_interval(values)
     for matrix in (np.tile(values, (5, 1)), np.tile(np.reshape(values, (4, 1)), (1, 9))):
@@ -163,10 +162,10 @@ matrices = arrays(np.float64, st.tuples(st.integers(2, 5), st.integers(2, 6)), e
 @given(matrices, st.randoms(use_true_random=False), st.integers(-50, 50), st.sampled_from([-4.0, 0.25, 3.0]))
 def test_order_origin_and_unit_do_not_matter(y: np.ndarray, random: object, shift: int, scale: float) -> None:
     before = crossed_interval(y)
-    seeds, items = list(range(y.shape[0])), list(range(y.shape[1]))
+    seeds, examples = list(range(y.shape[0])), list(range(y.shape[1]))
     random.shuffle(seeds)  # type: ignore[attr-defined]
-    random.shuffle(items)  # type: ignore[attr-defined]
-    after = crossed_interval(scale * (y[seeds][:, items] + shift))
+    random.shuffle(examples)  # type: ignore[attr-defined]
+    after = crossed_interval(scale * (y[seeds][:, examples] + shift))
     assert after.mean == pytest.approx(scale * (before.mean + shift), abs=1e-9)
     assert after.half_width == pytest.approx(abs(scale) * before.half_width, rel=1e-6, abs=1e-9)
     assert crossed_interval(-y).p == pytest.approx(before.p)
@@ -183,11 +182,11 @@ def test_p_says_what_the_interval_says_and_the_seeds_alone_never_say_less(y: np.
         assert interval.p >= of_seeds.p * (1 - 1e-9)
 
 
-def test_degrees_of_freedom_are_not_fewer_than_the_smaller_of_seeds_and_items_has() -> None:
+def test_degrees_of_freedom_are_not_fewer_than_the_smaller_of_seeds_and_examples_has() -> None:
     """Just above B = E a small variance is estimated from large mean squares: by the formula alone, about 0 degrees."""
-    seeds, items = np.array([-2, -1, 0, 1, 2]), np.array([-3, -1, 1, 3])
+    seeds, examples = np.array([-2, -1, 0, 1, 2]), np.array([-3, -1, 1, 3])
     rest = np.outer([1, -1, 0, -1, 1], [1, -1, -1, 1]) + np.outer([-1, 2, 0, -2, 1], [-1, 3, -3, 1])
-    y = 1e-3 * seeds[:, None] + 0.85 * items + rest
+    y = 1e-3 * seeds[:, None] + 0.85 * examples + rest
     assert crossed_interval(y).degrees == 3
 
 
@@ -205,12 +204,12 @@ PROBIT = {
 def test_coverage_over_seeds_and_digits(mix: str, accuracies: tuple[float, ...]) -> None:
     """2,000 times 5 seeds × 500 digits, right or wrong: the accuracy of one method, or the difference of two."""
     rng = np.random.default_rng(0)
-    of_seed, of_item, own = PROBIT[mix]
-    wrong_below = -stats.norm.ppf(accuracies) * math.sqrt(1 + of_seed**2 + of_item**2 + own**2)
+    of_seed, of_example, own = PROBIT[mix]
+    wrong_below = -stats.norm.ppf(accuracies) * math.sqrt(1 + of_seed**2 + of_example**2 + own**2)
     truth = accuracies[0] - sum(accuracies[1:])
     hits = 0
     for _ in range(2000):
-        shared = of_item * rng.standard_normal(500, dtype=np.float32)
+        shared = of_example * rng.standard_normal(500, dtype=np.float32)
         first, *second = (
             rng.standard_normal((5, 500), dtype=np.float32)
             + of_seed * rng.standard_normal((5, 1), dtype=np.float32)
@@ -224,8 +223,8 @@ def test_coverage_over_seeds_and_digits(mix: str, accuracies: tuple[float, ...])
 
 
 @pytest.mark.parametrize("shares", [(5, 90, 5), (90, 5, 5), (5, 5, 90), (50, 0, 50), (45, 45, 10)])
-def test_coverage_over_seeds_and_a_few_pictures(shares: tuple[int, int, int]) -> None:
-    """2,000 times 5 seeds × 4 pictures; shares: of the variance of the mean, from seeds, pictures and the rest."""
+def test_coverage_over_seeds_and_a_few_images(shares: tuple[int, int, int]) -> None:
+    """2,000 times 5 seeds × 4 images; shares: of the variance of the mean, from seeds, images and the rest."""
     deviations = np.sqrt(np.multiply(shares, (5, 4, 20)))
     samples = (crossed(seed, 5, 4, *deviations) for seed in range(2000))
     hits = sum(abs((interval := crossed_interval(y)).mean - 3) <= interval.half_width for y in samples)
@@ -250,10 +249,10 @@ def test_over_seeds_alone_the_ratio_is_fiellers_closed_form() -> None:
         assert ratio_interval(above[:, None], below[:, None]) == ratio
 
 
-@pytest.mark.parametrize("items", [4, 500])
-def test_the_ends_of_a_ratio_are_where_the_test_turns(items: int) -> None:
-    below = crossed(4, 5, items, 0.3, 0.5, 0.5)
-    above = 0.4 * below + crossed(5, 5, items, 0.2, 0.3, 0.3) - 3
+@pytest.mark.parametrize("examples", [4, 500])
+def test_the_ends_of_a_ratio_are_where_the_test_turns(examples: int) -> None:
+    below = crossed(4, 5, examples, 0.3, 0.5, 0.5)
+    above = 0.4 * below + crossed(5, 5, examples, 0.2, 0.3, 0.3) - 3
     ratio = ratio_interval(above, below)
     assert ratio is not None
     assert ratio.low < ratio.value < ratio.high
@@ -301,8 +300,8 @@ def test_holm_keeps_the_order_and_never_lowers(p_values: list[float]) -> None:
     assert in_order == sorted(in_order)
 
 
-def test_rounding_does_not_decide_where_the_item_component_is_exactly_zero() -> None:
-    # B = E here: more seeds than items, where the two formulas have different degrees of freedom.
+def test_rounding_does_not_decide_where_the_example_component_is_exactly_zero() -> None:
+    # B = E here: more seeds than examples, where the two formulas have different degrees of freedom.
     y = np.array([[-1.0, -1.0], [0.0, 0.0], [0.0, 1.0]])
     width = crossed_interval(y).half_width
     for scale in (-4.0, 0.1, 1 / 3, 1e5, 7.77):

@@ -6,12 +6,24 @@ import math
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
+from numpy.typing import ArrayLike
+from scipy import integrate, special, stats
 
 from distillbench.bench.statistics import anytime_ratio
-from distillbench.bench.statistics.sequences import CONCENTRATION, PRECISION, log_evidence
+from distillbench.bench.statistics.sequences import CONCENTRATION, PRECISION
 
 VALUES = (0.3, -0.1, 0.45, 0.2, 0.05, -0.35, 0.6)
+
+
+def log_evidence(values: ArrayLike, centre: float) -> float:
+    """The logarithm of the two bets' mean worth against this centre, after these values, in closed form."""
+    x = np.asarray(values, dtype=np.float64) - centre
+    n, below, total = len(x), int((x < 0).sum()), len(x) + PRECISION
+    share = float(x.sum()) ** 2 / float(np.vdot(x, x))
+    student = 0.5 * math.log(PRECISION / total) - n / 2 * math.log1p(-share / total)
+    signs = n * math.log(2) + special.betaln(n - below + CONCENTRATION, below + CONCENTRATION)
+    signs -= special.betaln(CONCENTRATION, CONCENTRATION)
+    return float(np.logaddexp(student, signs) - math.log(2))
 
 
 def student_by_integral(values: np.ndarray) -> float:
@@ -43,13 +55,13 @@ def test_the_evidence_is_the_mean_of_two_mixtures(n: int, centre: float) -> None
 @pytest.mark.parametrize("freedom", [1, 30])
 def test_the_ends_are_where_the_evidence_suffices(level: float, n: int, freedom: int) -> None:
     logs = 0.02 * np.random.default_rng(n).standard_t(freedom, size=n)
-    found = anytime_ratio(np.exp(logs), level)
-    enough = math.log(1 / (1 - level))
-    for end, outward in ((math.log(found.low), -1e-9), (math.log(found.high), 1e-9)):
-        assert log_evidence(logs, end - 1e4 * outward) <= enough
-        assert log_evidence(logs, end + outward) >= enough - 1e-6
-    assert found.low <= found.value <= found.high
-    assert found.low <= np.exp(logs.mean()) <= found.high
+    ratio = anytime_ratio(np.exp(logs), level)
+    threshold = math.log(1 / (1 - level))
+    for end, outward in ((math.log(ratio.low), -1e-9), (math.log(ratio.high), 1e-9)):
+        assert log_evidence(logs, end - 1e4 * outward) <= threshold
+        assert log_evidence(logs, end + outward) >= threshold - 1e-6
+    assert ratio.low <= ratio.value <= ratio.high
+    assert ratio.low <= np.exp(logs.mean()) <= ratio.high
 
 
 def normal(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -85,25 +97,27 @@ def test_an_interval_of_fixed_size_does_not_hold_at_all_times() -> None:
 
 def test_a_change_is_seen_through_values_that_are_far_off() -> None:
     logs = np.array([0.05 + 0.001 * (i % 5) for i in range(21)] + [0.3, 0.3, -0.25])
-    found = anytime_ratio(np.exp(logs), 0.99)
-    assert 1.05 < found.low < found.value < found.high < 1.07
+    ratio = anytime_ratio(np.exp(logs), 0.99)
+    assert 1.05 < ratio.low < ratio.value < ratio.high < 1.07
 
 
 def test_few_values_have_no_interval_and_equal_ones_have_no_width() -> None:
     assert math.isnan(anytime_ratio([1.01]).low)
     assert math.isnan(anytime_ratio([1.01, 1.02], 0.99).high)
-    found = anytime_ratio([1.02] * 6, 0.95)
-    assert (found.low, found.value, found.high) == pytest.approx((1.02, 1.02, 1.02))
+    ratio = anytime_ratio([1.02] * 6, 0.95)
+    assert (ratio.low, ratio.value, ratio.high) == pytest.approx((1.02, 1.02, 1.02))
 
 
-def test_it_turns_with_its_unit_and_its_sides() -> None:
+def test_it_follows_a_change_of_unit_and_of_sides() -> None:
     ratios = np.exp(0.02 * np.random.default_rng(2).normal(size=9))
-    found, scaled, turned = (anytime_ratio(x) for x in (ratios, 3 * ratios, 1 / ratios))
-    assert (scaled.low, scaled.value, scaled.high) == pytest.approx((3 * found.low, 3 * found.value, 3 * found.high))
-    assert (turned.low, turned.value, turned.high) == pytest.approx((1 / found.high, 1 / found.value, 1 / found.low))
+    ratio, scaled, inverted = (anytime_ratio(x) for x in (ratios, 3 * ratios, 1 / ratios))
+    assert (scaled.low, scaled.value, scaled.high) == pytest.approx((3 * ratio.low, 3 * ratio.value, 3 * ratio.high))
+    assert (inverted.low, inverted.value, inverted.high) == pytest.approx(
+        (1 / ratio.high, 1 / ratio.value, 1 / ratio.low)
+    )
 
 
 @pytest.mark.parametrize("ratios", [[], [1.0, 0.0], [1.0, math.inf], [[1.0, 1.0]]])
-def test_what_is_no_series_of_ratios_is_refused(ratios: object) -> None:
+def test_values_that_are_not_positive_ratios_are_refused(ratios: object) -> None:
     with pytest.raises(ValueError, match="ratios: "):
         anytime_ratio(ratios)  # type: ignore[arg-type]

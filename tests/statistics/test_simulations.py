@@ -1,4 +1,4 @@
-"""The programs that print the documents' figures still run."""
+"""The programs that print the documents' figures run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ sys.path.insert(0, str(ROOT / "tests" / "simulations"))  # as the programs find 
 launches, revisions = (import_module(f"simulations.{name}") for name in ("launches", "revisions"))
 
 
-def test_what_a_cell_costs_is_told_of_each_pair_and_role(tiny_suite: Path) -> None:
+def test_what_a_cell_costs_is_reported_for_each_pair_and_role(tiny_suite: Path) -> None:
     rows = list(costs(str(tiny_suite), ["steps=3"]))
     assert [(row["pair"], row["role"]) for row in rows] == [
         ("classification, cnn_mlp", "teacher"),
         ("classification, cnn_mlp", "student"),
     ]
     for row in rows:
-        shares = [float(row[what].split()[1]) for what in ("looks (s)", "evaluation (s)")]
+        shares = [float(row[what].split()[1]) for what in ("validation (s)", "evaluation (s)")]
         assert all(share > 0 for share in shares)
         assert sum(shares) < 100
 
@@ -45,8 +45,8 @@ def test_what_two_runs_would_leave_inconclusive_by_the_spread_of_stored_launches
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     timings.write(tmp_path, timing(records(), slow=2e-2, quick=2e-3))
-    (there,) = launches.conditions([str(tmp_path)], 1)
-    assert there == pytest.approx((2e-3, 0.01), rel=0.01)
+    (condition,) = launches.stored_conditions([str(tmp_path)], 1)
+    assert condition == pytest.approx((2e-3, 0.01), rel=0.01)
     monkeypatch.setattr(launches, "RUNS", 20)
-    few, many = (launches.line(np.random.default_rng(0), [there], Launches(n, n)) for n in (3, 9))
+    few, many = (launches.line(np.random.default_rng(0), [condition], Launches(n, n)) for n in (3, 9))
     assert few["± 1%"] > many["± 1%"] > many["± 5%"] == 0

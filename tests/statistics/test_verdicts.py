@@ -1,4 +1,4 @@
-"""What the gate decides: of each side of each margin, and whatever the interval."""
+"""What the gate decides on each side of each margin, whatever the interval."""
 
 from __future__ import annotations
 
@@ -86,15 +86,15 @@ def test_an_interval_that_includes_a_margin_is_no_regression_and_no_improvement(
 def test_changing_sides_makes_a_regression_an_improvement(
     ratio: Ratio, baseline: float, relative: float, absolute: float
 ) -> None:
-    """But for ends that are at the margin to rounding."""
+    """Except for ends that are at the margin up to rounding."""
     margin = ratio_margin(baseline, baseline * ratio.value, relative, absolute)
     if any(abs(abs(math.log(end)) - margin) < 1e-9 for end in (ratio.low, ratio.high)):
         return
     back = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low)
-    there = ratio_verdict(ratio, baseline, relative, absolute)
-    again = ratio_verdict(back, baseline * ratio.value, relative, absolute)
-    if there in MIRROR or again in MIRROR:
-        assert again == MIRROR[there]
+    forward = ratio_verdict(ratio, baseline, relative, absolute)
+    backward = ratio_verdict(back, baseline * ratio.value, relative, absolute)
+    if forward in MIRROR or backward in MIRROR:
+        assert backward == MIRROR[forward]
 
 
 @given(ratios, times, relatives, st.floats(0, 2))
@@ -109,9 +109,9 @@ def test_more_time_is_never_a_better_verdict(ratio: Ratio, baseline: float, rela
 def test_a_wider_margin_never_finds_more(
     ratio: Ratio, baseline: float, relative: float, absolute: float, more: float
 ) -> None:
-    found = {"regressed", "improved"}
+    changes = {"regressed", "improved"}
     for wider in ((relative + more, absolute), (relative, absolute + more)):
-        if ratio_verdict(ratio, baseline, *wider) in found:
+        if ratio_verdict(ratio, baseline, *wider) in changes:
             assert ratio_verdict(ratio, baseline, *wider) == ratio_verdict(ratio, baseline, relative, absolute)
 
 
@@ -132,34 +132,34 @@ def test_a_difference_has_the_same_rules(mean: float, width: float, margin: floa
     assert (verdict == "improved") == (worse + width < -margin)
     mirrored = difference_verdict(Interval(-mean, width, 5, 4.0, 0.5), margin, better)
     assert (verdict == "regressed") == (mirrored == "improved")
-    other: Direction = "higher" if better == "lower" else "lower"
-    assert difference_verdict(Interval(-mean, width, 5, 4.0, 0.5), margin, other) == verdict
+    opposite: Direction = "higher" if better == "lower" else "lower"
+    assert difference_verdict(Interval(-mean, width, 5, 4.0, 0.5), margin, opposite) == verdict
 
 
 @pytest.mark.parametrize("truth", [1.0, 1.01, 1.05, 1 / 1.01, 1 / 1.05])
 def test_under_noise_alarms_are_as_rare_as_the_level_says_and_a_slowdown_is_found(truth: float) -> None:
     """30 pairs that scatter by 2 %, 99 % intervals, a margin of 1 %. A gate that never alarms fails here."""
     rng = np.random.default_rng(0)
-    found = dict.fromkeys(ORDER, 0)
+    counts = dict.fromkeys(ORDER, 0)
     for _ in range(1000):
         sample = truth * np.exp(0.02 * rng.normal(size=30))
-        found[ratio_verdict(paired_ratio(sample, np.ones(30), 0.99), 1.0, 0.01)] += 1
+        counts[ratio_verdict(paired_ratio(sample, np.ones(30), 0.99), 1.0, 0.01)] += 1
     right, wrong = ("regressed", "improved") if truth > 1 else ("improved", "regressed")
-    assert found[wrong] == 0
+    assert counts[wrong] == 0
     if max(truth, 1 / truth) > 1.04:
-        assert found[right] > 980
+        assert counts[right] > 980
     else:  # at the margin itself 0.5 % are expected
-        assert found[right] <= 15
+        assert counts[right] <= 15
 
 
 @pytest.mark.parametrize(
     ("baseline", "relative", "absolute"), [(0.0, 0.1, 0.0), (math.nan, 0.1, 0.0), (1.0, -0.1, 0.0), (1.0, 0.1, -1.0)]
 )
 def test_times_and_margins_that_are_none_are_refused(baseline: float, relative: float, absolute: float) -> None:
-    with pytest.raises(ValueError, match=r"not positive|negative"):
+    with pytest.raises(ValueError, match="expected"):
         ratio_verdict(Ratio(1.0, 0.9, 1.1), baseline, relative, absolute)
 
 
 def test_a_negative_margin_of_a_difference_is_refused() -> None:
-    with pytest.raises(ValueError, match="negative"):
+    with pytest.raises(ValueError, match=r"margin -1\.0"):
         difference_verdict(Interval(0.0, 1.0, 5, 4.0, 1.0), -1.0, "higher")

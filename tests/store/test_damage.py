@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from distillbench.bench.run.jobs import extractor_path, teacher_path
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import damaged, plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
@@ -51,13 +50,13 @@ DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "empty": (lambda content: b"", "cannot be read as weights"),
     "cut off": (lambda content: content[:-4], "cannot be read as weights"),
     "foreign": (lambda content: b"PK\3\4 an archive", "cannot be read as weights"),
-    "another weight": (lambda content: flipped(content, -2), "its content is not what its checksum says"),
+    "another weight": (lambda content: flipped(content, -2), "the content does not match its checksum"),
     "another figure of its training": (
         lambda content: content.replace(b"0.5", b"0.6"),
-        "its content is not what its checksum says",
+        "the content does not match its checksum",
     ),
-    "another shape": (lambda content: content.replace(b"[2,3]", b"[3,2]"), "its content is not what its checksum says"),
-    "without a checksum": (lambda content: content.replace(b"sha256", b"sha255"), "its content is not what its"),
+    "another shape": (lambda content: content.replace(b"[2,3]", b"[3,2]"), "the content does not match its checksum"),
+    "without a checksum": (lambda content: content.replace(b"sha256", b"sha255"), "the content does not match"),
 }
 
 
@@ -105,7 +104,7 @@ def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
     todo = plan(suite, tmp_path)
     (pair,) = pairs(suite)
-    extractor, teacher = extractor_path(tmp_path, pair), teacher_path(tmp_path, pair, 0)
+    extractor, teacher = pair.extractor_path(tmp_path), pair.teacher_path(tmp_path, 0)
     todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
 
     def kinds() -> list[str]:
@@ -119,7 +118,7 @@ def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     assert kinds() == ["extractor", "group"]
     shutil.copy(extractor, teacher)
     assert kinds() == ["extractor", "teacher", "group"]
-    reason = "its content is not what its checksum says"
+    reason = "the content does not match its checksum"
     assert damaged(todo, tmp_path) == [f"{extractor}: {reason}", f"{teacher}: {reason}"]
 
 
@@ -138,7 +137,7 @@ def test_damaged_decoded_images_are_told_once_and_made_again(cli: Run, tmp_path:
     assert len(whole) == 3
     kept[0].write_bytes(flipped(whole[0], -1))
     assert cli(*command).stderr == (
-        f"distillbench: data: {kept[0]} is damaged (its content is not what its checksum says); it is made again\n"
+        f"distillbench: data: {kept[0]} is damaged (the content does not match its checksum); it is made again\n"
     )
     assert [path.read_bytes() for path in kept] == whole
 

@@ -59,6 +59,74 @@ def test_the_digest_follows_what_a_method_imports_in_turn(package: Path) -> None
     assert digest() != before
 
 
+def rewrite(package: Path, **texts: str) -> None:
+    for name, text in texts.items():
+        (package / f"{name}.py").write_text(textwrap.dedent(text))
+
+
+def test_the_name_and_place_of_a_module_do_not_count(package: Path) -> None:
+    before = digest()
+    (package / "powers.py").rename(package / "squares.py")
+    rewrite(package, angles=PACKAGE["angles.py"].replace("import powers", "import squares as powers"))
+    assert digest() == before
+    (package / "inner").mkdir()
+    (package / "inner" / "__init__.py").touch()
+    (package / "squares.py").rename(package / "inner" / "squares.py")
+    rewrite(
+        package, angles=PACKAGE["angles.py"].replace("from . import powers", "from .inner import squares as powers")
+    )
+    assert digest() == before
+
+
+ROOTS = """
+    from math import sqrt
+    from .powers import square as f
+    from .powers import cube
+    def angle(x):
+        return f(sqrt(x)) + cube(x)
+    """
+POWERS = "def square(x):\n    return x * x\ndef cube(x):\n    return x * x * x\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        (
+            "from .powers import square as f\n    from .powers import cube",
+            "from .powers import cube, square as f",
+            True,
+        ),
+        ("from .powers import square as f", "from digest_example.powers import square as f", True),
+        (
+            "from math import sqrt\n    from .powers import cube",
+            "from .powers import cube\n    from math import sqrt",
+            True,
+        ),
+        ("from math import sqrt", "from math import log as sqrt", False),
+        ("from math import sqrt", "from cmath import sqrt", False),
+        ("from math import sqrt", "from numpy import sqrt", False),
+        ("import square as f", "import cube as f", False),
+        ("from .powers import square as f", "from .others import square as f", False),
+        ("from .powers import square as f", "from .powers import square", False),
+    ],
+)
+def test_what_is_imported_counts_and_how_it_is_written_does_not(package: Path, old: str, new: str, same: bool) -> None:
+    """others is imported by both: which of two functions of one name is taken decides all the same."""
+    start = f"from . import others\n{textwrap.dedent(ROOTS)}"
+    others = POWERS.replace("x * x", "x + x")
+    rewrite(package, angles=start, powers=POWERS, others=others)
+    before = digest()
+    rewrite(package, angles=f"from . import others\n{textwrap.dedent(ROOTS.replace(old, new))}")
+    assert (digest() == before) is same
+
+
+def test_modules_that_import_each_other_have_a_digest(package: Path) -> None:
+    rewrite(package, powers="from . import angles\ndef square(x):\n    return x * x\n")
+    before = digest()
+    rewrite(package, powers="from . import angles\ndef square(x):\n    return x + x\n")
+    assert digest() != before
+
+
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [

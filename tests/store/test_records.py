@@ -94,11 +94,11 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "an infinity in its configuration": (
         lambda r: r["config"].update(version=[1.0, math.inf]),
-        "config: version.1: inf is no number (allowed: finite numbers)",
+        "config.version.1: inf is not a number (allowed: finite numbers)",
     ),
     "no number in its environment": (
         lambda r: r["environment"]["libraries"].update(torch=math.nan),
-        "environment: libraries.torch: nan is no number (allowed: finite numbers)",
+        "environment.libraries.torch: nan is not a number (allowed: finite numbers)",
     ),
     "another item": (lambda r: r["examples"]["nll"].pop(), "examples.nll: 499 values of 500 examples"),
     "another direction": (
@@ -109,9 +109,22 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["metrics"]["nll"].update(unit="bits"),
         "metrics.nll.unit: 'bits', and 'nats' in other records of classification",
     ),
+    "a quality beyond all measurements": (
+        lambda r: r["metrics"]["nll"].update(value=1e308),
+        "metrics.nll.value: 1e+308 is out of range (allowed: at most 1e+100)",
+    ),
+    "a size beyond all networks": (
+        lambda r: r["size"].update(parameters=10**400),
+        "size.parameters: 10000000000000000000… is out of range (allowed: below 9.22337e+18)",
+    ),
+    "half of a character": (lambda r: r.update(pair="\ud800"), r"pair: '\ud800' has half of a character"),
+    "half of a character in a name": (
+        lambda r: r["config"].update({"\udc00": 1}),
+        r"'\udc00' has half of a character (allowed: whole characters)",
+    ),
     "more digits than a number has": (
         lambda r: r["metrics"]["nll"].update(decimals=10**6),
-        "metrics.nll.decimals: Input should be less than or equal to 9",
+        "metrics.nll.decimals: 1000000 is out of range (allowed: at most 9)",
     ),
 }
 
@@ -171,9 +184,7 @@ def test_csv_stays_clean_and_stderr_names_the_file(cli: Run, out: Path) -> None:
 def test_a_folder_in_which_nothing_can_be_read_is_refused(cli: Run, out: Path) -> None:
     for path in (out / "records").rglob("*.json"):
         path.write_text("{}")
-    refused(
-        cli("table", out), f"{out}: holds no records that can be used", "cross_model/seed-0.json: not a distillbench"
-    )
+    refused(cli("table", out), f"{out}: holds no records that can be used", "seed-0.json: not a distillbench record")
 
 
 def test_the_library_warns_and_goes_on(out: Path) -> None:
@@ -224,7 +235,7 @@ def test_a_record_of_another_schema_is_not_replaced_unasked(
         assert reproducible(out) == wanted
     else:
         assert done.returncode == 2
-        assert f"{old}: schema_version: 1 is not one that this program reads (allowed: 4)" in done.stderr
+        assert f"{old}: schema_version: 1 is not one that this program reads (allowed: 5)" in done.stderr
         assert old.read_bytes() == before
 
 

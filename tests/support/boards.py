@@ -1,4 +1,4 @@
-"""Folders of contributors, written by hand."""
+"""Results folders of contributors, written by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.
 
 
 def student(label: str, values: Sequence[float], first: int = 0, **more: Any) -> list[Record]:
-    """A method's records; more: of its configuration."""
+    """A method's records, one for each value. more: fields of the configuration."""
     return [
         record("student", label, seed, value, config_of("student", label, seed, **more))
         for seed, value in enumerate(values, first)
@@ -21,14 +21,17 @@ def student(label: str, values: Sequence[float], first: int = 0, **more: Any) ->
 
 
 def beside() -> list[Record]:
+    """A teacher and a baseline."""
     return [record("teacher", "teacher", 0, 90.0), record("baseline", "nearest centroid", 0, 70.0)]
 
 
 def folder(path: Path, records: Sequence[Record]) -> Path:
-    for one in records:
-        Store(path).write(one.path, one)
+    """A results folder of these records."""
+    for entry in records:
+        Store(path).write(entry.path, entry)
     return path
 
 
 def usual() -> list[Record]:
+    """A teacher, a baseline, scratch, and a method that helps."""
     return [*beside(), *student("scratch", SCRATCH), *student("good", GOOD)]

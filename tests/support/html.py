@@ -1,4 +1,4 @@
-"""Pages, as a browser reads them."""
+"""Pages of HTML, as a browser reads them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 
 class Collector(HTMLParser):
-    """Tags with their attributes, and the text."""
+    """Collects tags with their attributes, and the text."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__()

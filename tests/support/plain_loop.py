@@ -30,14 +30,14 @@ Outputs = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a model says about a batch: logits, means or maps, and what kind they are."""
+class Response:
+    """What a model puts out for a batch: logits, means or maps, and what kind they are."""
 
     kind: str
     values: Tensor
     log_variance: Tensor | None = None
 
-    def detach(self) -> Said:
+    def detach(self) -> Response:
         return replace(
             self,
             values=self.values.detach(),
@@ -63,7 +63,7 @@ class Readout:
 class Truth:
     """What a teacher says on validation data, with binary outcomes and, where they are ordinal, their thresholds."""
 
-    said: Said
+    response: Response
     outcomes: Tensor
     thresholds: Tensor | None = None
 
@@ -110,7 +110,7 @@ def channel_unit(maps: Tensor) -> Tensor:
     return unit(maps.detach().transpose(0, 1).flatten(1).std(1, correction=0)).view(1, -1, 1, 1)
 
 
-def tempered_kl(teacher: Said, student: Said, temperature: float) -> Tensor:
+def tempered_kl(teacher: Response, student: Response, temperature: float) -> Tensor:
     """KL(sg teacher ‖ student), both softened, with the factor of docs/methods.md."""
     teacher, t = teacher.detach(), temperature
     if teacher.kind == "categorical":
@@ -131,7 +131,7 @@ def tempered_kl(teacher: Said, student: Said, temperature: float) -> Tensor:
     return t**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
 
 
-def squared_error(teacher: Said, student: Said) -> Tensor:
+def squared_error(teacher: Response, student: Response) -> Tensor:
     """Of logits, of probabilities, of mean and log variance, or of maps in units of the teacher's deviation."""
     teacher = teacher.detach()
     batch = len(teacher.values)
@@ -217,15 +217,15 @@ class Cell(ABC):
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor: ...
 
     @abstractmethod
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]: ...
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]: ...
 
     @abstractmethod
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         """For the responses that a readout is fitted to."""
 
-    def evidence(self, said: Said) -> Tensor:
+    def evidence(self, response: Response) -> Tensor:
         """(rows, features) for a readout."""
-        return said.values.flatten(1)
+        return response.values.flatten(1)
 
     def parts(self, model: nn.Module) -> dict[str, tuple[nn.Module, float]]:
         """What is trained, with the factor on its learning rate; an adversary is named ``discriminator``."""
@@ -244,21 +244,21 @@ class ClassificationCell(Cell):
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
         return F.cross_entropy(outputs["logits"], inputs["labels"])
 
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
-        return {"logits": Said("categorical", outputs["logits"])}
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
+        return {"logits": Response("categorical", outputs["logits"])}
 
-    def evidence(self, said: Said) -> Tensor:
-        return said.values - said.values.logsumexp(1, keepdim=True)
+    def evidence(self, response: Response) -> Tensor:
+        return response.values - response.values.logsumexp(1, keepdim=True)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         data = self.task.splits.validation
         logits = teacher(data.images.float() / 255)
         outcomes = data.labels[:, None] == torch.arange(logits.shape[1])
-        return {"logits": Truth(Said("categorical", logits), outcomes)}
+        return {"logits": Truth(Response("categorical", logits), outcomes)}
 
 
 class GANCell(Cell):
-    """Hinge loss; patch verdicts and features of the teacher's discriminator on images from the same codes."""
+    """Hinge loss; patch logits and features of the teacher's discriminator on images from the same codes."""
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"images": cast(nn.Module, model.generator)(inputs["latent"])}
@@ -271,35 +271,35 @@ class GANCell(Cell):
         }
 
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        verdicts: Tensor = cast(nn.Module, model.discriminator)(outputs["images"])[1]
-        return -verdicts.mean()
+        logits: Tensor = cast(nn.Module, model.discriminator)(outputs["images"])[1]
+        return -logits.mean()
 
     def adversary_objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
         # One pass for both: a pass in training mode is a step of the spectral normalisation.
         both = torch.cat([inputs["images"], outputs["images"].detach()])
-        verdicts: Tensor = cast(nn.Module, model.discriminator)(both)[1]
-        real, fake = verdicts[: len(inputs["images"])], verdicts[len(inputs["images"]) :]
+        logits: Tensor = cast(nn.Module, model.discriminator)(both)[1]
+        real, fake = logits[: len(inputs["images"])], logits[len(inputs["images"]) :]
         return (1 - real).clamp_min(0).mean() + (1 + fake).clamp_min(0).mean()
 
-    def judged(self, images: Tensor, teacher: nn.Module) -> tuple[Tensor, Tensor]:
+    def features_and_logits(self, images: Tensor, teacher: nn.Module) -> tuple[Tensor, Tensor]:
         discriminator = cast(nn.Module, teacher.discriminator)
         training = discriminator.training
-        features, verdicts = discriminator.eval()(images)
+        features, logits = discriminator.eval()(images)
         discriminator.train(training)
-        return features, verdicts
+        return features, logits
 
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
-        features, verdicts = self.judged(outputs["images"], teacher)
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
+        features, logits = self.features_and_logits(outputs["images"], teacher)
         # Every patch is a case of its own: one event, mean over batch and patches.
-        return {"features": Said("feature", features), "patches": Said("bernoulli", verdicts.reshape(-1, 1))}
+        return {"features": Response("feature", features), "patches": Response("bernoulli", logits.reshape(-1, 1))}
 
-    def evidence(self, said: Said) -> Tensor:
-        return said.values.movedim(1, -1).reshape(-1, said.values.shape[1])
+    def evidence(self, response: Response) -> Tensor:
+        return response.values.movedim(1, -1).reshape(-1, response.values.shape[1])
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         real = self.task.splits.validation.images[:1000].float() / 255
         fake = cast(nn.Module, teacher.generator)(torch.randn(len(real), self.settings.latent, generator=rng))
-        features = Said("feature", self.judged(torch.cat([real, fake]), teacher)[0])
+        features = Response("feature", self.features_and_logits(torch.cat([real, fake]), teacher)[0])
         rows = len(self.evidence(features))
         return {"features": Truth(features, torch.arange(rows)[:, None] < rows // 2)}
 
@@ -320,17 +320,17 @@ class VAECell(Cell):
         posterior = Normal(outputs["mean"], outputs["log_variance"].exp().sqrt())
         return (kl_divergence(posterior, Normal(0.0, 1.0)).sum() - log_p) / len(inputs["images"])
 
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
         return {
-            "pixels": Said("bernoulli", outputs["pixels"]),
-            "posterior": Said("normal", outputs["mean"], outputs["log_variance"]),
+            "pixels": Response("bernoulli", outputs["pixels"]),
+            "posterior": Response("normal", outputs["mean"], outputs["log_variance"]),
         }
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         images = (self.task.splits.validation.images >= 128).float()
         noise = torch.randn(len(images), self.settings.latent, generator=rng)
         outputs = self.forward(teacher, {"images": images, "noise": noise})
-        return {"pixels": Truth(Said("bernoulli", outputs["pixels"]), images.flatten(1))}
+        return {"pixels": Truth(Response("bernoulli", outputs["pixels"]), images.flatten(1))}
 
 
 class OrdinalCell(Cell):
@@ -347,18 +347,18 @@ class OrdinalCell(Cell):
     def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
         """Inputs, and the true residual."""
 
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
-        return {self.name: Said("feature", outputs[self.name])}
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
+        return {self.name: Response("feature", outputs[self.name])}
 
-    def evidence(self, said: Said) -> Tensor:
-        return said.values.reshape(-1, 1)
+    def evidence(self, response: Response) -> Tensor:
+        return response.values.reshape(-1, 1)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         crops = torch.cat([grid_crops(image, self.side, 16) for image in self.task.splits.validation.images])
         inputs, residual = self.validation(crops, rng)
         thresholds = torch.quantile(residual.flatten(), torch.arange(1, 8) / 8)
-        said = Said("feature", self.forward(teacher, inputs)[self.name])
-        return {self.name: Truth(said, residual.reshape(-1, 1) > thresholds, thresholds)}
+        response = Response("feature", self.forward(teacher, inputs)[self.name])
+        return {self.name: Truth(response, residual.reshape(-1, 1) > thresholds, thresholds)}
 
 
 class DenoisingCell(OrdinalCell):
@@ -431,18 +431,18 @@ class StyleCell(Cell):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """48 edge filters and 6 colour mixtures at up to 5 sizes, finest first, in units of the style's."""
-        found, picture = [], images * 2 - 1
+        levels, picture = [], images * 2 - 1
         bell = torch.tensor([1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16])
         for unit in self.units:
             if min(picture.shape[2:]) < 5:
                 break
             maps = torch.cat([F.conv2d(picture, self.edges), F.conv2d(picture[..., 2:-2, 2:-2], self.colours)], dim=1)
             maps = maps.clamp_min(0) / unit
-            found.append(maps if found else maps[..., ::2, ::2])
+            levels.append(maps if levels else maps[..., ::2, ::2])
             wide = F.pad(picture, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
             smooth = F.conv2d(F.conv2d(wide, bell.view(1, 1, 5, 1)), bell.view(1, 1, 1, 5)).view_as(picture)
             picture = smooth[..., ::2, ::2]
-        return found
+        return levels
 
     @staticmethod
     def gram(maps: Tensor) -> Tensor:
@@ -453,10 +453,10 @@ class StyleCell(Cell):
         return {"image": image, "features": self.features(image)}
 
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        image, maps, wanted = outputs["image"], outputs["features"], self.features(inputs["photographs"])
+        image, maps, originals = outputs["image"], outputs["features"], self.features(inputs["photographs"])
         content, style = torch.zeros(()), torch.zeros(())
         for level, energy in self.energy.items():
-            error = (maps[level - 1] - wanted[level - 1]).flatten(1).pow(2).mean(1) / energy
+            error = (maps[level - 1] - originals[level - 1]).flatten(1).pow(2).mean(1) / energy
             content = content + (error + 1e-8).sqrt().mean()
         for values, target in zip(maps, self.style, strict=False):
             error = (self.gram(values) - target).flatten(1).pow(2).sum(1) / target.pow(2).sum()
@@ -468,18 +468,18 @@ class StyleCell(Cell):
         loss: Tensor = s.content_weight * content + s.style_weight * style + s.variation_weight * variation
         return loss
 
-    def said(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Said]:
-        return {f"level{i}": Said("feature", maps) for i, maps in enumerate(outputs["features"], 1)}
+    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
+        return {f"level{i}": Response("feature", maps) for i, maps in enumerate(outputs["features"], 1)}
 
-    def evidence(self, said: Said) -> Tensor:
-        return said.values.flatten(2).mean(2)
+    def evidence(self, response: Response) -> Tensor:
+        return response.values.flatten(2).mean(2)
 
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         indices = (list(range(len(self.task.splits.validation))) * 16)[:256]
         photographs = self.task.shared_inputs(indices, rng, split="validation")["photographs"].contiguous()
         features = self.features(torch.cat([teacher(photographs), photographs]))
         outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
-        return {f"level{i}": Truth(Said("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
+        return {f"level{i}": Truth(Response("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
 
 
 CELLS: Mapping[str, type[Cell]] = {
@@ -585,18 +585,18 @@ def train(
         outputs = learner.forward(inputs, progress)
         distillation = torch.zeros(())
         if partner is not None:
-            its_outputs = partner.forward(inputs, progress)
-            mine, its = (cell.said(o, partner.network) for o in (outputs, its_outputs))
-            distillation = divergence(cell, plan, its, mine, readouts)
-            its_loss = cell.objective(partner.network, inputs, its_outputs)
+            partner_outputs = partner.forward(inputs, progress)
+            student, target = (cell.responses(o, partner.network) for o in (outputs, partner_outputs))
+            distillation = divergence(cell, plan, target, student, readouts)
+            partner_loss = cell.objective(partner.network, inputs, partner_outputs)
             if plan.mutual:
-                its_loss = its_loss + plan.weight * divergence(cell, plan, mine, its, readouts)
-            partner.descend("model", its_loss, progress)
+                partner_loss = partner_loss + plan.weight * divergence(cell, plan, student, target, readouts)
+            partner.descend("model", partner_loss, progress)
         elif plan.method != "scratch":
             assert teacher is not None
             with torch.no_grad():
-                target = cell.said(cell.forward(teacher, inputs), teacher)
-            distillation = divergence(cell, plan, target, cell.said(outputs, teacher), readouts)
+                target = cell.responses(cell.forward(teacher, inputs), teacher)
+            distillation = divergence(cell, plan, target, cell.responses(outputs, teacher), readouts)
         objective = cell.objective(learner.network, inputs, outputs)
         if plan.alpha is not None:
             loss = (1 - plan.alpha) * objective + plan.alpha * distillation
@@ -612,8 +612,8 @@ def train(
 def divergence(
     cell: Cell,
     plan: Plan,
-    teacher: Mapping[str, Said],
-    student: Mapping[str, Said],
+    teacher: Mapping[str, Response],
+    student: Mapping[str, Response],
     readouts: Mapping[str, Readout] | None,
 ) -> Tensor:
     """The distillation loss of a method, summed over what is compared."""
@@ -633,4 +633,4 @@ def divergence(
 def fit_readouts(cell: Cell, teacher: nn.Module, seed: int, l2: float) -> dict[str, Readout]:
     """W and b of every response that has a truth, on validation data."""
     truths = cell.truth(teacher, torch.Generator().manual_seed(derive("events", seed)))
-    return {name: fit(cell.evidence(truth.said), truth, l2, cell.elementwise) for name, truth in truths.items()}
+    return {name: fit(cell.evidence(truth.response), truth, l2, cell.elementwise) for name, truth in truths.items()}

@@ -22,7 +22,7 @@ STUDENTS = {
 def config_of(
     kind: str, label: str, seed: int, rate: float = 0.01, teacher_seed: int = 0, **more: Any
 ) -> dict[str, Any]:
-    """What decides a record. rate: the student's learning rate, which is no setting of a teacher."""
+    """The configuration of a record. rate: the student's learning rate, which a teacher's lacks."""
     config: dict[str, Any] = {
         "task": "classification",
         "role": kind,
@@ -36,8 +36,8 @@ def config_of(
         return config | {"seed": seed} | more
     teacher = canonical_hash(config_of("teacher", "teacher", teacher_seed))
     settings = {"steps": 100, "student": {"learning_rate": rate}}
-    own = {"method": label, "hyperparameters": {}, "method_code": "m" * 64, "teacher": teacher, "seed": seed}
-    return config | {"settings": settings} | own | more
+    method = {"method": label, "hyperparameters": {}, "method_code": "m" * 64, "teacher": teacher, "seed": seed}
+    return config | {"settings": settings} | method | more
 
 
 def record(
@@ -76,15 +76,18 @@ def record(
 
 
 def records(teacher: float = 90.0) -> list[Record]:
-    made = [record("teacher", "teacher", 0, teacher), record("baseline", "nearest centroid", 0, 70.0)]
-    made += [record("student", label, seed, v) for label, values in STUDENTS.items() for seed, v in enumerate(values)]
-    made.append(record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom")))
-    return made
+    """A teacher, a baseline, three students of three seeds, and one that failed."""
+    collected = [record("teacher", "teacher", 0, teacher), record("baseline", "nearest centroid", 0, 70.0)]
+    collected += [
+        record("student", label, seed, v) for label, values in STUDENTS.items() for seed, v in enumerate(values)
+    ]
+    collected.append(record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom")))
+    return collected
 
 
-def timing(made: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: Any) -> Timing:
-    """The student takes so many seconds, and its teacher; in three launches, each 1% off another way."""
-    of = {record.kind: architecture_of(record) for record in made if record.size}
+def timing(records: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: Any) -> Timing:
+    """A timing of three launches, 1% apart. slow, quick: seconds of the teacher and of the student."""
+    architectures = {record.kind: architecture_of(record) for record in records if record.size}
     launches = [
         Launch(
             seconds={"teacher": (slow,) * 10, "student": (quick * factor,) * 10},
@@ -95,7 +98,7 @@ def timing(made: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: 
     ]
     fields: dict[str, Any] = {
         "task": "classification", "pair": "cnn_mlp", "condition": Condition(), "input_shape": (1, 1, 8, 8),
-        "launches": launches, "teacher": of.get("teacher"), "student": of.get("student"),
+        "launches": launches, "teacher": architectures.get("teacher"), "student": architectures.get("student"),
     }  # fmt: skip
     return Timing(**fields | more)
 
@@ -103,5 +106,5 @@ def timing(made: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: 
 EXPECTED = [Expected("classification", "cnn_mlp", "student", "broken", seed) for seed in range(3)]
 
 
-def rows(made: list[Record]) -> dict[str, dict[str, Any]]:
-    return {row["method"]: row for table in tables(summarise(made, EXPECTED)) for row in table.data}
+def rows(records: list[Record]) -> dict[str, dict[str, Any]]:
+    return {row["method"]: row for table in tables(summarise(records, EXPECTED)) for row in table.data}

@@ -15,12 +15,12 @@ from distillbench.bench.suite.preflight import ROLES, training_bytes
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders
-from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
+from distillbench.tasks.data.files import DataError, digest, read, read_all
 from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
-from distillbench.tasks.figures.kinds import Pictures
+from distillbench.tasks.data.image_files import image_names
+from distillbench.tasks.figures.kinds import ImageGrid
 from support.images import write_image
 from support.processes import Run, refused
-from support.tasks import untrained_extractor
 
 RAMP = np.arange(256).repeat(4).reshape(16, 64)
 """Every grey level of 8 bits, in order."""
@@ -60,7 +60,7 @@ def test_every_depth_of_one_picture_loads_as_the_same(tmp_path: Path, name: str,
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        (RAMP.astype(np.int32), "whole numbers of 32 bits (allowed: 8 or 16 bits, or floats in [0, 1])"),
+        (RAMP.astype(np.int32), "32-bit integers (allowed: 8 or 16 bits, or floats in [0, 1])"),
         (RAMP.astype(np.float32), "floats from 0 to 255 (allowed: "),
         (np.full((4, 4), np.nan, np.float32), "floats from nan to nan (allowed: "),
     ],
@@ -73,7 +73,7 @@ def test_depths_of_unknown_range_are_refused(tmp_path: Path, values: np.ndarray,
 
 
 def test_a_folder_of_16_bit_images_is_grey(classes: Path) -> None:
-    for path in image_files(classes):
+    for path in [classes / name for name in image_names(classes)]:
         with Image.open(path) as image:
             values = np.asarray(image).astype(np.uint16) * 257
         Image.fromarray(values).save(path)
@@ -89,7 +89,7 @@ def test_a_picture_stands_upright_as_its_camera_says(tmp_path: Path, classes: Pa
     with Image.fromarray(RAMP.astype(np.uint8)) as image:
         image.save(tmp_path / "turned.png", exif=exif)
     assert read(tmp_path / "turned.png", "L")[0].tolist() == np.rot90(RAMP, -1).tolist()
-    for path in image_files(classes):
+    for path in [classes / name for name in image_names(classes)]:
         Image.fromarray(np.random.default_rng(path.stat().st_ino).integers(0, 256, (8, 12), dtype=np.uint8)).save(
             path, exif=exif
         )
@@ -166,7 +166,7 @@ def test_a_folder_gives_all_its_labels_and_the_digits_a_hundred(classes: Path) -
         (f"tasks.classification.data.train={classes}", 32),
     ):
         (pair,) = pairs(load("smoke", [setting], ["classification"]))
-        assert pair.build().examples == count
+        assert pair.build().training_examples == count
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])
@@ -225,17 +225,17 @@ def test_images_too_small_for_the_discriminator_are_refused_by_name(cli: Run, tm
     refused(done, "tasks.gan.data: ", "a/00.png is 6×7; the discriminator needs sides of at least 8")
 
 
-@pytest.mark.parametrize("task", ["super_resolution", "denoising", "style_transfer"])
-def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, task: str) -> None:
+@pytest.mark.parametrize("name", ["super_resolution", "denoising", "style_transfer"])
+def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, name: str) -> None:
     for i in range(6):
         write_image(tmp_path / f"{i}.png", i, (40 + 8 * i, 80 - 7 * i), "RGB")
-    for pair in pairs(load("smoke", [f"tasks.{task}.data.test={tmp_path}"], [task])):
-        made = pair.build()
-        made.check()
-        made.feature_extractor = untrained_extractor(made)
-        for panel in made.pictures({name: made.network("student").eval() for name in ("one", "other")}).values():
-            assert isinstance(panel, Pictures)
-            assert len({panel.rows[name].shape[-2:] for name in panel.rows if name != "style"}) == 1
+    for pair in pairs(load("smoke", [f"tasks.{name}.data.test={tmp_path}"], [name])):
+        task = pair.build(extractor="untrained")
+        task.check()
+        students = {method: task.network("student").eval() for method in ("scratch", "mimic")}
+        for figure in task.figures(students).values():
+            assert isinstance(figure, ImageGrid)
+            assert len({figure.rows[row].shape[-2:] for row in figure.rows if row != "style"}) == 1
 
 
 # -- sizes of networks --------------------------------------------------------------------------------------------
@@ -305,19 +305,19 @@ def test_a_name_that_no_file_system_takes_is_refused() -> None:
 def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
     setting = "tasks.gan.student.network.hidden=[10000000000]"
     done = cli("run", "quick", "--set", setting, "--out", tmp_path / "out")
-    refused(done, "tasks.gan.student: its generator takes about")
+    refused(done, "tasks.gan.student: its network takes about")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("task", ["classification", "gan", "vae"])
-def test_without_hidden_layers_a_network_is_linear(task: str) -> None:
-    (pair,) = pairs(load("smoke", [f"tasks.{task}.student.network.hidden=[]"], [task]))
-    made = pair.build()
-    student = made.network("student")
-    inputs = made.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
-    assert torch.isfinite(made.loss(student, inputs, made.forward(student, inputs), next(iter(made.parts(student)))))
-    weights = [p for p in made.deployed(student).parameters() if p.dim() == 2]
-    assert len(weights) == (2 if task == "vae" else 1)
+@pytest.mark.parametrize("name", ["classification", "gan", "vae"])
+def test_without_hidden_layers_a_network_is_linear(name: str) -> None:
+    (pair,) = pairs(load("smoke", [f"tasks.{name}.student.network.hidden=[]"], [name]))
+    task = pair.build()
+    student = task.network("student")
+    inputs = task.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
+    assert torch.isfinite(task.loss(student, inputs, task.forward(student, inputs)))
+    weights = [p for p in task.deployed(student).parameters() if p.dim() == 2]
+    assert len(weights) == (2 if name == "vae" else 1)
 
 
 def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.run.jobs import extractor_path, prepared_task
+from distillbench.bench.run.jobs import prepared_task
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import plan
 from distillbench.bench.store.weights import save_weights
@@ -18,11 +18,12 @@ from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, tell
 from distillbench.tasks.base import Folders
 from distillbench.tasks.classification import few_labels
+from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.crops import centre_crop, crop_batch
 from distillbench.tasks.data.embedded import digits, photographs
-from distillbench.tasks.data.files import DataError, digest, image_files, read, read_all
+from distillbench.tasks.data.files import DataError, digest, read, read_all
 from distillbench.tasks.data.folders import labelled_splits, photograph_splits
-from distillbench.tasks.feature_extractors.classifier import random_shifts
+from distillbench.tasks.data.image_files import image_names
 from support.images import write_image
 
 
@@ -118,10 +119,10 @@ def test_pictures_to_look_at_are_of_all_classes() -> None:
 
 def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> None:
     with pytest.raises(DataError, match="nowhere is not a folder"):
-        image_files(tmp_path / "nowhere")
+        image_names(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no image under"):
-        image_files(tmp_path / "empty")
+        image_names(tmp_path / "empty")
     write_image(class_folders / "dog" / "wide.png", 0, (9, 8))
     with pytest.raises(DataError, match=r"wide\.png is 9×8, but .* is 8×8"):
         labelled_splits(Folders(train=class_folders))
@@ -130,7 +131,7 @@ def test_what_cannot_be_used_is_named(tmp_path: Path, class_folders: Path) -> No
         labelled_splits(Folders(train=class_folders, validation=None))
     (class_folders / "dog" / "wide.png").unlink()
     write_image(class_folders / "stray.png", 0)
-    with pytest.raises(DataError, match=r"stray\.png is in no known class \(classes: cat, dog\)"):
+    with pytest.raises(DataError, match=r"stray\.png is in no class folder \(classes: cat, dog\)"):
         labelled_splits(Folders(train=class_folders))
     write_image(tmp_path / "few" / "a" / "1.png", 0)
     with pytest.raises(DataError, match="at least two class folders"):
@@ -149,7 +150,7 @@ def test_the_digest_sees_names_and_bytes(tmp_path: Path) -> None:
 def test_decoded_images_are_kept_found_again_and_made_again_when_damaged_or_changed(tmp_path: Path) -> None:
     for i, size in enumerate([(8, 8), (9, 5), (4, 7)]):
         write_image(tmp_path / "in" / f"{i}.png", i, size, "RGB")
-    paths, cache = image_files(tmp_path / "in"), tmp_path / "cache"
+    paths, cache = [tmp_path / "in" / name for name in image_names(tmp_path / "in")], tmp_path / "cache"
     truth = [read(path, "RGB") for path in paths]
 
     def same() -> bool:
@@ -221,7 +222,7 @@ def test_a_worker_does_not_hash_the_users_files_again(
     jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
     pair = jobs[0].pair
     assert pair.feature_extractor is not None
-    save_weights(extractor_path(tmp_path, pair), pair.feature_extractor.build(), str(pair.extractor_hash))
+    save_weights(pair.extractor_path(tmp_path), pair.feature_extractor.build(), str(pair.extractor_hash))
     sent = pickle.loads(pickle.dumps(jobs))
 
     def hashed(*_: object) -> None:

@@ -28,36 +28,36 @@ from support.synthetic_sets import EACH, WRITERS, Made, enter, pictures, with_ch
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_torchvisions_files_are_read_as_they_were_written_and_split_as_documented(name: str, made_set: Made) -> None:
-    its, (images, labels), test = made_set(name)
-    found = labelled_splits(Folders(name=name))
+    dataset, (images, labels), test = made_set(name)
+    splits = labelled_splits(Folders(name=name))
     rank = np.array([np.sum(labels[:i] == labels[i]) for i in range(len(labels))])
     validation = rank % 10 == 1
     for part, truth in zip(
-        (found.train, found.validation, found.test),
+        (splits.train, splits.validation, splits.test),
         ((images[~validation], labels[~validation]), (images[validation], labels[validation]), test),
         strict=True,
     ):
         assert np.array_equal(part.images.numpy(), truth[0])
         assert part.labels.tolist() == truth[1].tolist()
-        assert part.classes == its.classes
-    counts = torch.bincount(found.validation.labels)
-    assert counts.tolist() == [len(range(1, EACH if len(its.classes) == 10 else 11, 10))] * len(its.classes)
-    assert labelled_outline(Folders(name=name)).train.images.shape[1:] == found.train.images.shape[1:]
+        assert part.classes == dataset.classes
+    counts = torch.bincount(splits.validation.labels)
+    assert counts.tolist() == [len(range(1, EACH if len(dataset.classes) == 10 else 11, 10))] * len(dataset.classes)
+    assert labelled_outline(Folders(name=name)).train.images.shape[1:] == splits.train.images.shape[1:]
 
 
 def test_the_table_has_torchvisions_checksums() -> None:
     from torchvision import datasets
 
-    for its in sets.table().values():
-        cls = getattr(datasets, its.reader, None)
-        if cls is None or its.reader in ("MNIST", "FashionMNIST"):
+    for dataset in sets.table().values():
+        cls = getattr(datasets, dataset.reader, None)
+        if cls is None or dataset.reader in ("MNIST", "FashionMNIST"):
             continue
         lists = [[*getattr(cls, "train_list", ()), *getattr(cls, "test_list", ())]]
         lists.append([[name, md5] for _, name, md5 in getattr(cls, "split_list", {}).values()])
         lists.append([[cls.meta["filename"], cls.meta["md5"]]] if hasattr(cls, "meta") else [])
-        known = {name: md5 for entries in lists for name, md5 in entries}
-        for path, md5 in its.files.items():
-            assert known[Path(path).name] == md5
+        checksums = {name: md5 for entries in lists for name, md5 in entries}
+        for path, md5 in dataset.files.items():
+            assert checksums[Path(path).name] == md5
 
 
 def test_the_same_files_have_the_same_identity_under_any_root_and_others_another(
@@ -82,13 +82,13 @@ def test_the_same_files_have_the_same_identity_under_any_root_and_others_another
 def test_what_was_decoded_is_mapped_the_next_time_and_no_file_is_read(
     made_set: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    its, *_ = made_set("cifar10")
-    first, known = standard.splits(its), standard.identity(its)
+    dataset, *_ = made_set("cifar10")
+    first, expected = standard.splits(dataset), standard.identity(dataset)
     standard._decoded.cache_clear()
     for function in ("verify", "labelled"):
         monkeypatch.setattr(reading, function, lambda *_: pytest.fail("was read again"))
-    assert standard.identity(its) == known
-    again = standard.splits(its)
+    assert standard.identity(dataset) == expected
+    again = standard.splits(dataset)
     for split in standard.SPLITS:
         assert torch.equal(getattr(first, split).images, getattr(again, split).images)
     storages = {getattr(again, split).images.untyped_storage().data_ptr() for split in standard.SPLITS}
@@ -96,52 +96,52 @@ def test_what_was_decoded_is_mapped_the_next_time_and_no_file_is_read(
 
 
 def test_what_is_kept_and_damaged_is_told_and_made_again(made_set: Made) -> None:
-    its, *_ = made_set("svhn")
-    known = standard.identity(its)
+    dataset, *_ = made_set("svhn")
+    expected = standard.identity(dataset)
     (file,) = (disk_cache.folder() / "sets").iterdir()
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 255]))
     standard._decoded.cache_clear()
     with pytest.warns(DataWarning, match=f"{file} is damaged"):
-        standard.splits(its)
+        standard.splits(dataset)
     assert file.read_bytes() == whole
-    assert standard.identity(its) == known
-    other = known["sha256"].translate(str.maketrans("0123456789", "1234567890"))
-    file.write_bytes(whole.replace(known["sha256"].encode(), other.encode()))
+    assert standard.identity(dataset) == expected
+    flipped = expected["sha256"].translate(str.maketrans("0123456789", "1234567890"))
+    file.write_bytes(whole.replace(expected["sha256"].encode(), flipped.encode()))
     standard._decoded.cache_clear()
     tell.cache_clear()
-    assert standard.identity(its)["sha256"] == other  # nobody has looked at the pixels yet
-    with pytest.warns(DataWarning), pytest.raises(DataError, match="it is mended, start again"):
-        standard.splits(its)
-    assert standard.identity(its) == known
+    assert standard.identity(dataset)["sha256"] == flipped  # nobody has looked at the pixels yet
+    with pytest.warns(DataWarning), pytest.raises(DataError, match="it is repaired now: start again"):
+        standard.splits(dataset)
+    assert standard.identity(dataset) == expected
 
 
 def test_a_set_by_folder_of_lossless_files_is_the_set_by_name(made_set: Made, tmp_path: Path) -> None:
-    its, train, test = made_set("cifar10")
+    dataset, train, test = made_set("cifar10")
     for split, (images, labels) in {"train": train, "test": test}.items():
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-            path = tmp_path / "png" / split / its.classes[label] / f"{i:05d}.png"
+            path = tmp_path / "png" / split / dataset.classes[label] / f"{i:05d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(path)
     own = labelled_splits(Folders(train=tmp_path / "png" / "train", test=tmp_path / "png" / "test"))
-    found = labelled_splits(Folders(name="cifar10"))
+    splits = labelled_splits(Folders(name="cifar10"))
     for split in standard.SPLITS:
-        assert pixel_digest(getattr(own, split)) == pixel_digest(getattr(found, split))
-    assert pixel_digest(found.train, found.validation) == pixel_digest(own.validation, own.train)
-    assert pixel_digest(found.train) != pixel_digest(found.test)
-    relabelled = found.test.subset(torch.arange(len(found.test)))
+        assert pixel_digest(getattr(own, split)) == pixel_digest(getattr(splits, split))
+    assert pixel_digest(splits.train, splits.validation) == pixel_digest(own.validation, own.train)
+    assert pixel_digest(splits.train) != pixel_digest(splits.test)
+    relabelled = splits.test.subset(torch.arange(len(splits.test)))
     relabelled.labels[0] = (relabelled.labels[0] + 1) % 10
-    assert pixel_digest(relabelled) != pixel_digest(found.test)
+    assert pixel_digest(relabelled) != pixel_digest(splits.test)
 
 
 @pytest.mark.parametrize("command", ["run cifar10 --data", "run cifar10 --set"])
 def test_the_suite_cifar10_runs_as_its_document_says(
     command: str, made_set: Made, data_root: Path, tmp_path: Path
 ) -> None:
-    its, *parts = made_set("cifar10")
+    dataset, *parts = made_set("cifar10")
     for split, (images, labels) in zip(("train", "test"), parts, strict=True):
         for i, (image, label) in enumerate(zip(images, labels, strict=True)):
-            path = tmp_path / "DIR" / split / its.classes[label] / f"{i}.png"
+            path = tmp_path / "DIR" / split / dataset.classes[label] / f"{i}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image.transpose(1, 2, 0)).save(path)
     document = (ROOT / "docs" / "cifar10.md").read_text().replace("\\\n", "")
@@ -157,8 +157,8 @@ def test_the_suite_cifar10_runs_as_its_document_says(
 
 
 def test_the_sample_of_mnist_is_split_by_class_and_the_same_for_everybody(data_root: Path) -> None:
-    found = labelled_splits(Folders(name="mnist_sample"))
-    parts = [getattr(found, split) for split in standard.SPLITS]
+    splits = labelled_splits(Folders(name="mnist_sample"))
+    parts = [getattr(splits, split) for split in standard.SPLITS]
     assert [torch.bincount(part.labels).tolist() for part in parts] == [[350] * 10, [50] * 10, [100] * 10]
     assert len({image.numpy().tobytes() for part in parts for image in part.images}) == 5000
     assert identity(Folders(name="mnist_sample"), "digits") == {
@@ -168,11 +168,11 @@ def test_the_sample_of_mnist_is_split_by_class_and_the_same_for_everybody(data_r
 
 
 def test_a_damaged_table_of_digits_is_named(tmp_path: Path) -> None:
-    its = sets.table()["mnist_sample"]
-    for content in (b"", b"no table", (its.paths(its.base())[0]).read_bytes()[:-1000]):
+    dataset = sets.table()["mnist_sample"]
+    for content in (b"", b"no table", (dataset.paths(dataset.base())[0]).read_bytes()[:-1000]):
         (tmp_path / "x.csv.gz").write_bytes(content)
         with pytest.raises(DataError, match=r"x\.csv\.gz (is damaged|has another number)"):
-            reading.digits_table(tmp_path / "x.csv.gz", its)
+            reading.digits_table(tmp_path / "x.csv.gz", dataset)
 
 
 # -- photographs ----------------------------------------------------------------------------------------------------
@@ -182,23 +182,23 @@ def test_photographs_by_name_are_split_by_folder_or_every_tenth(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pictures(monkeypatch, data_root, "bsds500", train=5, validation=3, test=4)
-    found = photograph_splits(Folders(name="bsds500"))
-    assert [len(part) for part in (found.train, found.validation, found.test)] == [5, 3, 4]
-    assert found.train.images[1].shape == (3, 41, 50)
+    splits = photograph_splits(Folders(name="bsds500"))
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [5, 3, 4]
+    assert splits.train.images[1].shape == (3, 41, 50)
     pictures(monkeypatch, data_root, "train400", train=21)
     pictures(monkeypatch, data_root, "set12", test=2)
-    found = photograph_splits(Folders(name="train400", test_name="set12"))
-    assert found.validation.names == ("001", "011")
-    assert len(found.train) == 19
-    assert found.test.names == ("000", "001")
+    splits = photograph_splits(Folders(name="train400", test_name="set12"))
+    assert splits.validation.names == ("001", "011")
+    assert len(splits.train) == 19
+    assert splits.test.names == ("000", "001")
     assert len(photograph_splits(Folders(test_name="set12")).train) == 8  # the embedded ones
 
 
 def test_a_set_that_is_not_whole_or_of_other_pixels_is_refused(
     data_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    its = pictures(monkeypatch, data_root, "set5", test=5)
-    right = its.model_copy(update={"pixels": pixel_digest(standard.splits(its).test)})
+    dataset = pictures(monkeypatch, data_root, "set5", test=5)
+    right = dataset.model_copy(update={"pixels": pixel_digest(standard.splits(dataset).test)})
     enter(monkeypatch, right)
     assert len(standard.splits(right).test) == 5
     (data_root / "set5" / "._004.png").write_bytes(b"hidden")
@@ -209,17 +209,17 @@ def test_a_set_that_is_not_whole_or_of_other_pixels_is_refused(
     (data_root / "set5" / "004.png").unlink()
     assert sets.presence(right) == "incomplete"
     with pytest.raises(
-        DataError, match=f"'set5' is incomplete: {data_root}/set5 holds 4 pictures, and the set has 5; get it"
+        DataError, match=f"'set5' is incomplete: {data_root}/set5 holds 4 pictures \\(expected 5\\); download it"
     ):
         standard.splits(right)
 
 
 def test_two_pictures_of_one_name_in_a_set_are_refused(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    its = pictures(monkeypatch, data_root, "set5", test=5)
+    dataset = pictures(monkeypatch, data_root, "set5", test=5)
     Image.new("RGB", (50, 40)).save(data_root / "set5" / "003.bmp")
     (data_root / "set5" / "004.png").unlink()
     with pytest.raises(DataError, match=r"'set5' under .* holds two pictures of one name, 003$"):
-        standard.splits(its)
+        standard.splits(dataset)
 
 
 def test_a_test_image_that_was_trained_on_is_refused(
@@ -235,12 +235,12 @@ def test_a_test_image_that_was_trained_on_is_refused(
 
 
 def test_a_test_folder_beside_a_labelled_set_has_its_classes_and_shape(made_set: Made, tmp_path: Path) -> None:
-    its, *_ = made_set("cifar10")
+    dataset, *_ = made_set("cifar10")
     path = tmp_path / "own" / "cat" / "1.png"
     path.parent.mkdir(parents=True)
     Image.new("RGB", (32, 32)).save(path)
-    found = labelled_splits(Folders(name="cifar10", test=tmp_path / "own")).test
-    assert (found.classes, found.labels.tolist(), found.images.shape) == (its.classes, [3], (1, 3, 32, 32))
+    splits = labelled_splits(Folders(name="cifar10", test=tmp_path / "own")).test
+    assert (splits.classes, splits.labels.tolist(), splits.images.shape) == (dataset.classes, [3], (1, 3, 32, 32))
     Image.new("RGB", (30, 32)).save(path)
     with pytest.raises(DataError, match=r"1\.png is 30×32, but 'cifar10' is 32×32"):
         labelled_splits(Folders(name="cifar10", test=tmp_path / "own"))

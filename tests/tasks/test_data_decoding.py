@@ -179,7 +179,7 @@ def mixed(tmp_path: Path) -> Path:
 def test_one_grey_image_makes_no_grey_set(mixed: Path) -> None:
     with pytest.warns(DataWarning) as told:
         assert labelled_splits(Folders(train=mixed)).train.images.shape[1:] == (3, 8, 8)
-    line = f"data: {mixed}: 20 of 40 images are grey, all are taken in colour (data.channels = 1 or 3 decides)"
+    line = f"data: {mixed}: 20 of 40 images are grey, all are read in colour (data.channels = 1 or 3 decides)"
     assert [str(warning.message) for warning in told] == [line]
 
 
@@ -200,7 +200,7 @@ def test_colour_in_the_test_folder_counts_too(mixed: Path, tmp_path: Path) -> No
     for i in range(20):
         write_image(mixed / "dog" / f"{i + 20:03d}.png", i + 20)
     write_image(tmp_path / "test" / "dog" / "1.png", 100, mode="RGB")
-    with pytest.warns(DataWarning, match="40 of 40 images are grey, all are taken in colour"):
+    with pytest.warns(DataWarning, match="40 of 40 images are grey, all are read in colour"):
         assert labelled_splits(Folders(train=mixed, test=tmp_path / "test")).test.images.shape[1:] == (3, 8, 8)
 
 
@@ -217,7 +217,7 @@ def test_channels_where_there_are_no_class_folders_are_refused(tmp_path: Path) -
         (["tasks.vae.data.channels=1"], "tasks.vae.data: channels is of class folders, and needs train"),
         (
             [f"tasks.denoising.data.train={tmp_path}", "tasks.denoising.data.channels=1"],
-            "tasks.denoising.data.channels: is of class folders; photographs have the channels of their files",
+            "tasks.denoising.data.channels: only class folders take it; photographs have the channels of their files",
         ),
         ([f"tasks.vae.data.train={tmp_path}", "tasks.vae.data.channels=2"], "tasks.vae.data.channels: "),
     ):

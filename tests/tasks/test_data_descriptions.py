@@ -17,23 +17,23 @@ from support.processes import Run
 
 
 def test_every_set_of_the_table_is_credited_and_consistent() -> None:
-    for name, its in sets.table().items():
-        assert all((its.title, its.citation, its.licence, its.origin.startswith("http"))), name
-        assert set(its.shares) <= set(sets.table()) - {name}
-        assert all(name in sets.table()[other].shares for other in its.shares)
-        assert bool(its.files) != bool(its.folders)
-        assert set(its.folders) <= set(its.images) <= set(standard.SPLITS)
-        assert (its.kind == "labelled") == bool(its.classes) == (its.shape != (0, 0, 0))
-        assert len(set(its.classes)) == len(its.classes)
+    for name, dataset in sets.table().items():
+        assert all((dataset.title, dataset.citation, dataset.licence, dataset.origin.startswith("http"))), name
+        assert set(dataset.shares) <= set(sets.table()) - {name}
+        assert all(name in sets.table()[other].shares for other in dataset.shares)
+        assert bool(dataset.files) != bool(dataset.folders)
+        assert set(dataset.folders) <= set(dataset.images) <= set(standard.SPLITS)
+        assert (dataset.kind == "labelled") == bool(dataset.classes) == (dataset.shape != (0, 0, 0))
+        assert len(set(dataset.classes)) == len(dataset.classes)
 
 
 def test_a_card_credits_the_sets_of_a_configuration() -> None:
-    its = {"name": "train400", "sha256": "0"}
-    assert licences(its)[0].startswith(
+    identity = {"name": "train400", "sha256": "0"}
+    assert licences(identity)[0].startswith(
         "all splits: DnCNN's 400 grey training images, cut from BSDS500 (Chen & Pock 2017"
     )
     both = licences(
-        {"photographs": its | {"test": {"name": "set5", "sha256": "1"}}, "style": "x", "loss_network": None}
+        {"photographs": identity | {"test": {"name": "set5", "sha256": "1"}}, "style": "x", "loss_network": None}
     )
     assert both[0].startswith("train and validation: DnCNN's 400")
     assert both[1].startswith("test: Set5 (Bevilacqua et al. 2012; no licence stated), from https://")
@@ -45,9 +45,9 @@ def test_a_card_credits_the_sets_of_a_configuration() -> None:
 
 
 def test_the_settings_of_named_sets_are_read_off_a_configuration() -> None:
-    its = {"name": "train400", "sha256": "0", "test": {"name": "set5", "sha256": "1"}}
+    identity = {"name": "train400", "sha256": "0", "test": {"name": "set5", "sha256": "1"}}
     both = {"name": "train400", "test_name": "set5"}
-    for whole in (its, {"photographs": its, "style": "x"}, {"images": its, "inception": "y"}):
+    for whole in (identity, {"photographs": identity, "style": "x"}, {"images": identity, "inception": "y"}):
         assert sets.settings_of(whole) == both
     for other in (
         {"name": "digits", "sha256": "0"},
@@ -73,24 +73,24 @@ def test_the_command_says_what_there_is(cli: Run, tmp_path: Path) -> None:
     assert whole.returncode == 0, whole.stderr
     assert "3,500 train, 500 validation, 1,000 test" in whole.stdout
     (tmp_path / "set5").mkdir()
-    for arguments, said in {
+    for arguments, message in {
         ("check", "cifar10", "--data", tmp_path): f"'cifar10' is missing: there is no {tmp_path}/cifar-10-batches-py/",
         (
             "check",
             "set5",
             "--data",
             tmp_path,
-        ): f"'set5' is incomplete: {tmp_path}/set5 holds 0 pictures, and the set ha",
+        ): f"'set5' is incomplete: {tmp_path}/set5 holds 0 pictures (expected 5); down",
         ("check", "cifr10"): "unknown set 'cifr10'; did you mean 'cifar10'?",
-        ("fetch", "set14"): "'set14' is not fetched by program: get it from https://",
-        ("fetch", "cifar10"): "'cifar10': no data root is given",
+        ("fetch", "set14"): "'set14' cannot be fetched by this command: download it from https://",
+        ("fetch", "cifar10"): "'cifar10': the data root is not set",
         ("list", "--data", ""): "--data: is empty",
         ("list", "--data", tmp_path / "nowhere"): f"--data: {tmp_path}/nowhere is not a folder",
     }.items():
-        done = cli("data", *arguments)
-        assert done.returncode == 2
-        assert said in done.stderr
-        assert len(done.stderr.splitlines()) == 1, done.stderr
+        result = cli("data", *arguments)
+        assert result.returncode == 2
+        assert message in result.stderr
+        assert len(result.stderr.splitlines()) == 1, result.stderr
 
 
 def test_a_run_on_a_set_by_name_leaves_records_that_know_it(cli: Run, tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_a_run_on_a_set_by_name_leaves_records_that_know_it(cli: Run, tmp_path: 
         '[tasks.classification]\nlabels = 200\ndata = { name = "mnist_sample" }\n'
         "student = { network = { hidden = [16] } }\n"
     )
-    done = cli("run", suite, "--out", tmp_path / "out", "--data", tmp_path)
-    assert done.returncode == 0, done.stderr
+    result = cli("run", suite, "--out", tmp_path / "out", "--data", tmp_path)
+    assert result.returncode == 0, result.stderr
     records = list(Store(tmp_path / "out"))
     assert {record.config["data"]["name"] for record in records} == {"mnist_sample"}
     student = next(record for record in records if record.kind == "student")

@@ -98,7 +98,7 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(
     identity(Folders(test=tmp_path), "photographs")
     embedded.photographs.__wrapped__()
     identity(Folders(name="mnist_sample"), "digits")
-    line = "data: no home folder is known, nothing is kept: all is read again next time (DISTILLBENCH_CACHE=DIR)"
+    line = "data: there is no home folder to cache in, so all is read again next time (set DISTILLBENCH_CACHE=DIR)"
     assert [str(warning.message) for warning in recwarn] == [line]
 
 

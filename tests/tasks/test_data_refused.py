@@ -20,22 +20,22 @@ from support.synthetic_sets import WRITERS, Made, enter
 
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_half_downloaded_or_changed_file_is_named(name: str, made_set: Made, data_root: Path) -> None:
-    its, *_ = made_set(name)
-    for file in its.files:
+    dataset, *_ = made_set(name)
+    for file in dataset.files:
         whole = (data_root / file).read_bytes()
         for damaged in (whole[: len(whole) // 2], whole[:-1] + bytes([whole[-1] ^ 1]), b""):
             (data_root / file).write_bytes(damaged)
             with pytest.raises(
                 DataError, match=rf"^{data_root / file} is damaged or another file \({len(damaged):,} bytes"
             ):
-                standard.splits(its)
+                standard.splits(dataset)
         (data_root / file).unlink()
         with pytest.raises(
             DataError, match=rf"'{name}' is incomplete: there is no {data_root / file}; distillbench data f"
         ):
-            standard.splits(its)
+            standard.splits(dataset)
         (data_root / file).write_bytes(whole)
-    assert len(standard.splits(its).test) == its.images["test"]
+    assert len(standard.splits(dataset).test) == dataset.images["test"]
 
 
 class Payload:
@@ -50,39 +50,39 @@ class Payload:
 
 @pytest.mark.parametrize("name", ["data_batch_1", "test_batch", "batches.meta"])
 def test_code_in_a_pickle_is_not_run(name: str, made_set: Made, data_root: Path, tmp_path: Path) -> None:
-    its, *_ = made_set("cifar10")
+    dataset, *_ = made_set("cifar10")
     trap = tmp_path / "trap"
     (data_root / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(Payload(trap), 2))
     for attempt in (standard.splits, standard.identity, standard.verified):
         with pytest.raises(DataError, match=f"{name} is damaged or another file"):
-            attempt(its)
+            attempt(dataset)
     assert not trap.exists()
     pickle.loads((data_root / "cifar-10-batches-py" / name).read_bytes())
     assert trap.exists()  # the trap is one
 
 
 def test_what_lies_beside_a_set_is_not_read(made_set: Made, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    its, *_ = made_set("mnist")
+    dataset, *_ = made_set("mnist")
     (data_root / "MNIST" / "processed").mkdir()
     for name in ("training.pt", "test.pt"):  # which torchvision would take in the place of the files
         torch.save(
             (torch.zeros(3, 28, 28, dtype=torch.uint8), torch.zeros(3)), data_root / "MNIST" / "processed" / name
         )
-    assert len(standard.splits(its).test) == 100
-    its, *_ = made_set("stl10")  # without unlabeled_X.bin, of which torchvision wants the checksum
-    assert len(standard.splits(its).test) == 100
+    assert len(standard.splits(dataset).test) == 100
+    dataset, *_ = made_set("stl10")  # without unlabeled_X.bin, of which torchvision wants the checksum
+    assert len(standard.splits(dataset).test) == 100
 
 
 def test_counts_that_do_not_fit_are_refused(made_set: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    its, *_ = made_set("fashion_mnist")
-    more = its.model_copy(update={"images": {"train": 60000, "test": 100}})
+    dataset, *_ = made_set("fashion_mnist")
+    more = dataset.model_copy(update={"images": {"train": 60000, "test": 100}})
     enter(monkeypatch, more)
-    with pytest.raises(DataError, match="has 250 images of train, and the set has 60000"):
+    with pytest.raises(DataError, match="has 250 images of train \\(expected 60000"):
         standard.splits(more)
-    other = its.model_copy(update={"shape": (1, 28, 14)})
-    enter(monkeypatch, other)
-    with pytest.raises(DataError, match="has images or labels of another kind"):
-        standard.splits(other)
+    reshaped = dataset.model_copy(update={"shape": (1, 28, 14)})
+    enter(monkeypatch, reshaped)
+    with pytest.raises(DataError, match="has images of another shape, or labels out of range"):
+        standard.splits(reshaped)
 
 
 REFUSED = {
@@ -94,12 +94,12 @@ REFUSED = {
     "no photographs": (
         "denoising",
         ['name="cifar10"'],
-        "data.name: 'cifar10' is a set of labelled images, and photogr",
+        "data.name: 'cifar10' is a set of labelled images; the task needs photogr",
     ),
     "no labels": (
         "vae",
         ['name="bsds500"'],
-        "data.name: 'bsds500' is a set of photographs, and labelled images are wan",
+        "data.name: 'bsds500' is a set of photographs; the task needs labelled ima",
     ),
     "test set": (
         "denoising",
@@ -150,7 +150,7 @@ REFUSED = {
     "how to": (
         "denoising",
         ['test_name="set5"'],
-        "data.test_name: 'set5' is missing: there is no ROOT/set5; get it fro",
+        "data.test_name: 'set5' is missing: there is no ROOT/set5; download it fro",
     ),
 }
 
@@ -174,12 +174,12 @@ def test_a_name_on_the_command_line_takes_the_place_of_the_suites_data(data_root
 def test_a_root_that_is_not_given_or_not_there_is_said(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(sets.ROOT, str(data_root / "nowhere"))
     with pytest.raises(
-        DataError, match=rf"^data.name: 'cifar10': the data root {data_root}/nowhere is not a folder \(--data"
+        DataError, match=rf"^data.name: 'cifar10': the data root {data_root}/nowhere is not a folder \(use --data"
     ):
         identity(Folders(name="cifar10"), "digits")
     monkeypatch.delenv(sets.ROOT)
     with pytest.raises(
-        DataError, match=r"^data.name: 'cifar10': no data root is given \(--data DIR, or the environment"
+        DataError, match=r"^data.name: 'cifar10': the data root is not set \(use --data DIR, or the environment"
     ):
         identity(Folders(name="cifar10"), "digits")
     assert sets.presence(sets.table()["cifar10"]) == "missing"
@@ -196,9 +196,9 @@ def test_a_network_that_fails_is_one_line(data_root: Path, monkeypatch: pytest.M
         raise OSError("Name or service\nnot known")
 
     monkeypatch.setattr("urllib.request.urlopen", unreachable)
-    for its in sets.table().values():
+    for dataset in sets.table().values():
         with pytest.raises(DataError) as error:
-            fetch(its, data_root)
-        said = "cannot be fetched from" if its.fetched else "is not fetched by program: "
-        assert f"{its.name!r} {said}" in str(error.value)
+            fetch(dataset, data_root)
+        reason = "cannot be fetched from" if dataset.fetched else "cannot be fetched by this command: "
+        assert f"{dataset.name!r} {reason}" in str(error.value)
         assert len(str(error.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""Metrics and judges: against definitions, and strong enough for what they extractor."""
+"""Metrics and feature extractors: against definitions, and strong enough for what they compare."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from distillbench.tasks.networks.johnson import Johnson
 
 
 @pytest.fixture(scope="module")
-def judge() -> FeatureClassifier:
+def extractor() -> FeatureClassifier:
     recipe = ClassifierExtractor(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
     trained = recipe.train().eval()
     assert isinstance(trained, FeatureClassifier)
@@ -33,9 +33,9 @@ def judge() -> FeatureClassifier:
 
 
 @torch.no_grad()
-def test_the_judge_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
+def test_the_feature_extractor_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
     validation = digits().validation
-    right = judge(to_float(validation.images)).argmax(1) == validation.labels
+    right = extractor(to_float(validation.images)).argmax(1) == validation.labels
     assert right.double().mean() > 0.96
     features = extractor.features(to_float(digits().train.images))
     assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
@@ -71,11 +71,11 @@ def test_fid_is_the_frechet_distance_of_two_gaussians(extractor: FeatureClassifi
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:
     # Trap: without antialiasing on the way up the kernel is another one (a = −0.75), 0.2 to 0.3 dB too good.
     ramp = torch.linspace(0, 1, 32).repeat(32, 1)[None, None]
-    wanted = (torch.arange(64) - 0.5) / 2 / 31
+    expected = (torch.arange(64) - 0.5) / 2 / 31
     plain = torch.nn.functional.interpolate(ramp, scale_factor=2, mode="bicubic")
     # Of the cubic kernels only a = −0.5 reproduces a ramp (Keys 1981).
-    assert (upscale(ramp, 2) - wanted)[..., 8:-8].abs().max() < 1e-5
-    assert (plain - wanted)[..., 8:-8].abs().max() > 1e-3
+    assert (upscale(ramp, 2) - expected)[..., 8:-8].abs().max() < 1e-5
+    assert (plain - expected)[..., 8:-8].abs().max() > 1e-3
     impulse = torch.zeros(1, 1, 17, 17)
     impulse[..., 8, 8] = 1
     # The weight at a distance of a quarter pixel; a = −0.75 would give 0.8789.
@@ -170,9 +170,9 @@ def test_test_noise_is_fixed_by_the_files_name(task_of: Callable[[str], Task]) -
 
 def test_macs_are_those_of_a_convolution() -> None:
     layer = torch.nn.Conv2d(3, 5, 3, padding=1)
-    found = size(layer, torch.zeros(1, 3, 8, 8))
-    assert found.macs == 8 * 8 * 5 * 3 * 9
-    assert found.parameters == 5 * 3 * 9 + 5
+    layer_size = size(layer, torch.zeros(1, 3, 8, 8))
+    assert layer_size.macs == 8 * 8 * 5 * 3 * 9
+    assert layer_size.parameters == 5 * 3 * 9 + 5
 
 
 def test_the_random_pyramid_sees_edges_and_colours_in_units_of_the_style(task_of: Callable[[str], Task]) -> None:
@@ -234,7 +234,7 @@ def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
     }
 
 
-def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
+def test_style_is_measured_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
     own, vgg = (
         pairs(load("smoke", more, ["style_transfer"]))[0]
         for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
@@ -252,7 +252,7 @@ def test_style_is_judged_through_vgg_where_its_weights_are_given(vgg_weights: Pa
     assert set(task.responses(task.forward(model, inputs), inputs, model)) == {
         "relu1_2", "relu2_2", "relu3_3", "relu4_3"
     }  # fmt: skip
-    assert 0 < task.loss(model, inputs, task.forward(model, inputs), "model").item() < 1e4
+    assert 0 < task.loss(model, inputs, task.forward(model, inputs)).item() < 1e4
 
 
 def test_files_of_weights_that_cannot_be_used_are_named(tmp_path: Path) -> None:

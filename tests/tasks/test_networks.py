@@ -235,7 +235,7 @@ def inputs(taken: tuple[int, ...], count: int = 4) -> Tensor:
     return draw(count, *taken, generator=rng)
 
 
-def made(ends: Ends, name: str, settings: dict[str, Any], seed: int = 0) -> nn.Module:
+def seeded_network(ends: Ends, name: str, settings: dict[str, Any], seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     return build(ends, name, **settings)
 
@@ -248,7 +248,7 @@ def outputs(model: nn.Module, images: Tensor) -> tuple[Tensor, ...]:
 @EACH
 def test_it_gives_what_its_kind_gives(ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]) -> None:
     assert NETWORKS.get(name).kinds == {ends.kind}
-    model = made(ends, name, settings)
+    model = seeded_network(ends, name, settings)
     for training in (True, False):
         given = outputs(model.train(training), inputs(taken))
         assert all(out.isfinite().all() for out in given)
@@ -275,7 +275,7 @@ def test_a_gradient_reaches_every_parameter(
     ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]
 ) -> None:
     """In eval mode: while it learns, batch normalisation takes a constant away, and with it the gradient."""
-    model = made(ends, name, settings).eval()
+    model = seeded_network(ends, name, settings).eval()
     images = inputs(taken).requires_grad_()
     # Of a discriminator the verdict, which comes last.
     outputs(model, images)[-1].square().sum().backward()
@@ -289,7 +289,7 @@ def test_a_gradient_reaches_every_parameter(
 def test_what_is_said_of_an_input_depends_on_no_other(
     ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]
 ) -> None:
-    model = made(ends, name, settings)
+    model = seeded_network(ends, name, settings)
     model(inputs(taken))  # a step of batch normalisation, so that its statistics are not those of nothing
     model.eval()
     together = outputs(model, inputs(taken))
@@ -300,7 +300,7 @@ def test_what_is_said_of_an_input_depends_on_no_other(
 
 @EACH
 def test_the_seed_decides_the_weights(ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]) -> None:
-    first, same, other = (made(ends, name, settings, seed).state_dict() for seed in (0, 0, 1))
+    first, same, other = (seeded_network(ends, name, settings, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[key], same[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
 
@@ -309,18 +309,18 @@ def test_the_seed_decides_the_weights(ends: Ends, taken: tuple[int, ...], name: 
 def test_it_is_sized_without_memory(ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]) -> None:
     with torch.device("meta"):
         there = build(ends, name, **settings).eval()
-        found = size(there, torch.empty(1, *taken))
-    here = made(ends, name, settings).eval()
+        counted = size(there, torch.empty(1, *taken))
+    here = seeded_network(ends, name, settings).eval()
     assert all(p.is_meta for p in there.parameters())
-    assert found.parameters == parameters(here)
-    assert found.macs == size(here, inputs(taken, 1)).macs > 0
+    assert counted.parameters == parameters(here)
+    assert counted.macs == size(here, inputs(taken, 1)).macs > 0
 
 
 @EACH
 def test_a_copy_says_the_same_and_shares_nothing(
     ends: Ends, taken: tuple[int, ...], name: str, settings: dict[str, Any]
 ) -> None:
-    model = made(ends, name, settings).eval()
+    model = seeded_network(ends, name, settings).eval()
     twin = copy.deepcopy(model)
     for before, after in zip(outputs(model, inputs(taken)), outputs(twin, inputs(taken)), strict=True):
         assert torch.equal(before, after)
@@ -347,7 +347,7 @@ CLASSIFIERS = [(name, settings) for ends, _, name, settings in SLIM[:10]]
 def test_classifiers_take_images_of_any_size_and_channels(
     name: str, settings: dict[str, Any], shape: tuple[int, int, int]
 ) -> None:
-    model = made(Ends("classifier", shape, (3,)), name, settings)
+    model = seeded_network(Ends("classifier", shape, (3,)), name, settings)
     model(inputs(shape)).sum().backward()
     assert model.eval()(inputs(shape, 2)).shape == (2, 3)
 
@@ -368,7 +368,7 @@ def test_sizes_that_do_not_halve_are_refused(name: str, height: int, width: int,
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 33, 47), (3, 31, 64)], ids=str)
 @pytest.mark.parametrize("name", ["dcgan_discriminator", "sngan_discriminator"])
 def test_every_pixel_reaches_the_verdict(name: str, shape: tuple[int, int, int]) -> None:
-    model = made(Ends("discriminator", shape, ()), name, {"width": 8}).eval()
+    model = seeded_network(Ends("discriminator", shape, ()), name, {"width": 8}).eval()
     assert min(shape[1:]) >= NETWORKS.get(name)().least_side
     images = inputs(shape, 8).requires_grad_()
     model(images)[1].sum().backward()
@@ -378,7 +378,7 @@ def test_every_pixel_reaches_the_verdict(name: str, shape: tuple[int, int, int])
 
 def test_a_spectral_norm_is_one() -> None:
     for name in ("dcgan_discriminator", "sngan_discriminator"):
-        model = made(discriminator(), name, {"width": 8})
+        model = seeded_network(discriminator(), name, {"width": 8})
         for _ in range(30):
             model(inputs((3, 32, 32)))
         model.eval()
@@ -395,7 +395,7 @@ def test_dncnn_without_batch_normalisation_draws_what_it_drew() -> None:
     layers = [nn.Conv2d(before, after, 3, padding=1) for before, after in widths]
     for layer in layers[:-1]:
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    state = made(DENOISER, "dncnn", {"depth": 4, "width": 5}, 3).state_dict()
+    state = seeded_network(DENOISER, "dncnn", {"depth": 4, "width": 5}, 3).state_dict()
     assert [key for key in state if key.endswith("weight")] == [f"body.{2 * i}.weight" for i in range(4)]
     for i, layer in enumerate(layers):
         assert torch.equal(state[f"body.{2 * i}.weight"], layer.weight)
@@ -407,10 +407,10 @@ def test_super_resolvers_begin_near_bicubic_where_they_learn_the_residual() -> N
 
     low = torch.linspace(0, 1, 144).view(1, 1, 12, 12)
     for name in ("espcn", "edsr"):
-        model: Any = made(super_resolver(), name, {})
+        model: Any = seeded_network(super_resolver(), name, {})
         torch.testing.assert_close(model(low), upscale(low, 2) + model.residual(low))
         assert model.residual(low).abs().mean() < 0.1
-        assert not hasattr(made(super_resolver(), name, {"bicubic": False}), "residual")
+        assert not hasattr(seeded_network(super_resolver(), name, {"bicubic": False}), "residual")
 
 
 def test_a_student_of_the_convolutional_autoencoder_is_four_times_smaller_and_faster() -> None:

@@ -64,16 +64,16 @@ def test_a_pair_of_torchvision_on_class_folders_from_one_file_to_the_table(
     done = cli("run", tmp_path / "own.toml", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     sizes = {r.label: r.size for r in Store(tmp_path / "out") if r.size}
-    its = torchvision.models.resnet18(num_classes=2), torchvision.models.mobilenet_v3_small(num_classes=2)
-    for label, model in zip(("teacher", "temperature"), its, strict=True):
+    models = torchvision.models.resnet18(num_classes=2), torchvision.models.mobilenet_v3_small(num_classes=2)
+    for label, model in zip(("teacher", "temperature"), models, strict=True):
         assert sizes[label].parameters == sum(p.numel() for p in model.parameters())
     assert "temperature" in cli("table", tmp_path / "out").stdout
 
 
 def test_timm_by_name() -> None:
     timm = pytest.importorskip("timm")
-    its = pair("classification", student={"network": {"name": "timm", "model": "resnet10t"}})
-    model = contract.build(its.build(), "student")
+    own_pair = pair("classification", student={"network": {"name": "timm", "model": "resnet10t"}})
+    model = contract.build(own_pair.build(), "student")
     expected = timm.create_model("resnet10t", num_classes=10, in_chans=1)
     assert {n: p.shape for n, p in model.named_parameters()} == {n: p.shape for n, p in expected.named_parameters()}
 
@@ -83,15 +83,15 @@ def test_timm_by_name() -> None:
     [
         ({"name": "torchvision", "model": "resnet17"}, "student.network.model: unknown model 'resnet17'; did you mean"),
         ({"name": "timm", "model": "resnet10"}, "student.network.model: unknown model 'resnet10'; did you mean"),
-        ({"name": "fsrcnn"}, "student.network.name: no classifier: 'fsrcnn'; did you mean"),
+        ({"name": "fsrcnn"}, "student.network.name: 'fsrcnn' is not of the kind 'classifier'; did you mean"),
         ({"name": "onnx", "file": "x.onnx"}, "x.onnx"),
         (
             {"name": "timm", "model": "resnet18", "arguments": {"checkpoint_path": "x.pth"}},
-            "checkpoint_path is not taken",
+            "checkpoint_path is not allowed",
         ),
         (
             {"name": "torchvision", "arguments": {"weights": "DEFAULT"}},
-            "weights is not taken: trained weights are given",
+            "weights is not allowed: teacher.weights takes",
         ),
         ({"name": "module", "factory": "no colon"}, "student.network.factory: string should match"),
     ],
@@ -126,24 +126,24 @@ def test_a_factory_gets_what_it_asks_for_by_name() -> None:
     ("factory", "expected"),
     [
         ("raises", "student.network: my_networks:raises raised ValueError: no such thing"),
-        ("number", "student.network: my_networks:number returned an int, no torch.nn.Module"),
-        ("smaller", "student.network: puts out 2×62×62 for an input of 1×64×64 (allowed: 1×64×64"),
-        ("whole_numbers", "student.network: puts out int64, not floating-point numbers"),
-        ("two_outputs", "student.network: puts out tuple, not one tensor"),
+        ("number", "student.network: my_networks:number returned a value of type int (expected torch.nn.Module)"),
+        ("smaller", "student.network: returns 2×62×62 for an input of 1×64×64 (expected 1×64×64"),
+        ("whole_numbers", "student.network: returns int64 (expected floating-point numbers)"),
+        ("two_outputs", "student.network: returns a value of type tuple (expected one tensor)"),
         ("classifier", "student.network: my_networks:classifier raised TypeError"),
-        ("nothing", "student.network: my_networks has no nothing"),
-        ("kept", "student.network: is the same module each time, and students would share weight, bias"),
-        ("other_generator", "student.network: is another each time at weight: draw weights from the global generators"),
-        ("lazy", "student.network: has layers whose size an input decides (lazy modules)"),
+        ("nothing", "student.network: my_networks has no attribute 'nothing'"),
+        ("kept", "student.network: is the same module at each call, so that students would share weight"),
+        ("other_generator", "student.network: has other weights each time, with equal seeds (weight)"),
+        ("lazy", "student.network: has lazy modules, whose size the first input decides"),
         ("without_weights", "student.network: has no weights to train"),
-        ("multiples_of_four", "student.network: puts out 1×44×48 for an input of 1×45×51"),
+        ("multiples_of_four", "student.network: returns 1×44×48 for an input of 1×45×51"),
         ("two_in_training", "student.network: cannot be trained: a step on a batch of 8 failed (TypeError"),
-        ("ForInference", "student.network: puts out a tensor of torch.inference_mode, which nothing can be learnt"),
+        ("ForInference", "student.network: cannot be trained: a step on a batch of 8 failed"),
         ("scripted", "student.network: is TorchScript, which is neither counted nor exported"),
         ("seeds_itself", "student.network: starts from equal weights whatever the seed (weight)"),
         (
             "loads_weights",
-            "student.network: starts from equal weights whatever the seed (weight): seed nothing",
+            "student.network: starts from equal weights whatever the seed (weight): do not seed",
         ),
         ("leaves", "student.network: my_networks:leaves raised SystemExit"),
     ],
@@ -172,9 +172,9 @@ def test_a_factory_that_is_no_good_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize("how", ["subtracts", "clamps", "through data", "in training"])
 def test_a_network_that_writes_to_its_input_is_refused_before_anything_is_trained(how: str, role: Role) -> None:
     """Others share it: a student would train on what another has made of the batch, and its loss be of that."""
-    its = pair("denoising", **{role: module("WritesInput", how=how)})
+    own_pair = pair("denoising", **{role: module("WritesInput", how=how)})
     with pytest.raises(UserError, match=rf"{role}\.network: writes to its input in place, which others share"):
-        contract.build(its.build(), role)
+        contract.build(own_pair.build(), role)
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,13 @@ def test_a_network_that_writes_to_its_input_is_refused_before_anything_is_traine
         ),
         ("no gradient", 64, "cannot be trained: a step on a batch of 64 failed (RuntimeError: element 0 of tensors"),
         ("fixed batch", 64, "cannot take an input of 1×8×8 (RuntimeError: shape '[64, 64]' is invalid"),
-        ("softmax", 64, "puts out probabilities, each row sums to 1 (allowed: logits, without a softmax at its end)"),
+        ("softmax", 64, "returns probabilities, rows that sum to 1 (expected logits, without a softmax at the end)"),
     ],
 )
 def test_a_step_of_the_real_size_is_tried_before_an_hour_is_spent(problem: str, batch_size: int, expected: str) -> None:
-    its = pair("classification", student=module("FromPixels", problem=problem), batch_size=batch_size)
+    own_pair = pair("classification", student=module("FromPixels", problem=problem), batch_size=batch_size)
     with pytest.raises(UserError) as error:
-        contract.build(its.build(), "student")
+        contract.build(own_pair.build(), "student")
     assert str(error.value).startswith(f"student.network: {expected}")
 
 
@@ -208,7 +208,7 @@ def test_a_fixed_batch_is_refused_though_it_is_the_one_that_is_tried(batch: int,
 @pytest.mark.parametrize(
     ("factory", "expected"),
     [
-        ("one_verdict", r"its discriminator puts out no pair of features .* and logits"),
+        ("one_verdict", r"has a discriminator that does not return features .* and logits"),
         ("Discriminator", r"a discriminator writes to 'images' in place"),
     ],
 )
@@ -222,8 +222,8 @@ def test_a_discriminator_that_is_no_good_is_refused(factory: str, expected: str)
 def test_a_module_with_tensors_of_its_own_is_imported_as_usual() -> None:
     """Sizes are looked at on the meta device, on which nothing of the user's may be imported."""
     sys.modules.pop("my_networks", None)
-    its = pair("denoising", student=module("Shifts"))
-    assert bool(torch.isfinite(contract.build(its.build(), "student")(torch.rand(1, 1, 16, 16))).all())
+    own_pair = pair("denoising", student=module("Shifts"))
+    assert bool(torch.isfinite(contract.build(own_pair.build(), "student")(torch.rand(1, 1, 16, 16))).all())
 
 
 def test_what_a_factory_prints_is_no_output_of_the_program(cli: Run, tmp_path: Path) -> None:
@@ -232,9 +232,9 @@ def test_what_a_factory_prints_is_no_output_of_the_program(cli: Run, tmp_path: P
         'seeds = [0]\n[tasks.denoising]\nstudent = { network = { name = "module", factory = "my_networks:prints" } }\n'
     )
     environment = os.environ | {"PYTHONPATH": str(USER)}
-    shown = cli("config", suite, env=environment).stdout
-    assert "hello" not in shown
-    assert "my_networks:prints" in shown
+    printed = cli("config", suite, env=environment).stdout
+    assert "hello" not in printed
+    assert "my_networks:prints" in printed
 
 
 def test_the_code_of_a_module_is_part_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,9 +260,9 @@ def test_the_code_of_a_module_is_part_of_the_configuration(tmp_path: Path, monke
 def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "judging.py").write_text((USER / "my_networks.py").read_text())
-    its = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
-    job = Job("references", "baseline", its, (), "shared", tmp_path, tmp_path)
-    assert its.config["settings"]["discriminator"]["code"].startswith("sha256:")
+    own_pair = pair("gan", discriminator={"name": "module", "factory": "judging:one_verdict"})
+    job = Job("references", "baseline", own_pair, (), "shared", tmp_path, tmp_path)
+    assert own_pair.config["settings"]["discriminator"]["code"].startswith("sha256:")
     (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
     with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
         execute(job, lambda step, steps: None)
@@ -271,9 +271,9 @@ def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch
 def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "live.py").write_text((USER / "my_networks.py").read_text())
-    its = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
-    cell = Cell("baseline", its, "noisy input", 0, 0)
-    job = Job("references", "baseline", its, (cell,), "shared", tmp_path, tmp_path)
+    own_pair = pair("denoising", student={"network": {"name": "module", "factory": "live:denoiser"}})
+    cell = Cell("baseline", own_pair, "noisy input", 0, 0)
+    job = Job("references", "baseline", own_pair, (cell,), "shared", tmp_path, tmp_path)
     with settled():
         assert execute(job, lambda step, steps: None)[0].status == "finished"
         (tmp_path / "live.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
@@ -305,10 +305,10 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     assert "'my_networks:denoiser' would be imported and run: say it again with --set student.network.factory" in (
         done.stderr
     )
-    given = ["--set", "student.network.factory=my_networks:denoiser"]
-    assert cli("export", path, "-o", tmp_path / "onnx", *given, env=environment).returncode == 0
+    factory_setting = ["--set", "student.network.factory=my_networks:denoiser"]
+    assert cli("export", path, "-o", tmp_path / "onnx", *factory_setting, env=environment).returncode == 0
     quick = ["--task", "denoising", "--backends", "eager", "--precisions", "float32", "--batch", "1", "--launches", "1"]
-    done = cli("time", tmp_path / "out", *quick, *given, env=environment)
+    done = cli("time", tmp_path / "out", *quick, *factory_setting, env=environment)
     assert done.returncode == 0, "of one task alone: the other has no such factory" + done.stderr
     # Nor does one say another factory than it was made with.
     (record,) = (r for r in Store(tmp_path / "out") if (r.task, r.kind) == ("denoising", "student"))

@@ -19,7 +19,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from distillbench.bench.analysis.speeds import speeds
+from distillbench.bench.analysis.speeds import tabulate_timings
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.measure.backends import NotAvailable, obstacle, prepare
 from distillbench.bench.measure.energy import joules_per_call
@@ -436,15 +436,15 @@ def test_what_quantisation_costs_is_paired_by_seed_and_item() -> None:
         records.append(record)
         made.append(export_)
     static = timing(launch(2, 1, eager=3), condition=Condition(backend="onnxruntime", precision="int8-static"))
-    (table,) = speeds([static], records, made)
-    quality = table.lines[-1].quality
+    (table,) = tabulate_timings([static], records, made)
+    quality = table.rows[-1].quality_change
     assert quality is not None
     assert quality.interval.mean == pytest.approx(-0.2, abs=1e-3)
     assert 0.1 < quality.interval.half_width < 0.5, "other pictures do not matter: they cancel"
     assert "-0.200 ±" in markdown(tables([table]))
     stranger = [export.model_copy(update={"weights_sha256": "x"}) for export in made]
-    (table,) = speeds([static], records, stranger)
-    assert table.lines[-1].quality is None
+    (table,) = tabulate_timings([static], records, stranger)
+    assert table.rows[-1].quality_change is None
     assert any("no student was exported so" in note for note in table.notes)
 
 

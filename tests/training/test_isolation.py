@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.store.weights import digest
-from distillbench.bench.training.loop import Trained, initial, train_students
+from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.loop import initial, train_students
 from distillbench.methods.base import Distillation, Method
 from distillbench.methods.mimic import Mimic
 from distillbench.methods.scratch import Scratch
@@ -109,6 +110,31 @@ def test_a_teacher_that_writes_to_its_input_fails_those_who_look_at_it(task_of: 
     group = train(task, {"mimic": Mimic(), "scratch": Scratch()}, teacher)
     assert "the teacher writes to its input 'images' in place" in failure(group["mimic"])
     assert weights(group["scratch"]) == weights(train(task, {"scratch": Scratch()})["scratch"])
+
+
+class Inference(nn.Module):
+    """Computes in torch.inference_mode, as networks for deployment do."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            out: Tensor = self.network(images)
+        return out
+
+
+def test_a_teacher_in_inference_mode_trains_students_as_any_teacher_does(task_of: TaskOf) -> None:
+    from distillbench.methods.logistic import Logistic
+    from distillbench.methods.temperature import Temperature
+
+    task = task_of("classification")
+    methods = {"mimic": Mimic(), "temperature": Temperature(), "logistic": Logistic()}
+    teacher = read_only(initial(task, "teacher", 0))
+    students = train(task, methods, teacher)
+    inference = train(task, methods, Inference(teacher))
+    assert [weights(student) for student in inference.values()] == [weights(student) for student in students.values()]
 
 
 class Draws(Method):

@@ -84,7 +84,8 @@ def test_the_learning_rate_decays_to_zero(task_of: TaskOf) -> None:
     """The last steps hardly move the weights: a longer run is not the same run cut short."""
     task = task_of("classification")
     model = initial(task, "student", 0)
-    from distillbench.bench.training.loop import Learner, train
+    from distillbench.bench.training.learner import Learner
+    from distillbench.bench.training.loop import train
 
     recipe = task.settings.recipe("student").model_copy(update={"steps": 10})
     learner = Learner(task, model, recipe, 10, Scratch())

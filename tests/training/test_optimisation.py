@@ -13,8 +13,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from distillbench.bench.suite.resolve import as_table, cells, load
-from distillbench.bench.training.loop import Learner, index_batches, initial, passed, train
-from distillbench.bench.training.optimisation import factor
+from distillbench.bench.training.learner import Learner, forward_pass, losses
+from distillbench.bench.training.loop import index_batches, initial, train
+from distillbench.bench.training.optimisation import rate_factor
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
 from distillbench.methods.mimic import Mimic
@@ -99,12 +100,14 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
         its_rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
         schedule.step()
-    seen = its_rates[::20] + its_rates[-1:]  # a report comes every 20 steps
-    assert rates == pytest.approx(seen, rel=1e-9, abs=1e-12)
+    expected_rates = its_rates[::20] + its_rates[-1:]  # a report comes every 20 steps
+    assert rates == pytest.approx(expected_rates, rel=1e-9, abs=1e-12)
     start = initial(task, "student", 0)
-    for mine, its, before in zip(learner.model.parameters(), model.parameters(), start.parameters(), strict=True):
-        assert (mine - before).norm() > 0.01 * before.norm()
-        assert (mine - its).norm() < 1e-3 * (its - before).norm()
+    for trained, expected, before in zip(
+        learner.model.parameters(), model.parameters(), start.parameters(), strict=True
+    ):
+        assert (trained - before).norm() > 0.01 * before.norm()
+        assert (trained - expected).norm() < 1e-3 * (expected - before).norm()
 
 
 @settings(max_examples=60)
@@ -124,7 +127,7 @@ def test_any_schedule_is_torchs(
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
     torchs = schedule_of(recipe, optimiser, steps)
     for step in range(steps):
-        assert factor(recipe, step, steps) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6, abs=1e-9)
+        assert rate_factor(recipe, step, steps) == pytest.approx(optimiser.param_groups[0]["lr"], rel=1e-6, abs=1e-9)
         optimiser.step()
         torchs.step()
 
@@ -134,7 +137,7 @@ def test_epochs_are_so_many_passes(task_of: TaskOf) -> None:
     (pair,) = load({"tasks": {"classification": {"student": {"epochs": 3}, "batch_size": 64}}}).entries
     its = type(task)(pair.pair.settings)
     assert its.settings.recipe("student").steps is None
-    assert its.steps("student") == -(-3 * its.examples // 64)
+    assert its.steps("student") == -(-3 * its.training_examples // 64)
     assert its.steps("teacher") == its.settings.teacher.steps  # type: ignore[attr-defined]
 
 
@@ -165,7 +168,7 @@ def test_label_smoothing_is_of_the_role_that_sets_it(task_of: TaskOf) -> None:
     recipe = task.settings.recipe("student").model_copy(update={"label_smoothing": 0.2})
     inputs = task.shared_inputs(range(8), torch.Generator().manual_seed(0))
     outputs = task.forward(initial(task, "student", 0), inputs)
-    smooth, plain = (task.loss(nn.Identity(), inputs, outputs, "model", r) for r in (recipe, None))
+    smooth, plain = (task.loss(nn.Identity(), inputs, outputs, r) for r in (recipe, None))
     log_p = outputs["logits"].log_softmax(1)
     assert smooth.item() == pytest.approx((0.8 * plain - 0.2 * log_p.mean()).item(), rel=1e-5)
 
@@ -174,14 +177,14 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
     task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = task_of("classification")
-    seen: set[torch.dtype] = set()
+    dtypes: set[torch.dtype] = set()
     compared: set[torch.dtype] = set()
-    found = {}
+    losses = {}
 
     def responses(*arguments: Any) -> Any:
-        its = type(task).responses(task, *arguments)
-        compared.update(response.values.dtype for response in its.values())
-        return its
+        responses = type(task).responses(task, *arguments)
+        compared.update(response.values.dtype for response in responses.values())
+        return responses
 
     monkeypatch.setattr(task, "responses", responses)
     teacher = read_only(initial(task, "teacher", 0))
@@ -191,16 +194,16 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
         learner = Learner(
             task, initial(task, "student", 0), recipe, 40, method, teacher=teacher, distil=method.distillation_loss
         )
-        hook = learner.model.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
+        hook = learner.model.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
         train(task, [learner], recipe, 40, seed=0)
         hook.remove()
         assert learner.failure is None
         assert {p.dtype for p in learner.model.parameters()} == {torch.float32}
-        found[precision] = learner.result().loss
-    assert torch.bfloat16 in seen
+        losses[precision] = learner.result().loss
+    assert torch.bfloat16 in dtypes
     assert compared == {torch.float32}, "a small divergence is a difference of large numbers"
-    assert found["bfloat16"] != found["float32"]
-    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
+    assert losses["bfloat16"] != losses["float32"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.1)
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
@@ -209,16 +212,17 @@ def test_mixed_precision_is_of_every_trained_part_and_what_comes_out_is_float32(
     task = task_of(name)
     recipe = task.settings.recipe("student").model_copy(update={"precision": "bfloat16"})
     model = initial(task, "student", 0).train()
-    computed: dict[str, set[torch.dtype]] = {part: set() for part in task.parts(model)}
-    for part, network in task.parts(model).items():
+    parts = {"deployed": task.deployed(model), **task.adversaries(model)}
+    computed: dict[str, set[torch.dtype]] = {part: set() for part in parts}
+    for part, network in parts.items():
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
                 layer.register_forward_hook(lambda *seen, part=part: computed[part].add(seen[2].dtype))
     inputs = task.shared_inputs(range(2), torch.Generator().manual_seed(0))
-    outputs = passed(task, model, inputs, recipe)
-    losses = [task.loss(model, inputs, outputs, part, recipe) for part in task.parts(model)]
+    outputs = forward_pass(task, model, inputs, recipe)
+    scalars = losses(task, model, inputs, outputs, recipe)
     assert computed == {part: {torch.bfloat16} for part in computed}
-    assert {loss.dtype for loss in losses} == {torch.float32}
+    assert {loss.dtype for loss in scalars} == {torch.float32}
     responses = task.responses(outputs, inputs, read_only(initial(task, "teacher", 0)))
     assert {response.values.dtype for response in responses.values()} == {torch.float32}
 

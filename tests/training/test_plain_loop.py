@@ -15,16 +15,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.training.loop import Trained, train_students, train_teacher, validation_events
+from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.loop import train_students, train_teacher, validation_events
 from distillbench.methods import logistic
 from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
 from distillbench.tasks.networks.cnn import CNN
 from distillbench.tasks.networks.conv import Conv
 from support import plain_loop
 from support.plain_loop import CELLS, Cell, Plan, Readout, Run
-from support.tasks import TASK_NAMES, untrained_extractor
+from support.tasks import TASK_NAMES
 
 STEPS, BATCH_SIZE, SEED = 20, 4, 3
 SINGLE_PRECISION_STEPS = 3
@@ -53,20 +55,25 @@ NETWORKS: dict[str, dict[Role, Any]] = {
 """Such as the shipped pairs do not have: with batch statistics, with dropout in both, with convolutions."""
 
 
+def small_pairs() -> dict[str, Pair]:
+    """The pairs of the smoke suite on small patches, by task."""
+    sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
+    return {pair.task: pair for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))}
+
+
 @cache
 def built() -> dict[str, Task]:
-    """The tasks of the smoke suite on small patches, their data loaded."""
-    sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
-    tasks = {pair.task: pair.build() for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))}
+    """Their tasks, with the data loaded."""
+    tasks = {name: pair.build() for name, pair in small_pairs().items()}
     assert all(task.training_examples for task in tasks.values())
     return tasks
 
 
 def made() -> dict[str, Task]:
-    """The tasks, each with a judge that was never trained."""
+    """The tasks, each with a feature extractor that was never trained, in the precision of now."""
     tasks = {name: copy.copy(task) for name, task in built().items()}
-    for task in tasks.values():
-        task.feature_extractor = untrained_extractor(task)
+    for name, pair in small_pairs().items():
+        tasks[name].feature_extractor = pair.build(extractor="untrained").feature_extractor
     return tasks
 
 

@@ -58,7 +58,7 @@ def test_where_several_fit_the_file_is_refused_until_one_is_named(path: Path) ->
     assert equal(state_of(path, "state_dict"), STATE)
     assert equal(state_of(path, "state_dict_ema"), EMA)
     assert refusal(path, "state_dict_emma") == (
-        "holds no weights under teacher.weights_key, 'state_dict_emma'; did you mean 'state_dict_ema'? "
+        "holds no weights under teacher.weights_key = 'state_dict_emma'; did you mean 'state_dict_ema'? "
         "(allowed: discriminator, state_dict, state_dict_ema)"
     )
     assert refusal(path, "discriminator").startswith("holds the weights of another network: lacks conv.bias")
@@ -77,7 +77,7 @@ def test_a_key_leads_through_tables_and_to_the_file_as_a_whole(path: Path) -> No
 def test_of_several_that_do_not_fit_the_nearest_is_compared(path: Path) -> None:
     wider = {**STATE, "head.weight": torch.zeros(5, 2)}
     torch.save({"metrics": {"loss": torch.tensor(0.5)}, "ema": wider}, path)
-    assert refusal(path) == "holds the weights of another network under 'ema': head.weight is 5×2, here 3×2"
+    assert refusal(path) == "holds the weights of another network under 'ema': head.weight is 5×2 (expected 3×2)"
 
 
 def test_parts_of_a_network_with_a_state_dict_each_are_joined(path: Path) -> None:
@@ -136,7 +136,7 @@ def test_prefixes_of_some_names_alone_are_no_prefix(path: Path) -> None:
     torch.save({f"module.{name}" if "conv" in name else name: tensor for name, tensor in STATE.items()}, path)
     assert equal(state_of(path), STATE)  # what a module was wrapped in
     torch.save({f"body.{name}" if "conv" in name else name: tensor for name, tensor in STATE.items()}, path)
-    assert refusal(path).endswith("lacks conv.weight, conv.bias; has body.conv.weight, body.conv.bias beside")
+    assert refusal(path).endswith("lacks conv.weight, conv.bias; has extra body.conv.weight, body.conv.bias")
 
 
 def test_torch_s_average_of_a_model_is_taken(path: Path) -> None:
@@ -189,7 +189,7 @@ def test_weights_in_another_precision_are_loaded_with_equal_values(path: Path, d
 def test_numbers_of_another_kind_are_refused_by_name(path: Path, dtype: torch.dtype) -> None:
     torch.save({**STATE, "conv.weight": STATE["conv.weight"].to(dtype)}, path)
     kind = str(dtype).removeprefix("torch.")
-    assert refusal(path) == f"holds the weights of another network: conv.weight is {kind}, here float32"
+    assert refusal(path) == f"holds the weights of another network: conv.weight is {kind} (expected float32)"
 
 
 def test_tensors_without_values_are_refused(path: Path) -> None:

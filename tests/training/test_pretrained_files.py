@@ -127,7 +127,7 @@ def test_what_holds_code_is_refused_by_its_name_and_not_run(
     ran = path.with_name("ran")
     torch.save({"a": Code(function, str(ran)), **STATE}, path, _use_new_zipfile_serialization=not legacy)
     assert refusal(path) == (
-        f"holds objects beside the weights that are code, and not run ({name}): "
+        f"holds objects beside the weights that are code and are not run ({name}): "
         "save the state dict alone: torch.save(model.state_dict(), FILE)"
     )
     assert not ran.exists()
@@ -174,14 +174,14 @@ def arrays(folder: Path) -> bytes:
     return (folder / "arrays.npz").read_bytes()
 
 
-CUT = "is cut short, or damaged: get it again"
+CUT = "is truncated or damaged: download it again"
 OTHERS: Mapping[str, tuple[Callable[[Path], bytes], str]] = {
-    "empty": (lambda _: b"", "is empty: get it again"),
+    "empty": (lambda _: b"", "is empty: download it again"),
     "page": (lambda _: b"<!DOCTYPE html>\n<html><head>", "is a web page, as a failed download leaves one"),
     "page of capitals": (lambda _: b"\xef\xbb\xbf\n<HTML lang=en>", "is a web page, as a failed download leaves one"),
     "pointer": (
         lambda _: b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 46830571\n",
-        "is a pointer of Git LFS, not the file that it stands for: get that (git lfs pull)",
+        "is a Git LFS pointer, not the file itself: fetch that (git lfs pull)",
     ),
     "text": (lambda _: b"Entry not found", "is text that begins 'Entry not found' (allowed: safetensors, or a state"),
     "index": (lambda _: b'{\n  "weight_map": {}\n}', "is text that begins '{   \"weight_map\": {} }'"),
@@ -191,16 +191,19 @@ OTHERS: Mapping[str, tuple[Callable[[Path], bytes], str]] = {
         lambda folder: torch_file(STATE, folder=folder, _use_new_zipfile_serialization=False)[:-20],
         CUT,
     ),
-    "cut short, safetensors": (lambda folder: safe(folder)[:-9], "is safetensors, cut short or damaged: get it again"),
+    "cut short, safetensors": (
+        lambda folder: safe(folder)[:-9],
+        "is a damaged safetensors file: download it again",
+    ),
     "script": (script, "is a TorchScript archive (torch.jit.save), which is code: save the state dict alone"),
     "module": (
         lambda folder: torch_file(network(), folder=folder),
         "holds a whole module (torch.nn.modules.batchnorm.BatchNorm2d, torch.nn.modules.container.Sequential, "
-        "torch.nn.modules.conv.Conv2d, and 1 more), which is code, and not run: save the state dict alone",
+        "torch.nn.modules.conv.Conv2d, and 1 more), which is code and is not run: save the state dict alone",
     ),
     "module, legacy": (
         lambda folder: torch_file({"model": network()}, folder=folder, _use_new_zipfile_serialization=False),
-        "holds a whole module (torch.nn.modules.container.Sequential), which is code, and not run: save the",
+        "holds a whole module (torch.nn.modules.container.Sequential), which is code and is not run: save the",
     ),
     "pickle": (
         lambda _: pickle.dumps({"a": 1}),
@@ -208,7 +211,7 @@ OTHERS: Mapping[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "pickle protocol 4": (
         lambda folder: torch_file(STATE, folder=folder, pickle_protocol=4),
-        "is pickled in a way that weights are not read from (Unsupported operand",
+        "is pickled in a way that is not supported (Unsupported operand",
     ),
     "arrays": (arrays, "is a zip archive that torch.save did not write (allowed: safetensors"),
     "array": (lambda _: b"\x93NUMPY\x01\x00v\x00{'descr'", "is an array of NumPy (allowed: safetensors"),

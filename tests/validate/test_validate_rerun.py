@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distillbench.bench.run.jobs import load_teacher, teacher_path
+from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.weights import digest, load_weights, save_weights
 from distillbench.bench.suite.cells import Cell
@@ -60,7 +60,7 @@ def cell(claim: Claim, label: str = "mimic", seed: int = 0) -> Cell:
 def measured(submitted: Submitted, claim: Claim, cache: Path, task: Task, model: torch.nn.Module) -> None:
     """A record that tells the truth of these weights, whatever they learned from, with the weights beside it."""
     its = cell(claim)
-    teacher, _ = load_teacher(task, teacher_path(cache, its.pair, 0))
+    teacher, _ = load_teacher(task, its.pair.teacher_path(cache, 0))
     test, validation = task.evaluate(model, teacher), task.evaluate(model, teacher, "validation")
 
     def change(content: Content) -> None:
@@ -82,7 +82,7 @@ def learned_from_the_test_split(submitted: Submitted, claim: Claim, cache: Path)
     its_splits = honest.splits
     cheating.__dict__["splits"] = Splits(its_splits.test, its_splits.validation, its_splits.test)
     with settled():
-        teacher, _ = load_teacher(honest, teacher_path(cache, its.pair, 0))
+        teacher, _ = load_teacher(honest, its.pair.teacher_path(cache, 0))
         student = train_students(cheating, teacher, {"cheat": its.method}, 0)["cheat"].model
         measured(submitted, claim, cache, honest, student)
 

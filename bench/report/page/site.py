@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillbench.bench.analysis.notes import detectable, machine, revision_name
+from distillbench.bench.analysis.notes import detectable_effect_notes, machine_name, revision_name
 from distillbench.bench.analysis.results import summaries as summaries_of
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.report import charts
@@ -94,7 +94,7 @@ def _task(
 
 
 def _origin(records: Sequence[Record]) -> str:
-    machines = dict.fromkeys(machine(record.environment) for record in records)
+    machines = dict.fromkeys(machine_name(record.environment) for record in records)
     revisions = dict.fromkeys(revision_name(record.revision) for record in records)
     return f"Made at revision {', '.join(revisions)} on {'; '.join(machines)}."
 
@@ -137,7 +137,7 @@ def _detectable(summary: Summary) -> Iterator[str]:
     for pair in charts.pairs(summary):
         students = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
         differences = [row.difference for row in students if row.difference]
-        yield from detectable(pair, differences, summary.metrics.get(summary.primary_metric))
+        yield from detectable_effect_notes(pair, differences, summary.metrics.get(summary.primary_metric))
 
 
 def _interactive(chart: Chart) -> dict[str, Any]:

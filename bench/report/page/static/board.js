@@ -1,5 +1,5 @@
 "use strict";
-// Hides rows. Ranks and classes stay those of the whole board: they were computed before, and are not again.
+// Hides rows. Ranks and tiers stay those of the whole board: they are not computed again.
 
 const size = document.getElementById("size"), shown = document.getElementById("shown");
 const Tables = window.distillbenchTables.default ?? window.distillbenchTables.DataTable;
@@ -11,7 +11,7 @@ function sift() {
   const tables = Tables.tables({ api: true });
   tables.draw();
   const entries = tables.rows().nodes().toArray().filter((row) => row.dataset.parameters !== undefined);
-  shown.textContent = size.value === "" ? "" : `${entries.filter(small).length} of ${entries.length} entries; ranks and classes are those of all`;
+  shown.textContent = size.value === "" ? "" : `${entries.filter(small).length} of ${entries.length} entries; ranks and tiers are those of all`;
 }
 
 size.addEventListener("change", sift);

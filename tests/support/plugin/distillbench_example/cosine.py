@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from distillbench.methods.base import Method, total
-from distillbench.tasks.response import Responses
+from distillbench import Method, Responses, total
 
 
 class Cosine(Method):
@@ -14,7 +13,6 @@ class Cosine(Method):
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
         def angle(name: str) -> Tensor:
-            mine, its = student[name].values.flatten(1), teacher[name].values.flatten(1)
-            return (1 - cosine_similarity(mine, its)).mean()
+            return (1 - cosine_similarity(student[name].values.flatten(1), teacher[name].values.flatten(1))).mean()
 
         return total({name: angle(name) for name in teacher})

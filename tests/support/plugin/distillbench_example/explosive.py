@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from distillbench.methods.base import Method
-from distillbench.tasks.response import Responses
+from distillbench import Method, Responses
 
 
 class Explosive(Method):

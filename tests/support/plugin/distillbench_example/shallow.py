@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from distillbench.tasks.networks.base import Ends, Network
+from distillbench import Network
+from distillbench.tasks.networks.base import Ends
 
 
 class Shallow(Network):

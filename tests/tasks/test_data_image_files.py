@@ -10,9 +10,8 @@ from PIL import Image
 
 from distillbench.common.errors import DataError, DataWarning, tell
 from distillbench.tasks.base import Folders
-from distillbench.tasks.data.files import image_files
 from distillbench.tasks.data.folders import labelled_outline, labelled_splits, photograph_splits
-from distillbench.tasks.data.walking import image_names
+from distillbench.tasks.data.image_files import image_names
 from support.images import write_image
 from support.processes import Run, refused
 
@@ -106,17 +105,17 @@ def test_what_pillow_reads_is_read_and_what_is_passed_over_is_counted(tmp_path: 
     for name in ("a.eps", "b.heic", "c.heic", "labels.txt", "Thumbs.db", "folder.ico", "README", ".DS_Store"):
         (tmp_path / name).write_bytes(b"")
     with pytest.warns(DataWarning) as told:
-        files = image_files(tmp_path)
-    assert [path.name for path in files] == ["0.jfif", "1.jpe", "2.JP2", "3.png", "4.pnm", "4.tga"]
+        names = image_names(tmp_path)
+    assert names == ["0.jfif", "1.jpe", "2.JP2", "3.png", "4.pnm", "4.tga"]
     (line,) = (str(warning.message) for warning in told)
-    assert line.startswith(f"data: {tmp_path}: 6 files passed over, not read as pictures (2 .heic, ")
+    assert line.startswith(f"data: {tmp_path}: 6 files skipped, not read as images (2 .heic, ")
     assert all(kind in line for kind in ("1 .eps", "1 .txt", "1 .ico", "1 no suffix"))
     assert len(photograph_splits(Folders(test=tmp_path)).test) == 6
 
 
 def test_a_pipe_with_the_name_of_a_picture_is_refused(classes: Path) -> None:
     os.mkfifo(classes / "cat" / "pipe.png")
-    with pytest.raises(DataError, match=r"cat/pipe\.png is no file"):
+    with pytest.raises(DataError, match=r"cat/pipe\.png is not a regular file"):
         labelled_splits(Folders(train=classes))
 
 
@@ -132,7 +131,7 @@ def test_a_name_that_no_record_can_hold_is_refused_before_training(
     with pytest.raises(DataError) as error:
         labelled_splits(Folders(train=classes))
     shown = place.decode(errors="backslashreplace")
-    message = f"data: {classes}: the name {shown} is no UTF-8; rename it"
+    message = f"data: {classes}: the name {shown} is not valid UTF-8; rename it"
     assert str(error.value) == message
     setting = f"tasks.classification.data.train={classes}"
     done = cli("run", "smoke", "--task", "classification", "--set", setting, "--out", tmp_path / "out")

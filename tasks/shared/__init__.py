@@ -1,0 +1,1 @@
+"""What several tasks share: bases of tasks, and a cache."""
