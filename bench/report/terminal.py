@@ -110,7 +110,7 @@ def _width(table: Table, i: int) -> int:
     """The least width of a column: numbers are never broken; headings and names are, between words."""
     column, texts = table.columns[i], [visible(row.cells[i].text, LONGEST_NOTE) for row in table.rows]
     if column.words:
-        return _longest(" ".join([column.title, *texts]).split()) + len(f"{BEST} ")
+        return _longest(" ".join([column.title, *texts]).split()) + len(f"{BEST} ") * column.header
     return _longest([*column.title.split(), *texts])
 
 
