@@ -101,12 +101,12 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
 
 
 @published
-def test_every_pair_has_its_picture_and_none_is_large(suite: str) -> None:
+def test_every_pair_has_its_figures_and_none_is_large(suite: str) -> None:
     wanted = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
-    drawings = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
-    assert {(drawing.task, drawing.pair) for drawing in drawings} == wanted
+    sets = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
+    assert {(each.task, each.pair) for each in sets} == wanted
     files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}
-    assert files.keys() == {picture.file for drawing in drawings for picture in drawing.pictures}
+    assert files.keys() == {figure.file for each in sets for figure in each.figures}
     assert max(files.values()) <= 300_000
 
 
