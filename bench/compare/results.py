@@ -70,8 +70,8 @@ def compare_results(
     notes += [f"{_name(key)}: in the candidate only" for key in after if key not in before]
     notes += _processors([*before.values(), *after.values()])
     findings += corrected(qualities)
-    findings += _exports(made[0].found, made[1].found, problems[1], tasks)
-    findings += compare_times(timed[0].found, timed[1].found, problems[1], margins, tasks, backends)
+    findings += _exports(made[0].documents, made[1].documents, problems[1], tasks)
+    findings += compare_times(timed[0].documents, timed[1].documents, problems[1], margins, tasks, backends)
     findings += [Finding(str(path), "", "missing", reason) for side in problems for path, reason in side.items()]
     return Report(str(baseline), str(candidate), tuple(findings), tuple(notes))
 

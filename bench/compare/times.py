@@ -64,7 +64,7 @@ def _untimed(old: Timing, new: Timing | None) -> Finding | None:
     if new is None or new.unavailable:
         reason = f"not available in the candidate: {new.unavailable}" if new else "not timed in the candidate"
         return Finding(_cell(old), metric, "missing", reason)
-    if old.fingerprint != new.fingerprint:
+    if old.environment_hash != new.environment_hash:
         mine, its = flat(old.environment), flat(new.environment)
         name = next((n for n in sorted(mine.keys() | its.keys()) if n and mine.get(n) != its.get(n)), "")
         reason = f"environment.{name}: {mine.get(name)!r}, and {its.get(name)!r} in the candidate"

@@ -88,7 +88,7 @@ def folders(paths: Sequence[Path]) -> list[Folder]:
                 records.append(record)
             else:
                 problems.append(f"{path / record.path}: {reason}")
-        found.append(Folder(name, tuple(records), times.found, tuple(visible(problem) for problem in problems)))
+        found.append(Folder(name, tuple(records), times.documents, tuple(visible(problem) for problem in problems)))
     return found
 
 

@@ -81,7 +81,7 @@ def _architecture(entry: Entry) -> str | None:
 
 def _fingerprint(timing: Timing) -> str | None:
     try:
-        return timing.fingerprint
+        return timing.environment_hash
     except ValueError:  # its environment holds what is no number
         return None
 

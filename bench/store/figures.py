@@ -80,7 +80,7 @@ def usable(results: Path, records: Set[str]) -> list[FigureSet]:
         results: the results folder.
         records: hashes of the configurations of its records.
     """
-    sets = scan(results).found
+    sets = scan(results).documents
     return [each for each in sets if records >= set(each.students.values()) and each.damage(results) is None]
 
 

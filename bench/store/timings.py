@@ -121,7 +121,7 @@ class Timing(Filed):
         return Path(FOLDER, self.task, self.pair, f"{self.condition.name}.json")
 
     @property
-    def fingerprint(self) -> str:
+    def environment_hash(self) -> str:
         """Two stored times can be compared where this is equal: one machine, one set of libraries."""
         return canonical_hash(self.environment)
 

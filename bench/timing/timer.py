@@ -145,7 +145,7 @@ def plan(
 
     again: try once more what could not be timed.
     """
-    there = {timing.path: timing for timing in timings.scan(out).found}
+    there = {timing.path: timing for timing in timings.scan(out).documents}
     finished, missing, other = 0, [], []
     for target in wanted:
         mine: list[tuple[Condition, Timing | None]] = []
@@ -273,7 +273,7 @@ def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> lis
     if not wanted or not (out / "records").is_dir():
         return []
     mine = {(pair.task, pair.pair) for pair in pairs}
-    there = {export.path: export for export in exports.scan(out).found}
+    there = {export.path: export for export in exports.scan(out).documents}
     found = []
     for record in Store(out).scan().records:
         student = record.kind == "student" and record.status == "finished" and record.trial is None

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from distillbench.common.errors import DataError, tell
+from distillbench.common.errors import DataError, warn_once
 from distillbench.tasks.base import Channels, Folders, Splits
 from distillbench.tasks.data import packing, standard
 from distillbench.tasks.data.decoding import Mode, upright_size
@@ -190,7 +190,7 @@ def _tell_colours(folders: Folders, channels: int) -> None:
     for folder in _own(folders):
         every = colours(folder)
         if odd := sum(colour != (channels == 3) for colour in every):
-            tell(f"data: {folder}: {odd} of {len(every)} images are {kind}, all are taken {taken}{setting}")
+            warn_once(f"data: {folder}: {odd} of {len(every)} images are {kind}, all are taken {taken}{setting}")
 
 
 def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int]]:
@@ -199,7 +199,7 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
     there = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
     if empty := sorted(there.difference(classes)):
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
-        tell(f"data: {folder}: {count} without images skipped ({shortened(empty)})")
+        warn_once(f"data: {folder}: {count} without images skipped ({shortened(empty)})")
     if len(classes) < 2:
         raise DataError(
             f"{folder} needs at least two class folders (folder/class/image), found {len(classes)}", field="data"
@@ -256,7 +256,7 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         if twins := under_two_labels(part):
             one, other = (files[i].path for i in twins[0])
             more = f" (one of {len(twins)} such pairs)" if len(twins) > 1 else ""
-            tell(f"data: {one} and {other} are the same picture under two labels{more}")
+            warn_once(f"data: {one} and {other} are the same picture under two labels{more}")
         return part
 
     def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path, PurePath
 
-from distillbench.common.errors import DataError, tell
+from distillbench.common.errors import DataError, warn_once
 from distillbench.tasks.data.suffixes import check_readable, hidden, is_picture
 
 
@@ -43,10 +43,10 @@ def image_names(folder: Path) -> list[str]:
 def _tell(folder: Path, unseen: int, foreign: Counter[str]) -> None:
     if unseen:
         what = "('.' before the name, __MACOSX, @eaDir and the like)"
-        tell(f"data: {folder}: {unseen} hidden image{'s' * (unseen > 1)} skipped {what}")
+        warn_once(f"data: {folder}: {unseen} hidden image{'s' * (unseen > 1)} skipped {what}")
     if count := foreign.total():
         kinds = shortened(f"{many} {suffix}" for suffix, many in foreign.most_common())
-        tell(f"data: {folder}: {count} file{'s' * (count > 1)} passed over, not read as pictures ({kinds})")
+        warn_once(f"data: {folder}: {count} file{'s' * (count > 1)} passed over, not read as pictures ({kinds})")
 
 
 def shortened(words: Iterable[str], most: int = 5) -> str:

@@ -53,7 +53,7 @@ def test_published_records_are_of_a_committed_revision_and_one_machine(suite: st
 
 @published
 def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured(suite: str) -> None:
-    found = {export.path: export for export in exports.scan(RESULTS / suite).found}
+    found = {export.path: export for export in exports.scan(RESULTS / suite).documents}
     students = [record for record in Store(RESULTS / suite) if record.kind == "student"]
     assert len(found) == len(students)
     for record in students:
@@ -74,7 +74,7 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
     records = list(Store(RESULTS / suite))
     for pair in {(record.task, record.pair) for record in records}:
         of = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
-        mine = {t.condition.way: t for t in found.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
+        mine = {t.condition.way: t for t in found.documents if (t.task, t.pair) == pair and t.condition.batch_size == 1}
         assert {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"} <= mine.keys()
         for timing in mine.values():
             if timing.unavailable is None:
@@ -90,7 +90,7 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
     sizes = {(r.task, r.kind): r.size.parameters for r in Store(RESULTS / "mnist") if r.size is not None}
     speedups = {
         timing.task: timing.speedup()
-        for timing in timings.scan(RESULTS / "mnist").found
+        for timing in timings.scan(RESULTS / "mnist").documents
         if (timing.condition.way, timing.condition.batch_size) == ("onnxruntime", 1)
     }
     assert speedups.keys() == {"classification", "gan", "vae"}

@@ -33,7 +33,7 @@ Condition = tuple[float, float]
 def conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
     """Seconds of a call of the student, and the standard deviation of the logarithm of its speedup over launches."""
     for folder in folders:
-        for timing in timings.scan(Path(folder)).found:
+        for timing in timings.scan(Path(folder)).documents:
             if timing.condition.batch_size == batch_size and len(timing.launches) > 1:
                 logs = np.log([launch.ratio("student", "teacher") for launch in timing.launches])
                 yield geometric_mean([launch.median("student") for launch in timing.launches]).value, logs.std(ddof=1)
