@@ -11,9 +11,10 @@ from distillbench.bench.analysis.comparison import Comparison
 from distillbench.bench.analysis.notes import coverage, detectable, of_pair, origins
 from distillbench.bench.analysis.series import Estimate, Split, series_of
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
-from distillbench.bench.store.configurations import Group, Kind, groups, order
+from distillbench.bench.store.configurations import Group, groups, order
 from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
+from distillbench.bench.store.terms import Kind
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
 

@@ -14,6 +14,7 @@ from distillbench.bench.store.configurations import OF_A_METHOD
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import module_digest
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.store.timings import Timing
 from distillbench.bench.suite.registry import METHODS
 from distillbench.common.errors import UserError
@@ -168,7 +169,7 @@ def _unusable(record: Record) -> Iterator[str]:
     settings = record.config.get("settings")
     if not isinstance(settings, dict):
         yield "config.settings: is no table"
-    elif not all(isinstance(settings.get(role, {}), dict) for role in ("teacher", "student")):
+    elif not all(isinstance(settings.get(role, {}), dict) for role in ROLES):
         yield "config.settings: teacher and student are no tables"
     if not isinstance(record.config.get("code"), str):
         yield "config.code: is no digest"

@@ -21,6 +21,7 @@ from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure.size import size
 from distillbench.bench.store.fingerprint import code_digest, forget_code
 from distillbench.bench.store.records import Failure, MetricValue, Record, Training, TrainingCurve
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.store.weights import digest, load_weights, save_weights, usable
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
@@ -53,7 +54,7 @@ def execute(job: Job, report: Report) -> list[Record]:
     forget_code()
     for name, now in job.pair.described().items():
         if now != job.pair.config["settings"][name]:
-            what = f"{name}.network" if name in ("teacher", "student") else name
+            what = f"{name}.network" if name in ROLES else name
             raise RuntimeError(f"a file or the code of {what} was changed while the run went on; run again")
     settle_process(job.pair.device)
     warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told

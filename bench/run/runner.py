@@ -20,9 +20,9 @@ from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.documents import OtherSchemaError
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.store.weights import damage, usable
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.preflight import ROLES
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite, cells
 from distillbench.bench.training import contract

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record, Size
+from distillbench.bench.store.terms import ROLES
+
+if TYPE_CHECKING:
+    from distillbench.tasks.base import Role
 
 OF_TRAINING = frozenset({
     "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
@@ -14,10 +18,9 @@ OF_TRAINING = frozenset({
     "label_smoothing",
 })  # fmt: skip
 """Settings that say how a network is trained, and not what it is."""
-ROLES = ("teacher", "student")
 
 
-def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size | None) -> str:
+def architecture(config: Mapping[str, Any], role: Role, size: Size | None) -> str:
     """The digest of what is deployed, for one input.
 
     config: of a pair or record. It is of the code, of the settings of the task and of the role but those of training

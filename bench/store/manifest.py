@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from distillbench.bench.store.configurations import Kind
+from distillbench.bench.store.terms import Kind
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
 

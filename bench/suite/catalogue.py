@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.suite.file import shipped
 from distillbench.bench.suite.registry import METHODS, NETWORKS, TASKS
 from distillbench.bench.suite.validation import models_of
@@ -93,7 +94,7 @@ def _range(field: FieldInfo) -> str:
 
 def _networks(task: str, pair: str) -> str:
     resolved = _resolved(task, pair)
-    return " → ".join(network(getattr(resolved, role)) for role in ("teacher", "student"))
+    return " → ".join(network(getattr(resolved, role)) for role in ROLES)
 
 
 def network(recipe: Any) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from distillbench.bench.machine import limits
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Role
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 TRAINED = 4
 """Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
-ROLES: tuple[Role, ...] = ("teacher", "student")
 
 
 def check_networks(pair: Pair, place: Place) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from distillbench.bench.store.terms import ROLES
 from distillbench.bench.suite import precedence
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.file import Layer, SuiteTable, assigned, checked, read, read_tuned
@@ -225,10 +226,10 @@ def as_table(suite: Suite) -> dict[str, Any]:
         table["pairs"].append(pair.pair)
         before = precedence.of_pair(cls.Settings().model_dump(), cls.pairs.get(pair.pair, {}), pair.task, pair.pair, ())
         settings = _written(pair.settings.model_dump(mode="json"), precedence.nested(before))
-        for role in ("teacher", "student"):
+        for role in ROLES:
             if settings[role].get("epochs") is not None:
                 settings[role].pop("steps", None)  # it is none
-        if all(_says_how_long(settings[role]) for role in ("teacher", "student")):
+        if all(_says_how_long(settings[role]) for role in ROLES):
             del settings["steps"]  # would have no effect
         methods = {name: method.model_dump(mode="json", exclude_none=True) for name, method in entry.methods.items()}
         table["pair"][pair.pair] = settings | {"hyperparameters": {name: its for name, its in methods.items() if its}}

@@ -18,8 +18,8 @@ from distillbench.bench.measure.interleaving import half_width
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.configurations import ABSENT, flat, order
-from distillbench.bench.store.exports import Form
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.terms import FORMS, ROLES, Form
 from distillbench.bench.store.timings import Condition, Timing
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.timing import launch
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 NOT_YET = "not timed yet"
 PRECISE = 0.025
 """Half-width of a speedup's interval, relative: two such runs can be told equal within what `compare` tolerates."""
-QUANTISED = {form for form in exports.FORMS if form != "float32"}
+QUANTISED = {form for form in FORMS if form != "float32"}
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def _difference(kept: Timing, target: Target) -> str:
 def _tried(kept: Timing, target: Target) -> bool:
     """Whether the reason why there are no times still stands: a compiler may have been installed."""
     reason = obstacle(kept.condition.backend, kept.condition.precision, target.pair.device)
-    return reason == kept.unavailable or kept.unavailable.startswith(launch.ROLES)  # type: ignore[union-attr]
+    return reason == kept.unavailable or kept.unavailable.startswith(ROLES)  # type: ignore[union-attr]
 
 
 def measure(todo: Todo, launches: Launches, out: Path, cache: Path, say: Say) -> list[str]:
@@ -265,7 +265,7 @@ def _with(kept: Timing, taken: Taken, notes: Sequence[str]) -> Timing:
 def forms(under: Iterable[Condition]) -> list[Form]:
     """What the conditions need of each student: nothing where none of them is of a quantised network, here."""
     wanted = {c.precision for c in under if obstacle(c.backend, c.precision, c.device) is None}
-    return [form for form in exports.FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
+    return [form for form in FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
 
 
 def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> list[Record]:

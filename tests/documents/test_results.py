@@ -15,6 +15,7 @@ from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.figures import usable
 from distillbench.bench.store.records import Store
+from distillbench.bench.store.terms import FORMS
 from distillbench.bench.suite.resolve import cells, load
 from support.paths import ROOT
 from support.processes import finish
@@ -59,7 +60,7 @@ def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_
     for record in students:
         export = found[exports.path_of(record)]
         assert export.is_of(record)
-        assert export.artefacts.keys() == set(exports.FORMS)
+        assert export.artefacts.keys() == set(FORMS)
         for artefact in export.artefacts.values():
             assert artefact.failure is artefact.unmeasured is None
         assert export.artefacts["float32"].difference is not None
