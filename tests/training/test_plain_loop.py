@@ -67,7 +67,10 @@ def built() -> dict[str, Task]:
 
 def made() -> dict[str, Task]:
     """The tasks, each with a feature extractor that was never trained."""
-    return {name: copy.copy(task) for name, task in built().items()}
+    tasks = {name: copy.copy(task) for name, task in built().items()}
+    for task in tasks.values():
+        task.feature_extractor = copy.deepcopy(task.feature_extractor)  # its precision may be changed
+    return tasks
 
 
 def arranged(task: Task, augment: bool, layout: str, networks: Mapping[Role, Any] | None, steps: int) -> Task:
