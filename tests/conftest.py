@@ -20,7 +20,7 @@ from torch import nn
 
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.bench.validate.claim import Claim, claim
-from distillbench.common.errors import tell
+from distillbench.common.errors import warn_once
 from distillbench.tasks.base import Task
 from distillbench.tasks.data import disk_cache, sets
 from support import warm
@@ -130,7 +130,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(sets.ROOT, str(tmp_path / "root"))
     monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / "kept"))
     (tmp_path / "root").mkdir()
-    tell.cache_clear()
+    warn_once.cache_clear()
     return tmp_path / "root"
 
 

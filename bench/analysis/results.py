@@ -28,14 +28,14 @@ def summaries(results: Path, split: Split = "test", scan: Scan | None = None) ->
     except UserError as error:  # a table is not wrong without it: it cannot say what is missing
         wanted, problems[Path(NAME)] = [], str(error)
     timings = timings_of(results)
-    return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.found)
+    return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.documents)
 
 
 def speed_tables(results: Path, mine: Collection[tuple[str, str]] | None = None) -> list[SpeedTable]:
     """A table of times a task. mine: of these pairs, (task, pair), alone."""
     records = Store(results).scan().records if results.is_dir() else []
     timings, exports = timings_of(results), exports_of(results)
-    wanted = [t for t in timings.found if mine is None or (t.task, t.pair) in mine]
+    wanted = [t for t in timings.documents if mine is None or (t.task, t.pair) in mine]
     left_out = tuple(f"left out: {problem}" for problem in (*timings.problems.values(), *exports.problems.values()))
-    tables = tabulate_timings(wanted, records, exports.found)
+    tables = tabulate_timings(wanted, records, exports.documents)
     return [replace(table, notes=(*table.notes, *left_out)) for table in tables]

@@ -11,9 +11,10 @@ from distillbench.bench.analysis.comparison import Comparison
 from distillbench.bench.analysis.notes import detectable_effect_notes, interval_notes, origin_notes, pair_notes
 from distillbench.bench.analysis.series import Estimate, Split, series_of
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
-from distillbench.bench.store.configurations import Group, Kind, groups, order
-from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.configurations import Group, groups, order
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
+from distillbench.bench.store.terms import Kind
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
 
@@ -89,14 +90,14 @@ class Summary:
 
 def summarise(
     records: Iterable[Record],
-    expected: Iterable[Expected] = (),
+    expected: Iterable[ExpectedCell] = (),
     split: Split = "test",
     problems: Mapping[Path, str] | None = None,
     timings: Sequence[Timing] = (),
 ) -> list[Summary]:
     """A summary a task, by name. ``split`` says where the metrics were measured; validation is for choosing."""
     by_task: dict[str, list[Record]] = {}
-    wanted: dict[str, list[Expected]] = {}
+    wanted: dict[str, list[ExpectedCell]] = {}
     for record in records:
         by_task.setdefault(record.task, []).append(record)
     for cell in expected:
@@ -117,7 +118,7 @@ def summarise(
 
 
 def _task(
-    name: str, records: Sequence[Record], expected: Sequence[Expected], split: Split, timings: Sequence[Timing]
+    name: str, records: Sequence[Record], expected: Sequence[ExpectedCell], split: Split, timings: Sequence[Timing]
 ) -> Summary:
     metrics: dict[str, MetricValue] = {}
     for record in sorted(records, key=lambda r: r.kind != "student"):
@@ -163,7 +164,7 @@ def _adjusted(rows: Sequence[Row]) -> list[Row]:
 def _rows(
     pair: str,
     members: Sequence[Group],
-    expected: Sequence[Expected],
+    expected: Sequence[ExpectedCell],
     comparison: Comparison,
     metrics: Sequence[str],
     split: Split,

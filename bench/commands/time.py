@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
-    BACKENDS,
     Data,
     Device,
     Out,
@@ -22,6 +21,7 @@ from distillbench.bench.commands.options import (
     names,
     numbers,
 )
+from distillbench.bench.store.terms import BACKENDS, PRECISIONS
 from distillbench.common.errors import UserError, at_most, did_you_mean
 from distillbench.common.paths import expanded, regular_file
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 MOST_PROBLEMS = 20
-PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
 
 
 class Format(StrEnum):

@@ -81,7 +81,7 @@ def _obstacle(old: Timing, new: Timing | None) -> Finding | None:
         return finding("missing", "not timed in the candidate")
     if new.unavailable:
         return finding("missing", f"not available in the candidate: {new.unavailable}")
-    if old.fingerprint != new.fingerprint:
+    if old.environment_hash != new.environment_hash:
         return finding("incomparable", _differing_environment(old, new))
     return None
 

@@ -109,7 +109,7 @@ def _read_folder(path: Path, contributor: str) -> ContributedFolder:
             records.append(record)
         else:
             problems.append(f"{path / record.path}: {reason}")
-    return ContributedFolder(contributor, tuple(records), times.found, tuple(map(visible, problems)))
+    return ContributedFolder(contributor, tuple(records), times.documents, tuple(map(visible, problems)))
 
 
 def collect_entries(folders: Sequence[ContributedFolder]) -> list[Entry]:

@@ -14,9 +14,9 @@ from pydantic import Field
 from distillbench.bench.statistics import Interval
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Part
+from distillbench.bench.store.terms import Kind
 
 SCHEMA_VERSION = 2
-Kind = Literal["student", "teacher", "baseline"]
 
 
 def tidy(value: float) -> float | None:

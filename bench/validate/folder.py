@@ -13,7 +13,7 @@ from typing import Any
 from distillbench.bench.store.exports import FOLDER as EXPORTS
 from distillbench.bench.store.exports import scan as exports_of
 from distillbench.bench.store.manifest import NAME as EXPECTED
-from distillbench.bench.store.manifest import Expected, expected
+from distillbench.bench.store.manifest import ExpectedCell, expected
 from distillbench.bench.store.records import FOLDER as RECORDS
 from distillbench.bench.store.records import WEIGHTS, Record, Store
 from distillbench.bench.store.timings import FOLDER as TIMINGS
@@ -45,7 +45,7 @@ class Submission:
     root: Path
     records: tuple[Record, ...] = ()
     weights: tuple[Path, ...] = ()
-    expected: tuple[Expected, ...] | None = None
+    expected: tuple[ExpectedCell, ...] | None = None
     files: tuple[Finding, ...] = ()
     problems: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ def read(root: Path) -> Submission:
         problems += [_problem(place, error) for place, error in others.errors.items()]
     if not scan.records and not problems:
         problems.append(Finding("records", RECORDS, "", "there are none"))
-    wanted: tuple[Expected, ...] | None = None
+    wanted: tuple[ExpectedCell, ...] | None = None
     try:
         wanted = tuple(expected(root)) if (root / EXPECTED).exists() else None
     except UserError as error:

@@ -10,7 +10,7 @@ from distillbench.bench.analysis.summary import Summary, summarise
 from distillbench.bench.report.tables import markdown
 from distillbench.bench.store.configurations import groups, plain
 from distillbench.bench.store.documents import canonical_hash
-from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Record
 from support.records import config_of, record, rows
 
@@ -23,7 +23,7 @@ def teacher(seed: int = 0, value: float = 90.0, **more: Any) -> Record:
     return record("teacher", "teacher", seed, value, config_of("teacher", "teacher", seed), **more)
 
 
-def one(made: list[Record], expected: list[Expected] | None = None) -> Summary:
+def one(made: list[Record], expected: list[ExpectedCell] | None = None) -> Summary:
     (summary,) = summarise(made, expected or [])
     return summary
 
@@ -121,7 +121,7 @@ def test_a_teacher_that_no_student_had_is_compared_with_none() -> None:
 
 
 def test_what_is_missing_of_one_of_several_configurations_has_a_row_of_its_own() -> None:
-    expected = [Expected("classification", "cnn_mlp", "student", "mimic", seed) for seed in range(7)]
+    expected = [ExpectedCell("classification", "cnn_mlp", "student", "mimic", seed) for seed in range(7)]
     summary = one(TWICE, expected)
     assert {row.name: row.missing for row in summary.rows if row.missing} == {"mimic": 2}
 

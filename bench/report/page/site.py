@@ -86,7 +86,7 @@ def site(results: Path) -> Files:
     made["cell.html"] = render("cell.html", "cell", "A cell", files=places)
     made |= packed
     for drawing in drawn_of.values():
-        names_of = (f"{figures.FOLDER}/{picture.file}" for picture in drawing.pictures)
+        names_of = (f"{figures.FOLDER}/{picture.file}" for picture in drawing.figures)
         made |= {name: (results / name).read_bytes() for name in names_of}
     return made
 
