@@ -76,7 +76,9 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
     ways = {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"}
     for pair in {(record.task, record.pair) for record in records}:
         networks = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
-        by_way = {t.condition.way: t for t in scan.documents if (t.task, t.pair) == pair and t.condition.batch_size == 1}
+        by_way = {
+            t.condition.way: t for t in scan.documents if (t.task, t.pair) == pair and t.condition.batch_size == 1
+        }
         assert ways <= by_way.keys()
         for timing in by_way.values():
             if timing.unavailable is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillbench.bench.analysis.notes import machine_name, revision_name
+from distillbench.bench.analysis.notes import DETECTABLE, machine_name, revision_name
 from distillbench.bench.analysis.results import summaries as summaries_of
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.report import charts
@@ -122,7 +122,7 @@ def _overview(
         "heat_maps": [chart for chart in drawn if isinstance(chart, HeatMap)],
         "links": {column: f"{names[task]}.html" for column, task in columns.items()},
         "charts": [_drawn(chart) for chart in drawn if isinstance(chart, Chart)],
-        "detectable": [f"{s.task}: {note}" for s in summaries for note in s.notes if "would be seen 4 times" in note],
+        "detectable": [f"{s.task}: {note}" for s in summaries for note in s.notes if DETECTABLE in note],
     }
 
 
