@@ -104,7 +104,7 @@ def _check_names(records: Sequence[Record], margins: Margins, metrics: Sequence[
     for option, names, known in (
         ("--tasks", tasks, known_tasks),
         ("--metrics", [name for name in metrics if name != "all"], known_metrics),
-        ("--quality-margin", margins.of, known_metrics),
+        ("--quality-margin", margins.by_metric, known_metrics),
     ):
         for name in names:
             if name not in known:

@@ -149,6 +149,11 @@ class Row(Part):
     pareto: bool = False
     submissions: int = 0
 
+    @property
+    def attribution(self) -> str:
+        """The name with its contributor, "lab-a's mimic"."""
+        return f"{self.contributor}'s {self.name}"
+
 
 class Board(Part):
     """Entries that may be compared: of one task, pair of networks, code, data and settings.
