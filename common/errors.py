@@ -133,6 +133,6 @@ def warn_in_one_line() -> None:
 
 
 @lru_cache
-def tell(message: str) -> None:
+def warn_once(message: str) -> None:
     """Warn, once a process: folders are looked at again and again."""
     warnings.warn(message, DataWarning, stacklevel=2)

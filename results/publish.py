@@ -235,7 +235,7 @@ def _origin(suite: str) -> str:
 
 def _timed(suite: str) -> str:
     """Where the times come from, in a sentence."""
-    revision, machine, versions = _circumstances(scan(RESULTS / suite).found, "torch", "onnxruntime")
+    revision, machine, versions = _circumstances(scan(RESULTS / suite).documents, "torch", "onnxruntime")
     return f"Timed at revision {revision} by `distillbench time results/{suite}` on one of {machine}, {versions}."
 
 

@@ -10,9 +10,9 @@ from pydantic_core import PydanticCustomError
 
 from distillbench.common.settings import Frozen
 from distillbench.tasks.networks.base import Network, refusal
+from distillbench.tasks.networks.interfaces import Role as Role
 from distillbench.tasks.views.precision import Precision
 
-Role = Literal["teacher", "student"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Channels = Literal[1, 3]

@@ -19,8 +19,8 @@ from hypothesis import settings
 from torch import nn
 
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.validate.claim import Claim, claim
-from distillbench.common.errors import tell
+from distillbench.bench.validate.claimed_suite import ClaimedSuite, claimed_suite
+from distillbench.common.errors import warn_once
 from distillbench.tasks.base import Task
 from distillbench.tasks.data import disk_cache, sets
 from support import warm
@@ -106,9 +106,9 @@ def honest(tiny_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Subm
 
 
 @pytest.fixture(scope="session")
-def claimed(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Claim:
-    """What the honest submission claims."""
-    return claim(load(tiny_suite), tmp_path_factory.mktemp("cache"))
+def claimed(tiny_suite: Path, tmp_path_factory: pytest.TempPathFactory) -> ClaimedSuite:
+    """The suite that the honest submission claims to be of."""
+    return claimed_suite(load(tiny_suite), tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(sets.ROOT, str(tmp_path / "root"))
     monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / "kept"))
     (tmp_path / "root").mkdir()
-    tell.cache_clear()
+    warn_once.cache_clear()
     return tmp_path / "root"
 
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.machine.processor import description, same_processor
-from distillbench.bench.store.fingerprint import without
+from distillbench.bench.store.fingerprint import without_digests
 from distillbench.tasks.classification import Classification
 from support.plain_loop import ClassificationCell, Plan, train
 
@@ -55,7 +55,7 @@ def frozen(model: nn.Module) -> nn.Module:
 def reproduce(record: dict[str, Any]) -> dict[str, float]:
     """The metrics of the record's model, trained again: first its teacher, then what it is."""
     config = record["config"]
-    task = Classification(Classification.Settings.model_validate(without(config["settings"])))
+    task = Classification(Classification.Settings.model_validate(without_digests(config["settings"])))
     cell = ClassificationCell(task)
     teacher = frozen(train(cell, "teacher", record["teacher_seed"], same_kernels=True).model)
     if record["kind"] == "teacher":

@@ -1,4 +1,4 @@
-"""What a row may be compared with: scratch and the teacher of its own configuration; and the times of its networks."""
+"""What a row is compared with: scratch and the teacher of its own configuration; and how fast its network is."""
 
 from __future__ import annotations
 
@@ -15,108 +15,134 @@ from distillbench.bench.store.timings import Condition, Timing
 
 
 @dataclass(frozen=True)
-class Way:
-    """From a scratch row to the teachers of its seeds. lead: teacher less scratch. worth: it is beyond its interval."""
+class TeacherGap:
+    """The gap on the primary metric between a scratch row and the teachers of its seeds."""
 
     scratch: Group
     series: Series
-    lead: Series | None
-    worth: bool
+    """Of the scratch row."""
+    difference: Series | None
+    """Teacher minus scratch; None where no teacher has a record."""
+    significant: bool
+    """Whether the teacher is better beyond the interval of the difference."""
 
 
 @dataclass(frozen=True)
-class Times:
-    """latency: seconds of one input, eagerly, one thread. speedup: over the teacher, in turns with it."""
+class InferenceTime:
+    """How fast a row's network is on one input, in eager PyTorch on one thread."""
 
     latency: float | None = None
+    """Seconds; None where that was not timed."""
     speedup: Ratio | None = None
+    """Over the teacher, interleaved with it; None where that was not timed."""
 
 
 class Comparison:
-    """The rows of one pair on the primary metric. sign: 1 where higher is better, else −1."""
+    """The rows of one teacher-student pair, compared on the primary metric.
+
+    Args:
+        rows: The configurations of the pair.
+        primary_metric: Its name.
+        split: Where the metric was measured.
+        sign: 1 where higher is better, else −1.
+        timings: Those of the results folder.
+    """
 
     def __init__(
         self, rows: Sequence[Group], primary_metric: str, split: Split, sign: int, timings: Sequence[Timing] = ()
     ) -> None:
-        self.rows, self.sign, self.timings = rows, sign, timings
-        self.series = {row: s for row in rows if (s := series_of(row.finished, primary_metric, split))}
+        self.sign, self.timings = sign, timings
+        self.series = {row: series for row in rows if (series := series_of(row.finished, primary_metric, split))}
         self.students = [row for row in self.series if row.kind == "student"]
         self.teachers = {r.config_hash: r for row in rows if row.kind == "teacher" for r in row.finished.values()}
-        self.ways = [self._way(row, primary_metric, split) for row in self.students if row.label == SCRATCH]
-        self.alike = len({canonical_hash(row.surroundings) for row in self.students}) <= 1
+        self.gaps = [self._gap(row, primary_metric, split) for row in self.students if row.label == SCRATCH]
+        self.one_configuration = len({canonical_hash(row.surroundings) for row in self.students}) <= 1
 
-    def _way(self, scratch: Group, primary_metric: str, split: Split) -> Way:
-        goal, series = series_of(self._teachers(scratch), primary_metric, split), self.series[scratch]
-        lead = goal.minus(series) if goal else None
-        interval = lead.estimate().interval if lead else None
-        return Way(scratch, series, lead, bool(interval and interval.excludes_zero and self.sign * interval.mean > 0))
+    def _gap(self, scratch: Group, primary_metric: str, split: Split) -> TeacherGap:
+        teacher, series = series_of(self._teachers(scratch), primary_metric, split), self.series[scratch]
+        difference = teacher.minus(series) if teacher else None
+        interval = difference.estimate().interval if difference else None
+        significant = bool(interval and interval.excludes_zero and self.sign * interval.mean > 0)
+        return TeacherGap(scratch, series, difference, significant)
 
     def _teachers(self, row: Group) -> dict[int, Record]:
-        """The teacher that each seed of a row had, where its record is there."""
-        had = {seed: str(record.config.get("teacher")) for seed, record in row.finished.items()}
-        return {seed: self.teachers[hash_] for seed, hash_ in had.items() if hash_ in self.teachers}
+        """The teacher of each seed of a student's row, where it has a record."""
+        hashes = {seed: str(record.config.get("teacher")) for seed, record in row.finished.items()}
+        return {seed: self.teachers[hash_] for seed, hash_ in hashes.items() if hash_ in self.teachers}
 
-    def _ways(self, row: Group) -> list[Way]:
-        """Those of a row's own configuration."""
+    def _gaps_of(self, row: Group) -> list[TeacherGap]:
+        """The gaps of a row's own configuration."""
         if row.kind == "student":
-            return [way for way in self.ways if way.scratch.surroundings == row.surroundings]
-        mine = {record.config_hash for record in row.records}
-        return [way for way in self.ways if mine & {t.config_hash for t in self._teachers(way.scratch).values()}]
+            return [gap for gap in self.gaps if gap.scratch.surroundings == row.surroundings]
+        hashes = {record.config_hash for record in row.records}
+        return [gap for gap in self.gaps if hashes & {t.config_hash for t in self._teachers(gap.scratch).values()}]
 
-    def way(self, row: Group) -> Way | None:
-        """The one of a row's own configuration; None where there is none, or more than one."""
-        found = self._ways(row)
-        return found[0] if len(found) == 1 else None
+    def gap(self, row: Group) -> TeacherGap | None:
+        """Return the gap of a row's own configuration; None where there is none, or more than one."""
+        gaps = self._gaps_of(row)
+        return gaps[0] if len(gaps) == 1 else None
 
     def difference(self, row: Group) -> Series | None:
-        """A method, or the teacher, less scratch."""
-        way = self.way(row)
-        if way is None or row.kind == "teacher":
-            return way.lead if way else None
-        return self.series[row].minus(way.series) if row in self.series and row.label != SCRATCH else None
+        """Return a method, or the teacher, minus scratch; None where they cannot be compared."""
+        gap = self.gap(row)
+        if gap is None or row.kind == "teacher":
+            return gap.difference if gap else None
+        return self.series[row].minus(gap.series) if row in self.series and row.label != SCRATCH else None
 
-    def best(self, row: Group) -> bool:
-        """Whether it is better than every other student; nobody can tell where these are of several configurations."""
+    def is_best(self, row: Group) -> bool:
+        """Tell whether a row is better than every other student; never where these have several configurations."""
         series = {student.name: self.series[student] for student in self.students}
-        return self.alike and row in self.students and beats_all(row.name, series, self.sign)
+        return self.one_configuration and row in self.students and beats_all(row.name, series, self.sign)
 
-    def times(self, row: Group) -> Times:
-        """Of the row's architecture, as it was timed on its own device."""
-        mine, device = _architectures(row.finished.values()), row.config.get("device")
-        teachers = _architectures(self._teachers(row).values()) if row.kind == "student" else set()
-        for timing in self.timings:
-            if timing.unavailable or timing.condition != Condition(device=str(device)):
-                continue
-            if row.kind == "teacher" and timing.teacher in mine and (times := timing.times("teacher")):
-                return Times(times.value, Ratio(1.0, 1.0, 1.0))
-            if row.kind == "student" and timing.student in mine and (times := timing.times("student")):
-                beside = not teachers or timing.teacher in teachers
-                return Times(times.value, timing.speedup() if beside else None)
-        return Times()
+    def inference_time(self, row: Group) -> InferenceTime:
+        """Return the times of a row's architecture, as it was timed on the row's own kind of device."""
+        condition = Condition(device=str(row.config.get("device")))
+        timings = [timing for timing in self.timings if not timing.unavailable and timing.condition == condition]
+        architectures = _architectures(row.finished.values())
+        if row.kind == "teacher":
+            return _teacher_time(timings, architectures)
+        if row.kind == "student":
+            return _student_time(timings, architectures, _architectures(self._teachers(row).values()))
+        return InferenceTime()
 
     def remarks(self) -> list[str]:
-        """Why something stands empty in these rows."""
-        found = [f"no Δ for {row.name}: {reason}" for row in self.series if (reason := self._why_not(row))]
-        if not self.alike:
-            found.append("none is marked as the best: the students are of several configurations")
-        found += [
-            f"no gap to recover: the teacher does not beat {way.scratch.name} outside the interval"
-            for way in self.ways
-            if way.lead and not way.worth
+        """Say why something is missing from these rows."""
+        remarks = [f"no Δ for {row.name}: {reason}" for row in self.series if (reason := self._obstacle(row))]
+        if not self.one_configuration:
+            remarks.append("no row is marked as the best student: the students have several configurations")
+        return remarks + [
+            f"no gap to recover: the teacher does not beat {gap.scratch.name} outside the interval"
+            for gap in self.gaps
+            if gap.difference and not gap.significant
         ]
-        return found
 
-    def _why_not(self, row: Group) -> str:
+    def _obstacle(self, row: Group) -> str:
         """Why a row is not compared with a scratch row that is there; '' where it is."""
-        if row.kind == "baseline" or row.label == SCRATCH or not self.ways or self.way(row):
+        if row.kind == "baseline" or row.label == SCRATCH or not self.gaps or self.gap(row):
             return ""
-        if self._ways(row):
+        if self._gaps_of(row):
             return "there are several scratch rows"
         if row.kind == "teacher":
             return "no scratch row had this teacher"
-        fields = min((differing([row.surroundings, way.scratch.surroundings]) for way in self.ways), key=len)
+        fields = min((differing([row.surroundings, gap.scratch.surroundings]) for gap in self.gaps), key=len)
         return f"no scratch row has the same {named(fields)}"
 
 
-def _architectures(records: Iterable[Record]) -> set[str | None]:
-    return {architecture_of(record) for record in records} - {None}
+def _teacher_time(timings: Sequence[Timing], architectures: set[str]) -> InferenceTime:
+    for timing in timings:
+        if timing.teacher in architectures and (seconds := timing.times("teacher")):
+            return InferenceTime(seconds.value, Ratio(1.0, 1.0, 1.0))
+    return InferenceTime()
+
+
+def _student_time(timings: Sequence[Timing], architectures: set[str], teachers: set[str]) -> InferenceTime:
+    """teachers: The architectures of the student's own teachers; a speedup over another one does not count."""
+    for timing in timings:
+        if timing.student in architectures and (seconds := timing.times("student")):
+            own_teacher = not teachers or timing.teacher in teachers
+            return InferenceTime(seconds.value, timing.speedup() if own_teacher else None)
+    return InferenceTime()
+
+
+def _architectures(records: Iterable[Record]) -> set[str]:
+    return {architecture for record in records if (architecture := architecture_of(record)) is not None}

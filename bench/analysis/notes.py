@@ -1,9 +1,9 @@
-"""What stands beneath a table: what its intervals cover, what ran with what, what failed, and on which machines."""
+"""The notes beneath a table: what its intervals cover, what ran with what, what failed, and on which machines."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from distillbench.bench.analysis.series import Estimate, Split
@@ -12,14 +12,18 @@ from distillbench.bench.statistics import minimum_detectable_effect
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 
+DETECTABLE = "minimum detectable effect"
+"""What the notes of ``detectable_effect_notes`` contain."""
 
-def interval_notes(examples: Mapping[str, set[int]]) -> list[str]:
-    """What the intervals of a table cover. examples: of each metric, over how many test examples its rows' intervals
-    are.
+
+def interval_notes(examples: Mapping[str, Collection[int]]) -> list[str]:
+    """Say what the intervals of a table cover.
+
+    Args:
+        examples: Of each metric, over how many test examples the intervals of its rows are; 0 for seeds alone.
     """
-    both, alone = (
-        [name for name, found in examples.items() if found and (0 not in found) is on] for on in (True, False)
-    )
+    both = [name for name, counts in examples.items() if counts and 0 not in counts]
+    alone = [name for name, counts in examples.items() if 0 in counts]
     notes = []
     if both:
         notes.append(
@@ -31,49 +35,63 @@ def interval_notes(examples: Mapping[str, set[int]]) -> list[str]:
 
 
 def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
-    """How large a difference to scratch had to be to be seen. differences: of the methods of one pair."""
-    found = [minimum_detectable_effect(difference.interval) for difference in differences]
-    found = sorted(size for size in found if math.isfinite(size) and size > 0)
-    if not found or metric is None:
+    """Say how large a true difference to scratch has to be to be detected.
+
+    Args:
+        pair: The teacher-student pair.
+        differences: Those of its methods.
+        metric: A value of the primary metric; None where no record has it.
+
+    Returns:
+        A note; none where nothing can be said.
+    """
+    effects = [minimum_detectable_effect(difference.interval) for difference in differences]
+    effects = sorted(effect for effect in effects if math.isfinite(effect) and effect > 0)
+    if not effects or metric is None:
         return []
     seeds = max(difference.interval.n for difference in differences)
-    least, most = (_value(size, metric) for size in (found[0], found[-1]))
-    span = least if least == most else f"{least} to {most}, method by method,"
-    return [f"{pair}: with {seeds} seeds a true Δ of {span} would be seen 4 times in 5; less, more rarely"]
-
-
-def _words(names: Iterable[str]) -> str:
-    return ", ".join(name.replace("_", " ") for name in names)
+    least, most = (_value(effect, metric) for effect in (effects[0], effects[-1]))
+    span = least if least == most else f"{least} to {most}, method by method"
+    return [f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power): {span}"]
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
-    """Warnings, hyperparameters, failures, and the teachers that methods train themselves."""
+    """Say of a teacher-student pair what warned, what ran with which hyperparameters, and what failed.
+
+    Args:
+        pair: Its name.
+        groups: Its configurations.
+        split: Where the metrics were measured.
+    """
     records = [record for group in groups for record in group.records]
-    students = [record for record in records if record.kind == "student"]
     notes = [f"{pair}: {warning}" for record in records for warning in record.warnings]
     if split == "validation":
         notes.append("measured on the validation split: for choosing, not for reporting")
-    its = [group.config.get("teacher") for group in groups if group.kind == "student"]
-    if students and (all(r.teachers == "shared" for r in students) or PER_SEED not in its):
+    if _one_teacher(groups, records):
         notes.append("one teacher for all seeds: all intervals are conditional on it")
-    if ran := "; ".join(f"{g.name} {text}" for g in groups if g.label != SCRATCH and (text := _hyperparameters(g))):
-        notes.append(f"{pair}: {ran}")
-    notes += [
-        f"{pair}: {record.label}, seed {record.seed} failed: {record.failure.reason}"
-        for record in records
-        if record.failure
-    ]
+    methods = [f"{g.name} {text}" for g in groups if g.label != SCRATCH and (text := _hyperparameters(g))]
+    notes += [f"{pair}: {'; '.join(methods)}"] if methods else []
+    notes += [f"{pair}: {r.label}, seed {r.seed} failed: {r.failure.reason}" for r in records if r.failure]
+    return [*notes, *_own_teacher_notes(pair, groups, records)]
+
+
+def _one_teacher(groups: Sequence[Group], records: Sequence[Record]) -> bool:
+    """Whether all students share a teacher."""
+    students = [record for record in records if record.kind == "student"]
+    teachers = [group.config.get("teacher") for group in groups if group.kind == "student"]
+    return bool(students) and (all(r.teachers == "shared" for r in students) or PER_SEED not in teachers)
+
+
+def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Record]) -> Iterator[str]:
+    """How good the teachers are that methods train themselves."""
+    students = [record for record in records if record.kind == "student"]
+    metric = next((r.metrics[r.primary_metric] for r in students if r.primary_metric in r.metrics), None)
     for group in groups:
-        own = [
-            r.own_teacher[r.primary_metric]
-            for r in group.records
-            if r.own_teacher and r.primary_metric in r.own_teacher
-        ]
-        metric = next((r.metrics[r.primary_metric] for r in students if r.primary_metric in r.metrics), None)
-        if own and metric:
-            reached = _value(math.fsum(own) / len(own), metric)
-            notes.append(f"{pair}: the teacher that {group.name} trains itself reaches {reached}")
-    return notes
+        trained = [(r.own_teacher, r.primary_metric) for r in group.records if r.own_teacher]
+        values = [metrics[name] for metrics, name in trained if name in metrics]
+        if values and metric:
+            mean = _value(math.fsum(values) / len(values), metric)
+            yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 
 def _hyperparameters(group: Group) -> str:
@@ -86,24 +104,35 @@ def _value(value: float, metric: MetricValue) -> str:
     return f"{value:.{metric.decimals}f}" + (f" {metric.unit}" if metric.unit else "")
 
 
+def _words(names: Iterable[str]) -> str:
+    return ", ".join(name.replace("_", " ") for name in names)
+
+
 def origin_notes(records: Iterable[Record]) -> list[str]:
-    """Where the records of a table differ in the machine, the library versions or the revision that made them."""
+    """Say where the records of a table differ in the machine, the library versions or the revision that made them."""
     records = list(records)
-    machines = {machine_name(record.environment): None for record in records}
-    versions = {_versions(record.environment): None for record in records}
-    revisions = {revision_name(record.revision): None for record in records}
-    return [
-        f"made {how}: {'; '.join(list(found)[:3])}" + (f" and {len(found) - 3} more" if len(found) > 3 else "")
-        for how, found in (
-            ("on several machines", machines),
-            ("with several library versions", versions),
-            ("at several revisions", revisions),
-        )
-        if len(found) > 1
-    ]
+    origins = (
+        ("on several machines", [machine_name(record.environment) for record in records]),
+        ("with several library versions", [_versions(record.environment) for record in records]),
+        ("at several revisions", [revision_name(record.revision) for record in records]),
+    )
+    return [f"made {how}: {_first_three(names)}" for how, names in origins if len(set(names)) > 1]
+
+
+def _first_three(names: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    return "; ".join(unique[:3]) + (f" and {len(unique) - 3} more" if len(unique) > 3 else "")
 
 
 def machine_name(environment: Mapping[str, Any]) -> str:
+    """Describe a machine: its cores, their processor and its GPU.
+
+    Args:
+        environment: Of a record or a timing.
+
+    Returns:
+        Such as '2 cores of AMD EPYC with NVIDIA H200'; 'unknown' where the environment does not say.
+    """
     if "cpu" not in environment:
         return "unknown"
     gpu = f" with {environment['gpu']}" if "gpu" in environment else ""
@@ -112,10 +141,11 @@ def machine_name(environment: Mapping[str, Any]) -> str:
 
 
 def _versions(environment: Mapping[str, Any]) -> str:
-    known = {"Python": environment.get("python"), **flat(environment.get("libraries", {}))}
-    return ", ".join(f"{name} {version}" for name, version in known.items() if name and version) or "unknown"
+    versions = {"Python": environment.get("python"), **flat(environment.get("libraries", {}))}
+    return ", ".join(f"{name} {version}" for name, version in versions.items() if name and version) or "unknown"
 
 
 def revision_name(revision: str) -> str:
+    """Shorten a revision to twelve digits of its commit, with what says that files had changed."""
     commit, dash, changed = revision.partition("-dirty")
     return f"{commit[:12] if len(commit) == 40 else commit}{dash}{changed}" or "unknown"

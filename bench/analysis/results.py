@@ -9,33 +9,46 @@ from pathlib import Path
 from distillbench.bench.analysis.series import Split
 from distillbench.bench.analysis.speeds import SpeedTable, tabulate_timings
 from distillbench.bench.analysis.summary import Summary, summarise
-from distillbench.bench.store.exports import scan as exports_of
+from distillbench.bench.store import exports, timings
 from distillbench.bench.store.manifest import NAME, expected
 from distillbench.bench.store.records import Scan, Store
-from distillbench.bench.store.timings import scan as timings_of
 from distillbench.common.errors import UserError
 
 
 def summaries(results: Path, split: Split = "test", scan: Scan | None = None) -> list[Summary]:
-    """A summary a task. scan: of that folder, if it is read already. UserError where there is nothing to show."""
-    found = scan or Store(results).scan()
-    if not found.records:
-        first = next(iter(found.problems.values()), "")
+    """Summarise each task of a results folder.
+
+    Args:
+        results: The folder.
+        split: Where the metrics were measured.
+        scan: The folder's records, if they are read already.
+
+    Raises:
+        UserError: The folder holds no records.
+    """
+    scan = scan or Store(results).scan()
+    if not scan.records:
+        first = next(iter(scan.problems.values()), "")
         raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))
-    problems = dict(found.problems)
+    problems = dict(scan.problems)
     try:
-        wanted = expected(results)
+        cells = expected(results)
     except UserError as error:  # a table is not wrong without it: it cannot say what is missing
-        wanted, problems[Path(NAME)] = [], str(error)
-    timings = timings_of(results)
-    return summarise(found.records, wanted, split, problems | dict(timings.problems), timings.found)
+        cells, problems[Path(NAME)] = [], str(error)
+    timed = timings.scan(results)
+    return summarise(scan.records, cells, split, problems | dict(timed.problems), timed.documents)
 
 
-def speed_tables(results: Path, mine: Collection[tuple[str, str]] | None = None) -> list[SpeedTable]:
-    """A table of times a task. mine: of these pairs, (task, pair), alone."""
+def speed_tables(results: Path, pairs: Collection[tuple[str, str]] | None = None) -> list[SpeedTable]:
+    """Tabulate the times of each task of a results folder.
+
+    Args:
+        results: The folder.
+        pairs: (task, pair) of those to tabulate; None for all.
+    """
     records = Store(results).scan().records if results.is_dir() else []
-    timings, exports = timings_of(results), exports_of(results)
-    wanted = [t for t in timings.found if mine is None or (t.task, t.pair) in mine]
-    left_out = tuple(f"left out: {problem}" for problem in (*timings.problems.values(), *exports.problems.values()))
-    tables = tabulate_timings(wanted, records, exports.found)
+    timed, exported = timings.scan(results), exports.scan(results)
+    chosen = [timing for timing in timed.documents if pairs is None or (timing.task, timing.pair) in pairs]
+    left_out = tuple(f"left out: {problem}" for problem in (*timed.problems.values(), *exported.problems.values()))
+    tables = tabulate_timings(chosen, records, exported.documents)
     return [replace(table, notes=(*table.notes, *left_out)) for table in tables]

@@ -1,8 +1,8 @@
-"""One metric of one row of a table: its values over seeds and test examples, and what can be said of them."""
+"""One metric of one row of a table: its values over seeds and test examples, and what can be estimated from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,25 +17,27 @@ Split = Literal["test", "validation"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """interval: over seeds and, where there are per-example results, over ``examples`` test examples. seeds: seeds
-    alone.
-    """
+    """The mean of a metric, or of a difference of a metric, with its confidence intervals."""
 
     interval: Interval
+    """Over seeds and, where there are per-example results, over test examples."""
     seed_interval: Interval
+    """Over seeds alone."""
     examples: int
+    """The number of test examples that the interval is over; 0 without per-example results."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """values: one a seed. examples: (seeds, examples) with the examples' names, or None where there are no per-example
-    results.
-    """
+    """A metric, or a difference of a metric, for each seed."""
 
     seeds: tuple[int, ...]
     values: tuple[float, ...]
+    """One a seed."""
     example_names: tuple[str, ...] = ()
+    """One a test example; empty without per-example results."""
     examples: NDArray[np.float64] | None = None
+    """Per-example results, (seeds, examples); None where there are none."""
 
     @property
     def matrix(self) -> NDArray[np.float64]:
@@ -43,53 +45,98 @@ class Series:
         return np.array(self.values)[:, None] if self.examples is None else self.examples
 
     def estimate(self) -> Estimate:
-        seeds = mean_interval(self.values)
+        """Estimate the mean with its confidence intervals."""
+        over_seeds = mean_interval(self.values)
         if self.examples is None:
-            return Estimate(seeds, seeds, 0)
-        return Estimate(crossed_interval(self.examples), seeds, len(self.example_names))
+            return Estimate(over_seeds, over_seeds, 0)
+        return Estimate(crossed_interval(self.examples), over_seeds, len(self.example_names))
 
     def minus(self, other: Series) -> Series | None:
-        """The differences, paired by seed over the seeds that both have, and by item; None where there are none."""
-        seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
+        """Subtract another series, paired by seed and, where both have the same test examples, by example.
+
+        Args:
+            other: A series of the same metric.
+
+        Returns:
+            The differences over the seeds that both have; None where there are none.
+        """
+        seeds = _common_seeds(self, other)
         if not seeds:
             return None
-        mine, its = ([series.seeds.index(seed) for seed in seeds] for series in (self, other))
-        values = tuple(self.values[i] - other.values[j] for i, j in zip(mine, its, strict=True))
+        rows, other_rows = self._rows(seeds), other._rows(seeds)
+        values = tuple(self.values[i] - other.values[j] for i, j in zip(rows, other_rows, strict=True))
         if self.examples is None or other.examples is None or self.example_names != other.example_names:
             return Series(seeds, values)
-        return Series(seeds, values, self.example_names, self.examples[mine] - other.examples[its])
+        return Series(seeds, values, self.example_names, self.examples[rows] - other.examples[other_rows])
 
     def ratio_to(self, other: Series) -> Ratio | None:
-        """The ratio of the means, paired likewise; None where the denominator may be zero."""
-        seeds = tuple(seed for seed in self.seeds if seed in other.seeds)
+        """Divide the mean by that of another series, paired by seed and test example.
+
+        Args:
+            other: The denominator.
+
+        Returns:
+            The ratio with its interval; None where the denominator may be zero, no seed is in both, or only one has
+            per-example results.
+        """
+        seeds = _common_seeds(self, other)
         if not seeds or (self.examples is None) != (other.examples is None):
             return None
-        mine, its = ([series.seeds.index(seed) for seed in seeds] for series in (self, other))
-        return ratio_interval(self.matrix[mine], other.matrix[its])
+        return ratio_interval(self.matrix[self._rows(seeds)], other.matrix[other._rows(seeds)])
+
+    def _rows(self, seeds: Sequence[int]) -> list[int]:
+        return [self.seeds.index(seed) for seed in seeds]
+
+
+def _common_seeds(first: Series, second: Series) -> tuple[int, ...]:
+    return tuple(seed for seed in first.seeds if seed in second.seeds)
 
 
 def series_of(records: Mapping[int, Record], metric: str, split: Split = "test") -> Series | None:
-    """The series of a metric from {seed: record}; None where no record has it on this split.
+    """Collect a metric over seeds.
 
-    Items are known of the split that a record's metrics are of: test, or that of trials, validation.
+    Per-example results are of the split that a record's metrics are of: test, or that of trials, validation.
+
+    Args:
+        records: The records of one configuration, by seed.
+        metric: The name of the metric.
+        split: Where the metric was measured.
+
+    Returns:
+        The series; None where no record has the metric on this split.
     """
-    found = {seed: r for seed, r in sorted(records.items()) if metric in r.metrics and r.split == split}
-    if not found:
-        validation = {seed: r.validation[metric] for seed, r in sorted(records.items()) if metric in r.validation}
-        return Series(tuple(validation), tuple(validation.values())) if validation and split == "validation" else None
-    seeds, values = tuple(found), tuple(r.metrics[metric].value for r in found.values())
-    names = {r.example_names for r in found.values()}
-    if len(names) > 1 or any(metric not in r.examples for r in found.values()):
+    measured = {seed: r for seed, r in sorted(records.items()) if metric in r.metrics and r.split == split}
+    if not measured:
+        return _validation_series(records, metric) if split == "validation" else None
+    seeds, values = tuple(measured), tuple(r.metrics[metric].value for r in measured.values())
+    names = {r.example_names for r in measured.values()}
+    if len(names) > 1 or any(metric not in r.examples for r in measured.values()):
         return Series(seeds, values)
-    return Series(seeds, values, names.pop(), np.array([r.examples[metric] for r in found.values()]))
+    return Series(seeds, values, names.pop(), np.array([r.examples[metric] for r in measured.values()]))
+
+
+def _validation_series(records: Mapping[int, Record], metric: str) -> Series | None:
+    """From the validation metrics that each record has beside its test metrics."""
+    values = {seed: r.validation[metric] for seed, r in sorted(records.items()) if metric in r.validation}
+    return Series(tuple(values), tuple(values.values())) if values else None
 
 
 def beats_all(name: str, series: Mapping[str, Series], sign: int) -> bool:
-    """Whether one row is better than every other, each time outside the interval of the paired difference.
+    """Tell whether one row is better than every other, each time outside the interval of the paired difference.
 
     All of the comparisons must hold, so that none needs to be corrected for their number (Berger 1982).
+
+    Args:
+        name: The row.
+        series: The primary metric by row.
+        sign: 1 where higher is better, else −1.
     """
-    mine = series[name]
-    others: Iterable[Series] = (other for key, other in series.items() if key != name)
-    differences = [d.estimate().interval if (d := mine.minus(other)) else None for other in others]
-    return bool(differences) and all(d is not None and d.excludes_zero and sign * d.mean > 0 for d in differences)
+    return len(series) > 1 and all(_beats(series[name], series[other], sign) for other in series if other != name)
+
+
+def _beats(first: Series, second: Series, sign: int) -> bool:
+    difference = first.minus(second)
+    if difference is None:
+        return False
+    interval = difference.estimate().interval
+    return interval.excludes_zero and sign * interval.mean > 0

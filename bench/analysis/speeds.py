@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distillbench.bench.analysis.series import Estimate, Series
 from distillbench.bench.machine.processor import description, same_processor
 from distillbench.bench.statistics import Ratio
-from distillbench.bench.store.exports import Export
+from distillbench.bench.store.exports import Artefact, Export
 from distillbench.bench.store.records import MetricValue, Record
+from distillbench.bench.store.terms import Precision
 from distillbench.bench.store.timings import Condition, Timing
 
 
@@ -42,8 +44,7 @@ class SpeedRow:
 
     task: str
     pair: str
-    network: str
-    """'teacher' or 'student'."""
+    network: Literal["teacher", "student"]
     condition: str
     """'onnxruntime int8-static, 4 threads': all but the batch size."""
     batches: Mapping[int, BatchTimes]
@@ -75,135 +76,187 @@ OTHER_PROCESSOR = "they were quantised on another processor than this was timed 
 def tabulate_timings(
     timings: Iterable[Timing], records: Iterable[Record] = (), exports: Iterable[Export] = ()
 ) -> list[SpeedTable]:
-    """A table a task, by name. records, exports: of the students, for what quantisation costs."""
-    timings, records, exports = list(timings), list(records), list(exports)
-    found = []
-    for task in sorted({timing.task for timing in timings}):
-        mine = [timing for timing in timings if timing.task == task]
-        its = [record for record in records if record.task == task and record.kind == "student"]
-        made = [export for export in exports if export.task == task]
-        measure = _measure(its, made)
-        metric = next((record.metrics[measure] for record in its if measure in record.metrics), None)
-        sizes = tuple(sorted({timing.condition.batch_size for timing in mine}))
-        lines: list[SpeedRow] = []
-        for pair in sorted({timing.pair for timing in mine}):
-            timed = [t for t in mine if t.pair == pair]
-            students, converted = [r for r in its if r.pair == pair], [e for e in made if e.pair == pair]
-            lines += _lines(task, pair, measure, timed, students, converted)
-        notes = _notes(mine, lines)  # of ways, too, that nothing could be timed in, and that have no line
-        timed_lines = [line for line in lines if line.batches]
-        found.append(SpeedTable(task, tuple(timed_lines), sizes, measure, metric, notes))
-    return found
+    """Return a table of times for each task, by name.
+
+    Args:
+        timings: Of any tasks.
+        records: Of the students, for what quantisation costs.
+        exports: Of the students, for what quantisation costs.
+    """
+    timings, exports = list(timings), list(exports)
+    students = [record for record in records if record.kind == "student"]
+    return [
+        _table(
+            task,
+            [timing for timing in timings if timing.task == task],
+            [record for record in students if record.task == task],
+            [export for export in exports if export.task == task],
+        )
+        for task in sorted({timing.task for timing in timings})
+    ]
 
 
-def _measure(records: Sequence[Record], exports: Sequence[Export]) -> str:
+def _table(task: str, timings: Sequence[Timing], students: Sequence[Record], exports: Sequence[Export]) -> SpeedTable:
+    name = _quality_metric(students, exports)
+    rows: list[SpeedRow] = []
+    for pair in sorted({timing.pair for timing in timings}):
+        records, exported = [r for r in students if r.pair == pair], [e for e in exports if e.pair == pair]
+        rows += _rows([timing for timing in timings if timing.pair == pair], name, records, exported)
+    return SpeedTable(
+        task,
+        tuple(row for row in rows if row.batches),
+        batch_sizes=tuple(sorted({timing.condition.batch_size for timing in timings})),
+        quality_metric=name,
+        metric=next((record.metrics[name] for record in students if name in record.metrics), None),
+        notes=_notes(timings, rows),  # of conditions, too, that nothing could be timed under, and that have no row
+    )
+
+
+def _quality_metric(records: Sequence[Record], exports: Sequence[Export]) -> str:
     """The primary metric, or the first that looks at what is deployed; of a VAE it is not the ELBO."""
     names = list(dict.fromkeys(name for record in records for name in (record.primary_metric, *record.metrics)))
-    known = {name for export in exports for artefact in export.artefacts.values() for name in artefact.metrics}
-    return next((name for name in names if name in known), names[0] if names else "")
+    deployed = {name for export in exports for artefact in export.artefacts.values() for name in artefact.metrics}
+    return next((name for name in names if name in deployed), names[0] if names else "")
 
 
-def _lines(
-    task: str,
-    pair: str,
-    measure: str,
-    timings: Sequence[Timing],
-    records: Sequence[Record],
-    exports: Sequence[Export],
-) -> list[SpeedRow]:
-    ways: dict[str, list[Timing]] = {}
+def _rows(
+    timings: Sequence[Timing], metric: str, records: Sequence[Record], exports: Sequence[Export]
+) -> Iterator[SpeedRow]:
+    """The rows of one pair: the teacher's, then the student's."""
+    conditions: dict[str, list[Timing]] = {}
     for timing in sorted(timings, key=lambda t: _order(t.condition)):
-        ways.setdefault(timing.condition.way + timing.condition.resources, []).append(timing)
-    lines = []
-    for network in ("teacher", "student"):
-        for name, mine in ways.items():
-            precision = mine[0].condition.precision
-            notes = list(dict.fromkeys(f"{name}: n/a, {t.unavailable}" for t in mine if t.unavailable is not None))
-            quality = None
-            if network == "student" and "int8" in precision:
-                beside = [e for e in exports if same_processor(e.environment, mine[0].environment)]
-                quality, why = _quality(precision, measure, records, beside)
-                why = OTHER_PROCESSOR if why and exports and not beside else why
-                notes += [f"{pair}: {name}: no change of quality, {why}"] if why else []
-            batches = {t.condition.batch_size: _batch(t, network) for t in mine if t.unavailable is None}
-            lines.append(SpeedRow(task, pair, network, name, batches, quality, tuple(notes)))
-    return lines
+        conditions.setdefault(timing.condition.way + timing.condition.resources, []).append(timing)
+    for name, members in conditions.items():
+        yield _row("teacher", name, members)
+    for name, members in conditions.items():
+        row = _row("student", name, members)
+        quantised = "int8" in members[0].condition.precision
+        yield _with_quality(row, members[0], metric, records, exports) if quantised else row
 
 
 def _order(condition: Condition) -> tuple[str, int, bool, str, int]:
     return condition.device, condition.threads, condition.backend != "eager", condition.way, condition.batch_size
 
 
-def _batch(timing: Timing, network: str) -> BatchTimes:
-    subject: Any = network
-    seconds = timing.times(subject)
-    assert seconds is not None
+def _row(network: Literal["teacher", "student"], name: str, timings: Sequence[Timing]) -> SpeedRow:
+    """The row of one network under one condition, whose timings differ in the batch size."""
+    first = timings[0]
+    notes = dict.fromkeys(f"{name}: n/a, {t.unavailable}" for t in timings if t.unavailable is not None)
+    batches = {t.condition.batch_size: _batch_times(t, network) for t in timings if t.unavailable is None}
+    return SpeedRow(first.task, first.pair, network, name, batches, notes=tuple(notes))
+
+
+def _batch_times(timing: Timing, network: Literal["teacher", "student"]) -> BatchTimes:
+    seconds = timing.times(network)
+    assert seconds is not None  # a timing that is available has both networks
     student = network == "student"
     return BatchTimes(
         seconds,
-        timing.percentile(subject, 90),
-        timing.percentile(subject, 99),
+        timing.percentile(network, 90),
+        timing.percentile(network, 99),
         timing.speedup("teacher") if student else None,
         timing.speedup("eager") if student else None,
-        timing.memory.get(subject),
-        timing.energy.get(subject),
+        timing.memory.get(network),
+        timing.energy.get(network),
     )
 
 
-def _quality(
-    form: str, measure: str, records: Sequence[Record], exports: Sequence[Export]
+def _with_quality(
+    row: SpeedRow, timing: Timing, metric: str, records: Sequence[Record], exports: Sequence[Export]
+) -> SpeedRow:
+    """A quantised student's row with the change of quality, or a note why there is none."""
+    same = [export for export in exports if same_processor(export.environment, timing.environment)]
+    change, reason = _quality_change(timing.condition.precision, metric, records, same)
+    if not reason:
+        return replace(row, quality_change=change)
+    reason = OTHER_PROCESSOR if exports and not same else reason
+    return replace(row, notes=(*row.notes, f"{row.pair}: {row.condition}: no change of quality, {reason}"))
+
+
+def _quality_change(
+    precision: Precision, metric: str, records: Sequence[Record], exports: Sequence[Export]
 ) -> tuple[Estimate | None, str]:
     """The metric of the quantised students less that of the same in float32, and why there is none.
 
     A seed's value is the mean over all methods: their students start alike and are not independent.
     """
-    known = {(record.label, record.seed): record for record in records if record.status == "finished"}
-    values: dict[int, list[Any]] = {}
-    reasons: list[str] = []
-    names: set[tuple[str, ...]] = set()
+    changes, reasons = _student_changes(precision, metric, records, exports)
+    if not changes:
+        return None, reasons[0] if reasons else "no student was exported so"
+    example_names = {change.example_names for change in changes}
+    if len(example_names) != 1:
+        return None, "the students were not evaluated on the same examples"
+    seeds = tuple(sorted({change.seed for change in changes}))
+    matrix = np.array([np.mean([c.values for c in changes if c.seed == seed], axis=0) for seed in seeds])
+    means, names = tuple(float(row.mean()) for row in matrix), example_names.pop()
+    return Series(seeds, means, names, matrix if names else None).estimate(), ""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The quantised student minus the same in float32, of one record."""
+
+    seed: int
+    example_names: tuple[str, ...]
+    """Empty without per-example results."""
+    values: NDArray[np.float64]
+    """(examples,), or (1,) without per-example results."""
+
+
+def _student_changes(
+    precision: Precision, metric: str, records: Sequence[Record], exports: Sequence[Export]
+) -> tuple[list[_Change], list[str]]:
+    """The changes of the students, and why others have none."""
+    finished = {(record.label, record.seed): record for record in records if record.status == "finished"}
+    changes, reasons = [], []
     for export in exports:
-        record, artefact = known.get((export.label, export.seed)), export.artefacts.get(form)  # type: ignore[call-overload]
+        record, artefact = finished.get((export.label, export.seed)), export.artefacts.get(precision)  # type: ignore[arg-type]
         if record is None or artefact is None or not export.is_of(record):
             continue
-        if measure not in artefact.metrics or measure not in record.metrics:
-            reasons.append(artefact.failure or artefact.unmeasured or f"{measure} was not measured")
-            continue
-        if measure in artefact.examples and measure in record.examples:
-            names.add(record.example_names)
-            difference = np.subtract(artefact.examples[measure], record.examples[measure])
+        if metric in artefact.metrics and metric in record.metrics:
+            changes.append(_change(metric, record, artefact))
         else:
-            names.add(())
-            difference = np.array([artefact.metrics[measure] - record.metrics[measure].value])
-        values.setdefault(record.seed, []).append(difference)
-    if not values:
-        return None, reasons[0] if reasons else "no student was exported so"
-    if len(names) != 1:
-        return None, "the students were not evaluated on the same examples"
-    seeds = tuple(sorted(values))
-    matrix = np.array([np.mean(values[seed], axis=0) for seed in seeds])
-    examples = next(iter(names))
-    means = tuple(float(row.mean()) for row in matrix)
-    return Series(seeds, means, examples, matrix if examples else None).estimate(), ""
+            reasons.append(artefact.failure or artefact.unmeasured or f"{metric} was not measured")
+    return changes, reasons
 
 
-def _notes(timings: Sequence[Timing], lines: Sequence[SpeedRow]) -> tuple[str, ...]:
-    notes = [note for line in lines for note in line.notes]
-    timed = [timing for timing in timings if timing.launches]
-    if timed:
-        launches = sorted({len(timing.launches) for timing in timed})
-        pairs = min(len(launch.seconds["student"]) for timing in timed for launch in timing.launches)
-        count = f"{launches[0]}" if len(launches) == 1 else f"{launches[0]} to {launches[-1]}"
-        notes.append(f"{count} launch{'es' * (count != '1')} of at least {pairs} pairs")
-    machines = dict.fromkeys(
-        f"{t.environment.get('gpu') or description(t.environment)}, {t.condition.threads} thread"
-        + "s" * (t.condition.threads > 1)
-        for t in timings
-    )
-    notes.append(f"timed on {'; '.join(machines)}")
-    said: dict[str, dict[str, None]] = {}
+def _change(metric: str, record: Record, artefact: Artefact) -> _Change:
+    if metric in artefact.examples and metric in record.examples:
+        values = np.subtract(artefact.examples[metric], record.examples[metric])
+        return _Change(record.seed, record.example_names, values)
+    return _Change(record.seed, (), np.array([artefact.metrics[metric] - record.metrics[metric].value]))
+
+
+def _notes(timings: Sequence[Timing], rows: Sequence[SpeedRow]) -> tuple[str, ...]:
+    notes = [note for row in rows for note in row.notes]
+    notes += _launch_notes([timing for timing in timings if timing.launches])
+    processors = dict.fromkeys(f"{_processor(t)}, {_count(t.condition.threads, 'thread')}" for t in timings)
+    notes.append(f"timed on {'; '.join(processors)}")
+    return tuple(dict.fromkeys((*notes, *_disturbances(timings))))
+
+
+def _launch_notes(timed: Sequence[Timing]) -> list[str]:
+    """In how many launches, and pairs of each, the times were taken."""
+    if not timed:
+        return []
+    launches = sorted({len(timing.launches) for timing in timed})
+    pairs = min(len(launch.seconds["student"]) for timing in timed for launch in timing.launches)
+    count = f"{launches[0]}" if len(launches) == 1 else f"{launches[0]} to {launches[-1]}"
+    return [f"{count} launch{'es' * (count != '1')} of at least {pairs} pairs"]
+
+
+def _processor(timing: Timing) -> str:
+    return timing.environment.get("gpu") or description(timing.environment)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + "s" * (number > 1)
+
+
+def _disturbances(timings: Sequence[Timing]) -> Iterator[str]:
+    """What the machine reported meanwhile, once for each kind, which stands before the note's colon."""
+    kinds: dict[str, dict[str, None]] = {}
     for note in (note for timing in timings for note in timing.notes):
-        said.setdefault(note.partition(":")[0], {})[note] = None
-    for kind in said.values():
-        first, *more = kind
-        notes.append(f"while it was timed: {first}" + (f", and {len(more)} times more" if more else ""))
-    return tuple(dict.fromkeys(notes))
+        kinds.setdefault(note.partition(":")[0], {})[note] = None
+    for first, *more in kinds.values():
+        yield f"while it was timed: {first}" + (f", and {len(more)} times more" if more else "")

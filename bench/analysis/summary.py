@@ -1,19 +1,21 @@
-"""What the records of one task say: pure functions from records to rows of numbers."""
+"""Records as rows of numbers: a summary of each task, by pure functions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
-from distillbench.bench.analysis.comparison import Comparison
+from distillbench.bench.analysis.comparison import Comparison, TeacherGap
 from distillbench.bench.analysis.notes import detectable_effect_notes, interval_notes, origin_notes, pair_notes
-from distillbench.bench.analysis.series import Estimate, Split, series_of
+from distillbench.bench.analysis.series import Estimate, Series, Split, series_of
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
-from distillbench.bench.store.configurations import Group, Kind, groups, order
-from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.configurations import Group, groups, order
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
+from distillbench.bench.store.terms import Kind
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
 
@@ -89,131 +91,180 @@ class Summary:
 
 def summarise(
     records: Iterable[Record],
-    expected: Iterable[Expected] = (),
+    expected: Iterable[ExpectedCell] = (),
     split: Split = "test",
     problems: Mapping[Path, str] | None = None,
     timings: Sequence[Timing] = (),
 ) -> list[Summary]:
-    """A summary a task, by name. ``split`` says where the metrics were measured; validation is for choosing."""
-    by_task: dict[str, list[Record]] = {}
-    wanted: dict[str, list[Expected]] = {}
-    for record in records:
-        by_task.setdefault(record.task, []).append(record)
-    for cell in expected:
-        wanted.setdefault(cell.task, []).append(cell)
-    names = sorted(by_task.keys() | wanted.keys())
-    folders = {Path(kind, name) for kind in ("records", TIMINGS) for name in names}
-    found = []
+    """Summarise each task, by name.
+
+    Args:
+        records: Of any tasks.
+        expected: The cells that are to have a record.
+        split: Where the metrics were measured; validation is for choosing.
+        problems: Files that were left out, by path, and why.
+        timings: Of any tasks, for latency and speedup.
+    """
+    records, expected = list(records), list(expected)
+    names = sorted({record.task for record in records} | {cell.task for cell in expected})
+    summaries = []
     for name in names:
-        # What lies in no task's folder stands beneath every table.
-        mine = [
-            problem
-            for path, problem in (problems or {}).items()
-            if path.parts[1:2] == (name,) or folders.isdisjoint(path.parents)
-        ]
-        summary = _task(name, by_task.get(name, []), wanted.get(name, []), split, timings)
-        found.append(replace(summary, problems=tuple(mine)))
-    return found
+        cells = [cell for cell in expected if cell.task == name]
+        task = _Task(name, [record for record in records if record.task == name], cells, split, timings)
+        summaries.append(task.summary(_task_problems(name, names, problems or {})))
+    return summaries
 
 
-def _task(
-    name: str, records: Sequence[Record], expected: Sequence[Expected], split: Split, timings: Sequence[Timing]
-) -> Summary:
-    metrics: dict[str, MetricValue] = {}
-    for record in sorted(records, key=lambda r: r.kind != "student"):
-        metrics |= {k: v for k, v in record.metrics.items() if k not in metrics}
-    primary_metric = records[0].primary_metric if records else ""
-    ordered = {metric: metrics[metric] for metric in (primary_metric, *metrics) if metric in metrics}
-    sign = 1 if primary_metric not in metrics or metrics[primary_metric].direction == "higher" else -1
-    rows: list[Row] = []
-    notes: list[str] = []
-    remarks: list[str] = []
-    seen: list[str] = []
-    for pair in sorted({r.pair for r in records} | {e.pair for e in expected}):
-        members = groups([r for r in records if r.pair == pair])
-        comparison = Comparison(members, primary_metric, split, sign, timings)
-        mine = _rows(pair, members, [e for e in expected if e.pair == pair], comparison, list(ordered), split)
-        rows += mine
-        differences = [row.difference for row in mine if row.kind == "student" and row.difference]
-        seen += detectable_effect_notes(pair, differences, metrics.get(primary_metric))
-        notes += pair_notes(pair, members, split)
-        remarks += [f"{pair}: {remark}" for remark in comparison.remarks()]
+def _task_problems(task: str, tasks: Sequence[str], problems: Mapping[Path, str]) -> tuple[str, ...]:
+    """The problems in a task's folders, and those that lie in no task's: they stand beneath every table."""
+    folders = {Path(kind, name) for kind in ("records", TIMINGS) for name in tasks}
+    return tuple(
+        problem for path, problem in problems.items() if path.parts[1:2] == (task,) or folders.isdisjoint(path.parents)
+    )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What one teacher-student pair adds to a table."""
+
+    rows: list[Row]
+    detectable: list[str]
+    """Notes on the minimum detectable effect."""
+    notes: list[str]
+    remarks: list[str]
+    """Why something is missing."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The records of one task, and what they are summarised with."""
+
+    name: str
+    records: Sequence[Record]
+    expected: Sequence[ExpectedCell]
+    split: Split
+    timings: Sequence[Timing]
+
+    @property
+    def primary_metric(self) -> str:
+        return self.records[0].primary_metric if self.records else ""
+
+    @cached_property
+    def metrics(self) -> dict[str, MetricValue]:
+        """A value of each metric, the primary metric first, then those of students."""
+        metrics: dict[str, MetricValue] = {}
+        for record in sorted(self.records, key=lambda r: r.kind != "student"):
+            metrics |= {name: value for name, value in record.metrics.items() if name not in metrics}
+        return {name: metrics[name] for name in (self.primary_metric, *metrics) if name in metrics}
+
+    def summary(self, problems: tuple[str, ...]) -> Summary:
+        names = {record.pair for record in self.records} | {cell.pair for cell in self.expected}
+        pairs = [self._pair(name) for name in sorted(names)]
+        rows = [row for pair in pairs for row in pair.rows]
+        notes = (
+            *interval_notes({name: _example_counts(rows, name) for name in self.metrics}),
+            *(note for pair in pairs for note in pair.detectable),
+            *(note for pair in pairs for note in pair.notes),
+            *_missing_notes(rows, self.records, self.split),
+            *(remark for pair in pairs for remark in pair.remarks),
+            *(metric.note for metric in self.metrics.values() if metric.note),
+            *origin_notes(self.records),
+        )
+        table = tuple(_adjusted(rows))
+        return Summary(self.name, self.primary_metric, self.metrics, table, tuple(dict.fromkeys(notes)), problems)
+
+    def _pair(self, name: str) -> _Pair:
+        members, metric = groups([r for r in self.records if r.pair == name]), self.metrics.get(self.primary_metric)
+        sign = 1 if metric is None or metric.direction == "higher" else -1
+        comparison = Comparison(members, self.primary_metric, self.split, sign, self.timings)
+        rows = self._rows(name, members, comparison)
+        differences = [row.difference for row in rows if row.kind == "student" and row.difference]
+        return _Pair(
+            rows,
+            detectable_effect_notes(name, differences, metric),
+            pair_notes(name, members, self.split),
+            [f"{name}: {remark}" for remark in comparison.remarks()],
+        )
+
+    def _rows(self, pair: str, members: Sequence[Group], comparison: Comparison) -> list[Row]:
+        """In the order of a table, with rows for labels that have no record yet."""
+        expected = [cell for cell in self.expected if cell.pair == pair]
+        labels = {(group.kind, group.label) for group in members} | {(cell.kind, cell.label) for cell in expected}
+        rows = []
+        for kind, label in sorted(labels, key=lambda row: order(*row)):
+            configurations = [group for group in members if (group.kind, group.label) == (kind, label)]
+            seeds = {cell.seed for cell in expected if (cell.kind, cell.label) == (kind, label)}
+            seeds -= {record.seed for group in configurations for record in group.records}
+            label_rows = [self._row(pair, group, comparison) for group in configurations]
+            rows += _with_missing(label_rows, Row(pair, label, kind, 0, 0, len(seeds), {}))
+        return rows
+
+    def _row(self, pair: str, group: Group, comparison: Comparison) -> Row:
+        difference, gap, values = comparison.difference(group), comparison.gap(group), comparison.series.get(group)
+        estimate = difference.estimate() if difference else None
+        recovered = _gap_recovered(group, difference, gap)
+        training = {seed: record.training for seed, record in group.finished.items() if record.training}
+        size = next((r.size for r in group.finished.values() if r.size), None)
+        time = comparison.inference_time(group)
+        return Row(
+            pair=pair,
+            name=group.name,
+            kind=group.kind,
+            finished=len(group.finished),
+            failed=sum(record.status == "failed" for record in group.records),
+            missing=0,
+            metrics={name: s.estimate() for name in self.metrics if (s := series_of(group.finished, name, self.split))},
+            difference=estimate,
+            gap=recovered if estimate is not None and estimate.interval.excludes_zero else None,
+            unfiltered_gap=recovered,
+            gap_defined=gap is not None and gap.significant,
+            best=comparison.is_best(group),
+            parameters=size.parameters if size else None,
+            macs=size.macs if size else None,
+            latency=time.latency,
+            speedup=time.speedup,
+            values_by_seed=_by_seed(values),
+            differences_by_seed=_by_seed(difference),
+            training_seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
+            images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
+            curves={seed: t.curve for seed, t in training.items()},
+        )
+
+
+def _with_missing(rows: list[Row], missing: Row) -> list[Row]:
+    """Rows of one label with its missing seeds: in its only row, else in a row of their own.
+
+    No record tells of which of several configurations they were to be.
+    """
+    if not missing.missing:
+        return rows
+    return [replace(rows[0], missing=missing.missing)] if len(rows) == 1 else [*rows, missing]
+
+
+def _example_counts(rows: Sequence[Row], metric: str) -> set[int]:
+    return {row.metrics[metric].examples for row in rows if metric in row.metrics}
+
+
+def _missing_notes(rows: Sequence[Row], records: Sequence[Record], split: Split) -> Iterator[str]:
+    """Which columns or rows are missing, and how to get them."""
     if any(row.parameters is not None for row in rows) and all(row.latency is None for row in rows):
-        notes.append("no latency and no speedup: not timed yet (distillbench time)")
+        yield "no latency and no speedup: not timed yet (distillbench time)"
     if split == "test" and any(record.split != "test" for record in records):
-        notes.append("trials are measured on the validation split alone: --split validation")
-    examples = {metric: {row.metrics[metric].examples for row in rows if metric in row.metrics} for metric in ordered}
-    notes = [
-        *interval_notes(examples),
-        *seen,
-        *notes,
-        *remarks,
-        *(m.note for m in metrics.values() if m.note),
-        *origin_notes(records),
-    ]
-    return Summary(name, primary_metric, ordered, tuple(_adjusted(rows)), tuple(dict.fromkeys(notes)))
+        yield "trials are measured on the validation split alone: --split validation"
 
 
 def _adjusted(rows: Sequence[Row]) -> list[Row]:
     """The p-values of the methods' differences, adjusted for how many there are in the table."""
-    tested = [row.difference.interval.p if row.kind == "student" and row.difference else math.nan for row in rows]
-    return [replace(row, p=None if math.isnan(p) else p) for row, p in zip(rows, holm(tested), strict=True)]
+    p_values = [row.difference.interval.p if row.kind == "student" and row.difference else math.nan for row in rows]
+    return [replace(row, p=None if math.isnan(p) else p) for row, p in zip(rows, holm(p_values), strict=True)]
 
 
-def _rows(
-    pair: str,
-    members: Sequence[Group],
-    expected: Sequence[Expected],
-    comparison: Comparison,
-    metrics: Sequence[str],
-    split: Split,
-) -> list[Row]:
-    rows = []
-    labels = {(group.kind, group.label) for group in members} | {(cell.kind, cell.label) for cell in expected}
-    for kind, label in sorted(labels, key=lambda row: order(*row)):
-        same = [group for group in members if (group.kind, group.label) == (kind, label)]
-        known = {record.seed for group in same for record in group.records}
-        missing = sum((e.kind, e.label) == (kind, label) and e.seed not in known for e in expected)
-        found = [_row(pair, group, comparison, metrics, split) for group in same]
-        if missing and len(found) == 1:
-            found = [replace(found[0], missing=missing)]
-        elif missing:  # no record says of which configuration they were to be
-            found.append(Row(pair, label, kind, 0, 0, missing, {}))
-        rows += found
-    return rows
+def _gap_recovered(group: Group, difference: Series | None, gap: TeacherGap | None) -> Ratio | None:
+    """The share of the gap from scratch to the teacher that a student recovers; None where the gap may be zero."""
+    if group.kind != "student" or not (difference and gap and gap.significant and gap.difference):
+        return None
+    return difference.ratio_to(gap.difference)
 
 
-def _row(pair: str, group: Group, comparison: Comparison, metrics: Sequence[str], split: Split) -> Row:
-    difference, way = comparison.difference(group), comparison.way(group)
-    estimate = difference.estimate() if difference else None
-    unfiltered_gap = None
-    if group.kind == "student" and difference and way and way.worth and way.lead:
-        unfiltered_gap = difference.ratio_to(way.lead)
-    sure = estimate is not None and estimate.interval.excludes_zero
-    primary_metric = comparison.series.get(group)
-    training = {seed: record.training for seed, record in group.finished.items() if record.training}
-    size = next((r.size for r in group.finished.values() if r.size), None)
-    times = comparison.times(group)
-    return Row(
-        pair=pair,
-        name=group.name,
-        kind=group.kind,
-        finished=len(group.finished),
-        failed=sum(record.status == "failed" for record in group.records),
-        missing=0,
-        metrics={name: s.estimate() for name in metrics if (s := series_of(group.finished, name, split))},
-        difference=estimate,
-        gap=unfiltered_gap if sure else None,
-        unfiltered_gap=unfiltered_gap,
-        gap_defined=way is not None and way.worth,
-        best=comparison.best(group),
-        parameters=size.parameters if size else None,
-        macs=size.macs if size else None,
-        latency=times.latency,
-        speedup=times.speedup,
-        values_by_seed=dict(zip(primary_metric.seeds, primary_metric.values, strict=True)) if primary_metric else {},
-        differences_by_seed=dict(zip(difference.seeds, difference.values, strict=True)) if difference else {},
-        training_seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
-        images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
-        curves={seed: t.curve for seed, t in training.items()},
-    )
+def _by_seed(series: Series | None) -> dict[int, float]:
+    return dict(zip(series.seeds, series.values, strict=True)) if series else {}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
-    BACKENDS,
     Output,
     Settings,
     Tasks,
@@ -24,6 +23,7 @@ from distillbench.bench.commands.options import (
     seconds_of,
     table_width,
 )
+from distillbench.bench.store.terms import BACKENDS
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.resolve import Suite
 
 MOST_NUMBERS = 10_000
-BACKENDS = ("eager", "compile", "onnxruntime")
 
 
 class Format(StrEnum):

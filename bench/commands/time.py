@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
-    BACKENDS,
     Cache,
     Data,
     Device,
@@ -28,6 +27,7 @@ from distillbench.bench.commands.options import (
     output_file,
     table_width,
 )
+from distillbench.bench.store.terms import BACKENDS, PRECISIONS
 from distillbench.common.errors import UserError, at_most
 from distillbench.common.paths import expanded
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 MOST_PROBLEMS = 20
-PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
 
 
 class Format(StrEnum):

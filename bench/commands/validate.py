@@ -17,9 +17,9 @@ from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
-    from distillbench.bench.validate.claim import Claim
-    from distillbench.bench.validate.findings import Report
-    from distillbench.bench.validate.folder import Submission
+    from distillbench.bench.validate.claimed_suite import ClaimedSuite
+    from distillbench.bench.validate.submission import Submission
+    from distillbench.bench.validate.violations import Report
 
 
 class ReportFormat(StrEnum):
@@ -69,11 +69,11 @@ def validate(
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
         with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():
             from distillbench.bench.validate import checks
-            from distillbench.bench.validate.claim import claim
-            from distillbench.bench.validate.folder import read
+            from distillbench.bench.validate.claimed_suite import claimed_suite
+            from distillbench.bench.validate.submission import read
 
             submission = read(path)
-            claimed = claim(loaded(suite, None, None, None, None, None), folder)
+            claimed = claimed_suite(loaded(suite, None, None, None, None, None), folder)
             report = checks.validate(submission, claimed)
         report = _with_reruns(report, submission, claimed, folder, rerun, retrain, workers)
     _write(report, format_, verbose)
@@ -83,7 +83,7 @@ def validate(
 def _with_reruns(
     report: Report,
     submission: Submission,
-    claim: Claim,
+    claimed: ClaimedSuite,
     cache: Path,
     rerun: bool,
     retrain: str | None,
@@ -95,15 +95,17 @@ def _with_reruns(
 
     if submission.files:
         return report
-    refused = {f.file for check in report.checks if check.name in ("configuration", "weights") for f in check.findings}
+    refused = {
+        v.file for check in report.checks if check.name in ("configuration", "weights") for v in check.violations
+    }
     if rerun:
-        check, notes = evaluating.rerun(submission, claim, refused, cache, _report_progress)
+        check, notes = evaluating.rerun(submission, claimed, refused, cache, _report_progress)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     if retrain is not None:
-        record = training.chosen(submission, retrain)
-        cell = training.cell_of(claim, record)
+        record = training.find_record(submission, retrain)
+        cell = training.cell_to_train(claimed, record)
         _report_progress(f"training {cell} again, and what it needs")
-        check, notes = training.retrain(submission, record, cell, claim, cache, workers)
+        check, notes = training.retrain(submission, record, cell, claimed, cache, workers)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     return report
 

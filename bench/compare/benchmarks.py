@@ -107,7 +107,7 @@ def compare_benchmarks(baseline: Path, candidate: Path, margins: Margins) -> Rep
 
     Args:
         baseline: A file of pytest-benchmark, or a folder of them.
-        candidate: Likewise a file or a folder.
+        candidate: Another file, or another folder.
         margins: How much slower the candidate may be.
 
     Returns:

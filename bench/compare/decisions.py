@@ -32,7 +32,7 @@ class Times:
 
     Attributes:
         head: Ratio of head to base, the median over the launch's rounds.
-        control: Ratio of control to base, likewise a median over rounds.
+        control: Ratio of control to base, the median over the launch's rounds.
         base: Seconds of a call at base.
     """
 

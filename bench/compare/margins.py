@@ -15,13 +15,13 @@ class Margins:
 
     Attributes:
         quality: Of a metric, relative to the baseline's mean.
-        of: Of single metrics by name, each in its own unit.
+        by_metric: Of single metrics by name, each in its own unit.
         speed: Of a time, relative to the baseline's.
         seconds: Of a call's time; a difference up to it never matters.
     """
 
     quality: float = 0.01
-    of: Mapping[str, float] = field(default_factory=dict)
+    by_metric: Mapping[str, float] = field(default_factory=dict)
     speed: float = STORED_SPEED
     seconds: float = 2e-6
 
@@ -35,7 +35,7 @@ class Margins:
         Returns:
             The margin given for this metric, else the relative one.
         """
-        return self.of.get(metric, self.quality * abs(baseline))
+        return self.by_metric.get(metric, self.quality * abs(baseline))
 
     def of_times(self) -> str:
         """The margins of times in words, 'the margins of 0.05 and 2 us'."""

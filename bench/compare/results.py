@@ -83,7 +83,7 @@ def _contents(folder: Path, tasks: Sequence[str]) -> Contents:
     scan, times, artefacts = Store(folder).scan(), timings.scan(folder), exports.scan(folder)
     problems = {**scan.problems, **times.problems, **artefacts.problems}
     selected = {path: reason for path, reason in problems.items() if not tasks or path.parts[1] in tasks}
-    return Contents(scan.records, _cells(scan.records, tasks), times.found, artefacts.found, selected)
+    return Contents(scan.records, _cells(scan.records, tasks), times.documents, artefacts.documents, selected)
 
 
 def _cells(records: Sequence[Record], tasks: Sequence[str]) -> dict[CellKey, Group]:
@@ -104,7 +104,7 @@ def _check_names(records: Sequence[Record], margins: Margins, metrics: Sequence[
     for option, names, known in (
         ("--tasks", tasks, known_tasks),
         ("--metrics", [name for name in metrics if name != "all"], known_metrics),
-        ("--quality-margin", margins.of, known_metrics),
+        ("--quality-margin", margins.by_metric, known_metrics),
     ):
         for name in names:
             if name not in known:

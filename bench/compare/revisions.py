@@ -143,7 +143,9 @@ def compare_interleaved(
     measured, rule = measure(launch, rule, budget, Random(1), progress, clock)
     notes += (*teacher_notes(measured), *_new_pairs(measured))
     notes += (f"{measured.launches} launches of 3 processes, at most {budget.rounds} rounds, {clock() - start:.0f} s",)
-    notes += tuple(f"{_shown(subject)}: {_control_text(times, rule)}" for subject, times in measured.times.items())
+    notes += tuple(
+        f"{_subject_text(subject)}: {_control_text(times, rule)}" for subject, times in measured.times.items()
+    )
     timed = (_time_finding(subject, times, rule) for subject, times in measured.times.items())
     return Report(base, head, (*_structural_findings(measured), *timed), notes)
 
@@ -219,5 +221,5 @@ def _ratio_text(ratio: Ratio) -> str:
     return f"{ratio.value:.4f} [{interval}]"
 
 
-def _shown(subject: str) -> str:
+def _subject_text(subject: str) -> str:
     return subject.replace(SEPARATOR, ", ")

@@ -81,7 +81,7 @@ def _obstacle(old: Timing, new: Timing | None) -> Finding | None:
         return finding("missing", "not timed in the candidate")
     if new.unavailable:
         return finding("missing", f"not available in the candidate: {new.unavailable}")
-    if old.fingerprint != new.fingerprint:
+    if old.environment_hash != new.environment_hash:
         return finding("incomparable", _differing_environment(old, new))
     return None
 
@@ -176,7 +176,7 @@ def compare_launch_values(
         A comparison with the p-value that the correction needs.
     """
     ratio = unpaired_ratio(after, before)
-    shown = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low) if inverted else ratio
+    reported = Ratio(1 / ratio.value, 1 / ratio.high, 1 / ratio.low) if inverted else ratio
     means = [geometric_mean(side).value for side in (before, after)]
     means = [1 / mean for mean in means] if inverted else means
     finding = partial(
@@ -186,17 +186,17 @@ def compare_launch_values(
         baseline=means[0],
         candidate=means[1],
         unit="×" if inverted else "s",
-        change=Change("ratio", shown.value, shown.low, shown.high),
+        change=Change("ratio", reported.value, reported.low, reported.high),
     )
     texts = [f"{mean:.2f}×" if inverted else f"{mean * 1e6:.2f} us" for mean in means]
-    text = f"{texts[0]} -> {texts[1]}, ratio {shown.value:.4f}"
+    text = f"{texts[0]} -> {texts[1]}, ratio {reported.value:.4f}"
     if identical:
         return Comparison(finding("pass", f"{text}: identical"))
     if (count := min(len(before), len(after))) < LEAST_LAUNCHES:
         lack = f"only {count} launch{'es' if count > 1 else ''} on one side (at least {LEAST_LAUNCHES} needed)"
         return Comparison(finding("inconclusive", f"{text}: {lack}"))
     outcome = ratio_verdict(ratio, seconds, margins.speed, margins.seconds)
-    reason = f"{text} [{shown.low:.4f}, {shown.high:.4f}], {POSITION[outcome]} {margins.of_times()}"
+    reason = f"{text} [{reported.low:.4f}, {reported.high:.4f}], {POSITION[outcome]} {margins.of_times()}"
     return Comparison(finding(outcome, reason), _p_beyond_margin(before, after, seconds, ratio, margins))
 
 

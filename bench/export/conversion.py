@@ -18,8 +18,9 @@ from distillbench.bench.measure import onnx_export as measure
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.run.jobs import load_teacher
-from distillbench.bench.store.exports import Artefact, Difference, Export, Form, quantisation
+from distillbench.bench.store.exports import Artefact, Difference, Export, quantisation
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.terms import Form
 from distillbench.bench.store.weights import teacher_path
 from distillbench.bench.training.determinism import settle_process
 from distillbench.common.errors import DataWarning, UserError, one_line

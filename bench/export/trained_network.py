@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.store.configurations import ABSENT, flat, plain
-from distillbench.bench.store.fingerprint import without
+from distillbench.bench.store.fingerprint import without_digests
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import digest, load_weights, teacher_path, usable
 from distillbench.bench.suite.cells import Pair
@@ -62,7 +62,7 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     for field, why in untold.items():
         if field not in there:
             raise UserError(f"{why}: say it again with --set {field}=…", field=f"config.settings.{field}")
-    its_own = {**without(its_settings), "data": settings_of(config.get("data"))}
+    its_own = {**without_digests(its_settings), "data": settings_of(config.get("data"))}
     settings = validate(cls.Settings, _over(its_own, given), place_in("config.settings"))
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:

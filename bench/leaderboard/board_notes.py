@@ -33,15 +33,15 @@ def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:
     names: dict[int, list[str]] = {}
     for row in rows:
         if row.pairing is not None:
-            names.setdefault(row.pairing, []).append(_owned(row))
+            names.setdefault(row.pairing, []).append(row.attribution)
     if len(names) > 1:
-        sets = "; ".join(f"({number}) {', '.join(owned)}" for number, owned in names.items())
+        sets = "; ".join(f"({number}) {', '.join(members)}" for number, members in names.items())
         reason = "compared unpaired because they ran different seeds, teachers or test examples"
         yield visible(f"{reason}: entries of different sets of {sets}", LONGEST_NOTE)
 
 
 def _tier_note(rows: Sequence[Row]) -> Iterator[str]:
-    if names := [_owned(row) for row in _above_their_rank(rows)]:
+    if names := [row.attribution for row in _above_their_rank(rows)]:
         yield visible(
             f"{', '.join(names)}: varies so much that it is not significantly worse than its tier's best entry, "
             "although others with a better mean are; tiers show this, ranks do not",
@@ -67,7 +67,3 @@ def _speed_notes(rows: Sequence[Row], machines: Mapping[str, str]) -> Iterator[s
     yield f"latency: of one input, eager PyTorch, one thread; ranked only within one machine ({described})"
     if any(row.speed is None for row in rows):
         yield "entries without a latency were not timed: parameters and MACs are no measure of speed"
-
-
-def _owned(row: Row) -> str:
-    return f"{row.contributor}'s {row.name}"

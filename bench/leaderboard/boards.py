@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from distillbench.bench.analysis.series import Series, series_of
 from distillbench.bench.leaderboard.board_notes import board_notes
 from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config
-from distillbench.bench.leaderboard.model import Board, Row
+from distillbench.bench.leaderboard.model import Board, Row, Speed
 from distillbench.bench.leaderboard.ranks import CompleteEntry, Ranking, rank
 from distillbench.bench.leaderboard.rows import entry_names, entry_row, reading, texts, times_scratch
-from distillbench.bench.leaderboard.speed import speeds
+from distillbench.bench.leaderboard.speed import Machines, speeds
 from distillbench.bench.leaderboard.teachers_and_baselines import teachers_and_baselines
 from distillbench.bench.statistics import pareto_front
 from distillbench.bench.store.configurations import differences, flat
@@ -139,20 +139,9 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
     complete = _complete_entries(group, series, seeds)
     ranking = rank(complete, group.sign)
     others = teachers_and_baselines(group.task, group.pair, group.config, group.entries, folders)
-    teachers = [entry for entry in others if entry.records[0].kind == "teacher"]
     metrics = _metrics(group, [*series, *others])
-    timings = [timing for folder in folders for timing in folder.timings]
-    speed_of, machines = speeds(group.entries, teachers, timings, str(group.config.get("device")))
-    places = _places(group, series, complete, ranking, seeds)
-    names, tries = entry_names(group.entries), Counter(entry.label for entry in group.entries)
-    rows = []
-    for entry, place in places.items():
-        details = {
-            "speed": speed_of.get(entry),
-            "times_scratch": times_scratch(entry, group.entries),
-            "submissions": tries[entry.label],
-        }
-        rows.append(entry_row(entry, names[entry], metrics).model_copy(update=place | details))
+    speed_of, machines = _speeds(group, others, folders)
+    rows = _entry_rows(group, _places(group, series, complete, ranking, seeds), speed_of, metrics)
     ranked = _with_front(rows[: len(complete)], group)
     rows[: len(complete)] = ranked
     board = Board(
@@ -169,6 +158,33 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
         notes=tuple(board_notes(rows, seeds, metrics.values(), machines)),
     )
     return RankedBoard(board, tuple(ranked), ranking.draws)
+
+
+def _speeds(
+    group: EntryGroup, others: Sequence[Entry], folders: Sequence[ContributedFolder]
+) -> tuple[dict[Entry, Speed], Machines]:
+    teachers = [entry for entry in others if entry.records[0].kind == "teacher"]
+    timings = [timing for folder in folders for timing in folder.timings]
+    return speeds(group.entries, teachers, timings, str(group.config.get("device")))
+
+
+def _entry_rows(
+    group: EntryGroup,
+    places: Mapping[Entry, Mapping[str, Any]],
+    speed_of: Mapping[Entry, Speed],
+    metrics: Mapping[str, MetricValue],
+) -> list[Row]:
+    """The rows of entries, in the order of ``places``."""
+    names, tries = entry_names(group.entries), Counter(entry.label for entry in group.entries)
+    rows = []
+    for entry, place in places.items():
+        details = {
+            "speed": speed_of.get(entry),
+            "times_scratch": times_scratch(entry, group.entries),
+            "submissions": tries[entry.label],
+        }
+        rows.append(entry_row(entry, names[entry], metrics).model_copy(update={**place, **details}))
+    return rows
 
 
 def _series(group: EntryGroup) -> dict[Entry, Series]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from distillbench.bench.leaderboard.columns import figure, who
+from distillbench.bench.leaderboard.columns import amount_text
 from distillbench.bench.leaderboard.model import Board, Leaderboard, Overall, Place, Row
 from distillbench.common.text import LONGEST_NOTE, visible
 
@@ -32,8 +32,8 @@ def changes(old: Leaderboard, new: Leaderboard) -> tuple[str, ...]:
 
 
 def _version(board: Board, old: Leaderboard) -> str:
-    same = any((other.task, other.pair) == (board.task, board.pair) for other in old.boards)
-    return ", another version of this task and pair" if same else ""
+    pairs = {(other.task, other.pair) for other in old.boards}
+    return ", another version of this task and pair" if (board.task, board.pair) in pairs else ""
 
 
 def _board_changes(old: Board, new: Board) -> Iterator[str]:
@@ -42,22 +42,22 @@ def _board_changes(old: Board, new: Board) -> Iterator[str]:
         if key in before:
             yield from _row_changes(before[key], row, old, new)
         else:
-            yield f"{who(row)} is new, {_placed(row)}"
+            yield f"{row.attribution} is new, {_placed(row)}"
     for key, row in before.items():
         if key not in after:
-            yield f"{who(row)} was removed, {_placed(row)} before"
+            yield f"{row.attribution} was removed, {_placed(row)} before"
 
 
 def _row_changes(before: Row, after: Row, old: Board, new: Board) -> Iterator[str]:
     if _placed(before) != _placed(after):
-        yield f"{who(after)}: {_placed(before)} -> {_placed(after)}"
+        yield f"{after.attribution}: {_placed(before)} -> {_placed(after)}"
     if before.official != after.official:
-        yield f"{who(after)}: {'official' if after.official else 'no longer official'}"
+        yield f"{after.attribution}: {'official' if after.official else 'no longer official'}"
     for name in sorted(before.metrics.keys() | after.metrics.keys()):
         was, now = before.metrics.get(name), after.metrics.get(name)
         if (was and was.value) != (now and now.value):
             reading = new.metrics.get(name) or old.metrics.get(name)
-            yield f"{who(after)}: {name} {figure(was, reading)} -> {figure(now, reading)}"
+            yield f"{after.attribution}: {name} {amount_text(was, reading)} -> {amount_text(now, reading)}"
 
 
 def _placed(row: Row) -> str:

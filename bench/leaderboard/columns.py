@@ -75,12 +75,7 @@ class Table:
     header: int
 
 
-def who(row: Row) -> str:
-    """The entry's name with its contributor, "lab-a's mimic"."""
-    return f"{row.contributor}'s {row.name}"
-
-
-def figure(amount: Amount | None, reading: Reading | None) -> str:
+def amount_text(amount: Amount | None, reading: Reading | None) -> str:
     """A mean with its half-width, '89.60 ± 0.31'."""
     if amount is None:
         return ABSENT
@@ -146,7 +141,7 @@ def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Ite
     yield Cell(row.unranked or str(row.seeds), row.seeds) if row.kind != "baseline" else Cell("")
     for name in metrics:
         amount = row.metrics.get(name)
-        text = figure(amount, board.metrics[name]) if entry or amount else ""
+        text = amount_text(amount, board.metrics[name]) if entry or amount else ""
         best = name == board.primary_metric and tier == 1 and several_tiers
         yield Cell(text, amount.value if amount else None, best)
     yield Cell(count_text(row.parameters), row.parameters)
@@ -155,7 +150,7 @@ def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Ite
     yield Cell(f"{1000 * speed.seconds:.3g}{_on(speed.machine, several)}", speed.seconds) if speed else Cell("")
     yield Cell(f"{speed.rank}{_on(speed.machine, several)}", speed.rank) if speed else Cell("")
     yield (
-        Cell(figure(row.training, Reading(direction="lower", unit="s", decimals=1)), row.training.value)
+        Cell(amount_text(row.training, Reading(direction="lower", unit="s", decimals=1)), row.training.value)
         if (row.training)
         else Cell("")
     )

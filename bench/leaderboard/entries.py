@@ -109,7 +109,7 @@ def _read_folder(path: Path, contributor: str) -> ContributedFolder:
             records.append(record)
         else:
             problems.append(f"{path / record.path}: {reason}")
-    return ContributedFolder(contributor, tuple(records), times.found, tuple(map(visible, problems)))
+    return ContributedFolder(contributor, tuple(records), times.documents, tuple(map(visible, problems)))
 
 
 def collect_entries(folders: Sequence[ContributedFolder]) -> list[Entry]:
@@ -124,12 +124,13 @@ def collect_entries(folders: Sequence[ContributedFolder]) -> list[Entry]:
     entries: list[Entry] = []
     for folder in folders:
         for entry in _entries_of(folder):
-            same = next((i for i, known in enumerate(entries) if _equal(known, entry)), None)
-            if same is None:
+            index = next((i for i, known in enumerate(entries) if _equal(known, entry)), None)
+            if index is None:
                 entries.append(entry)
                 continue
-            whole = max(entries[same], entry, key=lambda candidate: len(candidate.records))
-            entries[same] = replace(whole, folders=(*entries[same].folders, folder.contributor))
+            folders_of = (*entries[index].folders, folder.contributor)
+            larger = max(entries[index], entry, key=lambda candidate: len(candidate.records))
+            entries[index] = replace(larger, folders=folders_of)
     return entries
 
 

@@ -52,8 +52,8 @@ def overall_title(board: Leaderboard, overall: Overall) -> str:
     if len(titles) == 1:
         return "Overall"
     tasks = titles[overall.boards]
-    who = f" ({', '.join(dict.fromkeys(standing.contributor for standing in overall.standings))})"
-    return f"Overall: {tasks}{who if list(titles.values()).count(tasks) > 1 else ''}"
+    names = ", ".join(dict.fromkeys(standing.contributor for standing in overall.standings))
+    return f"Overall: {tasks} ({names})" if list(titles.values()).count(tasks) > 1 else f"Overall: {tasks}"
 
 
 def _task_list(board: Leaderboard, overall: Overall) -> str:

@@ -14,9 +14,9 @@ from pydantic import Field
 from distillbench.bench.statistics import Interval
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Part
+from distillbench.bench.store.terms import Kind
 
 SCHEMA_VERSION = 2
-Kind = Literal["student", "teacher", "baseline"]
 
 
 def tidy(value: float) -> float | None:
@@ -148,6 +148,11 @@ class Row(Part):
     times_scratch: float | None = None
     pareto: bool = False
     submissions: int = 0
+
+    @property
+    def attribution(self) -> str:
+        """The name with its contributor, "lab-a's mimic"."""
+        return f"{self.contributor}'s {self.name}"
 
 
 class Board(Part):

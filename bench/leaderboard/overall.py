@@ -39,8 +39,8 @@ def overall(boards: Sequence[RankedBoard], contributors: Sequence[str]) -> tuple
             notes.append(f"{contributor}: has several versions of a task and pair, so its ranks are not averaged")
         elif len(contributed) > 1:
             suites.append(frozenset(board.key for board in contributed))
-    whole = [suite for suite in dict.fromkeys(suites) if not any(suite < other for other in suites)]
-    of_suites = [[ranked for ranked in boards if ranked.board.key in suite] for suite in whole]
+    largest = [suite for suite in dict.fromkeys(suites) if not any(suite < other for other in suites)]
+    of_suites = [[ranked for ranked in boards if ranked.board.key in suite] for suite in largest]
     return [_overall(suite) for suite in sorted(of_suites, key=_keys)], notes
 
 
@@ -54,7 +54,9 @@ def _keys(boards: Sequence[RankedBoard]) -> list[str]:
 
 def _overall(boards: Sequence[RankedBoard]) -> Overall:
     methods = _rows_of_methods(boards)
-    complete = {method: rows for method, of in methods.items() if (rows := _ranked_rows(of, boards)) is not None}
+    complete = {
+        method: rows for method, rows_of in methods.items() if (rows := _ranked_rows(rows_of, boards)) is not None
+    }
     draws = {method: _mean_ranks(rows, boards) for method, rows in complete.items()}
     standings = [_standing(method, rows, boards, draws.get(method)) for method, rows in methods.items()]
     return Overall(boards=tuple(_keys(boards)), standings=tuple(sorted(standings, key=_order)))

@@ -99,9 +99,9 @@ def times_scratch(entry: Entry, entries: Sequence[Entry]) -> float | None:
     if scratch is None:
         return None
     seconds, scratch_seconds = _seconds(entry), _seconds(scratch)
-    both = seconds.keys() & scratch_seconds.keys()
-    denominator = math.fsum(scratch_seconds[seed] for seed in both)
-    return tidy(math.fsum(seconds[seed] for seed in both) / denominator) if denominator > 0 else None
+    seeds = seconds.keys() & scratch_seconds.keys()
+    denominator = math.fsum(scratch_seconds[seed] for seed in seeds)
+    return tidy(math.fsum(seconds[seed] for seed in seeds) / denominator) if denominator > 0 else None
 
 
 def _is_scratch_of(entry: Entry, other: Entry) -> bool:

@@ -112,7 +112,7 @@ def _architecture(entry: Entry) -> str | None:
 
 def _fingerprint(timing: Timing) -> str | None:
     try:
-        return timing.fingerprint
+        return timing.environment_hash
     except ValueError:  # the environment holds a number that is not finite
         return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from distillbench.bench.store.fingerprint import without
+from distillbench.bench.store.fingerprint import without_digests
 from distillbench.bench.store.records import Record
 from distillbench.bench.suite.file import written
 from distillbench.bench.suite.precedence import NONE
@@ -24,7 +24,7 @@ def suite_of(record: Record) -> dict[str, Any]:
     Args:
         record: The record that is to be reproduced.
     """
-    network_settings = _written(without(record.config.get("settings", {}), FILE))
+    network_settings = _written(without_digests(record.config.get("settings", {}), FILE))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
     data = {"data": settings} if (settings := settings_of(record.config.get("data"))) else {}
     method = record.label if record.kind == "student" else "scratch"

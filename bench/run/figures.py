@@ -20,7 +20,7 @@ from distillbench.bench.run.diagrams import diagrams
 from distillbench.bench.run.jobs import load_teacher, prepared_task
 from distillbench.bench.run.missing_figures import obstacle, undrawn
 from distillbench.bench.run.runner import Plan
-from distillbench.bench.store.figures import FOLDER, Drawing, Picture, write
+from distillbench.bench.store.figures import FOLDER, FigureFile, FigureSet, write
 from distillbench.bench.store.weights import load_weights
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.training.determinism import settled
@@ -55,21 +55,21 @@ def draw_pictures(plan: Plan, cache: Path) -> list[str]:
         models = {"teacher": load_teacher(task, pair.teacher_path(cache, cells[0].teacher_seed))[0]}
         models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
         title = f"{pair.task}, {pair.pair}, seed {wanted.seed}"
-        pictures = tuple(
+        figures = tuple(
             _drawn(plan.out, wanted.path.stem, name, panel, title) for name, panel in task.figures(models).items()
         )
         write(
             plan.out,
-            Drawing(task=pair.task, pair=pair.pair, seed=wanted.seed, students=wanted.students, pictures=pictures),
+            FigureSet(task=pair.task, pair=pair.pair, seed=wanted.seed, students=wanted.students, figures=figures),
         )
     return problems
 
 
-def _drawn(out: Path, stem: str, name: str, panel: FigureData, title: str) -> Picture:
+def _drawn(out: Path, stem: str, name: str, panel: FigureData, title: str) -> FigureFile:
     file = f"{stem}--{name}.png"
     content = png(panel, f"{title}: {name}")
     write_atomically(out / FOLDER / file, content)
-    return Picture(name=name, file=file, sha256=sha256(content).hexdigest(), alt=described(panel))
+    return FigureFile(name=name, file=file, sha256=sha256(content).hexdigest(), alt=described(panel))
 
 
 def described(panel: FigureData) -> str:

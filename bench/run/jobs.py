@@ -30,6 +30,7 @@ from distillbench.bench.training.loop import Report, describe, initial, train_st
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
+from distillbench.tasks.networks.interfaces import ROLES
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def execute(job: Job, report: Report) -> list[Record]:
     forget_code()
     for name, now in job.pair.described().items():
         if now != job.pair.config["settings"][name]:
-            what = f"{name}.network" if name in ("teacher", "student") else name
+            what = f"{name}.network" if name in ROLES else name
             raise RuntimeError(f"a file or the code of {what} was changed while the run went on; run again")
     settle_process(job.pair.device)
     warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told

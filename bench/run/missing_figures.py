@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distillbench.bench.run.runner import Plan
-from distillbench.bench.store.figures import FOLDER, read
+from distillbench.bench.store.figures import path_of, read
 from distillbench.bench.store.weights import damage
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.common.errors import UserError
@@ -25,7 +25,7 @@ class Undrawn:
 
     @property
     def path(self) -> Path:
-        return Path(FOLDER, f"{self.pair.task}--{self.pair.pair}.json")
+        return path_of(self.pair.task, self.pair.pair)
 
     @property
     def students(self) -> dict[str, str]:
@@ -44,10 +44,10 @@ def undrawn(plan: Plan) -> list[Undrawn]:
 
 def _current(wanted: Undrawn, out: Path) -> bool:
     try:
-        drawing = read(out / wanted.path)
+        figures = read(out / wanted.path)
     except UserError:
         return False
-    return dict(drawing.students) == wanted.students and drawing.current(out) is None
+    return dict(figures.students) == wanted.students and figures.damage(out) is None
 
 
 def obstacle(wanted: Undrawn, out: Path, cache: Path) -> str | None:

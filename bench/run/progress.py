@@ -159,7 +159,7 @@ class Live(Course):
         if job.id not in self.bar_of:
             self.bar_of[job.id] = self.bars.add_task(job.id, total=steps, left="")
         self.bars.update(self.bar_of[job.id], completed=step, total=steps)
-        self._tell()
+        self._warn_once()
 
     def lost(self, job: Job, reason: str) -> None:
         self.console.print(f"{job.id}: {reason}; it is tried once more", markup=False, highlight=False, soft_wrap=True)
@@ -175,9 +175,9 @@ class Live(Course):
                     markup=False,
                     highlight=False,
                 )
-        self._tell()
+        self._warn_once()
 
-    def _tell(self) -> None:
+    def _warn_once(self) -> None:
         check_reader()
         if self.total is not None:
             self.bars.update(self.total, completed=self.cells, left=time_left(self.left))

@@ -18,7 +18,7 @@ from distillbench.bench.run.estimate import longest_first, probe_task, seconds_o
 from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.documents import OtherSchemaError
-from distillbench.bench.store.manifest import Expected, expect, heal
+from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.weights import damage, usable
 from distillbench.bench.suite.cells import Cell, Pair
@@ -284,8 +284,8 @@ def _jobs(todo: Plan, out: Path, cache: Path) -> list[Job]:
     return list(jobs.values())
 
 
-def _expected(todo: Plan) -> list[Expected]:
-    return [Expected(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in todo.cells]
+def _expected(todo: Plan) -> list[ExpectedCell]:
+    return [ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in todo.cells]
 
 
 def damaged(todo: Plan, cache: Path) -> list[str]:

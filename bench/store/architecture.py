@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record, Size
-from distillbench.tasks.networks.interfaces import ROLES
+from distillbench.tasks.networks.interfaces import ROLES, Role
 
 OF_TRAINING = frozenset({
     "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
@@ -17,7 +17,7 @@ OF_TRAINING = frozenset({
 """Settings that say how a network is trained, and not what it is."""
 
 
-def architecture(config: Mapping[str, Any], role: Literal["teacher", "student"], size: Size | None) -> str:
+def architecture(config: Mapping[str, Any], role: Role, size: Size | None) -> str:
     """The digest of what is deployed, for one input.
 
     config: of a pair or record. It is of the code, of the settings of the task and of the role but those of training

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import CODE, PREFIX
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.terms import KINDS, Kind
 
 SCRATCH = "scratch"
 FIRST = ("teacher", SCRATCH, "mimic", "random_teacher")
-Kind = Literal["student", "teacher", "baseline"]
 OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
 """What a student's configuration need not share with that of the scratch row that it is compared with."""
 DIGESTS = frozenset({"code", "method_code", "teacher", "feature_extractor"})
@@ -87,7 +87,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
 def order(kind: Kind, label: str) -> tuple[int, int, str]:
     """Where a row stands in a table."""
     place = FIRST.index(label) if label in FIRST else len(FIRST)
-    return ("teacher", "student", "baseline").index(kind), place, label
+    return KINDS.index(kind), place, label
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:

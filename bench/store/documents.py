@@ -77,7 +77,7 @@ F = TypeVar("F", bound=Filed)
 class Scan(Generic[F]):
     """The documents of a folder that can be used, by path, and why each of its other files cannot be."""
 
-    found: tuple[F, ...]
+    documents: tuple[F, ...]
     errors: Mapping[Path, UserError]
 
     @property

@@ -172,14 +172,14 @@ def forget_code() -> None:
     _code.cache_clear()
 
 
-def without(values: Any, file: str = "") -> dict[str, Any]:
+def without_digests(values: Any, file: str = "") -> dict[str, Any]:
     """Of a configuration's settings those that a suite can have: all but digests. file: in place of a file's."""
     if not isinstance(values, Mapping):
         return {}
     found: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found[key] = without(value, file)
+            found[key] = without_digests(value, file)
         elif not (isinstance(value, str) and value.startswith(PREFIX)):
             found[key] = value
         elif file and key != CODE:

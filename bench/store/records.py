@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Count, Number, Part, Table, canonical_hash, contradiction
+from distillbench.bench.store.terms import Kind
 from distillbench.common.errors import UserError
 
 SCHEMA_VERSION = 5
@@ -26,7 +27,7 @@ ROUNDING = 1e-6
 """Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
 
 
-def record_path(kind: str, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
+def record_path(kind: Kind, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
     """Where a record lies in a results folder."""
     folder = label
     if kind == "baseline":
@@ -98,7 +99,7 @@ class Record(Part):
     """Everything about one cell: what it was, what came of it, where and by what it was made."""
 
     schema_version: Literal[5] = 5
-    kind: Literal["student", "teacher", "baseline"]
+    kind: Kind
     status: Literal["finished", "failed"]
     task: str
     pair: str

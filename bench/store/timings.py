@@ -16,16 +16,12 @@ from pydantic import Field, model_validator
 from distillbench.bench.statistics import Ratio, geometric_mean, paired_ratio
 from distillbench.bench.store import documents
 from distillbench.bench.store.documents import Filed, Part, Scan, Table, canonical_hash, contradiction
+from distillbench.bench.store.terms import Backend, Precision, TimedNetwork
 
 SCHEMA_VERSION = 1
 FOLDER = "timings"
 P90_FROM, P99_FROM = 64, 662
 """Fewest samples that a percentile is said from: MLPerf Inference's rule for 99% confidence (Reddi et al. 2020)."""
-
-Backend = Literal["eager", "compile", "onnxruntime"]
-Precision = Literal["float32", "bfloat16", "float16", "int8-dynamic", "int8-static"]
-Subject = Literal["teacher", "student", "eager"]
-"""eager: the student again, by eager PyTorch in float32, where the condition is another one."""
 
 
 class Condition(Part):
@@ -64,8 +60,8 @@ class Launch(Part):
     narrow as was asked, "cap" where pairs or seconds ran out before.
     """
 
-    seconds: dict[Subject, tuple[float, ...]]
-    loops: dict[Subject, int]
+    seconds: dict[TimedNetwork, tuple[float, ...]]
+    loops: dict[TimedNetwork, int]
     stopped_by: Literal["width", "cap"]
 
     @model_validator(mode="after")
@@ -76,10 +72,10 @@ class Launch(Part):
             raise contradiction("seconds", "not positive")
         return self
 
-    def median(self, subject: Subject) -> float:
+    def median(self, subject: TimedNetwork) -> float:
         return float(np.median(self.seconds[subject]))
 
-    def ratio(self, numerator: Subject, denominator: Subject) -> float:
+    def ratio(self, numerator: TimedNetwork, denominator: TimedNetwork) -> float:
         return paired_ratio(self.seconds[numerator], self.seconds[denominator]).value
 
 
@@ -101,8 +97,8 @@ class Timing(Filed):
     quantisation: int | None = None
     launches: tuple[Launch, ...] = ()
     unavailable: str | None = None
-    memory: dict[Subject, int] = {}
-    energy: dict[Subject, float] = {}
+    memory: dict[TimedNetwork, int] = {}
+    energy: dict[TimedNetwork, float] = {}
     notes: tuple[str, ...] = Field((), description="of the machine meanwhile: loaded, throttled")
     environment: Table = {}
     revision: str = ""
@@ -121,11 +117,11 @@ class Timing(Filed):
         return Path(FOLDER, self.task, self.pair, f"{self.condition.name}.json")
 
     @property
-    def fingerprint(self) -> str:
+    def environment_hash(self) -> str:
         """Two stored times can be compared where this is equal: one machine, one set of libraries."""
         return canonical_hash(self.environment)
 
-    def times(self, subject: Subject) -> Ratio | None:
+    def times(self, subject: TimedNetwork) -> Ratio | None:
         """Seconds of one call with the whole batch: geometric mean of the launches' medians, with its 95% interval.
 
         The ends are NaN for a single launch. None where the subject was not timed.
@@ -134,13 +130,13 @@ class Timing(Filed):
             return None
         return geometric_mean([launch.median(subject) for launch in self.launches])
 
-    def speedup(self, over: Subject = "teacher") -> Ratio | None:
+    def speedup(self, over: TimedNetwork = "teacher") -> Ratio | None:
         """How many times as fast as another subject the student is: paired in each launch, 95% over launches."""
         if not self.launches or any(over not in launch.seconds for launch in self.launches):
             return None
         return geometric_mean([launch.ratio(over, "student") for launch in self.launches])
 
-    def percentile(self, subject: Subject, q: Literal[90, 99]) -> float | None:
+    def percentile(self, subject: TimedNetwork, q: Literal[90, 99]) -> float | None:
         """Of all samples, seconds of a call; None with too few samples to say."""
         samples = [value for launch in self.launches for value in launch.seconds.get(subject, ())]
         return float(np.percentile(samples, q)) if len(samples) >= {90: P90_FROM, 99: P99_FROM}[q] else None

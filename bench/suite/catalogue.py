@@ -18,6 +18,7 @@ from distillbench.bench.suite.registry import METHODS, NETWORKS, TASKS
 from distillbench.bench.suite.validation import models_of
 from distillbench.common.errors import UserError, check_name
 from distillbench.common.registry import Registry
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.tasks.base import Recipe
@@ -98,7 +99,7 @@ def _range(field: FieldInfo) -> str:
 
 def _networks(task: str, pair: str) -> str:
     resolved = _resolved(task, pair)
-    return " → ".join(network(getattr(resolved, role)) for role in ("teacher", "student"))
+    return " → ".join(network(getattr(resolved, role)) for role in ROLES)
 
 
 def network(recipe: Recipe) -> str:

@@ -12,9 +12,11 @@ import torch
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import code_digest, described
 from distillbench.bench.store.records import record_path, weights_path
+from distillbench.bench.store.terms import Kind
 from distillbench.bench.store.weights import extractor_path, load_weights, teacher_path
 from distillbench.bench.suite.registry import TASKS
 from distillbench.tasks.base import read_only
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -69,8 +71,8 @@ class Pair:
 
     def described(self) -> dict[str, Any]:
         """Its settings in JSON terms, files and the code of networks as they are now."""
-        settings = described(self.settings, leave={*self.settings.locations, "steps", "teacher", "student"})
-        return settings | {role: described(self.settings.recipe(role), role) for role in ("teacher", "student")}
+        settings = described(self.settings, leave={*self.settings.locations, "steps", *ROLES})
+        return settings | {role: described(self.settings.recipe(role), role) for role in ROLES}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -123,7 +125,7 @@ class Pair:
 class Cell:
     """One record to be: a student, a teacher or a baseline. label: the row's name in tables. trial: of tuning."""
 
-    kind: Literal["student", "teacher", "baseline"]
+    kind: Kind
     pair: Pair
     label: str
     seed: int

@@ -13,6 +13,7 @@ from typing import Any
 from distillbench.bench.suite.file import Hyperparameters, Layer
 from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError, at_most
+from distillbench.tasks.networks.interfaces import ROLES
 
 Path = tuple[str, ...]
 NONE = "none"
@@ -97,7 +98,7 @@ def _written(layer: Layer) -> Iterator[_Written]:
 
     if layer.table.steps is not None:
         yield _Written(("steps",), Setting(layer.table.steps, layer.source, "steps"), None, None, "")
-        for path in ((role, field) for role in ("teacher", "student") for field in ALTERNATIVES):
+        for path in ((role, field) for role in ROLES for field in ALTERNATIVES):
             yield _Written(path, Setting(None, layer.source, "steps"), None, None, "")
     yield from hyperparameters(layer.table.hyperparameters, "", None, None)
     for task, its in layer.table.tasks.items():
@@ -232,7 +233,7 @@ def _counts(source: str, key: str, matrix: Matrix) -> bool:
             (s.source, s.key) == (source, key) and path != ("steps",) for path, s in settings.items()
         ):  # of a suite's steps also that it takes away the networks' own
             return True
-        its_own = [[settings.get((role, field)) for field in ALTERNATIVES] for role in ("teacher", "student")]
+        its_own = [[settings.get((role, field)) for field in ALTERNATIVES] for role in ROLES]
         mine = (settings[("steps",)].source, settings[("steps",)].key) == (source, key)
         if mine and any(all(one is None or one.value is None for one in own) for own in its_own):
             return True

@@ -15,6 +15,7 @@ from distillbench.bench.suite.preflight import check_networks
 from distillbench.bench.suite.registry import METHODS, TASKS
 from distillbench.bench.suite.validation import Place, validate
 from distillbench.common.errors import DataError, UserError, check_name
+from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
@@ -224,10 +225,10 @@ def as_table(suite: Suite) -> dict[str, Any]:
         table["pairs"].append(pair.pair)
         before = precedence.of_pair(cls.Settings().model_dump(), cls.pairs.get(pair.pair, {}), pair.task, pair.pair, ())
         settings = _written(pair.settings.model_dump(mode="json"), precedence.nested(before))
-        for role in ("teacher", "student"):
+        for role in ROLES:
             if settings[role].get("epochs") is not None:
                 settings[role].pop("steps", None)  # it is none
-        if all(_says_how_long(settings[role]) for role in ("teacher", "student")):
+        if all(_says_how_long(settings[role]) for role in ROLES):
             del settings["steps"]  # would have no effect
         methods = {name: method.model_dump(mode="json", exclude_none=True) for name, method in entry.methods.items()}
         table["pair"][pair.pair] = settings | {"hyperparameters": {name: its for name, its in methods.items() if its}}

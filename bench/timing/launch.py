@@ -27,7 +27,8 @@ from distillbench.bench.run.jobs import deployed_size
 from distillbench.bench.store.architecture import architecture
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.exports import quantisation
-from distillbench.bench.store.timings import Condition, Launch, Subject
+from distillbench.bench.store.terms import TimedNetwork
+from distillbench.bench.store.timings import Condition, Launch
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.determinism import settle_device
 from distillbench.bench.training.loop import initial
@@ -64,8 +65,8 @@ class Taken:
     condition: Condition
     launch: Launch | None
     unavailable: str | None = None
-    memory: dict[Subject, int] | None = None
-    energy: dict[Subject, float] | None = None
+    memory: dict[TimedNetwork, int] | None = None
+    energy: dict[TimedNetwork, float] | None = None
 
 
 @dataclass
@@ -149,7 +150,7 @@ def _taken(networks: Networks, condition: Condition, number: int) -> Taken:
         if isinstance(made := networks.content(role, condition.precision), NotAvailable):
             return Taken(condition, None, f"{role}: {made.reason}")
     memory = _memory(makers, device) if number == 0 else None
-    subjects: dict[Subject, Timed] = {}
+    subjects: dict[TimedNetwork, Timed] = {}
     for role, make in makers.items():
         if isinstance(subject := make(), NotAvailable):
             return Taken(condition, None, f"{role}: {subject.reason}")
@@ -170,7 +171,7 @@ def _prepared(networks: Networks, condition: Condition, role: Role, example: Ten
     return prepare(condition.backend, own, example, condition.threads, condition.precision, content)
 
 
-def timed(subjects: dict[Subject, Timed], threads: int, number: int, **options: Any) -> Launch:
+def timed(subjects: dict[TimedNetwork, Timed], threads: int, number: int, **options: Any) -> Launch:
     """The subjects in turns, the student the baseline."""
     ordered: dict[str, Timed] = {name: subjects[name] for name in sorted(subjects, key=lambda name: name != "student")}
     found = interleave(
@@ -189,14 +190,14 @@ def timed(subjects: dict[Subject, Timed], threads: int, number: int, **options: 
     )
 
 
-def _memory(makers: Mapping[Role, Callable[[], Timed | NotAvailable]], device: str) -> dict[Subject, int]:
+def _memory(makers: Mapping[Role, Callable[[], Timed | NotAvailable]], device: str) -> dict[TimedNetwork, int]:
     def make(role: Role) -> Callable[[], object]:
         subject = makers[role]()
         if isinstance(subject, NotAvailable):
             raise RuntimeError(subject.reason)
         return subject.call
 
-    found: dict[Subject, int] = {}
+    found: dict[TimedNetwork, int] = {}
     for role in makers:
         maker = partial(make, role)
         grown = resident_growth(maker) if device == "cpu" else allocated_growth(maker, device)
@@ -205,7 +206,7 @@ def _memory(makers: Mapping[Role, Callable[[], Timed | NotAvailable]], device: s
     return found
 
 
-def _energy(subjects: dict[Subject, Timed], condition: Condition, device: str) -> dict[Subject, float]:
+def _energy(subjects: dict[TimedNetwork, Timed], condition: Condition, device: str) -> dict[TimedNetwork, float]:
     if device == "cpu":
         return {}
     found = {name: joules_per_call(subject.call, device) for name, subject in subjects.items()}

@@ -18,8 +18,8 @@ from distillbench.bench.measure.interleaving import half_width
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.configurations import ABSENT, flat, order
-from distillbench.bench.store.exports import Form
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.terms import FORMS, Form
 from distillbench.bench.store.timings import Condition, Timing
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.timing import launch
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 NOT_YET = "not timed yet"
 PRECISE = 0.025
 """Half-width of a speedup's interval, relative: two such runs can be told equal within what `compare` tolerates."""
-QUANTISED = {form for form in exports.FORMS if form != "float32"}
+QUANTISED = {form for form in FORMS if form != "float32"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def plan(
 
     again: try once more what could not be timed.
     """
-    there = {timing.path: timing for timing in timings.scan(out).found}
+    there = {timing.path: timing for timing in timings.scan(out).documents}
     finished, missing, other = 0, [], []
     for target in wanted:
         mine: list[tuple[Condition, Timing | None]] = []
@@ -266,7 +266,7 @@ def _with(kept: Timing, taken: Taken, notes: Sequence[str]) -> Timing:
 def forms(under: Iterable[Condition]) -> list[Form]:
     """What the conditions need of each student: nothing where none of them is of a quantised network, here."""
     wanted = {c.precision for c in under if obstacle(c.backend, c.precision, c.device) is None}
-    return [form for form in exports.FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
+    return [form for form in FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
 
 
 def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> list[Record]:
@@ -274,7 +274,7 @@ def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> lis
     if not wanted or not (out / "records").is_dir():
         return []
     mine = {(pair.task, pair.pair) for pair in pairs}
-    there = {export.path: export for export in exports.scan(out).found}
+    there = {export.path: export for export in exports.scan(out).documents}
     found = []
     for record in Store(out).scan().records:
         student = record.kind == "student" and record.status == "finished" and record.trial is None

@@ -1,4 +1,4 @@
-"""Whether contributed records may be believed: what a submission is held to (docs/submitting.md).
+"""Whether contributed records can be trusted: what a submission must satisfy (docs/submitting.md).
 
-All that it holds is untrusted: it is read with limits, never executed, and shown with its odd characters spelled out.
+Everything in it is untrusted: it is read within limits, never executed, and shown with unprintable characters escaped.
 """

@@ -1,4 +1,4 @@
-"""A report on a terminal, and as JSON."""
+"""A report of a validation on a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -10,45 +10,56 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distillbench.bench.validate.findings import Check, Report, counted, shown
+from distillbench.bench.validate.untrusted_text import counted, escaped
+from distillbench.bench.validate.violations import Check, Report
 from distillbench.common.errors import at_most
 
 LISTED = 10
-"""Findings of one check that are listed, where not all are asked for."""
+"""Violations of one check that are listed, unless all are requested."""
 
 
 def terminal(report: Report, verbose: bool = False) -> Group:
-    """A line a check, then a line a finding, and the answer last: that is where a reader of a log looks."""
+    """A table of the checks, then a line for each violation, and the summary last: where a reader of a log looks.
+
+    Args:
+        report: What to show.
+        verbose: Whether to list all violations.
+    """
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in ("check", "", "what holds"):
+    for column in ("check", "", "what must hold"):
         table.add_column(column)
     for check in report.checks:
-        mark, style = _mark(check)
-        table.add_row(Text(check.name), Text(mark, style), Text(check.what))
-    parts: list[RenderableType] = [Text(f"{shown(report.path)}: of suite {shown(report.suite)}"), Text(), table, Text()]
+        status, style = _status(check)
+        table.add_row(Text(check.name), Text(status, style), Text(check.rule))
+    parts: list[RenderableType] = [
+        Text(f"{escaped(report.path)}: of suite {escaped(report.suite)}"),
+        Text(),
+        table,
+        Text(),
+    ]
     for check in report.checks:
-        lines = [str(finding) for finding in check.findings]
+        lines = [str(violation) for violation in check.violations]
         parts += [Text(f"{check.name}: {line}") for line in (lines if verbose else at_most(LISTED, lines))]
-    parts += [Text(f"· {shown(note, 1000)}", "dim") for note in report.notes]
-    return Group(*parts, Text(summary_line(report), "bold red" if report.findings else "bold green"))
+    parts += [Text(f"· {escaped(note, 1000)}", "dim") for note in report.notes]
+    return Group(*parts, Text(summary_line(report), "bold red" if report.violations else "bold green"))
 
 
-def _mark(check: Check) -> tuple[str, str]:
+def _status(check: Check) -> tuple[str, str]:
     if not check.ran:
-        return "not looked at", "yellow"
-    return (f"refused: {len(check.findings)}", "red") if check.findings else ("passed", "green")
+        return "not checked", "yellow"
+    return (f"refused: {len(check.violations)}", "red") if check.violations else ("passed", "green")
 
 
 def summary_line(report: Report) -> str:
-    """'refused: 3 findings in seeds, metrics; 12 records, 10 files of weights'."""
-    seen = f"{counted(report.records, 'record')}, {counted(report.weights, 'file')} of weights"
-    if not report.findings:
-        return f"passed: {seen}"
-    names = ", ".join(check.name for check in report.checks if check.findings)
-    return f"refused: {counted(len(report.findings), 'finding')} in {names}; {seen}"
+    """The answer in one line, 'refused: 3 violations in seeds, metrics; 12 records, 10 files of weights'."""
+    contents = f"{counted(report.records, 'record')}, {counted(report.weights, 'file')} of weights"
+    if not report.violations:
+        return f"passed: {contents}"
+    names = ", ".join(check.name for check in report.checks if check.violations)
+    return f"refused: {counted(len(report.violations), 'violation')} in {names}; {contents}"
 
 
 def as_json(report: Report) -> str:
-    """Everything, as it stands in the submission: untrusted text. ASCII, so that no character does anything."""
-    whole = {"outcome": "refused" if report.findings else "passed", "exit_code": report.exit_code} | asdict(report)
-    return json.dumps(whole, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+    """The whole report as JSON, with untrusted text as it is: in ASCII, so that no character has an effect."""
+    content = {"outcome": "refused" if report.violations else "passed", "exit_code": report.exit_code} | asdict(report)
+    return json.dumps(content, indent=1, ensure_ascii=True, allow_nan=False) + "\n"

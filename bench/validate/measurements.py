@@ -1,4 +1,4 @@
-"""Checks of the figures: the task's own metrics, of all its examples, possible at all, and what belongs to them."""
+"""Checks of what was measured: the task's own metrics, of all its examples, within range, and consistent."""
 
 from __future__ import annotations
 
@@ -6,155 +6,186 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 
 from distillbench.bench.store.records import MetricValue, Record, Training
-from distillbench.bench.validate import ranges
-from distillbench.bench.validate.claim import Claim, Shape
+from distillbench.bench.validate.claimed_suite import ClaimedSuite, RecordContents
 from distillbench.bench.validate.configuration import DIGEST
-from distillbench.bench.validate.findings import Finding, listed
-from distillbench.bench.validate.folder import Submission
+from distillbench.bench.validate.ranges import in_words, is_inside, possible_range
+from distillbench.bench.validate.submission import Submission
+from distillbench.bench.validate.untrusted_text import listed
+from distillbench.bench.validate.violations import Problem, Violation
 from distillbench.tasks.base import Metric
 
 READING = ("direction", "unit", "decimals", "note")
 ROUNDING = 1e-6
-"""Relative: images a second are steps, batch size and seconds."""
+"""Relative: images per second follow from steps, batch size and seconds."""
 
 
-def complete(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """A finished record has all that its kind has, and a failed one its reason alone."""
+def complete(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations where a finished record lacks a field of its kind, or a failed one has more than its reason."""
     for record in submission.records:
-        learned = record.kind != "baseline"
-        has = {
-            "metrics": bool(record.metrics),
-            "validation": bool(record.validation),
-            "training": record.training is not None,
-            "size": record.size is not None,
-            "weights_sha256": record.weights_sha256 is not None,
-            "failure": record.failure is not None,
-            "examples": bool(record.examples),
-            "own_teacher": record.own_teacher is not None,
-        }
-        needed = {"metrics", *(("validation", "training", "size", "weights_sha256") if learned else ())}
-        pair = claim.pair(record)
-        if record.kind == "teacher" and pair is not None and pair.settings.pretrained:
-            has_weights = pair.settings.recipe("teacher").weights is not None
-            needed -= {"training"} if has_weights else {"training", "size", "weights_sha256"}
-        optional = {"examples", *(("own_teacher",) if record.kind == "student" else ())}
-        if record.status == "failed":
-            needed, optional = {"failure"}, set()
-        for field, there in has.items():
-            if field in needed and not there:
-                yield Finding("complete", str(record.path), field, f"is missing, in a {record.status} {record.kind}")
-            elif there and field not in needed | optional:
-                yield Finding("complete", str(record.path), field, f"is there, in a {record.status} {record.kind}")
+        required, optional = _fields_of_kind(record, suite)
+        name = f"{record.status} {record.kind}"
+        for field, present in _presence(record).items():
+            if field in required and not present:
+                yield Violation("complete", str(record.path), field, f"is missing in a {name}")
+            elif present and field not in required | optional:
+                yield Violation("complete", str(record.path), field, f"is not allowed in a {name}")
         if record.weights_sha256 is not None and not DIGEST.fullmatch(record.weights_sha256):
-            yield Finding("complete", str(record.path), "weights_sha256", "is no digest", "64 hexadecimal digits")
+            problem = ("is not a digest", "64 hexadecimal digits")
+            yield Violation("complete", str(record.path), "weights_sha256", *problem)
 
 
-def metrics(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """The task's metrics, read as the task reads them, each inside its range."""
+def _presence(record: Record) -> dict[str, bool]:
+    return {
+        "metrics": bool(record.metrics),
+        "validation": bool(record.validation),
+        "training": record.training is not None,
+        "size": record.size is not None,
+        "weights_sha256": record.weights_sha256 is not None,
+        "failure": record.failure is not None,
+        "examples": bool(record.examples),
+        "own_teacher": record.own_teacher is not None,
+    }
+
+
+def _fields_of_kind(record: Record, suite: ClaimedSuite) -> tuple[set[str], set[str]]:
+    """The fields that a record must have, and those that it may have."""
+    if record.status == "failed":
+        return {"failure"}, set()
+    if record.kind == "baseline":
+        return {"metrics"}, {"examples"}
+    required = {"metrics", "validation", "training", "size", "weights_sha256"}
+    if record.kind == "student":
+        return required, {"examples", "own_teacher"}
+    pair = suite.pair(record)
+    if pair is not None and pair.settings.pretrained:
+        required -= {"training"}
+        if pair.settings.recipe("teacher").weights is None:
+            required -= {"size", "weights_sha256"}
+    return required, {"examples"}
+
+
+def metrics(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations where metrics are not the task's, are read in another way, or are out of range."""
     for record in submission.finished:
-        if (shape := claim.shape(record)) is None:
-            continue
-        for field, problem, allowed in _metrics(record, shape):
-            yield Finding("metrics", str(record.path), field, problem, allowed)
+        if (contents := suite.contents(record)) is not None:
+            for problem in _metric_problems(record, contents):
+                yield Violation("metrics", str(record.path), *problem)
 
 
-def _metrics(record: Record, shape: Shape) -> Iterator[tuple[str, str, str]]:
-    wanted = {"student": shape.students, "teacher": shape.teachers}.get(record.kind)
-    yield from _names("metrics", record.metrics, shape.metrics if wanted is None else wanted, wanted is not None)
-    if wanted is not None:
-        yield from _names("validation", record.validation, wanted, False)
-        yield from _names("own_teacher", record.own_teacher or (), shape.teachers, False)
-    if record.primary_metric != shape.primary_metric:
-        yield "primary_metric", f"{record.primary_metric!r}, and the task's is {shape.primary_metric!r}", ""
+def _metric_problems(record: Record, contents: RecordContents) -> Iterator[Problem]:
+    expected = {"student": contents.students, "teacher": contents.teachers}.get(record.kind)
+    if expected is None:
+        yield from _unknown_names("metrics", record.metrics, contents.metrics)
+    else:
+        yield from _unknown_names("metrics", record.metrics, expected)
+        yield from _missing_names("metrics", record.metrics, expected)
+        yield from _unknown_names("validation", record.validation, expected)
+        yield from _unknown_names("own_teacher", record.own_teacher or (), contents.teachers)
+    if record.primary_metric != contents.primary_metric:
+        yield "primary_metric", f"{record.primary_metric!r}, but the task has {contents.primary_metric!r}", ""
     for name, metric in record.metrics.items():
-        if (its := shape.metrics.get(name)) is not None:
-            yield from _reading(name, metric, its)
-    figures: dict[str, Mapping[str, float]] = {
+        if (known := contents.metrics.get(name)) is not None:
+            yield from _reading_problems(name, metric, known)
+    yield from _range_problems(record, contents)
+
+
+def _unknown_names(table: str, names: Collection[str], expected: Collection[str]) -> Iterator[Problem]:
+    for name in names:
+        if name not in expected:
+            yield f"{table}.{name}", "is not a metric of the task", listed(sorted(expected))
+
+
+def _missing_names(table: str, names: Collection[str], expected: Collection[str]) -> Iterator[Problem]:
+    if missing := sorted(set(expected) - set(names)):
+        yield f"{table}.{missing[0]}", "is missing", f"all of {listed(sorted(expected))}"
+
+
+def _reading_problems(name: str, metric: MetricValue, known: Metric) -> Iterator[Problem]:
+    for field in READING:
+        if (value := getattr(metric, field)) != (expected := getattr(known, field)):
+            yield f"metrics.{name}.{field}", f"{value!r}, but the task has {expected!r}", ""
+
+
+def _range_problems(record: Record, contents: RecordContents) -> Iterator[Problem]:
+    tables: dict[str, Mapping[str, float]] = {
         "metrics": {name: metric.value for name, metric in record.metrics.items()},
         "validation": record.validation,
         "own_teacher": record.own_teacher or {},
     }
-    for table, values in figures.items():
+    for table, values in tables.items():
         for name, value in values.items():
-            if (its := shape.metrics.get(name)) is not None:
-                limits = ranges.allowed(name, its.unit, its.direction)
-                if not ranges.inside(value, limits):
-                    yield f"{table}.{name}", f"{value:g} cannot be", ranges.said(limits)
+            if (metric := contents.metrics.get(name)) is not None:
+                yield from _out_of_range(f"{table}.{name}", name, metric, [value])
 
 
-def _names(table: str, found: Collection[str], wanted: Collection[str], all_: bool) -> Iterator[tuple[str, str, str]]:
-    for name in found:
-        if name not in wanted:
-            yield f"{table}.{name}", "is no such metric of the task", listed(sorted(wanted))
-    if all_ and (missing := sorted(set(wanted) - set(found))):
-        yield f"{table}.{missing[0]}", "is missing", f"all of {listed(sorted(wanted))}"
+def _out_of_range(field: str, name: str, metric: Metric, values: Collection[float]) -> Iterator[Problem]:
+    """A problem for the first value that is out of range."""
+    limits = possible_range(name, metric.unit, metric.direction)
+    outside = next((value for value in values if not is_inside(value, limits)), None)
+    if outside is not None:
+        yield field, f"{outside:g} is out of range", in_words(limits)
 
 
-def _reading(name: str, metric: MetricValue, its: Metric) -> Iterator[tuple[str, str, str]]:
-    for field in READING:
-        if (found := getattr(metric, field)) != (wanted := getattr(its, field)):
-            yield f"metrics.{name}.{field}", f"{found!r}, and the task's is {wanted!r}", ""
-
-
-def examples(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """Per-item results of all test examples, in order, for each metric that is their mean."""
+def examples(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations where per-example results are not those of all test examples in order, or are out of range."""
     for record in submission.finished:
-        if (shape := claim.shape(record)) is None:
-            continue
-        wanted = shape.per_example & record.metrics.keys()
-        place = str(record.path)
-        # A reference may have a metric as a whole only; a model has the examples of each.
-        if record.kind != "baseline" and (missing := sorted(wanted - record.examples.keys())):
-            yield Finding(
-                "examples", place, f"examples.{missing[0]}", "is missing: the metric is the mean of its examples"
-            )
-        if extra := sorted(record.examples.keys() - shape.per_example):
-            yield Finding("examples", place, f"examples.{extra[0]}", "is there, and the task has none of it")
-        names = shape.examples if record.examples else ()
-        if record.example_names != names:
-            yield Finding("examples", place, "example_names", *_other(record.example_names, names))
-        for name, values in record.examples.items():
-            if (its := shape.metrics.get(name)) is not None:
-                limits = ranges.allowed(name, its.unit, its.direction)
-                if (bad := next((v for v in values if not ranges.inside(v, limits)), None)) is not None:
-                    yield Finding("examples", place, f"examples.{name}", f"{bad:g} cannot be", ranges.said(limits))
+        if (contents := suite.contents(record)) is not None:
+            for problem in _example_problems(record, contents):
+                yield Violation("examples", str(record.path), *problem)
 
 
-def _other(found: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[str, str]:
-    if len(found) != len(wanted):
-        return f"{len(found)} examples", f"the {len(wanted)} of the test split, in order" if wanted else "none"
-    first = next(i for i, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other)
-    return f"item {first} is {found[first]!r}", f"the test split's, in order: {wanted[first]!r}"
+def _example_problems(record: Record, contents: RecordContents) -> Iterator[Problem]:
+    # A baseline may have a metric as a whole only; a model has the examples of each.
+    missing = sorted((contents.per_example & record.metrics.keys()) - record.examples.keys())
+    if missing and record.kind != "baseline":
+        yield f"examples.{missing[0]}", "is missing, although the metric is the mean of its examples", ""
+    if extra := sorted(record.examples.keys() - contents.per_example):
+        yield f"examples.{extra[0]}", "is present, but the task has no per-example results of it", ""
+    names = contents.examples if record.examples else ()
+    if record.example_names != names:
+        yield "example_names", *_differing_names(record.example_names, names)
+    for name, values in record.examples.items():
+        if (metric := contents.metrics.get(name)) is not None:
+            yield from _out_of_range(f"examples.{name}", name, metric, values)
 
 
-def size(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """Parameters, MACs and bytes are those of the suite's network, counted here."""
+def _differing_names(names: tuple[str, ...], expected: tuple[str, ...]) -> tuple[str, str]:
+    if len(names) != len(expected):
+        allowed = f"the {len(expected)} of the test split, in order" if expected else "none"
+        return f"{len(names)} examples", allowed
+    first = next(i for i, (name, other) in enumerate(zip(names, expected, strict=True)) if name != other)
+    return f"example {first} is {names[first]!r}", f"the test split's, in order: {expected[first]!r}"
+
+
+def size(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations where parameters, MACs or bytes are not those of the suite's network, as counted here."""
     for record in submission.finished:
-        if record.size is None or record.kind == "baseline" or (shape := claim.shape(record)) is None:
+        if record.size is None or record.kind == "baseline" or (contents := suite.contents(record)) is None:
             continue
-        if (counted := shape.sizes[record.kind]) is None:
+        if (counted := contents.sizes[record.kind]) is None:
             continue
-        its = counted.model_dump()
-        for field, found in record.size.model_dump().items():
-            if found != its[field]:
-                yield Finding("size", str(record.path), f"size.{field}", f"{found}, and counted here {its[field]}")
+        expected = counted.model_dump()
+        for field, value in record.size.model_dump().items():
+            if value != expected[field]:
+                problem = f"{value}, but {expected[field]} as counted here"
+                yield Violation("size", str(record.path), f"size.{field}", problem)
 
 
-def training(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """As many steps as the configuration says, in a time that agrees with itself."""
+def training(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations where the steps are not those of the configuration, or times contradict each other."""
     for record in submission.finished:
-        pair = claim.pair(record)
+        pair = suite.pair(record)
         if record.training is None or record.kind == "baseline" or pair is None:
             continue
         steps, batch_size = pair.build().steps(record.kind), pair.settings.batch_size
-        for field, problem, allowed in _training(record.training, steps, batch_size):
-            yield Finding("training", str(record.path), f"training.{field}", problem, allowed)
+        for field, problem, allowed in _training_problems(record.training, steps, batch_size):
+            yield Violation("training", str(record.path), f"training.{field}", problem, allowed)
 
 
-def _training(found: Training, steps: int, batch_size: int) -> Iterator[tuple[str, str, str]]:
-    if found.steps != steps:
-        yield "steps", f"{found.steps}, and {steps} in the suite", ""
-    if found.seconds <= 0:
-        yield "seconds", f"{found.seconds:g} is no time", "above 0"
-    elif not math.isclose(found.images_per_second, steps * batch_size / found.seconds, rel_tol=ROUNDING):
-        yield "images_per_second", f"{found.images_per_second:g} is not steps × batch size / seconds", ""
+def _training_problems(training: Training, steps: int, batch_size: int) -> Iterator[Problem]:
+    if training.steps != steps:
+        yield "steps", f"{training.steps}, but the suite has {steps}", ""
+    if training.seconds <= 0:
+        yield "seconds", f"{training.seconds:g} is not a duration", "above 0"
+    elif not math.isclose(training.images_per_second, steps * batch_size / training.seconds, rel_tol=ROUNDING):
+        yield "images_per_second", f"{training.images_per_second:g} is not steps × batch size / seconds", ""

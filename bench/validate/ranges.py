@@ -1,19 +1,32 @@
-"""What a figure can be at all, by its unit and name: a figure outside was not measured."""
+"""Possible ranges of metrics, by unit and name: a value outside of its range was not measured."""
 
 from __future__ import annotations
 
 import math
 
 MOST_DECIBELS = 100.0
-"""The tasks' PSNR ends here: a squared error of 1e-10 counts as none."""
+"""The largest PSNR of the tasks: a squared error of 1e-10 counts as zero."""
 LEAST_KERNEL_DISTANCE = -50.0
-"""KID × 10³ is an unbiased estimate of what may be zero: it falls below by its error."""
+"""Of KID × 10³: an unbiased estimate of what may be zero can be negative."""
 ROUNDING = 1e-3
-"""An FID of equal sets may come out so far below zero."""
+"""By which an FID of equal sets may be negative."""
 
 
-def allowed(name: str, unit: str, direction: str) -> tuple[float, float]:
-    """The least and the largest value. A metric that nothing is known of: any finite number."""
+Range = tuple[float, float]
+"""The least and the largest value."""
+
+
+def possible_range(name: str, unit: str, direction: str) -> Range:
+    """The range of a metric.
+
+    Args:
+        name: The metric's name.
+        unit: Its unit.
+        direction: "higher" or "lower", whichever is better.
+
+    Returns:
+        Its range; any number for an unknown metric.
+    """
     if unit == "%":
         return 0.0, 100.0
     if unit == "dB":
@@ -22,17 +35,18 @@ def allowed(name: str, unit: str, direction: str) -> tuple[float, float]:
         return -1.0, 1.0
     if "kid" in name:
         return LEAST_KERNEL_DISTANCE, math.inf
-    if unit == "nats":  # of a density it may be negative
+    if unit == "nats":  # negative for a density
         return -math.inf, math.inf
     return (-ROUNDING, math.inf) if direction == "lower" else (-math.inf, math.inf)
 
 
-def inside(value: float, limits: tuple[float, float]) -> bool:
+def is_inside(value: float, limits: Range) -> bool:
+    """Whether a value is finite and within a range."""
     return math.isfinite(value) and limits[0] <= value <= limits[1]
 
 
-def said(limits: tuple[float, float]) -> str:
-    """'0 to 100', 'at least 0', 'any finite number'."""
+def in_words(limits: Range) -> str:
+    """A range in words: '0 to 100', 'at least 0' or 'any finite number'."""
     low, high = limits
     if math.isfinite(low) and math.isfinite(high):
         return f"{low:g} to {high:g}"

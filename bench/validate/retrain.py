@@ -1,4 +1,4 @@
-"""One cell of a submission, trained again here: the one check of what a record says of its training."""
+"""One cell of a submission trained again: the only check of what a record says about its training."""
 
 from __future__ import annotations
 
@@ -14,113 +14,148 @@ from distillbench.bench.store.records import Record, Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.validation import place_in, validate
-from distillbench.bench.validate.claim import Claim, shape
-from distillbench.bench.validate.findings import Check, Finding, shown
-from distillbench.bench.validate.folder import Submission
-from distillbench.bench.validate.rerun import limits_of
-from distillbench.bench.validate.tolerance import Tally, compare, retrained
+from distillbench.bench.validate.claimed_suite import ClaimedSuite, record_contents
+from distillbench.bench.validate.rerun import metric_tolerances
+from distillbench.bench.validate.submission import Submission
+from distillbench.bench.validate.tolerance import Tally, compare_metrics, training_tolerance
+from distillbench.bench.validate.untrusted_text import escaped
+from distillbench.bench.validate.violations import Check, Problem, Violation
 from distillbench.common.errors import UserError, suggestion
 
-NAME, WHAT = "retrain", "one cell, trained again here"
-LISTED = 20
-"""Differences of a record that are told."""
+NAME, RULE = "retrain", "one cell, trained again here"
+MOST_VIOLATIONS = 20
+"""Differences of a record that are reported."""
+Values = dict[str, dict[str, float]]
+"""By the record's field and the metric's name."""
 
 
-def chosen(submission: Submission, name: str) -> Record:
-    """The record of a cell by its name, 'vae/mlp_256_16/mimic/seed 3'. Raises UserError, with a suggestion."""
-    found = {record.name: record for record in submission.records}
-    if name not in found:
-        guess = suggestion(name, found)
-        problem = f"no record of {name!r}" + (f"; {shown(guess)}" if guess else "")
-        raise UserError(problem, "--retrain", allowed=f"one of the {len(found)} cells that are there")
-    if found[name].kind == "baseline":
-        raise UserError(f"--retrain: {name!r} is a reference: nothing was trained (--rerun computes it again)")
-    return found[name]
+def find_record(submission: Submission, name: str) -> Record:
+    """The record of a cell to train again.
 
+    Args:
+        submission: The submission.
+        name: The cell's, 'vae/mlp_256_16/mimic/seed 3'.
 
-def cell_of(claim: Claim, record: Record) -> Cell:
-    """What to train: the suite's cell, or a method that is installed here, with the record's hyperparameters.
-
-    Raises UserError where the method is not here, or its code is another.
+    Raises:
+        UserError: There is no such record, or it is a baseline's.
     """
-    if claim.official(record):
-        cell = claim.cell(record)
-    elif (beside := claim.beside(record)) is None:
-        cell = None
-    else:
-        cls = METHODS.get(record.label)
-        settings = record.config.get("hyperparameters")
-        method = validate(cls, settings if isinstance(settings, dict) else {}, place_in("config.hyperparameters"))
-        if code_digest(cls) != record.config.get("method_code"):
-            raise UserError(
-                f"--retrain: {record.label!r} was made with another code of the method than is installed here"
-            )
-        cell = Cell("student", beside.pair, record.label, record.seed, beside.teacher_seed, method)
+    records = {record.name: record for record in submission.records}
+    if name not in records:
+        guess = suggestion(name, records)
+        problem = f"no record of {name!r}" + (f"; {escaped(guess)}" if guess else "")
+        raise UserError(problem, "--retrain", allowed=f"one of the submission's {len(records)} cells")
+    if records[name].kind == "baseline":
+        problem = f"{name!r} is a baseline, which is not trained (--rerun computes it again)"
+        raise UserError(problem, "--retrain")
+    return records[name]
+
+
+def cell_to_train(suite: ClaimedSuite, record: Record) -> Cell:
+    """The suite's cell, or a method that is installed here with the record's hyperparameters.
+
+    Args:
+        suite: The suite that the submission claims to be of.
+        record: The record to reproduce.
+
+    Raises:
+        UserError: The method is not installed, its code differs, or the record is of another configuration.
+    """
+    cell = suite.cell(record) if suite.is_official(record) else _contributed_cell(suite, record)
     if cell is None or cell.hash != record.config_hash:
-        raise UserError(f"--retrain: {shown(record.name)} is not of the suite's configuration, see the findings")
+        raise UserError(
+            f"--retrain: {escaped(record.name)} does not have the suite's configuration (see the violations)"
+        )
     return cell
 
 
+def _contributed_cell(suite: ClaimedSuite, record: Record) -> Cell | None:
+    if (like := suite.cell_like(record)) is None:
+        return None
+    cls = METHODS.get(record.label)
+    settings = record.config.get("hyperparameters")
+    method = validate(cls, settings if isinstance(settings, dict) else {}, place_in("config.hyperparameters"))
+    if code_digest(cls) != record.config.get("method_code"):
+        raise UserError(f"--retrain: the installed method {record.label!r} has different code from the record's")
+    return Cell("student", like.pair, record.label, record.seed, like.teacher_seed, method)
+
+
 def retrain(
-    submission: Submission, record: Record, cell: Cell, claim: Claim, cache: Path, workers: int | None
+    submission: Submission, record: Record, cell: Cell, suite: ClaimedSuite, cache: Path, workers: int | None
 ) -> tuple[Check, tuple[str, ...]]:
-    """Train it and compare all that is reproducible: equal to the bit where the environment is equal, else near.
+    """Train a cell and compare everything that is reproducible.
 
-    An environment names the processor and its instructions.
+    Args:
+        submission: The submission.
+        record: The record to reproduce.
+        cell: What to train.
+        suite: The suite that the submission claims to be of.
+        cache: Of feature extractors and teachers; missing ones are trained into it.
+        workers: Processes; None for the default.
 
-    cache: of feature extractors and teachers; those that are not there are trained into it.
+    Returns:
+        The check (bit-identical in the same environment, which names processor and instructions, else within a
+        tolerance), and a note on how it was compared.
     """
     start = time.monotonic()
-    with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
-        out = Path(folder)
-        runner.run(claim.suite, out, cache, workers, wanted=[cell])
-        again = Store(out).find(cell.path)
-    assert again is not None
-    took = f"{record.name}: trained again in {time.monotonic() - start:.0f} s"
-    if again.environment == record.environment:
-        found = list(_bits(record, again))
-        how = "equal environment: to the bit"
+    retrained = _train(cell, suite, cache, workers)
+    duration = f"{record.name}: trained again in {time.monotonic() - start:.0f} s"
+    if retrained.environment == record.environment:
+        problems = list(_differences(record, retrained))
+        how = "same environment, compared bit by bit"
     else:
         tally = Tally()
-        found = list(_near(submission, record, again, cell, tally))
-        how = f"another environment: {tally}"
-    if not found:
-        how += ", as recorded"
-    findings = [Finding(NAME, str(record.path), *problem) for problem in found[:LISTED]]
-    return Check(NAME, WHAT, tuple(findings)), (f"{took}; {how}",)
+        problems = list(_distant_values(submission, record, retrained, cell, tally))
+        how = f"another environment, {tally}"
+    result = "" if problems else ": as recorded"
+    violations = tuple(Violation(NAME, str(record.path), *problem) for problem in problems[:MOST_VIOLATIONS])
+    return Check(NAME, RULE, violations), (f"{duration}; {how}{result}",)
 
 
-def _bits(record: Record, again: Record) -> list[tuple[str, str, str]]:
-    its, found = flat(record.reproducible()), flat(again.reproducible())
-    return [
-        (field, f"{_said(its.get(field, ABSENT))} is recorded, and {_said(found.get(field, ABSENT))} found again", "")
-        for field in sorted(its.keys() | found.keys())
-        if its.get(field, ABSENT) != found.get(field, ABSENT)
-    ]
+def _train(cell: Cell, suite: ClaimedSuite, cache: Path, workers: int | None) -> Record:
+    with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
+        out = Path(folder)
+        runner.run(suite.suite, out, cache, workers, wanted=[cell])
+        record = Store(out).find(cell.path)
+    assert record is not None
+    return record
 
 
-def _said(value: object) -> str:
+def _differences(record: Record, retrained: Record) -> Iterator[Problem]:
+    """Fields that are not bit-identical."""
+    recorded, measured = flat(record.reproducible()), flat(retrained.reproducible())
+    for field in sorted(recorded.keys() | measured.keys()):
+        old, new = recorded.get(field, ABSENT), measured.get(field, ABSENT)
+        if old != new:
+            yield field, f"{_text(old)} is recorded, but training again gave {_text(new)}", ""
+
+
+def _text(value: object) -> str:
     return f"{value:.9g}" if isinstance(value, float) else plain(value)
 
 
-def _near(
-    submission: Submission, record: Record, again: Record, cell: Cell, tally: Tally
-) -> Iterator[tuple[str, str, str]]:
-    """What is further away than another machine, or another seed, would bring it."""
-    if again.failure is not None or record.failure is not None:
-        if record.status != again.status:
-            yield "status", f"{record.status} is recorded, and {again.status} found again", ""
+def _distant_values(
+    submission: Submission, record: Record, retrained: Record, cell: Cell, tally: Tally
+) -> Iterator[Problem]:
+    """Metrics that are further away than another machine, or another seed, explains."""
+    if retrained.failure is not None or record.failure is not None:
+        if record.status != retrained.status:
+            yield "status", f"{record.status} is recorded, but training again gave {retrained.status}", ""
         return
-    # Not its own figure, which would widen what it is held to.
+    # Without the record itself, which would widen its own tolerance.
     row = [r for r in submission.finished if r.path.parent == record.path.parent and r.path != record.path]
-    evaluated = limits_of(record, shape(cell.pair), cell.pair)
-    its, others = _values(record), [_values(r) for r in row]
-    for table, found in _values(again).items():
-        seeds = {name: [values[table][name] for values in others if name in values[table]] for name in its[table]}
-        limits = {name: retrained(values, evaluated[name]) for name, values in seeds.items() if name in evaluated}
-        yield from compare(table, its[table], found, limits, tally)
+    evaluated = metric_tolerances(record, record_contents(cell.pair), cell.pair)
+    recorded, others = _values(record), [_values(r) for r in row]
+    for table, measured in _values(retrained).items():
+        tolerances = {
+            name: training_tolerance(
+                [values[table][name] for values in others if name in values[table]], evaluated[name]
+            )
+            for name in recorded[table]
+            if name in evaluated
+        }
+        yield from compare_metrics(table, recorded[table], measured, tolerances, tally)
 
 
-def _values(record: Record) -> dict[str, dict[str, float]]:
+def _values(record: Record) -> Values:
     metrics = {name: metric.value for name, metric in record.metrics.items()}
     return {"metrics": metrics, "validation": record.validation}

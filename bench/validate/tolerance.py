@@ -1,4 +1,4 @@
-"""How far two measurements of the same weights may be from each other (docs/submitting.md says why so far)."""
+"""How far two measurements of the same weights may be apart (docs/submitting.md gives the reasons)."""
 
 from __future__ import annotations
 
@@ -7,35 +7,43 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import stdev
 
+from distillbench.bench.validate.violations import Problem
+
 RELATIVE = 1e-4
-"""Of a figure's size: another processor or library sums in another order."""
+"""Of a value's size: another processor or library sums in another order."""
 LEAST = 1e-5
-"""In the figure's unit: what is about zero has no size."""
-LEAST_OF_THOUSANDTHS = 1e-2
-"""Likewise of what is told in thousandths (KID), a difference of large sums."""
+"""In the value's unit: what is about zero has no size."""
+LEAST_THOUSANDTHS = 1e-2
+"""In the unit, of a metric in thousandths (KID), which is a difference of large sums."""
 FLIPPED = 1 / 500
-"""The part of the examples, one at least, of which the answer may be another where two are as good as equal."""
-JUDGED, LEAST_JUDGED, LEAST_JUDGED_THOUSANDTHS = 0.15, 0.05, 2.0
-"""Likewise of a distance through a judge, where the judge was trained on another machine: it is another judge."""
+"""The share of the examples, one at least, whose answer may change where two are almost equally likely."""
+EXTRACTOR_RELATIVE, EXTRACTOR_LEAST, EXTRACTOR_LEAST_THOUSANDTHS = 0.15, 0.05, 2.0
+"""Of a distance whose feature extractor was trained on another machine, and so is another one."""
 THOUSANDTHS = "×10⁻³"
-SEEDS = 8.0
-"""Standard deviations over a row's other seeds: trained on another machine a student is as another seed at most."""
-FEWEST_SEEDS, RETRAINED = 3, 0.05
-"""With fewer seeds than these no spread is known: so much of a figure's size, and in its unit."""
+DEVIATIONS = 8.0
+"""Standard deviations over a row's other seeds: trained on another machine a student is at most like another seed."""
+FEWEST_SEEDS, FEW_SEEDS_RELATIVE = 3, 0.05
+"""With fewer seeds the spread is unknown: this share of a value's size, or as much in its unit."""
 
 
 @dataclass(frozen=True)
-class Allowed:
-    """relative: of the recorded figure's size. least: in its unit, where that is more."""
+class Tolerance:
+    """How far a value may be from the recorded one.
+
+    Attributes:
+        relative: To the recorded value's size.
+        least: In its unit, where that is more.
+    """
 
     relative: float = RELATIVE
     least: float = LEAST
 
     def of(self, value: float) -> float:
+        """The tolerance of one recorded value, in its unit."""
         return max(self.least, self.relative * abs(value))
 
 
-ROUNDED = Allowed()
+ROUNDING = Tolerance()
 
 
 def flips(examples: int) -> int:
@@ -43,74 +51,122 @@ def flips(examples: int) -> int:
     return max(1, math.floor(FLIPPED * examples))
 
 
-def allowed(unit: str, examples: int, judged: bool = False) -> Allowed:
-    """Of one metric. examples: of the test split. judged: a distance through a judge that was trained elsewhere."""
-    if judged:
-        return Allowed(JUDGED, LEAST_JUDGED_THOUSANDTHS if unit == THOUSANDTHS else LEAST_JUDGED)
-    if unit == "%":  # an answer that flips moves it by its part
-        return Allowed(0.0, 100 * flips(examples) / max(1, examples))
-    return Allowed(RELATIVE, LEAST_OF_THOUSANDTHS if unit == THOUSANDTHS else LEAST)
+def evaluation_tolerance(unit: str, examples: int, other_extractor: bool = False) -> Tolerance:
+    """The tolerance of a metric when the same weights are evaluated again.
+
+    Args:
+        unit: The metric's unit.
+        examples: Of the test split.
+        other_extractor: Whether it is a distance whose feature extractor was trained on another machine.
+    """
+    if other_extractor:
+        least = EXTRACTOR_LEAST_THOUSANDTHS if unit == THOUSANDTHS else EXTRACTOR_LEAST
+        return Tolerance(EXTRACTOR_RELATIVE, least)
+    if unit == "%":  # each answer that flips changes it by one example's share
+        return Tolerance(0.0, 100 * flips(examples) / max(1, examples))
+    return Tolerance(RELATIVE, LEAST_THOUSANDTHS if unit == THOUSANDTHS else LEAST)
 
 
-def retrained(seeds: Sequence[float], evaluated: Allowed) -> Allowed:
-    """Of one metric, trained again elsewhere.
+def training_tolerance(seeds: Sequence[float], evaluated: Tolerance) -> Tolerance:
+    """The tolerance of a metric when a cell is trained again on another machine.
 
-    seeds: its values in the row's other records. evaluated: what evaluating alone may do.
+    Args:
+        seeds: Its values in the row's other records.
+        evaluated: The tolerance of evaluating alone.
     """
     if len(seeds) < FEWEST_SEEDS:
-        return Allowed(RETRAINED, RETRAINED)
-    return Allowed(evaluated.relative, max(evaluated.least, SEEDS * stdev(seeds)))
+        return Tolerance(FEW_SEEDS_RELATIVE, FEW_SEEDS_RELATIVE)
+    return Tolerance(evaluated.relative, max(evaluated.least, DEVIATIONS * stdev(seeds)))
 
 
 @dataclass
 class Tally:
-    """figures: compared. equal: to the last digit. largest: by table, the largest difference relative to its size."""
+    """A summary of compared values.
 
-    figures: int = 0
+    Attributes:
+        values: How many were compared.
+        equal: How many were equal to the last digit.
+        largest: The largest difference relative to a value's size, by field.
+    """
+
+    values: int = 0
     equal: int = 0
     largest: dict[str, float] = field(default_factory=dict)
 
-    def add(self, name: str, recorded: float, found: float) -> None:
-        self.figures += 1
-        self.equal += recorded == found
-        apart = abs(found - recorded) / max(abs(recorded), LEAST)
-        self.largest[name] = max(self.largest.get(name, 0.0), apart)
+    def add(self, name: str, recorded: float, measured: float) -> None:
+        """Count one comparison.
+
+        Args:
+            name: The field.
+            recorded: Its recorded value.
+            measured: The value measured here.
+        """
+        self.values += 1
+        self.equal += recorded == measured
+        difference = abs(measured - recorded) / max(abs(recorded), LEAST)
+        self.largest[name] = max(self.largest.get(name, 0.0), difference)
 
     def __str__(self) -> str:
-        if self.equal == self.figures:
-            return f"{self.figures:,} figures, all equal to the last digit"
-        name, apart = max(self.largest.items(), key=lambda entry: entry[1])
-        return f"{self.figures:,} figures, {self.equal:,} equal to the last digit; at most {apart:.1e} apart ({name})"
+        if self.equal == self.values:
+            return f"{self.values:,} values, all equal to the last digit"
+        name, largest = max(self.largest.items(), key=lambda entry: entry[1])
+        return f"{self.values:,} values, {self.equal:,} equal to the last digit; at most {largest:.1e} apart ({name})"
 
 
-def compare(
-    table: str, recorded: Mapping[str, float], found: Mapping[str, float], limits: Mapping[str, Allowed], tally: Tally
-) -> Iterator[tuple[str, str, str]]:
-    """Figures by name: those too far apart, or on one side alone, as (field of this table, problem, allowed)."""
-    for name in sorted(recorded.keys() | found.keys()):
+def compare_metrics(
+    table: str,
+    recorded: Mapping[str, float],
+    measured: Mapping[str, float],
+    tolerances: Mapping[str, Tolerance],
+    tally: Tally,
+) -> Iterator[Problem]:
+    """Compare recorded metrics with those measured here.
+
+    Args:
+        table: The record's field that holds them.
+        recorded: Values by name.
+        measured: Values by name.
+        tolerances: By name; others may differ by rounding.
+        tally: Counts the comparisons.
+
+    Yields:
+        Problems: values that are too far apart, or on one side only.
+    """
+    for name in sorted(recorded.keys() | measured.keys()):
         field = f"{table}.{name}"
-        if name not in recorded or name not in found:
-            yield field, "is recorded, and not found again" if name in recorded else "is not recorded", ""
-            continue
-        its, again = recorded[name], found[name]
-        tally.add(field, its, again)
-        most = limits.get(name, ROUNDED).of(its)
-        if not (math.isfinite(again) and abs(again - its) <= most):
-            yield field, f"{its:.7g} is recorded, and {again:.7g} found again", f"within {most:.2g}"
+        if name not in measured:
+            yield field, "is recorded, but was not measured again", ""
+        elif name not in recorded:
+            yield field, "was measured again, but is not recorded", ""
+        else:
+            tally.add(field, recorded[name], measured[name])
+            most = tolerances.get(name, ROUNDING).of(recorded[name])
+            if not (math.isfinite(measured[name]) and abs(measured[name] - recorded[name]) <= most):
+                problem = f"{recorded[name]:.7g} is recorded, but {measured[name]:.7g} was measured again"
+                yield field, problem, f"within {most:.2g}"
 
 
-def compare_items(
-    recorded: Mapping[str, Sequence[float]], found: Mapping[str, Sequence[float]], tally: Tally
-) -> Iterator[tuple[str, str, str]]:
-    """Likewise of per-example results: a few may be another answer, the others are equal but for rounding."""
-    for name in sorted(recorded.keys() | found.keys()):
-        field, its, again = f"examples.{name}", recorded.get(name, ()), found.get(name, ())
-        if len(its) != len(again):
-            yield field, f"{len(its)} examples are recorded, and {len(again)} found again", ""
+def compare_examples(
+    recorded: Mapping[str, Sequence[float]], measured: Mapping[str, Sequence[float]], tally: Tally
+) -> Iterator[Problem]:
+    """Compare recorded per-example results with those measured here.
+
+    Args:
+        recorded: Values of all test examples, by metric.
+        measured: Values of all test examples, by metric.
+        tally: Counts the comparisons.
+
+    Yields:
+        Problems: metrics of which more than a few examples differ by more than rounding.
+    """
+    for name in sorted(recorded.keys() | measured.keys()):
+        field, old, new = f"examples.{name}", recorded.get(name, ()), measured.get(name, ())
+        if len(old) != len(new):
+            yield field, f"{len(old)} examples are recorded, but {len(new)} were measured again", ""
             continue
-        apart = 0
-        for one, other in zip(its, again, strict=True):
-            tally.add(field, one, other)
-            apart += not abs(other - one) <= ROUNDED.of(one)
-        if apart > (most := flips(len(its))):
-            yield field, f"{apart} of {len(its)} examples are not found again", f"at most {most}"
+        different = 0
+        for before, after in zip(old, new, strict=True):
+            tally.add(field, before, after)
+            different += not abs(after - before) <= ROUNDING.of(before)
+        if different > (most := flips(len(old))):
+            yield field, f"{different} of {len(old)} examples differ when measured again", f"at most {most}"

@@ -1,4 +1,4 @@
-"""Checks of weights: each file is of a record, whole, of the suite's network, and of that record alone."""
+"""Checks of weights: each file belongs to one record, is whole, and fits the suite's network."""
 
 from __future__ import annotations
 
@@ -7,40 +7,57 @@ from pathlib import Path
 
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import DamagedError, digest, load_weights
-from distillbench.bench.validate.claim import Claim, untrained
-from distillbench.bench.validate.findings import Finding, counted
-from distillbench.bench.validate.folder import Submission
+from distillbench.bench.validate.claimed_suite import ClaimedSuite, untrained
+from distillbench.bench.validate.submission import Submission
+from distillbench.bench.validate.untrusted_text import counted
+from distillbench.bench.validate.violations import Violation
 from distillbench.common.errors import one_line
 
 
-def weights(submission: Submission, claim: Claim) -> Iterator[Finding]:
-    """Checksum, configuration and network of every file, and its digest where the record's is of all that is kept."""
+def weights(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
+    """Violations of checksum, configuration, network or digest, and weights that occur twice."""
     owners = {record.weights_path: record for record in submission.students if record.status == "finished"}
-    seen: dict[str, Path] = {}
+    first_of: dict[str, Path] = {}
     for place in submission.weights:
-        if (record := owners.get(place)) is None:
-            yield Finding("weights", str(place), "", "is of no finished student of the submission")
-            continue
-        if claim.pair(record) is None:
-            continue
-        try:
-            found, whole = kept(submission, record, claim)
-        except DamagedError as error:
-            yield Finding("weights", str(place), "", one_line(error.problem))
-            continue
-        if whole and found != record.weights_sha256:
-            yield Finding("weights", str(place), "", f"is not of weights_sha256 of {record.path}")
-        key = f"{record.task}/{record.pair} {found}"
-        if (first := seen.setdefault(key, place)) != place:
-            yield Finding("weights", str(place), "", f"holds the weights of {first}, to the bit")
+        record = owners.get(place)
+        if record is None:
+            problem = "does not belong to a finished student of the submission"
+            yield Violation("weights", str(place), "", problem)
+        elif suite.pair(record) is not None:
+            for problem in _problems(submission, record, place, suite, first_of):
+                yield Violation("weights", str(place), "", problem)
 
 
-def kept(submission: Submission, record: Record, claim: Claim) -> tuple[str, bool]:
-    """The digest of a file of weights, and whether that is all of the model: of a GAN only the generator is kept.
+def _problems(
+    submission: Submission, record: Record, place: Path, suite: ClaimedSuite, first_of: dict[str, Path]
+) -> Iterator[str]:
+    """What is wrong with one file. first_of: files by pair and digest; this one is added."""
+    try:
+        stored, complete = stored_digest(submission, record, suite)
+    except DamagedError as error:
+        yield one_line(str(error)).removeprefix(f"{submission.root / place}: ")
+        return
+    if complete and stored != record.weights_sha256:
+        yield f"does not match weights_sha256 of {record.path}"
+    if (first := first_of.setdefault(f"{record.task}/{record.pair} {stored}", place)) != place:
+        yield f"holds weights that are bit-identical to those of {first}"
 
-    They are loaded into the pair's untrained student. Raises DamagedError for a file that cannot be used.
+
+def stored_digest(submission: Submission, record: Record, suite: ClaimedSuite) -> tuple[str, bool]:
+    """The digest of a file of weights, loaded into the pair's untrained student.
+
+    Args:
+        submission: The submission.
+        record: Of a finished student, of one of the suite's pairs.
+        suite: The suite.
+
+    Returns:
+        The digest, and whether it is of the whole model: of a GAN only the generator is stored.
+
+    Raises:
+        DamagedError: The file cannot be used.
     """
-    pair = claim.pair(record)
+    pair = suite.pair(record)
     assert pair is not None
     task, model = untrained(pair)
     part = task.deployed(model)
@@ -49,17 +66,19 @@ def kept(submission: Submission, record: Record, claim: Claim) -> tuple[str, boo
         load_weights(path, part, record.config_hash)
     except DamagedError:
         raise
-    except Exception as error:  # a file from anywhere, in the hands of other people's readers
+    except Exception as error:  # an untrusted file may make its reader fail in any way
         raise DamagedError(f"cannot be read as weights ({error})", path) from error
     return digest(part), part is model
 
 
-def unkept(submission: Submission) -> list[Record]:
-    """Finished students whose weights are not there: nobody can evaluate them again."""
+def without_weights(submission: Submission) -> list[Record]:
+    """Finished students without a file of weights: nobody can evaluate them again."""
     return [r for r in submission.students if r.status == "finished" and r.weights_path not in submission.weights]
 
 
 def coverage(submission: Submission) -> Iterator[str]:
-    if missing := unkept(submission):
-        these = f"{counted(len(missing), 'student')} without weights, which --rerun cannot look at"
-        yield f"{these}: {missing[0].name}" + (f" and {len(missing) - 1} more" if len(missing) > 1 else "")
+    """A note on students without weights."""
+    if missing := without_weights(submission):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        students = counted(len(missing), "student")
+        yield f"{students} without weights, which --rerun cannot evaluate: {missing[0].name}{more}"

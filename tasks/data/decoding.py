@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 from torch import Tensor
 
-from distillbench.common.errors import DataError, tell
+from distillbench.common.errors import DataError, warn_once
 
 Mode = Literal["L", "RGB"]
 SIXTEEN_BITS = frozenset({"I;16", "I;16B", "I;16L", "I;16N"})
@@ -100,7 +100,7 @@ def _named_warnings() -> Iterator[None]:
         yield
     for message, paths in reported.items():
         first, *rest = sorted(paths)
-        tell(f"data: {first}{f' and {len(rest)} more' if rest else ''}: {message}")
+        warn_once(f"data: {first}{f' and {len(rest)} more' if rest else ''}: {message}")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from distillbench.common.atomic import write_atomically
-from distillbench.common.errors import tell
+from distillbench.common.errors import warn_once
 from distillbench.common.paths import expanded
 
 CACHE = "DISTILLBENCH_CACHE"
@@ -35,7 +35,7 @@ def folder() -> Path:
     try:
         caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:
-        tell(f"data: there is no home folder to cache in, so all is read again next time (set {CACHE}=DIR)")
+        warn_once(f"data: there is no home folder to cache in, so all is read again next time (set {CACHE}=DIR)")
         caches = NOWHERE
     return caches / "distillbench"
 
@@ -74,7 +74,7 @@ def find(path: Path, state: str) -> CachedTensors | None:
         reason = "its content does not match its checksum"
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         reason = str(error)
-    tell(f"data: {path} is damaged ({reason}); it is made again")
+    warn_once(f"data: {path} is damaged ({reason}); it is made again")
     return None
 
 
@@ -112,7 +112,7 @@ def write_if_possible(path: Path, state: str, tensors: Mapping[str, Tensor], abo
         if path.is_relative_to(NOWHERE):  # the user has been warned
             return
         remedy = f" (set {CACHE}=DIR)" if path.is_relative_to(folder()) else ""
-        tell(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{remedy}")
+        warn_once(f"data: {path.parent} cannot be written ({error.strerror}): all is read again next time{remedy}")
 
 
 def checksum(about: str, tensors: Mapping[str, Tensor]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from distillbench.common.errors import DataError, at_most, tell
+from distillbench.common.errors import DataError, at_most, warn_once
 from distillbench.tasks.base import Channels, Folders, Splits
 from distillbench.tasks.data import packing, standard
 from distillbench.tasks.data.decoding import Mode, upright_size
@@ -209,7 +209,7 @@ def _warn_of_colours(folders: Folders, channels: int) -> None:
     for folder in _paths(folders):
         flags = colours(folder)
         if converted := sum(colour != (channels == 3) for colour in flags):
-            tell(f"data: {folder}: {converted} of {len(flags)} images are {kind}, all are read {result}{setting}")
+            warn_once(f"data: {folder}: {converted} of {len(flags)} images are {kind}, all are read {result}{setting}")
 
 
 def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, int]]:
@@ -218,7 +218,7 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
     subfolders = {entry.name for entry in folder.iterdir() if entry.is_dir() and not hidden(entry.name)}
     if empty := sorted(subfolders.difference(classes)):
         count = f"{len(empty)} class folder{'s' * (len(empty) > 1)}"
-        tell(f"data: {folder}: {count} without images skipped ({', '.join(at_most(5, empty))})")
+        warn_once(f"data: {folder}: {count} without images skipped ({', '.join(at_most(5, empty))})")
     if len(classes) < 2:
         raise DataError(
             f"{folder} needs at least two class folders (folder/class/image), found {len(classes)}", field="data"
@@ -283,7 +283,7 @@ def _labelled(folders: Folders, cache: Path | None) -> Splits[LabelledImages]:
         if twins := under_two_labels(part):
             first_path, second_path = (files[i].path for i in twins[0])
             more = f" (one of {len(twins)} such pairs)" if len(twins) > 1 else ""
-            tell(f"data: {first_path} and {second_path} are the same picture under two labels{more}")
+            warn_once(f"data: {first_path} and {second_path} are the same picture under two labels{more}")
         return part
 
     def carve(files: Sequence[ImageFile], parts: int) -> list[list[ImageFile]]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from heapq import heappop, heappush
 from pathlib import Path, PurePath
 
-from distillbench.common.errors import DataError, at_most, tell
+from distillbench.common.errors import DataError, at_most, warn_once
 
 COMMON_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm"})
 """Suffixes that Pillow need not be asked about, which takes a moment."""
@@ -112,10 +112,10 @@ def image_names(folder: Path) -> list[str]:
 def _warn(folder: Path, hidden_images: int, other_files: Counter[str]) -> None:
     if hidden_images:
         rule = "('.' before the name, __MACOSX, @eaDir and the like)"
-        tell(f"data: {folder}: {hidden_images} hidden image{'s' * (hidden_images > 1)} skipped {rule}")
+        warn_once(f"data: {folder}: {hidden_images} hidden image{'s' * (hidden_images > 1)} skipped {rule}")
     if count := other_files.total():
         kinds = ", ".join(at_most(5, [f"{number} {suffix}" for suffix, number in other_files.most_common()]))
-        tell(f"data: {folder}: {count} file{'s' * (count > 1)} skipped, not read as images ({kinds})")
+        warn_once(f"data: {folder}: {count} file{'s' * (count > 1)} skipped, not read as images ({kinds})")
 
 
 def _walk(folder: str) -> Iterator[tuple[bool, str, list[str]]]:

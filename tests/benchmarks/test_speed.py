@@ -1,4 +1,4 @@
-"""Timings: a training step of each task, inference of teachers and students, the harness's own work. `make bench`."""
+"""Benchmarks (`make bench`): a training step of each task, inference of its networks, and the harness's own work."""
 
 from __future__ import annotations
 
@@ -18,31 +18,35 @@ from distillbench.bench.training.loop import index_batches, initial, validation_
 from distillbench.tasks.base import Role, Task, read_only
 from support.tasks import TASK_NAMES
 
+RESULTS = Path(__file__).parents[2] / "results" / "quick"
+
 
 @pytest.fixture(scope="module")
 def quick_task() -> Callable[[str], Task]:
     suite = load("quick")
 
-    def get(name: str) -> Task:
+    def build(name: str) -> Task:
         return next(pair for pair in pairs(suite) if pair.task == name).build(extractor="untrained")
 
-    return get
+    return build
 
 
 @pytest.mark.parametrize("method", ["scratch", "temperature", "cross_model"])
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: str, method: str) -> None:
-    task, chosen = quick_task(name), METHODS.get(method)()
+    task, distillation = quick_task(name), METHODS.get(method)()
     teacher = read_only(initial(task, "teacher", 0))
     learner = Learner(
         task,
         initial(task, "student", 0),
         task.settings.recipe("student"),
         task.steps("student"),
-        chosen,
+        distillation,
         teacher=teacher,
-        distil=chosen.prepare(lambda: validation_events(task, teacher, 0)) if chosen.teacher != "none" else None,
-        partner=initial(task, "teacher", 0) if chosen.teacher == "own" else None,
+        distil=distillation.prepare(lambda: validation_events(task, teacher, 0))
+        if distillation.teacher != "none"
+        else None,
+        partner=initial(task, "teacher", 0) if distillation.teacher == "own" else None,
         partner_recipe=task.settings.recipe("teacher"),
     )
     rng = torch.Generator().manual_seed(0)
@@ -70,9 +74,6 @@ def test_inference(benchmark: Any, quick_task: Callable[[str], Task], name: str,
 
     benchmark.group = f"inference: {name}"
     benchmark.pedantic(infer, rounds=50, warmup_rounds=5)
-
-
-RESULTS = Path(__file__).parents[2] / "results" / "quick"
 
 
 def test_reading_a_record(benchmark: Any) -> None:

@@ -41,8 +41,8 @@ def test_the_last_line_and_the_exit_code_are_those_of_the_worst(
 
 
 def test_inconclusive_reports_may_be_allowed(cli: Run, tmp_path: Path) -> None:
-    one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good([80.0, 90.0, 85.0]))
-    assert cli("compare", one, other, "--allow-inconclusive").returncode == 0
+    first, second = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good([80.0, 90.0, 85.0]))
+    assert cli("compare", first, second, "--allow-inconclusive").returncode == 0
 
 
 @pytest.mark.parametrize(("options", "margin"), [([], 0.01), (["--speed-margin", "3%"], 0.03)])
@@ -58,9 +58,9 @@ def test_two_revisions_have_a_narrower_margin_than_stored_times(
     monkeypatch.setattr("distillbench.bench.compare.revisions.compare_revisions", compared)
     done = CliRunner().invoke(app, ["compare", "--revisions", "a", "b", *options, "--minutes", "4", "--", "quick"])
     assert (done.exit_code, options_of_call["speed_margin"], options_of_call["budget"].seconds) == (0, margin, 240)
-    one = folder(tmp_path / "a", good(BEFORE), slow=2e-2, quick=2e-3)
-    other = folder(tmp_path / "b", good(BEFORE), slow=2e-2, quick=2.04e-3)
-    codes = [CliRunner().invoke(app, ["compare", str(one), str(other), *more]).exit_code for more in ([], options)]
+    first = folder(tmp_path / "a", good(BEFORE), slow=2e-2, quick=2e-3)
+    second = folder(tmp_path / "b", good(BEFORE), slow=2e-2, quick=2.04e-3)
+    codes = [CliRunner().invoke(app, ["compare", str(first), str(second), *more]).exit_code for more in ([], options)]
     assert codes == [0, 4 if options else 0]
 
 
@@ -70,7 +70,7 @@ def test_a_report_without_findings_does_not_pass(cli: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["a", "a", "--quality-margin", "much"], "--quality-margin: invalid margin 'much'"),
         (["a", "a", "--quality-margin", "accuracy=-1"], "invalid margin"),
@@ -90,32 +90,32 @@ def test_a_report_without_findings_does_not_pass(cli: Run, tmp_path: Path) -> No
         (["--revisions", "a", "b", "--backends", "egaer", "--", "quick"], "did you mean 'eager'?"),
     ],
 )
-def test_invalid_options_are_errors_in_one_line(cli: Run, tmp_path: Path, options: list[str], said: str) -> None:
+def test_invalid_options_are_errors_in_one_line(cli: Run, tmp_path: Path, options: list[str], message: str) -> None:
     folder(tmp_path / "a", good(BEFORE))
     (tmp_path / "one.json").write_text("[]")
     done = cli("compare", *options, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_formats_of_the_command(cli: Run, tmp_path: Path) -> None:
-    one, other = folder(tmp_path / "a", good([85.0])), folder(tmp_path / "b", good([85.1]))
-    whole = json.loads(cli("compare", one, other, "--format", "json").stdout, parse_constant=pytest.fail)
-    assert (whole["outcome"], whole["exit_code"]) == ("inconclusive", 4)
+    first, second = folder(tmp_path / "a", good([85.0])), folder(tmp_path / "b", good([85.1]))
+    report = json.loads(cli("compare", first, second, "--format", "json").stdout, parse_constant=pytest.fail)
+    assert (report["outcome"], report["exit_code"]) == ("inconclusive", 4)
     file = tmp_path / "gate.xml"
-    assert cli("compare", one, other, "--format", "junit", "--output", file).returncode == 4
+    assert cli("compare", first, second, "--format", "junit", "--output", file).returncode == 4
     suite = ElementTree.parse(file).getroot()
-    assert int(suite.get("tests", "0")) == len(whole["findings"]) == len(suite)
+    assert int(suite.get("tests", "0")) == len(report["findings"]) == len(suite)
     assert len(suite.findall("testcase/skipped")) == 1
-    assert "## distillbench compare: inconclusive" in cli("compare", one, other, "--format", "github").stdout
+    assert "## distillbench compare: inconclusive" in cli("compare", first, second, "--format", "github").stdout
 
 
 def every(outcomes: Sequence[Outcome] = OUTCOMES) -> Report:
     """A finding for each outcome, with texts that formats must escape."""
     reasons = "30.25 -> 29.80 dB, -0.45 [-0.60, -0.30], beyond the margin of 0.30 | `a` <b> & 'c'\n\x00 \\ end"
-    found = [Finding(f"denoising/dncnn_{i}/mimic", "psnr", one, reasons) for i, one in enumerate(outcomes)]
-    return Report("main", "branch", tuple(found), ("a | note",))
+    findings = [Finding(f"denoising/dncnn_{i}/mimic", "psnr", outcome, reasons) for i, outcome in enumerate(outcomes)]
+    return Report("main", "branch", tuple(findings), ("a | note",))
 
 
 def test_markdown_is_well_formed() -> None:
@@ -181,14 +181,14 @@ def test_a_report_is_as_bad_as_its_worst_finding(outcomes: list[Outcome], outcom
 def launches(root: Path, seconds: Sequence[float], python: str = "3.11.9") -> Path:
     root.mkdir()
     for i, median in enumerate(seconds):
-        one = {"fullname": "t.py::test_step", "stats": {"median": median}}
+        entry = {"fullname": "t.py::test_step", "stats": {"median": median}}
         machine = {"python_version": python, "cpu": {"brand_raw": "a", "hz_actual": i}}
-        (root / f"{i}.json").write_text(json.dumps({"machine_info": machine, "benchmarks": [one]}))
+        (root / f"{i}.json").write_text(json.dumps({"machine_info": machine, "benchmarks": [entry]}))
     return root
 
 
 @pytest.mark.parametrize(
-    ("seconds", "python", "code", "said"),
+    ("seconds", "python", "code", "message"),
     [
         ([1.0, 1.001, 1.002], "3.11.9", 0, "pass: 1 pass"),
         ([1.2, 1.201, 1.202], "3.11.9", 1, "regressed"),
@@ -198,20 +198,20 @@ def launches(root: Path, seconds: Sequence[float], python: str = "3.11.9") -> Pa
         ([1.0, float("nan")], "3.11.9", 2, "stats.median: nan"),
     ],
 )
-def test_benchmarks(cli: Run, tmp_path: Path, seconds: list[float], python: str, code: int, said: str) -> None:
-    one, other = launches(tmp_path / "a", [1.0, 1.001, 1.002]), launches(tmp_path / "b", seconds, python)
-    done = cli("compare", one, other)
+def test_benchmarks(cli: Run, tmp_path: Path, seconds: list[float], python: str, code: int, message: str) -> None:
+    first, second = launches(tmp_path / "a", [1.0, 1.001, 1.002]), launches(tmp_path / "b", seconds, python)
+    done = cli("compare", first, second)
     assert done.returncode == code
-    assert said in done.stdout + done.stderr
+    assert message in done.stdout + done.stderr
 
 
 def test_benchmarks_of_one_launch_are_equal_to_themselves_alone(cli: Run, tmp_path: Path) -> None:
-    one, again = launches(tmp_path / "a", [1.0]), launches(tmp_path / "b", [1.0])
-    assert cli("compare", one, one).returncode == cli("compare", one, again).returncode == 0
-    assert "identical" in cli("compare", one, one, "--verbose").stdout
-    (file,) = again.iterdir()
+    first, copy = launches(tmp_path / "a", [1.0]), launches(tmp_path / "b", [1.0])
+    assert cli("compare", first, first).returncode == cli("compare", first, copy).returncode == 0
+    assert "identical" in cli("compare", first, first, "--verbose").stdout
+    (file,) = copy.iterdir()
     file.write_text(file.read_text().replace('"median": 1.0', '"median": 1.0, "mean": 1.1'))
-    assert cli("compare", one, again).returncode == 4  # another launch, of the same median
+    assert cli("compare", first, copy).returncode == 4  # another launch, of the same median
 
 
 @pytest.mark.parametrize("deeper", ["Linux-CPython-3.11-64bit/0001_base.json", "quick/records/vae.json"])
@@ -235,8 +235,8 @@ def blocks() -> list[str]:
 def commands() -> Iterator[list[str]]:
     """Arguments of every command that a line of the page begins with."""
     for line in (ROOT / "docs/ci.md").read_text().splitlines():
-        if found := re.match(r"\s+(?:- )?(?:run: )?(distillbench .*)", line):
-            words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "REVISION", found[1]), comments=True)
+        if match := re.match(r"\s+(?:- )?(?:run: )?(distillbench .*)", line):
+            words = shlex.split(re.sub(r"\$\{\{.*?\}\}", "REVISION", match[1]), comments=True)
             yield words[1 : words.index("2>&1")] if "2>&1" in words else words[1:]
 
 
@@ -251,7 +251,7 @@ def test_the_recipes_are_yaml() -> None:
 def test_the_commands_of_the_page_parse() -> None:
     from typer.main import get_command
 
-    found = list(commands())
-    assert len(found) >= 5
-    for name, *arguments in found:
+    lines = list(commands())
+    assert len(lines) >= 5
+    for name, *arguments in lines:
         get_command(app).commands[name].make_context(name, arguments)  # type: ignore[attr-defined]

@@ -26,7 +26,7 @@ def compared(root: Path, before: Sequence[Record], after: Sequence[Record], **sp
     return compare_results(folder(root / "before", before), folder(root / "after", after, **speed), Margins())
 
 
-def of(report: Report, metric: str, cell: str = "classification/cnn_mlp/good") -> Finding:
+def finding_of(report: Report, metric: str, cell: str = "classification/cnn_mlp/good") -> Finding:
     (finding,) = (f for f in report.findings if (f.cell, f.metric) == (cell, metric))
     return finding
 
@@ -109,22 +109,22 @@ def test_verdicts(
 def test_a_slower_machine_is_no_change_of_the_student(tmp_path: Path, factor: float) -> None:
     # Trap: two sessions of one machine, an hour apart, differed by 11 % where nothing had changed.
     report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=2e-4 * factor, quick=2e-5 * factor)
-    latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
+    latency = finding_of(report, "latency, eager, batch 1", "classification/cnn_mlp")
     assert (report.exit_code(), latency.outcome) == (4, "inconclusive")
     assert f"the latency of the unchanged teacher changed too (ratio {factor:.4f})" in latency.reason
-    assert of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
+    assert finding_of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
 
 
 def test_a_latency_change_is_not_claimed_where_the_teacher_differs(tmp_path: Path) -> None:
     report = compared(tmp_path, good(BEFORE), good(BEFORE), slow=3e-4, quick=3e-5, teacher="another")
-    latency = of(report, "latency, eager, batch 1", "classification/cnn_mlp")
+    latency = finding_of(report, "latency, eager, batch 1", "classification/cnn_mlp")
     assert latency.outcome == "inconclusive"
     assert "compare --revisions" in latency.reason
-    assert "over a different teacher" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+    assert "over a different teacher" in finding_of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
 
 
 def test_one_slowdown_among_many_must_be_significant(tmp_path: Path) -> None:
-    # Two quick sessions of 126 figures are never alike: each alone at 5 % would be an alarm in most comparisons.
+    # Two quick sessions of 126 values are never equal: each alone at 5 % would be an alarm in most comparisons.
     margins, codes = Margins(speed=0.01, seconds=1e-7), []
     for others in (0, 30):
         sides = [folder(tmp_path / f"{side}-{others}", good(BEFORE)) for side in ("before", "after")]
@@ -136,7 +136,8 @@ def test_one_slowdown_among_many_must_be_significant(tmp_path: Path) -> None:
         codes.append(report.exit_code())
     assert codes == [1, 4]
     assert (
-        "not significant among 31 comparisons" in of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
+        "not significant among 31 comparisons"
+        in finding_of(report, "speedup, eager, batch 1", "classification/cnn_mlp").reason
     )
 
 
@@ -144,31 +145,31 @@ def test_one_slowdown_among_many_must_be_significant(tmp_path: Path) -> None:
 @pytest.mark.parametrize("launches", [1, 2, 3])
 def test_a_folder_compared_with_itself_passes(tmp_path: Path, launches: int, spread: float) -> None:
     seconds = [2e-5 * (1 + spread * i) for i in range(launches)]
-    taken = tuple(timing(records(), quick=value).launches[0] for value in seconds)
-    root = export(folder(tmp_path / "a", good(BEFORE), launches=taken), {"Conv": 2})
+    chosen = tuple(timing(records(), quick=value).launches[0] for value in seconds)
+    root = export(folder(tmp_path / "a", good(BEFORE), launches=chosen), {"Conv": 2})
     report = compare_results(root, root, Margins(), metrics=["all"])
     assert {f.outcome for f in report.findings} == {"pass"}
     for metric in ("speedup", "latency"):
-        assert "identical" in of(report, f"{metric}, eager, batch 1", "classification/cnn_mlp").reason
+        assert "identical" in finding_of(report, f"{metric}, eager, batch 1", "classification/cnn_mlp").reason
 
 
 def test_a_copy_of_a_timing_passes_and_counts_for_no_comparison(tmp_path: Path) -> None:
-    one, copy = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
-    for side, quick in ((one, 2e-5), (copy, 2.1e-5)):
+    first, copy = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
+    for side, quick in ((first, 2e-5), (copy, 2.1e-5)):
         timings.write(side, timing(good(BEFORE), quick=quick, condition=Condition(batch_size=2)))
-    report = compare_results(one, copy, Margins(speed=0.01, seconds=1e-7))
-    assert of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
-    assert of(report, "speedup, eager, batch 2", "classification/cnn_mlp").outcome == "regressed"
+    report = compare_results(first, copy, Margins(speed=0.01, seconds=1e-7))
+    assert finding_of(report, "speedup, eager, batch 1", "classification/cnn_mlp").outcome == "pass"
+    assert finding_of(report, "speedup, eager, batch 2", "classification/cnn_mlp").outcome == "regressed"
 
 
 def test_times_may_be_restricted_to_backends(tmp_path: Path) -> None:
-    one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=3e-5)
-    assert compare_results(one, other, Margins(), backends=["eager"]).exit_code() == 1
-    assert compare_results(one, other, Margins(), backends=["onnxruntime"]).exit_code() == 0
+    first, second = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=3e-5)
+    assert compare_results(first, second, Margins(), backends=["eager"]).exit_code() == 1
+    assert compare_results(first, second, Margins(), backends=["onnxruntime"]).exit_code() == 0
 
 
 def test_a_slower_call_counts_only_beyond_both_margins(tmp_path: Path) -> None:
-    one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=2.1e-5)
+    first, second = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE), quick=2.1e-5)
     latency, cell = "latency, eager, batch 1", "classification/cnn_mlp"
     for speed, seconds, outcome in (
         (0.01, 2e-6, "pass"),  # 1 us of 2
@@ -176,30 +177,33 @@ def test_a_slower_call_counts_only_beyond_both_margins(tmp_path: Path) -> None:
         (0.1, 1e-7, "pass"),
     ):
         margins = Margins(speed=speed, seconds=seconds)
-        assert of(compare_results(one, other, margins), latency, cell).outcome == outcome
-    assert of(compare_results(other, one, Margins(speed=0.01, seconds=1e-7)), latency, cell).outcome == "improved"
+        assert finding_of(compare_results(first, second, margins), latency, cell).outcome == outcome
+    assert (
+        finding_of(compare_results(second, first, Margins(speed=0.01, seconds=1e-7)), latency, cell).outcome
+        == "improved"
+    )
 
 
 @pytest.mark.parametrize(("change", "outcome"), [(0.98, "pass"), (1.02, "pass"), (1.08, "regressed")])
 def test_two_days_of_stored_times_may_differ_by_some_per_cent(tmp_path: Path, change: float, outcome: str) -> None:
     slow, quick = 2e-2, 2e-3
-    one = folder(tmp_path / "a", good(BEFORE), slow=slow, quick=quick)
-    other = folder(tmp_path / "b", good(BEFORE), slow=slow, quick=quick * change)
-    report = compare_results(one, other, Margins())
+    first = folder(tmp_path / "a", good(BEFORE), slow=slow, quick=quick)
+    second = folder(tmp_path / "b", good(BEFORE), slow=slow, quick=quick * change)
+    report = compare_results(first, second, Margins())
     for metric in ("speedup", "latency"):
-        assert of(report, f"{metric}, eager, batch 1", "classification/cnn_mlp").outcome == outcome
+        assert finding_of(report, f"{metric}, eager, batch 1", "classification/cnn_mlp").outcome == outcome
 
 
 def test_a_latency_that_varies_by_more_than_its_speedup_passes_with_it(tmp_path: Path) -> None:
     """From launch to launch the machine is slower by up to 8%, and the teacher with it."""
     noisy = tuple(timing(records(), 2e-2 * f, 2e-3 * f).launches[0] for f in (1.0, 1.04, 1.08))
-    one = folder(tmp_path / "a", good(BEFORE), launches=noisy)
-    other = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1])
+    first = folder(tmp_path / "a", good(BEFORE), launches=noisy)
+    second = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1])
     latency, cell = "latency, eager, batch 1", "classification/cnn_mlp"
-    finding = of(compare_results(one, other, Margins()), latency, cell)
+    finding = finding_of(compare_results(first, second, Margins()), latency, cell)
     assert (finding.outcome, "but the speedup is within its margins" in finding.reason) == ("pass", True)
-    other = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1], teacher="another")
-    assert of(compare_results(one, other, Margins()), latency, cell).outcome == "inconclusive"
+    second = folder(tmp_path / "b", good(BEFORE), launches=noisy[::-1], teacher="another")
+    assert finding_of(compare_results(first, second, Margins()), latency, cell).outcome == "inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -215,18 +219,18 @@ def test_different_data_metrics_and_splits_are_incomparable(tmp_path: Path, fiel
     trials_only = field == "split"  # a teacher is not tried
     after = [r if trials_only and r.kind != "student" else r.model_copy(update=update) for r in good(BEFORE)]
     report = compared(tmp_path, good(BEFORE), after)
-    assert of(report, "accuracy").outcome == "incomparable"
-    assert of(report, "accuracy").reason.startswith(f"{field}: ")
+    assert finding_of(report, "accuracy").outcome == "incomparable"
+    assert finding_of(report, "accuracy").reason.startswith(f"{field}: ")
     assert report.exit_code() == 3
 
 
 def with_examples(values: Sequence[float], seed: int) -> list[Record]:
     """Test examples of which some are far harder than others, equally for each method."""
     rng, names = random.Random(1), tuple(f"example {i}" for i in range(30))
-    hard, own, made = [rng.gauss(0, 20) for _ in names], random.Random(seed), []
+    hard, noise, changed = [rng.gauss(0, 20) for _ in names], random.Random(seed), []
     for r in good(values):
         if r.label == "good":
-            examples = tuple(r.metrics["accuracy"].value + h + own.gauss(0, 0.1) for h in hard)
+            examples = tuple(r.metrics["accuracy"].value + h + noise.gauss(0, 0.1) for h in hard)
             mean = r.metrics["accuracy"].model_copy(update={"value": sum(examples) / len(examples)})
             fields = {
                 "examples": {"accuracy": examples},
@@ -234,8 +238,8 @@ def with_examples(values: Sequence[float], seed: int) -> list[Record]:
                 "metrics": r.metrics | {"accuracy": mean},
             }
             r = r.model_copy(update=fields)
-        made.append(r)
-    return made
+        changed.append(r)
+    return changed
 
 
 def test_metrics_are_paired_by_test_example(tmp_path: Path) -> None:
@@ -243,26 +247,26 @@ def test_metrics_are_paired_by_test_example(tmp_path: Path) -> None:
     before = with_examples(BEFORE, 0)
     for i, (change, outcome) in enumerate([(0.0, "pass"), (-3.0, "regressed"), (3.0, "improved")]):
         report = compared(tmp_path / str(i), before, with_examples([value + change for value in BEFORE], 2))
-        assert of(report, "accuracy").outcome == outcome
+        assert finding_of(report, "accuracy").outcome == outcome
 
 
 def test_examples_do_not_make_up_for_seeds(tmp_path: Path) -> None:
     report = compared(tmp_path, with_examples([85.0], 0), with_examples([75.0], 2))
-    assert of(report, "accuracy").outcome == "inconclusive"
-    assert "only 1 seed in common (at least 2 needed)" in of(report, "accuracy").reason
+    assert finding_of(report, "accuracy").outcome == "inconclusive"
+    assert "only 1 seed in common (at least 2 needed)" in finding_of(report, "accuracy").reason
 
 
 @pytest.mark.parametrize(("sign", "outcome"), [(-1, "regressed"), (1, "improved")])
 def test_a_change_among_many_comparisons_must_be_significant(tmp_path: Path, sign: int, outcome: str) -> None:
     after = [value + sign * change for value, change in zip(BEFORE, (3.9, 3.0, 3.3), strict=True)]
-    assert of(compared(tmp_path / "one", good(BEFORE), good(after)), "accuracy").outcome == outcome
+    assert finding_of(compared(tmp_path / "one", good(BEFORE), good(after)), "accuracy").outcome == outcome
 
     def among(change: float) -> list[Record]:
         return [record("student", f"m{i}", s, 80.0 + s + change * (s - 1)) for i in range(9) for s in range(3)]
 
     report = compared(tmp_path / "many", [*good(BEFORE), *among(0)], [*good(after), *among(0.01)])
-    assert of(report, "accuracy").outcome == "inconclusive"
-    assert "not significant among" in of(report, "accuracy").reason
+    assert finding_of(report, "accuracy").outcome == "inconclusive"
+    assert "not significant among" in finding_of(report, "accuracy").reason
 
 
 def export(root: Path, operators: dict[str, int], size: int = 1000) -> Path:
@@ -305,7 +309,7 @@ def test_exports_are_compared_exactly(
 ) -> None:
     before = export(folder(tmp_path / "a", good(BEFORE)), {"Conv": 2, "Relu": 1})
     after = export(folder(tmp_path / "b", good(BEFORE)), operators, size)
-    finding = of(compare_results(before, after, Margins()), metric)
+    finding = finding_of(compare_results(before, after, Margins()), metric)
     assert finding.outcome == outcome
     assert reason in finding.reason
 
@@ -313,7 +317,7 @@ def test_exports_are_compared_exactly(
 def test_a_lost_export_is_missing(tmp_path: Path) -> None:
     before = export(folder(tmp_path / "a", good(BEFORE)), {"Conv": 2})
     report = compare_results(before, folder(tmp_path / "b", good(BEFORE)), Margins())
-    assert of(report, "ONNX operators").outcome == "missing"
+    assert finding_of(report, "ONNX operators").outcome == "missing"
 
 
 def hash_of_something_else(text: str) -> str:
@@ -335,11 +339,11 @@ def with_nan(text: str) -> str:
 def test_an_unusable_record_is_named_and_the_others_are_compared(
     tmp_path: Path, damage: Callable[[str], str], reason: str
 ) -> None:
-    one, other = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
-    broken = other / good(BEFORE)[-1].path
+    first, second = folder(tmp_path / "a", good(BEFORE)), folder(tmp_path / "b", good(BEFORE))
+    broken = second / good(BEFORE)[-1].path
     broken.write_text(damage(text := broken.read_text()))
     assert broken.read_text() != text
-    report = compare_results(one, other, Margins())
+    report = compare_results(first, second, Margins())
     assert report.exit_code() == 3
     (finding,) = (f for f in report.findings if f.outcome == "missing")
     assert "good/seed-2.json" in finding.cell
@@ -354,8 +358,8 @@ def test_an_unusable_file_is_one_finding(tmp_path: Path) -> None:
     for path in files:
         path.write_text("{}")
     report = compare_results(before, after, Margins())
-    found = [f.cell for f in report.findings if f.outcome == "missing"]
-    assert sorted(found) == sorted(str(path.relative_to(after)) for path in files)
+    cells = [f.cell for f in report.findings if f.outcome == "missing"]
+    assert sorted(cells) == sorted(str(path.relative_to(after)) for path in files)
 
 
 def test_welchs_interval_is_that_of_scipy() -> None:
@@ -369,7 +373,7 @@ def test_welchs_interval_is_that_of_scipy() -> None:
 
 
 def by_compare_results(before: Sequence[float], after: Sequence[float], root: Path) -> str:
-    return of(compared(root, good(before), good(after)), "accuracy").outcome
+    return finding_of(compared(root, good(before), good(after)), "accuracy").outcome
 
 
 def check(comparator: Callable[..., str], root: Path) -> None:

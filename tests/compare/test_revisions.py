@@ -132,12 +132,12 @@ def test_further_launches_make_up_for_unlucky_ones() -> None:
 
 
 def test_decided_students_stop_and_the_others_use_all_of_the_time() -> None:
-    noise, both = Random(4), [SUBJECT, SLOWED]
+    noise, subjects = Random(4), [SUBJECT, SLOWED]
 
     def at_the_margin(side: Side, launch: int) -> float:
         return noise.gauss(1.02 if side == "head" else 1.0, 0.01)
 
-    machine = Simulated(at_the_margin, dict.fromkeys(SIDES, both))
+    machine = Simulated(at_the_margin, dict.fromkeys(SIDES, subjects))
     report = machine.compare(seconds=20)
     assert (timed(report).outcome, timed(report, "gan/dense").outcome) == ("inconclusive", "regressed")
     assert (machine.timed[0], machine.timed[-1]) == ({SUBJECT, SLOWED}, {SUBJECT})
@@ -145,7 +145,7 @@ def test_decided_students_stop_and_the_others_use_all_of_the_time() -> None:
     assert report.exit_code() == 1
 
 
-def of(center: float, spread: float) -> tuple[float, ...]:
+def spread_around(center: float, spread: float) -> tuple[float, ...]:
     """Ten launches, evenly spread."""
     return tuple(center * (1 + spread * (i - 4.5) / 4.5) for i in range(10))
 
@@ -153,17 +153,29 @@ def of(center: float, spread: float) -> tuple[float, ...]:
 @pytest.mark.parametrize(
     ("head", "control", "absolute", "outcome", "final"),
     [
-        (of(1.0, 0.009), of(1.0, 0.01), 0.0, "pass", True),  # 95% reach ± 0.0082, 99% ± 0.009
-        (of(1.0, 0.018), of(1.0, 0.01), 0.0, "inconclusive", False),
-        (of(1.02, 0.010), of(1.0, 0.01), 0.0, "inconclusive", False),  # claimed by 95% only
-        (of(0.979, 0.0115), of(1.0, 0.01), 0.0, "pass", False),  # not surely faster, but surely not slower
-        (of(1.03, 0.010), of(1.0, 0.01), 0.0, "regressed", True),
-        (of(0.97, 0.010), of(1.0, 0.01), 0.0, "improved", True),
-        (of(1.03, 0.010), of(1.0, 0.01), 5e-6, "pass", True),  # slower by 3 us
-        (of(1.03, 0.010), of(1.03, 0.01), 0.0, "inconclusive", True),
-        (of(1.03, 0.010), of(1.02, 0.012), 0.0, "inconclusive", False),  # not beyond the control
-        (of(1.0, 0.009), of(1.03, 0.01), 5e-6, "pass", True),  # the control differs by as little as does not matter
-        (of(1.2, 0.001)[:4], of(1.0, 0.001)[:4], 0.0, "inconclusive", False),
+        (spread_around(1.0, 0.009), spread_around(1.0, 0.01), 0.0, "pass", True),  # 95% reach ± 0.0082, 99% ± 0.009
+        (spread_around(1.0, 0.018), spread_around(1.0, 0.01), 0.0, "inconclusive", False),
+        (spread_around(1.02, 0.010), spread_around(1.0, 0.01), 0.0, "inconclusive", False),  # claimed by 95% only
+        (
+            spread_around(0.979, 0.0115),
+            spread_around(1.0, 0.01),
+            0.0,
+            "pass",
+            False,
+        ),  # not surely faster, but surely not slower
+        (spread_around(1.03, 0.010), spread_around(1.0, 0.01), 0.0, "regressed", True),
+        (spread_around(0.97, 0.010), spread_around(1.0, 0.01), 0.0, "improved", True),
+        (spread_around(1.03, 0.010), spread_around(1.0, 0.01), 5e-6, "pass", True),  # slower by 3 us
+        (spread_around(1.03, 0.010), spread_around(1.03, 0.01), 0.0, "inconclusive", True),
+        (spread_around(1.03, 0.010), spread_around(1.02, 0.012), 0.0, "inconclusive", False),  # not beyond the control
+        (
+            spread_around(1.0, 0.009),
+            spread_around(1.03, 0.01),
+            5e-6,
+            "pass",
+            True,
+        ),  # the control differs by as little as does not matter
+        (spread_around(1.2, 0.001)[:4], spread_around(1.0, 0.001)[:4], 0.0, "inconclusive", False),
     ],
 )
 def test_what_passes_and_what_is_claimed(
@@ -174,7 +186,7 @@ def test_what_passes_and_what_is_claimed(
 
 
 def test_among_many_students_a_change_needs_more_evidence() -> None:
-    times = Times(of(1.03, 0.010), of(1.0, 0.01), (SECONDS,) * 10)
+    times = Times(spread_around(1.03, 0.010), spread_around(1.0, 0.01), (SECONDS,) * 10)
     assert decide(times, Rule(0.01, 0.0, subjects=1)).outcome == "regressed"
     assert decide(times, Rule(0.01, 0.0, subjects=1000)).outcome == "inconclusive"
 
@@ -250,8 +262,8 @@ def test_the_order_of_the_sides_is_balanced_and_every_launch_is_closed() -> None
 
 
 def test_what_the_candidate_lacks_is_missing() -> None:
-    both = [SUBJECT, SLOWED]
-    report = Simulated(lambda side, launch: 1.0, {"base": both, "head": [SUBJECT], "control": both}).compare()
+    subjects = [SUBJECT, SLOWED]
+    report = Simulated(lambda side, launch: 1.0, {"base": subjects, "head": [SUBJECT], "control": subjects}).compare()
     assert [f.cell for f in report.findings if f.outcome == "missing"] == ["gan/dense"]
     assert report.exit_code() == 3
 
@@ -441,28 +453,28 @@ def test_a_process_that_dies_is_an_error_in_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_process_outlives_its_driver(repository: Path, suite: str, tmp_path: Path, number: signal.Signals) -> None:
-    mark = tmp_path / "mark"
-    mark.mkdir()
+    temporary = tmp_path / "mark"
+    temporary.mkdir()
     command = ["compare", "--revisions", "with-task", "with-task", "--repository", str(repository), "--", suite]
-    driver = start([sys.executable, "-m", "distillbench", *command], env=os.environ | {"TMPDIR": str(mark)})
+    driver = start([sys.executable, "-m", "distillbench", *command], env=os.environ | {"TMPDIR": str(temporary)})
     with driver:
         assert driver.stderr is not None
         while "launch 1" not in driver.stderr.readline():
             assert driver.poll() is None
         time.sleep(0.5)  # the next launch has begun
-        workers = _processes_within(mark)
+        workers = _processes_within(temporary)
         assert workers
         driver.send_signal(number)
         driver.wait(30)
         messages = driver.stderr.read()
     limit = time.monotonic() + 10
-    while workers & _processes_within(mark) and time.monotonic() < limit:
+    while workers & _processes_within(temporary) and time.monotonic() < limit:
         time.sleep(0.1)
-    assert not workers & _processes_within(mark)
+    assert not workers & _processes_within(temporary)
     if number == signal.SIGINT:
         assert driver.returncode == 130
         assert messages.splitlines()[-1] == "distillbench: interrupted"
-        assert not list(mark.iterdir())
+        assert not list(temporary.iterdir())
 
 
 def _processes_within(folder: Path) -> set[int]:

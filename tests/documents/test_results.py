@@ -15,6 +15,7 @@ from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.figures import usable
 from distillbench.bench.store.records import Store
+from distillbench.bench.store.terms import FORMS
 from distillbench.bench.suite.resolve import cells, load
 from support.paths import ROOT
 from support.processes import finish
@@ -53,13 +54,13 @@ def test_published_records_are_of_a_committed_revision_and_one_machine(suite: st
 
 @published
 def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_measured(suite: str) -> None:
-    by_path = {export.path: export for export in exports.scan(RESULTS / suite).found}
+    by_path = {export.path: export for export in exports.scan(RESULTS / suite).documents}
     students = [record for record in Store(RESULTS / suite) if record.kind == "student"]
     assert len(by_path) == len(students)
     for record in students:
         export = by_path[exports.path_of(record)]
         assert export.is_of(record)
-        assert export.artefacts.keys() == set(exports.FORMS)
+        assert export.artefacts.keys() == set(FORMS)
         for artefact in export.artefacts.values():
             assert artefact.failure is artefact.unmeasured is None
         assert export.artefacts["float32"].difference is not None
@@ -75,7 +76,9 @@ def test_every_pair_is_timed_on_three_backends_in_one_and_many_inputs_with_inter
     ways = {"eager", "compile", "onnxruntime", "onnxruntime int8-static", "onnxruntime int8-dynamic"}
     for pair in {(record.task, record.pair) for record in records}:
         networks = {architecture_of(r) for r in records if (r.task, r.pair) == pair and r.kind != "baseline"}
-        by_way = {t.condition.way: t for t in scan.found if (t.task, t.pair) == pair and t.condition.batch_size == 1}
+        by_way = {
+            t.condition.way: t for t in scan.documents if (t.task, t.pair) == pair and t.condition.batch_size == 1
+        }
         assert ways <= by_way.keys()
         for timing in by_way.values():
             if timing.unavailable is None:
@@ -91,7 +94,7 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
     sizes = {(r.task, r.kind): r.size.parameters for r in Store(RESULTS / "mnist") if r.size is not None}
     speedups = {
         timing.task: timing.speedup()
-        for timing in timings.scan(RESULTS / "mnist").found
+        for timing in timings.scan(RESULTS / "mnist").documents
         if (timing.condition.way, timing.condition.batch_size) == ("onnxruntime", 1)
     }
     assert speedups.keys() == {"classification", "gan", "vae"}
@@ -107,7 +110,7 @@ def test_every_pair_has_its_figures_and_none_is_large(suite: str) -> None:
     listed = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
     assert {(entry.task, entry.pair) for entry in listed} == pairs
     files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}
-    assert files.keys() == {picture.file for entry in listed for picture in entry.pictures}
+    assert files.keys() == {figure.file for entry in listed for figure in entry.figures}
     assert max(files.values()) <= 300_000
 
 

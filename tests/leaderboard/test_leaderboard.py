@@ -66,15 +66,15 @@ def test_three_folders_in_five_formats(cli: Run, tmp_path: Path) -> None:
         text = content.decode().replace("\\_", "_")
         assert all(words in text for words in ("lab-a", "lab-b", "mine", "2 of 3 seeds")), name
         assert str(broken) in text or name == "leaderboard.csv"
-    found = read(tmp_path / "first" / "leaderboard.json")
-    assert [board.title for board in found.boards] == ["classification, cnn_mlp", "gan, cnn_mlp"]
-    lacks = {standing.label: standing.lacks for standing in found.overall[0].standings if not standing.place}
+    leaderboard = read(tmp_path / "first" / "leaderboard.json")
+    assert [board.title for board in leaderboard.boards] == ["classification, cnn_mlp", "gan, cnn_mlp"]
+    lacks = {standing.label: standing.lacks for standing in leaderboard.overall[0].standings if not standing.place}
     assert lacks == {"other": ("classification, cnn_mlp: 2 of 3 seeds", "gan, cnn_mlp: no entry")}
 
 
 def test_the_best_anchors_a_tier_of_all_that_are_not_significantly_worse(tmp_path: Path) -> None:
-    made = [*usual(), *student("alike", LIKE_SCRATCH)]
-    board = board_of(folder(tmp_path / "quick", made))
+    contents = [*usual(), *student("alike", LIKE_SCRATCH)]
+    board = board_of(folder(tmp_path / "quick", contents))
     places = {row.label: row.place for row in board.entries}
     assert [row.label for row in board.entries] == ["good", "alike", "scratch"]
     assert [places[name].tier for name in ("good", "scratch", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
@@ -83,9 +83,9 @@ def test_the_best_anchors_a_tier_of_all_that_are_not_significantly_worse(tmp_pat
 
 
 def test_entries_of_different_seeds_or_teachers_are_compared_unpaired_with_a_note(tmp_path: Path) -> None:
-    same = board_of(folder(tmp_path / "a", usual()), folder(tmp_path / "b", student("mine", [85.2, 87.1, 86.4])))
-    assert {row.pairing for row in same.entries} == {1}
-    assert not any("unpaired" in note for note in same.notes)
+    paired = board_of(folder(tmp_path / "a", usual()), folder(tmp_path / "b", student("mine", [85.2, 87.1, 86.4])))
+    assert {row.pairing for row in paired.entries} == {1}
+    assert not any("unpaired" in note for note in paired.notes)
     for name, more in {"seeds": {"first": 7}, "teacher": {"teacher_seed": 3}}.items():
         other = folder(tmp_path / name, student("mine", [85.2, 87.1, 86.4], **more))
         board = board_of(tmp_path / "a", other)
@@ -133,8 +133,10 @@ def test_the_least_number_of_seeds_may_be_given(tmp_path: Path) -> None:
 
 def test_what_never_finished_is_named(tmp_path: Path) -> None:
     failed = record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom"))
-    found = build.leaderboard([folder(tmp_path / "quick", [*usual(), failed])])
-    assert found.problems == ("quick: classification/cnn_mlp/broken/seed 0: no seed finished (RuntimeError: boom)",)
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", [*usual(), failed])])
+    assert leaderboard.problems == (
+        "quick: classification/cnn_mlp/broken/seed 0: no seed finished (RuntimeError: boom)",
+    )
 
 
 def test_one_seed_has_ranks_and_no_tiers(tmp_path: Path) -> None:
@@ -158,11 +160,11 @@ def test_one_seed_has_ranks_and_no_tiers(tmp_path: Path) -> None:
 )
 def test_another_version_is_another_board(tmp_path: Path, more: dict[str, Any], version: str) -> None:
     paths = folder(tmp_path / "quick", usual()), folder(tmp_path / "lab", student("good", [99.0, 99.1, 99.2], **more))
-    found = build.leaderboard(paths)
-    assert len(found.boards) == 2
-    assert any(version in board.version for board in found.boards)
-    assert all({row.contributor for row in board.entries} in ({"quick"}, {"lab"}) for board in found.boards)
-    assert found.overall == ()
+    leaderboard = build.leaderboard(paths)
+    assert len(leaderboard.boards) == 2
+    assert any(version in board.version for board in leaderboard.boards)
+    assert all({row.contributor for row in board.entries} in ({"quick"}, {"lab"}) for board in leaderboard.boards)
+    assert leaderboard.overall == ()
 
 
 @pytest.mark.parametrize("change", [{"direction": "lower"}, {"unit": "parts"}])
@@ -240,8 +242,8 @@ def test_speed_is_ranked_only_within_one_machine(tmp_path: Path) -> None:
     assert any("no measure of speed" in note for note in board_of(quick, lab).notes)
     timings.write(quick, timing(usual(), quick=2e-5, environment={"cpu": "one", "cores": 2}))
     timings.write(lab, timing([*beside(), *small], quick=1e-5, environment={"cpu": "one", "cores": 2}))
-    same = board_of(quick, lab)
-    assert {row.label: (row.speed.rank, row.speed.machine) for row in same.entries if row.speed} == {
+    same_machine = board_of(quick, lab)
+    assert {row.label: (row.speed.rank, row.speed.machine) for row in same_machine.entries if row.speed} == {
         "small": (1, "A"),
         "good": (2, "A"),
         "scratch": (2, "A"),
@@ -267,8 +269,8 @@ def trained(records: Sequence[Record], seconds: float) -> list[Record]:
 
 
 def test_the_cost_of_distillation_is_relative_to_scratch(tmp_path: Path) -> None:
-    made = [*trained(student("scratch", SCRATCH), 2.0), *trained(student("good", GOOD), 5.0)]
-    board = board_of(folder(tmp_path / "quick", made))
+    contents = [*trained(student("scratch", SCRATCH), 2.0), *trained(student("good", GOOD), 5.0)]
+    board = board_of(folder(tmp_path / "quick", contents))
     good = entry(board, "good")
     assert good.training is not None
     assert (good.training.value, good.times_scratch, good.steps) == (5.0, 2.5, 100)
@@ -331,14 +333,14 @@ def test_trials_are_not_ranked(tmp_path: Path) -> None:
 
 
 def test_csv_and_json_hold_the_numbers(tmp_path: Path) -> None:
-    found = build.leaderboard([folder(tmp_path / "quick", usual())])
-    rows = list(csv.DictReader(io.StringIO(formats.as_csv(found))))
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", usual())])
+    rows = list(csv.DictReader(io.StringIO(formats.as_csv(leaderboard))))
     assert [(row["method"], row["rank"], row["tier"]) for row in rows[:2]] == [
         ("good", "1.0", "1"),
         ("scratch", "2.0", "2"),
     ]
     assert float(rows[0]["quality"]) == pytest.approx(86.1)
-    assert json.loads(build.content(found)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
+    assert json.loads(build.content(leaderboard)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
 
 
 def test_the_page_can_hide_rows(tmp_path: Path) -> None:
@@ -356,9 +358,9 @@ def test_the_page_can_hide_rows(tmp_path: Path) -> None:
 
 
 def test_the_page_has_no_network_address(tmp_path: Path) -> None:
-    made = build.content(build.leaderboard([folder(tmp_path / "quick", usual())]))
+    files = build.content(build.leaderboard([folder(tmp_path / "quick", usual())]))
     for name in ("index.html", "assets/board.js", "assets/board.css", "assets/page.css"):
-        assert b"//" not in made[name].replace(b"// ", b""), name  # except in a script's comments
+        assert b"//" not in files[name].replace(b"// ", b""), name  # except in a script's comments
 
 
 def test_contributors_of_one_name_are_distinguished(tmp_path: Path) -> None:

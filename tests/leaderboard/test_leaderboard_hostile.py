@@ -62,7 +62,7 @@ def everywhere(text: str) -> list[Record]:
     metric = MetricValue(value=85, direction="higher", unit=text, decimals=9, note=text)
     fidelity = {f"teacher_{text}": metric, text: metric}
     fits = len(text) < 200 and "\x00" not in text and ".." not in text and text.strip("/") == text
-    made = []
+    records = []
     for values, label, hyperparameters in (
         ([85.0, 87.2, 86.1], text if fits else "named", {text: text, "nested": {text: [text]}}),
         ([80.0, 82.0, 81.0], "scratch", {}),
@@ -72,10 +72,10 @@ def everywhere(text: str) -> list[Record]:
             accuracy = record.metrics["accuracy"].model_copy(update={"unit": text})
             metrics = record.metrics | fidelity | {"accuracy": accuracy}
             texts = {"environment": {"cpu": text, "cores": text}, "warnings": (text,), "revision": text}
-            made.append(record.model_copy(update={"metrics": metrics, **texts}))
+            records.append(record.model_copy(update={"metrics": metrics, **texts}))
     failed = student("broken", [1.0])[0]
     failure = {"status": "failed", "metrics": {}, "size": None, "failure": Failure(reason=text, traceback=text)}
-    return [*made, failed.model_copy(update=failure)]
+    return [*records, failed.model_copy(update=failure)]
 
 
 @pytest.fixture(scope="module", params=HOSTILE)
@@ -292,26 +292,26 @@ def test_timings_with_a_nan_in_their_environment_are_not_compared(tmp_path: Path
 
 
 @given(st.text())
-def test_visible_text_is_short_can_be_seen_and_stays_as_it_is(said: str) -> None:
-    shown = text.visible(said)
-    assert len(shown) <= text.LONGEST + 1
-    assert not any(unicodedata.category(c) in UNSEEN for c in shown)
-    assert text.visible(shown) == shown
+def test_visible_text_is_short_printable_and_idempotent(original: str) -> None:
+    visible = text.visible(original)
+    assert len(visible) <= text.LONGEST + 1
+    assert not any(unicodedata.category(c) in UNSEEN for c in visible)
+    assert text.visible(visible) == visible
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_markdown_shows_what_was_said(said: str) -> None:
-    (paragraph,) = (t for t in MarkdownIt("commonmark").parse(f"x {text.markdown(said)}") if t.type == "inline")
+def test_markdown_shows_any_text(original: str) -> None:
+    (paragraph,) = (t for t in MarkdownIt("commonmark").parse(f"x {text.markdown(original)}") if t.type == "inline")
     assert {child.type for child in paragraph.children or ()} <= {"text", "text_special"}
     assert (
         "".join(c.content for c in paragraph.children or ()).split()
-        == f"x {text.visible(said, text.LONGEST_NOTE)}".split()
+        == f"x {text.visible(original, text.LONGEST_NOTE)}".split()
     )
 
 
 @given(st.text("\\{}$&#^_~%ab[*]"))
-def test_latex_of_any_special_character_has_no_command_but_for_characters(said: str) -> None:
-    left = text.latex(said)
+def test_latex_of_special_characters_has_only_commands_for_characters(original: str) -> None:
+    left = text.latex(original)
     for command in sorted(LATEX.values(), key=len, reverse=True):
         left = left.replace(command, "")
     assert not set(left) & set("\\{}$&#^_~%")

@@ -116,7 +116,7 @@ def quick() -> tuple[list[Any], list[Any], list[Any]]:
     def of(found: Any) -> list[Any]:
         return [each for each in found if each.task == "denoising"]
 
-    made = [of(timings.scan(PUBLISHED).found), of(Store(PUBLISHED)), of(exports.scan(PUBLISHED).found)]
+    made = [of(timings.scan(PUBLISHED).documents), of(Store(PUBLISHED)), of(exports.scan(PUBLISHED).documents)]
     timed, students, converted = ([e.model_copy(update={"environment": WIDE}) for e in each] for each in made)
     return timed, students, converted
 

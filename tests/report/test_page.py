@@ -26,7 +26,7 @@ from distillbench.bench.report.page.printed import draw, files
 from distillbench.bench.report.page.site import build, site
 from distillbench.bench.report.suite_of_record import suite_file
 from distillbench.bench.run.figures import png
-from distillbench.bench.store.figures import Drawing, Picture, usable, write
+from distillbench.bench.store.figures import FigureFile, FigureSet, usable, write
 from distillbench.bench.store.records import Failure, Record, Store
 from distillbench.bench.suite.resolve import cells, load
 from distillbench.common.errors import UserError
@@ -146,60 +146,60 @@ def test_the_suite_on_a_cells_page_makes_that_cell_again(tmp_path: Path, seed: i
     assert [c.hash for c in again] == [cell.hash]
 
 
-def drawn(results: Path) -> Drawing:
-    """A picture of the folder's first seed of one pair."""
+def drawn(results: Path) -> FigureSet:
+    """A figure of the folder's first seed of one pair."""
     students = [r for r in Store(results).scan().records if r.kind == "student" and r.seed == 0]
     task, pair = students[0].task, students[0].pair
     content = png(ImageGrid({"good": torch.zeros(2, 1, 8, 8)}), "zeros")
     (results / "figures").mkdir()
     (results / "figures" / "zeros.png").write_bytes(content)
-    picture = Picture(name="zeros", file="zeros.png", sha256=sha256(content).hexdigest(), alt="Nothing but zeros")
+    figure = FigureFile(name="zeros", file="zeros.png", sha256=sha256(content).hexdigest(), alt="Nothing but zeros")
     hashes = {r.label: r.config_hash for r in students if r.pair == pair}
-    drawing = Drawing(task=task, pair=pair, seed=0, students=hashes, pictures=(picture,))
-    write(results, drawing)
-    return drawing
+    figures = FigureSet(task=task, pair=pair, seed=0, students=hashes, figures=(figure,))
+    write(results, figures)
+    return figures
 
 
-def test_a_picture_of_these_records_is_shown_with_its_alt_text(tmp_path: Path) -> None:
+def test_a_figure_of_these_records_is_shown_with_its_alt_text(tmp_path: Path) -> None:
     results = folder(tmp_path, records())
-    drawing = drawn(results)
+    figures = drawn(results)
     made = site(results)
-    images = [a for tag, a in Collector(made[f"{drawing.task}.html"]).tags if tag == "img"]
+    images = [a for tag, a in Collector(made[f"{figures.task}.html"]).tags if tag == "img"]
     assert {"figures/zeros.png": "Nothing but zeros"}.items() <= {i["src"]: i["alt"] for i in images}.items()
     assert made["figures/zeros.png"] == (results / "figures" / "zeros.png").read_bytes()
 
 
-def changed(results: Path, drawing: Drawing) -> None:
+def changed(results: Path, figures: FigureSet) -> None:
     (results / "figures" / "zeros.png").write_bytes(b"something else")
 
 
-def gone(results: Path, drawing: Drawing) -> None:
+def gone(results: Path, figures: FigureSet) -> None:
     (results / "figures" / "zeros.png").unlink()
 
 
-def linked(results: Path, drawing: Drawing) -> None:
+def linked(results: Path, figures: FigureSet) -> None:
     content = (results / "figures" / "zeros.png").rename(results / "other.png")
     (results / "figures" / "zeros.png").symlink_to(content)
 
 
-def of_other_records(results: Path, drawing: Drawing) -> None:
-    write(results, drawing.model_copy(update={"students": {"good": "0" * 64}}))
+def of_other_records(results: Path, figures: FigureSet) -> None:
+    write(results, figures.model_copy(update={"students": {"good": "0" * 64}}))
 
 
-def of_a_file_elsewhere(results: Path, drawing: Drawing) -> None:
-    path = results / drawing.path
+def of_a_file_elsewhere(results: Path, figures: FigureSet) -> None:
+    path = results / figures.path
     path.write_text(path.read_text().replace('"zeros.png"', '"../records/zeros.png"'))
 
 
 @pytest.mark.parametrize("harm", [changed, gone, linked, of_other_records, of_a_file_elsewhere])
-def test_a_picture_that_is_not_what_was_drawn_of_these_records_is_left_out(
-    tmp_path: Path, harm: Callable[[Path, Drawing], None]
+def test_a_figure_that_is_not_as_it_was_made_of_these_records_is_left_out(
+    tmp_path: Path, harm: Callable[[Path, FigureSet], None]
 ) -> None:
     results = folder(tmp_path, records())
-    drawing = drawn(results)
+    figures = drawn(results)
     hashes = {record.config_hash for record in Store(results).scan().records}
-    assert usable(results, hashes) == [drawing]
-    harm(results, drawing)
+    assert usable(results, hashes) == [figures]
+    harm(results, figures)
     assert usable(results, hashes) == []
 
 

@@ -34,7 +34,7 @@ Condition = tuple[float, float]
 def stored_conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condition]:
     """Yield the stored conditions of some results folders with this batch size."""
     for folder in folders:
-        for timing in timings.scan(Path(folder)).found:
+        for timing in timings.scan(Path(folder)).documents:
             if timing.condition.batch_size == batch_size and len(timing.launches) > 1:
                 logs = np.log([launch.ratio("student", "teacher") for launch in timing.launches])
                 yield geometric_mean([launch.median("student") for launch in timing.launches]).value, logs.std(ddof=1)

@@ -11,7 +11,7 @@ from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.writers import markdown
 from distillbench.bench.store.configurations import groups, plain
 from distillbench.bench.store.documents import canonical_hash
-from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Record
 from support.records import config_of, record, rows
 
@@ -24,7 +24,7 @@ def teacher(seed: int = 0, value: float = 90.0, **more: Any) -> Record:
     return record("teacher", "teacher", seed, value, config_of("teacher", "teacher", seed), **more)
 
 
-def one(made: list[Record], expected: list[Expected] | None = None) -> Summary:
+def one(made: list[Record], expected: list[ExpectedCell] | None = None) -> Summary:
     (summary,) = summarise(made, expected or [])
     return summary
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_compared_is_blank_and_the_reason_stands_beneath() -> Non
     assert not any(row.best for row in summary.rows)
     assert "cnn_mlp: no Δ for cosine: no scratch row has the same student.learning_rate" in summary.notes
     assert "cnn_mlp: no Δ for teacher: there are several scratch rows" in summary.notes
-    assert "cnn_mlp: none is marked as the best: the students are of several configurations" in summary.notes
+    assert "cnn_mlp: no row is marked as the best student: the students have several configurations" in summary.notes
 
 
 def test_hyperparameters_make_rows_and_share_scratch() -> None:
@@ -123,7 +123,7 @@ def test_a_teacher_that_no_student_had_is_compared_with_none() -> None:
 
 
 def test_what_is_missing_of_one_of_several_configurations_has_a_row_of_its_own() -> None:
-    expected = [Expected("classification", "cnn_mlp", "student", "mimic", seed) for seed in range(7)]
+    expected = [ExpectedCell("classification", "cnn_mlp", "student", "mimic", seed) for seed in range(7)]
     summary = one(TWICE, expected)
     assert {row.name: row.missing for row in summary.rows if row.missing} == {"mimic": 2}
 

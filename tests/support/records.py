@@ -8,7 +8,7 @@ from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.documents import canonical_hash
-from distillbench.bench.store.manifest import Expected
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Failure, MetricValue, Record, Size
 from distillbench.bench.store.timings import Condition, Launch, Timing
 
@@ -103,7 +103,7 @@ def timing(records: list[Record], slow: float = 2e-4, quick: float = 2e-5, **mor
     return Timing(**fields | more)
 
 
-EXPECTED = [Expected("classification", "cnn_mlp", "student", "broken", seed) for seed in range(3)]
+EXPECTED = [ExpectedCell("classification", "cnn_mlp", "student", "broken", seed) for seed in range(3)]
 
 
 def rows(records: list[Record]) -> dict[str, dict[str, Any]]:

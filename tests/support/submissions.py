@@ -1,4 +1,4 @@
-"""Submissions that tests make: an honest one, and what a forger would change of it."""
+"""Submissions for tests: an honest one, and what a forger would change in it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import record_path
 from distillbench.bench.store.weights import digest, save_weights
 from distillbench.bench.validate import checks
-from distillbench.bench.validate.claim import Claim
-from distillbench.bench.validate.findings import Report
-from distillbench.bench.validate.folder import read
+from distillbench.bench.validate.claimed_suite import ClaimedSuite
+from distillbench.bench.validate.submission import read
+from distillbench.bench.validate.violations import Report
 
 TASK, PAIR = "classification", "cnn_mlp"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -63,7 +63,7 @@ class Submitted:
             path.write_text(json.dumps(content))
 
     def renamed(self, label: str, as_: str, jitter: bool = True) -> None:
-        """All records and weights of one method once more, as those of a method of one's own."""
+        """All records and weights of one method once more, as those of a contributed method."""
         for seed in (0, 1, 2):
             content = self.load(label, seed)
             content["label"] = content["config"]["method"] = as_
@@ -80,7 +80,7 @@ class Submitted:
             place.write_text(json.dumps(content))
 
     def keep(self, state: dict[str, Tensor], label: str, seed: int, of: str) -> str:
-        """A whole file of weights, with the right checksum for whatever it holds; their digest."""
+        """Write a file of weights with a valid checksum; return the digest of the weights."""
         model = Holder(state)
         save_weights(self.weights(label, seed), model, of)
         return digest(model)
@@ -89,8 +89,8 @@ class Submitted:
         self.place(label, seed).unlink()
         self.weights(label, seed).unlink(missing_ok=True)
 
-    def validated(self, claim: Claim) -> Report:
-        return checks.validate(read(self.root), claim)
+    def validated(self, suite: ClaimedSuite) -> Report:
+        return checks.validate(read(self.root), suite)
 
 
 class Holder(nn.Module):
@@ -105,14 +105,14 @@ class Holder(nn.Module):
 
 
 def shift(content: Content, metric: str, by: float) -> None:
-    """A metric and all its examples, moved alike: the mean still agrees."""
+    """Shift a metric and all its examples equally: the mean still agrees."""
     values = [float(f"{value + by:.7g}") for value in content["examples"][metric]]
     content["examples"][metric] = values
     content["metrics"][metric]["value"] = math.fsum(values) / len(values)
 
 
 def copy_of(results: Path, to: Path) -> Submitted:
-    """What a contributor sends of a finished run, from code that is committed."""
+    """What a contributor submits of a finished run, from committed code."""
     for part in ("records", "weights"):
         shutil.copytree(results / part, to / part)
     shutil.copy(results / "expected.json", to / "expected.json")
@@ -122,9 +122,9 @@ def copy_of(results: Path, to: Path) -> Submitted:
 
 
 def refusing(report: Report) -> set[str]:
-    """The checks that found something."""
-    return {finding.check for finding in report.findings}
+    """The names of the checks with violations."""
+    return {violation.check for violation in report.violations}
 
 
 def lines(report: Report) -> str:
-    return "\n".join(f"{finding.check}: {finding}" for finding in report.findings)
+    return "\n".join(f"{violation.check}: {violation}" for violation in report.violations)

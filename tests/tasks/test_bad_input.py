@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from distillbench.bench.run.runner import check_data
-from distillbench.bench.suite.preflight import ROLES, training_bytes
+from distillbench.bench.store.terms import ROLES
+from distillbench.bench.suite.preflight import training_bytes
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders

@@ -15,7 +15,7 @@ from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import plan
 from distillbench.bench.store.weights import save_weights
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.common.errors import DataWarning, tell
+from distillbench.common.errors import DataWarning, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.classification import few_labels
 from distillbench.tasks.data.augmentation import random_shifts
@@ -166,7 +166,7 @@ def test_decoded_images_are_kept_found_again_and_made_again_when_damaged_or_chan
     changed = whole[:-1] + bytes([whole[-1] ^ 255])
     for damaged in (whole[:-5], b"", b"not a cache file", changed, other.read_bytes()):
         kept.write_bytes(damaged)
-        tell.cache_clear()
+        warn_once.cache_clear()
         with pytest.warns(DataWarning, match=f"{kept} is damaged"):
             assert same()
         assert kept.read_bytes() == whole

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from distillbench.bench.suite.resolve import cells, load, pairs
-from distillbench.common.errors import DataError, DataWarning, tell
+from distillbench.common.errors import DataError, DataWarning, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data import disk_cache, reading, sets, standard
 from distillbench.tasks.data.folders import identity, labelled_outline, labelled_splits, photograph_splits
@@ -109,7 +109,7 @@ def test_what_is_kept_and_damaged_is_told_and_made_again(made_set: Made) -> None
     flipped = expected["sha256"].translate(str.maketrans("0123456789", "1234567890"))
     file.write_bytes(whole.replace(expected["sha256"].encode(), flipped.encode()))
     standard._decoded.cache_clear()
-    tell.cache_clear()
+    warn_once.cache_clear()
     assert standard.identity(dataset)["sha256"] == flipped  # nobody has looked at the pixels yet
     with pytest.warns(DataWarning), pytest.raises(DataError, match="it is repaired now: start again"):
         standard.splits(dataset)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from distillbench.bench.suite.resolve import load
-from distillbench.common.errors import DataError, DataWarning, UserError, tell
+from distillbench.common.errors import DataError, DataWarning, UserError, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data import decoding, sets, standard
 from distillbench.tasks.data.decoding import read, upright_size
@@ -30,7 +30,7 @@ BROKEN_EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x02\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\
 
 @pytest.fixture(autouse=True)
 def anew() -> None:
-    tell.cache_clear()
+    warn_once.cache_clear()
 
 
 def levels(seed: int, *shape: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.common.errors import DataWarning, tell
+from distillbench.common.errors import DataWarning, warn_once
 from distillbench.tasks.base import Folders, Splits
 from distillbench.tasks.data import disk_cache, embedded
 from distillbench.tasks.data.embedded import digits, photographs
@@ -92,7 +92,7 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(
     for variable in (disk_cache.CACHE, "XDG_CACHE_HOME", "HOME"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(Path, "home", no_home)
-    tell.cache_clear()
+    warn_once.cache_clear()
     Image.new("RGB", (40, 40)).save(tmp_path / "x.png")
     assert photograph_splits(Folders(test=tmp_path)).test.names == ("x.png",)
     identity(Folders(test=tmp_path), "photographs")
@@ -104,7 +104,7 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(
 
 def test_a_place_that_cannot_be_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(disk_cache.CACHE, str(tmp_path / ("x" * 300)))
-    tell.cache_clear()
+    warn_once.cache_clear()
     with pytest.warns(DataWarning, match=r"x/images cannot be written \(File name too long\): all is read again"):
         assert len(embedded.photographs.__wrapped__().test) == 6
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from distillbench.common.errors import DataError, DataWarning, tell
+from distillbench.common.errors import DataError, DataWarning, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data.folders import labelled_outline, labelled_splits, photograph_splits
 from distillbench.tasks.data.image_files import image_names
@@ -18,7 +18,7 @@ from support.processes import Run, refused
 
 @pytest.fixture
 def classes(tmp_path: Path) -> Path:
-    tell.cache_clear()
+    warn_once.cache_clear()
     for i in range(40):
         write_image(tmp_path / "set" / ("cat" if i % 2 else "dog") / f"{i:03d}.png", i)
     return tmp_path / "set"
@@ -98,7 +98,7 @@ def test_links_to_other_folders_are_followed_once(classes: Path, tmp_path: Path)
 
 
 def test_what_pillow_reads_is_read_and_what_is_passed_over_is_counted(tmp_path: Path) -> None:
-    tell.cache_clear()
+    warn_once.cache_clear()
     for i, suffix in enumerate((".jfif", ".jpe", ".JP2", ".png", ".tga")):
         write_image(tmp_path / f"{i}{suffix}", i, (40, 40), "RGB")
     (tmp_path / "4.pnm").write_bytes(b"P6 40 40 255\n" + bytes(range(240)) * 20)

@@ -73,12 +73,12 @@ def edit(path: Path, change: Callable[[Any], object]) -> None:
 def test_every_condition_is_timed_in_turns_and_kept(timed: tuple[Path, str]) -> None:
     found = timings.scan(timed[0])
     assert not found.problems
-    assert {timing.condition.name for timing in found.found} == {
+    assert {timing.condition.name for timing in found.documents} == {
         "eager-batch-1",
         "onnxruntime-batch-1",
         "onnxruntime-int8-static-batch-1",
     }
-    for timing in found.found:
+    for timing in found.documents:
         (launch,) = timing.launches
         assert len(launch.seconds["student"]) >= 10
         assert ("eager" in launch.seconds) == (timing.condition.backend != "eager")
@@ -88,7 +88,7 @@ def test_every_condition_is_timed_in_turns_and_kept(timed: tuple[Path, str]) -> 
 
 
 def test_every_student_is_exported_and_quantised_and_its_quality_measured(timed: tuple[Path, str]) -> None:
-    found = {(export.label, export.seed): export for export in exports.scan(timed[0]).found}
+    found = {(export.label, export.seed): export for export in exports.scan(timed[0]).documents}
     students = {(r.label, r.seed): r for r in Store(timed[0]) if r.kind == "student"}
     assert found.keys() == students.keys()
     for key, made in found.items():
@@ -110,7 +110,7 @@ def test_the_tables_join_times_to_records(timed: tuple[Path, str], cli: Run) -> 
     rows = json.loads(cli("table", timed[0], "-f", "json").stdout)[0]["rows"]
     students = [row for row in rows if row["kind"] == "student"]
     assert len({row["latency_seconds"] for row in students}) == 1, "students of one architecture have one latency"
-    (eager,) = [t for t in timings.scan(timed[0]).found if t.condition == Condition()]
+    (eager,) = [t for t in timings.scan(timed[0]).documents if t.condition == Condition()]
     times = eager.times("student")
     assert times is not None
     assert students[0]["latency_seconds"] == times.value

@@ -1,4 +1,4 @@
-"""What ``distillbench validate`` lets pass, what it prints, and how it ends. By the real command where that matters."""
+"""``distillbench validate``: what passes, its output and its exit codes, by the real command where that matters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from test_validate_forgeries import FORGERIES
 from distillbench.bench.suite.resolve import load
 from distillbench.bench.validate import ranges
 from distillbench.bench.validate.checks import CHECKS, validate
-from distillbench.bench.validate.claim import Claim, claim
-from distillbench.bench.validate.folder import read
+from distillbench.bench.validate.claimed_suite import ClaimedSuite, claimed_suite
+from distillbench.bench.validate.submission import read
 from support.paths import ROOT
 from support.processes import Run
 from support.submissions import PAIR, TASK, Submitted, lines, refusing
@@ -28,18 +28,18 @@ def test_an_honest_submission_passes(cli: Run, honest: Submitted, tiny_suite: Pa
     assert all(f"\n{name} " in done.stdout for name in ("files", "records", *CHECKS))
 
 
-def test_a_forged_one_is_refused_with_file_field_and_what_is_allowed(
+def test_a_forged_submission_is_refused_with_file_field_and_what_is_allowed(
     cli: Run, submitted: Submitted, tiny_suite: Path
 ) -> None:
     submitted.edit(lambda content: content["config"]["settings"]["student"].update(steps=80))
     submitted.drop("scratch", 2)
     done = cli("validate", submitted.root, "--suite", tiny_suite)
     assert done.returncode == 1
-    said = done.stdout.splitlines()
+    lines_ = done.stdout.splitlines()
     place = f"records/{TASK}/{PAIR}"
-    assert f"configuration: {place}/mimic/seed-0.json: config.settings.student.steps: 80, and 8 in the suite" in said
-    assert f"seeds: {place}/scratch: seed: 2 missing (allowed: all of 0, 1 and 2)" in said
-    assert said[-1].startswith("refused: ")
+    assert f"configuration: {place}/mimic/seed-0.json: config.settings.student.steps: 80, but the suite has 8" in lines_
+    assert f"seeds: {place}/scratch: seed: 2 missing (allowed: all of 0, 1 and 2)" in lines_
+    assert lines_[-1].startswith("refused: ")
     assert "Traceback" not in done.stderr
 
 
@@ -48,22 +48,22 @@ def test_as_json(cli: Run, submitted: Submitted, tiny_suite: Path) -> None:
     done = cli("validate", submitted.root, "--suite", tiny_suite, "--format", "json")
     assert done.returncode == 1
     assert done.stdout.isascii()
-    found = json.loads(done.stdout)
-    assert (found["outcome"], found["exit_code"], found["records"]) == ("refused", 1, 17)
-    refused = {check["name"]: check["findings"] for check in found["checks"] if check["findings"]}
+    report = json.loads(done.stdout)
+    assert (report["outcome"], report["exit_code"], report["records"]) == ("refused", 1, 17)
+    refused = {check["name"]: check["violations"] for check in report["checks"] if check["violations"]}
     assert refused.keys() == {"dates", "text"}
     assert refused["dates"][0]["file"] == f"records/{TASK}/{PAIR}/mimic/seed-0.json"
     assert refused["dates"][0]["field"] == "created"
 
 
-def test_another_suite_than_is_claimed_is_refused(cli: Run, honest: Submitted) -> None:
+def test_records_of_another_suite_are_refused(cli: Run, honest: Submitted) -> None:
     done = cli("validate", honest.root)  # the quick suite
     assert done.returncode == 1
-    assert "config.settings.student.steps: 8, and 500 in the suite" in done.stdout
+    assert "config.settings.student.steps: 8, but the suite has 500" in done.stdout
     assert "and 20 more" in done.stdout or " more\n" in done.stdout  # not a line for each of hundreds
 
 
-def test_what_cannot_be_carried_out_is_one_line(cli: Run, honest: Submitted, tmp_path: Path) -> None:
+def test_invalid_arguments_are_errors_in_one_line(cli: Run, honest: Submitted, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     wrong = {
         (tmp_path / "nowhere",): "no such results folder",
@@ -80,21 +80,21 @@ def test_what_cannot_be_carried_out_is_one_line(cli: Run, honest: Submitted, tmp
         assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_method_of_ones_own_passes_in_some_tasks(submitted: Submitted, tmp_path: Path) -> None:
-    """The suite has a task more: that is said, and no reason to refuse."""
+def test_a_contributed_method_passes_in_some_tasks(submitted: Submitted, tmp_path: Path) -> None:
+    """The suite has one more task: this is noted, and no reason to refuse."""
     submitted.renamed("mimic", "novel")
     for label in ("mimic", "scratch", "temperature", "logistic", "cross_model"):
         for seed in (0, 1, 2):
             submitted.drop(label, seed)
     (submitted.root / "expected.json").unlink()
     suite = {"seeds": [0, 1, 2], "steps": 8, "tasks": {TASK: {"student": {"network": {"hidden": [16]}}}, "vae": {}}}
-    report = validate(read(submitted.root), claim(load(suite), tmp_path))
+    report = validate(read(submitted.root), claimed_suite(load(suite), tmp_path))
     assert refusing(report) == set(), lines(report)
     assert "novel: no records of vae/mlp_256_16" in report.notes
 
 
-def test_a_failed_cell_is_a_result(submitted: Submitted, claimed: Claim) -> None:
-    """That a method fails is worth knowing: its seed is there, and no figure of it."""
+def test_a_failed_cell_is_a_result(submitted: Submitted, claimed: ClaimedSuite) -> None:
+    """A failure is a result: the seed has a record without metrics."""
 
     def fail(content: dict[str, object]) -> None:
         content |= {"status": "failed", "failure": {"reason": "the loss was nan at step 3 of 8"}}
@@ -103,33 +103,33 @@ def test_a_failed_cell_is_a_result(submitted: Submitted, claimed: Claim) -> None
 
     submitted.edit(fail)
     submitted.weights().unlink()
-    assert submitted.validated(claimed).findings == ()
+    assert submitted.validated(claimed).violations == ()
 
 
-def test_what_is_not_read_is_said(submitted: Submitted, claimed: Claim) -> None:
+def test_what_is_not_read_is_noted(submitted: Submitted, claimed: ClaimedSuite) -> None:
     (submitted.root / "cache" / "teachers").mkdir(parents=True)
     (submitted.root / "notes.txt").write_text("see also")
     report = submitted.validated(claimed)
-    assert report.findings == ()
+    assert report.violations == ()
     assert "not read: cache and notes.txt" in report.notes
 
 
-def test_an_empty_folder_is_refused(claimed: Claim, tmp_path: Path) -> None:
-    assert "there are none" in lines(validate(read(tmp_path), claimed))
+def test_an_empty_folder_is_refused(claimed: ClaimedSuite, tmp_path: Path) -> None:
+    assert "contains no records" in lines(validate(read(tmp_path), claimed))
 
 
 def test_the_published_results_hold(tmp_path: Path) -> None:
     shutil.copytree(PUBLISHED, tmp_path / "quick")
-    report = validate(read(tmp_path / "quick"), claim(load("quick"), tmp_path))
-    assert report.findings == (), lines(report)
+    report = validate(read(tmp_path / "quick"), claimed_suite(load("quick"), tmp_path))
+    assert report.violations == (), lines(report)
     assert report.records == 227
 
 
 def test_the_document_names_every_check_and_counts_the_forgeries() -> None:
     text = (PUBLISHED.parents[1] / "docs" / "submitting.md").read_text()
     table = text.partition("| check | what holds |")[2].partition("\n\n")[0]
-    named = {name for row in table.splitlines()[2:] for name in row.split("|")[1].replace(",", " ").split()}
-    assert named == {"files", "records", *CHECKS}
+    names = {name for row in table.splitlines()[2:] for name in row.split("|")[1].replace(",", " ").split()}
+    assert names == {"files", "records", *CHECKS}
     assert f"holds {len(FORGERIES)} forgeries" in text
 
 
@@ -144,6 +144,6 @@ def test_ranges_follow_the_unit() -> None:
         ("objective", "", "lower", 3.0, -3.0),
         ("novel", "points", "higher", -3.0, float("nan")),
     ):
-        limits = ranges.allowed(name, unit, direction)
-        assert ranges.inside(inside, limits)
-        assert not ranges.inside(outside, limits)
+        limits = ranges.possible_range(name, unit, direction)
+        assert ranges.is_inside(inside, limits)
+        assert not ranges.is_inside(outside, limits)

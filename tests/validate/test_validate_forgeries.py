@@ -1,4 +1,4 @@
-"""Forgeries that the records and files alone give away: each is refused by the check that is named beside it."""
+"""Forgeries that records and files alone reveal, each with the check that refuses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from safetensors.torch import load_file
 
-from distillbench.bench.validate.claim import Claim
+from distillbench.bench.validate.claimed_suite import ClaimedSuite
 from support.submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
 
 Forge = Callable[[Submitted], object]
@@ -19,11 +19,11 @@ Forge = Callable[[Submitted], object]
 
 @dataclass(frozen=True)
 class Forgery:
-    """forge: what is done. check: which check sees it. says: what its message holds."""
+    """forge: makes it. check: which check detects it. message: a part of the violation."""
 
     forge: Forge
     check: str
-    says: str
+    message: str
 
 
 def edited(change: Callable[[Content], object], mend: bool = True) -> Forge:
@@ -54,9 +54,9 @@ def swapped(submitted: Submitted) -> None:
 
 def swapped_and_mended(submitted: Submitted, record_too: bool = False) -> None:
     state, content = load_file(submitted.weights(seed=1)), submitted.load()
-    its = submitted.keep(state, "mimic", 0, content["config_hash"])
+    sha = submitted.keep(state, "mimic", 0, content["config_hash"])
     if record_too:
-        submitted.edit(lambda content: content.update(weights_sha256=its))
+        submitted.edit(lambda content: content.update(weights_sha256=sha))
 
 
 def another_network(submitted: Submitted) -> None:
@@ -101,12 +101,12 @@ def of_another_suite(submitted: Submitted) -> None:
         submitted.edit(change, seed=seed)
 
 
-def without_items(content: Content) -> None:
+def without_examples(content: Content) -> None:
     content["examples"], content["example_names"] = {}, []
     content["metrics"]["accuracy"]["value"] = 99.0
 
 
-def fewer_items(content: Content) -> None:
+def fewer_examples(content: Content) -> None:
     """The easiest tenth of the test split."""
     best = sorted(range(len(content["example_names"])), key=lambda i: content["examples"]["nll"][i])[:50]
     content["example_names"] = [content["example_names"][i] for i in best]
@@ -157,31 +157,31 @@ def weights_of_nothing(submitted: Submitted) -> None:
 
 STUDENT, SHA = ("settings", "student"), "ab" * 32
 FORGERIES: dict[str, Forgery] = {
-    # -- figures
+    # -- measurements
     "a metric, not its examples": Forgery(
-        field("metrics", "accuracy", "value", value=99.0), "records", "mean of its it"
+        field("metrics", "accuracy", "value", value=99.0), "records", "mean of its examples"
     ),
-    "a metric, its examples taken away": Forgery(edited(without_items), "examples", "is the mean of its examples"),
+    "a metric, its examples taken away": Forgery(edited(without_examples), "examples", "is the mean of its examples"),
     "only the easiest examples": Forgery(
-        edited(fewer_items), "examples", "50 examples (allowed: the 500 of the test split"
+        edited(fewer_examples), "examples", "50 examples (allowed: the 500 of the test split"
     ),
     "examples of other names": Forgery(
         edited(lambda c: c["example_names"].reverse()), "examples", "allowed: the test split's, in order"
     ),
-    "more than all right": Forgery(edited(impossible), "examples", "cannot be (allowed: 0 to 100)"),
+    "more than all right": Forgery(edited(impossible), "examples", "is out of range (allowed: 0 to 100)"),
     "a negative error": Forgery(field("metrics", "ece", "value", value=-1.0), "metrics", "allowed: 0 to 100"),
-    "a validation figure out of range": Forgery(
+    "a validation metric out of range": Forgery(
         field("validation", "accuracy", value=101), "metrics", "validation.accuracy"
     ),
     "a metric left out": Forgery(edited(lambda c: c["metrics"].pop("ece")), "metrics", "metrics.ece: is missing"),
     "a metric of its own": Forgery(
-        edited(lambda c: c["metrics"].update(wins=c["metrics"]["ece"])), "metrics", "metrics.wins: is no such metric"
+        edited(lambda c: c["metrics"].update(wins=c["metrics"]["ece"])), "metrics", "metrics.wins: is not a metric"
     ),
     "worse is better, in one": Forgery(field("metrics", "nll", "direction", value="higher"), "records", "direction"),
     "worse is better, in all": Forgery(
         everywhere(lambda c: "nll" in c["metrics"] and put(c, "metrics", "nll", "direction", value="higher")),
         "metrics",
-        "metrics.nll.direction: 'higher', and the task's is 'lower'",
+        "metrics.nll.direction: 'higher', but the task has 'lower'",
     ),
     "another primary_metric, in all": Forgery(
         everywhere(lambda c: put(c, "primary_metric", value="ece")), "metrics", "primary_metric"
@@ -189,51 +189,67 @@ FORGERIES: dict[str, Forgery] = {
     "markup as a note": Forgery(
         field("metrics", "ece", "note", value="<script>alert(1)</script>"), "metrics", "metrics.ece.note"
     ),
-    "a smaller network": Forgery(field("size", "parameters", value=7), "size", "size.parameters: 7, and counted here"),
+    "a smaller network": Forgery(field("size", "parameters", value=7), "size", "size.parameters: 7, but"),
     "fewer operations": Forgery(field("size", "macs", value=7), "size", "size.macs"),
     "faster training": Forgery(field("training", "seconds", value=1e-3), "training", "images_per_second"),
-    "fewer steps than asked": Forgery(field("training", "steps", value=7), "training", "training.steps: 7, and 8"),
+    "fewer steps than asked": Forgery(
+        field("training", "steps", value=7), "training", "training.steps: 7, but the suite has 8"
+    ),
     # -- configuration
     "a setting, not its hash": Forgery(
         edited(lambda c: put(c, "config", *STUDENT, "steps", value=80), mend=False), "records", "is not the hash"
     ),
-    "more steps": Forgery(setting(*STUDENT, "steps", value=80), "configuration", "80, and 8 in the suite"),
-    "the figures of another suite": Forgery(of_another_suite, "configuration", "settings.student.steps: 4, and 8"),
+    "more steps": Forgery(setting(*STUDENT, "steps", value=80), "configuration", "80, but the suite has 8"),
+    "the records of another suite": Forgery(
+        of_another_suite, "configuration", "settings.student.steps: 4, but the suite has 8"
+    ),
     "a wider network": Forgery(setting(*STUDENT, "network", "hidden", value=[64]), "configuration", "network.hidden"),
     "more labels": Forgery(setting("settings", "labels", value=1000), "configuration", "settings.labels: 1000"),
     "the test data as training data": Forgery(
         setting("data", value={"train": SHA, "validation": SHA, "test": SHA}), "configuration", "config.data"
     ),
-    "another device": Forgery(setting("device", value="cuda"), "configuration", "config.device: cuda, and cpu"),
+    "another device": Forgery(
+        setting("device", value="cuda"), "configuration", "config.device: cuda, but the suite has cpu"
+    ),
     "other code of the task": Forgery(setting("code", value=SHA), "configuration", "config.code"),
     "other code of an official method": Forgery(setting("method_code", value=SHA), "configuration", "method_code"),
-    "other hyperparameters": Forgery(setting("hyperparameters", "weight", value=3.0), "configuration", "weight: 3, "),
+    "other hyperparameters": Forgery(
+        setting("hyperparameters", "weight", value=3.0), "configuration", "weight: 3, but"
+    ),
     "another teacher": Forgery(setting("teacher", value=SHA), "configuration", "config.teacher"),
     "a setting more": Forgery(setting("settings", "secret", value=1), "configuration", "config.settings.secret"),
     "the same in another form": Forgery(
         edited(lambda c: put(c, "config", "settings", value={"student.steps": 8} | c["config"]["settings"])),
         "configuration",
-        "is written in another way",
+        "is written in a different form",
     ),
     "teachers one a seed": Forgery(field("teachers", value="per-seed"), "configuration", "teachers: 'per-seed'"),
-    "another teacher's seed": Forgery(field("teacher_seed", value=5), "configuration", "teacher_seed: 5, and 0"),
+    "another teacher's seed": Forgery(
+        field("teacher_seed", value=5), "configuration", "teacher_seed: 5, but the suite has 0"
+    ),
     "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
     "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),
-    "a method of its own, trained longer": Forgery(own_with_more_steps, "configuration", "80, and 8 in the suite"),
+    "a method of its own, trained longer": Forgery(own_with_more_steps, "configuration", "80, but the suite has 8"),
     "hyperparameters of one seed": Forgery(
-        own_of_two("hyperparameters", {"strength": 9}), "configuration", "hyperparameters: is not that of"
+        own_of_two("hyperparameters", {"strength": 9}), "configuration", "hyperparameters: differs from that of"
     ),
-    "code of one seed": Forgery(own_of_two("method_code", "cd" * 32), "configuration", "method_code: is not that of"),
+    "code of one seed": Forgery(
+        own_of_two("method_code", "cd" * 32), "configuration", "method_code: differs from that of"
+    ),
     "hyperparameters that are none": Forgery(
-        own_of_two("hyperparameters", "many"), "configuration", "hyperparameters: is no table"
+        own_of_two("hyperparameters", "many"), "configuration", "hyperparameters: is not a table"
     ),
-    "code that is no digest": Forgery(own_of_two("method_code", "mine"), "configuration", "is no digest"),
+    "code that is no digest": Forgery(own_of_two("method_code", "mine"), "configuration", "is not a digest"),
     # -- which records
     "a seed dropped": Forgery(lambda s: s.drop(seed=2), "seeds", "2 missing (allowed: all of 0, 1 and 2)"),
     "a seed dropped and forgotten": Forgery(dropped_and_forgotten, "seeds", "2 missing"),
-    "a method dropped after the run": Forgery(whole_row_dropped, "expected", f"{TASK}/{PAIR}/mimic/seed 0, whose"),
+    "a method dropped after the run": Forgery(
+        whole_row_dropped, "expected", f"{TASK}/{PAIR}/mimic/seed 0, whose record is missing"
+    ),
     "a seed more": Forgery(
-        edited(lambda c: (put(c, "seed", value=7), put(c, "config", "seed", value=7))), "configuration", "7 is not one"
+        edited(lambda c: (put(c, "seed", value=7), put(c, "config", "seed", value=7))),
+        "configuration",
+        "7 is not a seed",
     ),
     "one record as two seeds": Forgery(copied("mimic", 1), "duplicates", "in every digit"),
     "one record as two methods": Forgery(copied("scratch", 0), "duplicates", "in every digit"),
@@ -241,55 +257,59 @@ FORGERIES: dict[str, Forgery] = {
     "a record in another's place": Forgery(
         lambda s: shutil.copy(s.place(seed=1), s.place(seed=0)), "records", "holds the record of"
     ),
-    "a failure with figures": Forgery(edited(failed_but_measured), "complete", "metrics: is there, in a failed"),
+    "a failure with metrics": Forgery(edited(failed_but_measured), "complete", "metrics: is not allowed in a failed"),
     "a result without its size": Forgery(field("size", value=None), "complete", "size: is missing"),
     # -- names
-    "the name of another, in capitals": Forgery(own("Mimic"), "labels", "'Mimic' can be taken for 'mimic'"),
-    "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be taken for 'cross_model'"),
-    "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is no name"),
-    "the name of the teacher": Forgery(own("teacher"), "labels", "can be taken for 'teacher'"),
-    "the name of a reference": Forgery(own("baseline-x"), "labels", "can be taken for a reference"),
-    "the name of a method that ships": Forgery(own("random_teacher"), "configuration", "'random_teacher', which ships"),
-    "a name that is a tag": Forgery(own("<script>"), "labels", "is no name"),
-    # -- circumstances
-    "a date to come": Forgery(in_days(3), "dates", "cannot be"),
-    "a date before the schema": Forgery(field("created", value="2020-01-01T00:00:00Z"), "dates", "cannot be"),
+    "the name of another, in capitals": Forgery(own("Mimic"), "labels", "'Mimic' can be mistaken for 'mimic'"),
+    "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be mistaken for 'cross_model'"),
+    "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is not a valid name"),
+    "the name of the teacher": Forgery(own("teacher"), "labels", "can be mistaken for 'teacher'"),
+    "the name of a baseline": Forgery(own("baseline-x"), "labels", "can be mistaken for a baseline"),
+    "the name of a method that ships": Forgery(
+        own("random_teacher"), "configuration", "is not that of the built-in method 'random_teacher'"
+    ),
+    "a name that is a tag": Forgery(own("<script>"), "labels", "is not a valid name"),
+    # -- environment
+    "a date to come": Forgery(in_days(3), "dates", "is impossible"),
+    "a date before the schema": Forgery(field("created", value="2020-01-01T00:00:00Z"), "dates", "is impossible"),
     "a date of no zone": Forgery(field("created", value="2026-11-25T12:00:00"), "dates", "no time zone"),
     "no machine": Forgery(edited(lambda c: c["environment"].pop("cpu")), "environment", "cpu: is missing"),
     "no version of torch": Forgery(
         edited(lambda c: c["environment"]["libraries"].pop("torch")), "environment", "libraries.torch: is missing"
     ),
     "a processor in a word": Forgery(
-        edited(lambda c: c["environment"].update(processor="fast")), "environment", "processor: 'fast' is none"
+        edited(lambda c: c["environment"].update(processor="fast")), "environment", "processor: 'fast' is not a table"
     ),
     "a processor with more than there is": Forgery(
-        edited(lambda c: c["environment"]["processor"].update(speed="9")), "environment", "processor.speed: is no such"
+        edited(lambda c: c["environment"]["processor"].update(speed="9")),
+        "environment",
+        "processor.speed: is not a known field",
     ),
     "no share of the cores": Forgery(
-        edited(lambda c: c["environment"].update(quota=0)), "environment", "quota: 0 is no number of cores"
+        edited(lambda c: c["environment"].update(quota=0)), "environment", "quota: 0 is not a number of cores"
     ),
     "code that is not committed": Forgery(field("revision", value=f"{SHA[:40]}-dirty"), "environment", "-dirty"),
     # -- weights
     "weights of another seed": Forgery(swapped, "weights", "holds the weights of another configuration"),
-    "the same, their file mended": Forgery(swapped_and_mended, "weights", "is not of weights_sha256"),
+    "the same, their file mended": Forgery(swapped_and_mended, "weights", "does not match weights_sha256"),
     "the same, the record mended too": Forgery(
-        lambda s: swapped_and_mended(s, record_too=True), "duplicates", "weights_sha256: equal to those of"
+        lambda s: swapped_and_mended(s, record_too=True), "duplicates", "weights_sha256: identical to that of"
     ),
     "weights of another network": Forgery(another_network, "weights", "holds the weights of another network"),
     "damaged weights": Forgery(lambda s: s.weights().write_bytes(s.weights().read_bytes()[:-9]), "weights", "cannot"),
-    "weights of no record": Forgery(weights_of_nothing, "weights", "is of no finished student"),
+    "weights of no record": Forgery(weights_of_nothing, "weights", "does not belong to a finished student"),
 }
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forgery_is_refused(submitted: Submitted, claimed: Claim, name: str) -> None:
+def test_a_forgery_is_refused(submitted: Submitted, claimed: ClaimedSuite, name: str) -> None:
     forgery = FORGERIES[name]
     forgery.forge(submitted)
     report = submitted.validated(claimed)
     assert report.exit_code == 1
     assert forgery.check in refusing(report), lines(report)
-    assert forgery.says in lines(report)
+    assert forgery.message in lines(report)
 
 
-def test_what_is_not_forged_is_not_refused(submitted: Submitted, claimed: Claim) -> None:
-    assert submitted.validated(claimed).findings == ()
+def test_what_is_not_forged_is_not_refused(submitted: Submitted, claimed: ClaimedSuite) -> None:
+    assert submitted.validated(claimed).violations == ()

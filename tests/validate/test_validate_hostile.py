@@ -1,4 +1,4 @@
-"""All that a submission holds is untrusted: it is refused in plain lines, and breaks nothing."""
+"""Hostile submissions: refused in plain lines, without breaking anything."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from safetensors.torch import save
 
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record
-from distillbench.bench.validate import folder
-from distillbench.bench.validate.claim import Claim
+from distillbench.bench.validate import submission
+from distillbench.bench.validate.claimed_suite import ClaimedSuite
 from distillbench.bench.validate.configuration import configuration
-from distillbench.bench.validate.findings import Finding, shown
-from distillbench.bench.validate.folder import Submission
+from distillbench.bench.validate.submission import Submission
+from distillbench.bench.validate.untrusted_text import escaped
+from distillbench.bench.validate.violations import Violation
 from support.processes import Run
 from support.submissions import PAIR, TASK, Content, Submitted, lines, refusing
 
@@ -56,19 +57,19 @@ def waiting(submitted: Submitted) -> None:
 
 def large(submitted: Submitted) -> None:
     with submitted.place().open("wb") as file:
-        file.truncate(folder.MOST_JSON + 1)
+        file.truncate(submission.MOST_JSON + 1)
 
 
 def large_weights(submitted: Submitted) -> None:
     with submitted.weights().open("wb") as file:
-        file.truncate(folder.MOST_WEIGHTS + 1)
+        file.truncate(submission.MOST_WEIGHTS + 1)
 
 
 def pickled(submitted: Submitted) -> None:
     torch.save({}, submitted.weights().with_suffix(".pt"))
 
 
-def said_twice(submitted: Submitted) -> None:
+def repeated_field(submitted: Submitted) -> None:
     text = submitted.place().read_text()
     submitted.place().write_text('{"primary_metric": "ece", ' + text.lstrip()[1:])
 
@@ -90,11 +91,11 @@ UNREADABLE: dict[str, tuple[Harm, str]] = {
     "a pipe that never ends": (waiting, "is not a regular file"),
     "too large a record": (large, "20,971,521 bytes (allowed: at most 20,971,520)"),
     "too large weights": (large_weights, "268,435,457 bytes"),
-    "a pickle": (pickled, "seed-0.pt: is not of the kind that weights/ holds (allowed: *.safetensors)"),
-    "tables without end": (written("[" * 100_000), "has too many tables in tables"),
-    "lists without end": (written('{"a": ' + "[" * 500 + "]" * 500 + "}"), "has too many tables in tables"),
-    "a deep configuration": (deep_settings, "has too many tables in tables"),
-    "a field twice": (said_twice, "primary_metric: is there twice in one table"),
+    "a pickle": (pickled, "seed-0.pt: has the wrong type for weights/ (allowed: *.safetensors)"),
+    "tables without end": (written("[" * 100_000), "is nested too deeply"),
+    "lists without end": (written('{"a": ' + "[" * 500 + "]" * 500 + "}"), "is nested too deeply"),
+    "a deep configuration": (deep_settings, "is nested too deeply"),
+    "a field twice": (repeated_field, "primary_metric: occurs twice in one table"),
     "no text": (lambda s: s.place().write_bytes(b"\xff\xfe\x00"), "cannot be read as JSON in UTF-8"),
     "no JSON": (written("{"), "cannot be read as JSON in UTF-8"),
     "a number of a million digits": (written('{"a": ' + "1" * 1_000_000 + "}"), "cannot be read as JSON"),
@@ -102,7 +103,7 @@ UNREADABLE: dict[str, tuple[Harm, str]] = {
 
 
 @pytest.mark.parametrize("name", UNREADABLE)
-def test_files_that_may_not_be_opened_are_refused(submitted: Submitted, claimed: Claim, name: str) -> None:
+def test_files_that_may_not_be_opened_are_refused(submitted: Submitted, claimed: ClaimedSuite, name: str) -> None:
     harm, reason = UNREADABLE[name]
     harm(submitted)
     report = submitted.validated(claimed)
@@ -111,12 +112,14 @@ def test_files_that_may_not_be_opened_are_refused(submitted: Submitted, claimed:
     assert not any(check.ran for check in report.checks if check.name != "files")
 
 
-def test_too_many_files_are_refused(submitted: Submitted, claimed: Claim, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "MOST_FILES", 20)
-    assert "holds too many files (allowed: 20)" in lines(submitted.validated(claimed))
+def test_too_many_files_are_refused(
+    submitted: Submitted, claimed: ClaimedSuite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "MOST_FILES", 20)
+    assert "contains too many files (allowed: 20)" in lines(submitted.validated(claimed))
 
 
-def test_a_folder_that_is_a_link_is_refused(submitted: Submitted, claimed: Claim, tmp_path: Path) -> None:
+def test_a_folder_that_is_a_link_is_refused(submitted: Submitted, claimed: ClaimedSuite, tmp_path: Path) -> None:
     """In a pull request it would be somebody else's results."""
     (tmp_path / "link").symlink_to(submitted.root)
     assert "is a link (allowed: a folder)" in lines(Submitted(tmp_path / "link").validated(claimed))
@@ -153,28 +156,30 @@ HARMLESS = {(place, text) for place in ("warnings", "the machine") for text in (
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("place", PLACES)
-def test_hostile_texts_are_refused_in_plain_lines(submitted: Submitted, claimed: Claim, place: str, text: str) -> None:
+def test_hostile_texts_are_refused_in_plain_lines(
+    submitted: Submitted, claimed: ClaimedSuite, place: str, text: str
+) -> None:
     content = submitted.load()
     PLACES[place](content, TEXTS[text])
     content["config_hash"] = canonical_hash(content["config"])
     submitted.place().write_text(json.dumps(content))  # where it was: its own place may be out of the folder
     report = submitted.validated(claimed)
-    assert report.findings or (place, text) in HARMLESS
-    for finding in report.findings:
-        assert str(finding).isprintable()
-        assert len(str(finding)) < 2_000
+    assert report.violations or (place, text) in HARMLESS
+    for violation in report.violations:
+        assert str(violation).isprintable()
+        assert len(str(violation)) < 2_000
 
 
-def test_hostile_names_of_files_are_shown_as_what_they_are(submitted: Submitted, claimed: Claim) -> None:
+def test_hostile_names_of_files_are_shown_escaped(submitted: Submitted, claimed: ClaimedSuite) -> None:
     folder_ = submitted.place().parent
     for name in ("a\nb.json", "\u202egnp.json", "\x1b[2J.json", os.fsdecode(b"\xff.json")):
         shutil.copy(submitted.place(), folder_ / name)
-    said = lines(submitted.validated(claimed))
+    text = lines(submitted.validated(claimed))
     for name in ("a\\nb.json", "\\u202egnp.json", "\\x1b[2J.json", "\\udcff.json"):
-        assert name in said
+        assert name in text
 
 
-def test_the_command_says_it_in_lines_without_a_traceback(cli: Run, submitted: Submitted, tiny_suite: Path) -> None:
+def test_the_command_reports_it_in_lines_without_a_traceback(cli: Run, submitted: Submitted, tiny_suite: Path) -> None:
     submitted.edit(lambda c: c.update(warnings=["\u202e\x1b[2J[red]x[/red]" + "y" * 1_000_000]))
     submitted.place(seed=1).write_text("[" * 100_000)
     for harmed in (submitted, None):
@@ -188,7 +193,7 @@ def test_the_command_says_it_in_lines_without_a_traceback(cli: Run, submitted: S
             submitted.place(seed=1).unlink()
 
 
-def test_weights_of_odd_types_are_refused(submitted: Submitted, claimed: Claim) -> None:
+def test_weights_of_odd_types_are_refused(submitted: Submitted, claimed: ClaimedSuite) -> None:
     odd = {"a": torch.zeros(2, dtype=torch.bool), "b": torch.zeros(0), "c": torch.zeros(3, dtype=torch.float16)}
     for metadata in (None, {"of": "x"}, {"sha256": "x"}):
         submitted.weights().write_bytes(save(odd, metadata))
@@ -197,28 +202,28 @@ def test_weights_of_odd_types_are_refused(submitted: Submitted, claimed: Claim) 
     assert "holds the weights of another network" in lines(submitted.validated(claimed))
 
 
-def test_a_header_that_lies_about_its_length_is_refused(submitted: Submitted, claimed: Claim) -> None:
+def test_a_header_that_lies_about_its_length_is_refused(submitted: Submitted, claimed: ClaimedSuite) -> None:
     submitted.weights().write_bytes((2**62).to_bytes(8, "little") + b"{}")
     assert refusing(submitted.validated(claimed)) == {"weights"}
 
 
 @given(st.text(max_size=400))
-def test_whatever_is_shown_is_one_printable_line(text: str) -> None:
-    assert shown(text).isprintable()
-    assert str(Finding("x", text, text, text, text)).isprintable()
+def test_untrusted_text_is_shown_as_one_printable_line(text: str) -> None:
+    assert escaped(text).isprintable()
+    assert str(Violation("x", text, text, text, text)).isprintable()
 
 
 def leaves(table: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The path of every value, and of every table."""
-    found = []
+    paths = []
     for key, value in table.items():
-        found.append((*before, key))
+        paths.append((*before, key))
         if isinstance(value, dict):
-            found += leaves(value, (*before, key))
-    return found
+            paths += leaves(value, (*before, key))
+    return paths
 
 
-# -- whatever stands in a record, there is an answer ----------------------------------------------------------------
+# -- no value in a record breaks validation ----------------------------------------------------------------
 
 ODD = st.one_of(
     st.none(),
@@ -232,8 +237,8 @@ ODD = st.one_of(
 )
 
 
-def their_hash(config: object) -> str:
-    """A forger's, who has one for numbers that are none as well."""
+def forged_hash(config: object) -> str:
+    """The hash of any configuration, even with numbers that are not finite."""
     return hashlib.sha256(json.dumps(config, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -243,12 +248,12 @@ def put(content: Content, path: Sequence[str], value: object, mend: bool = True)
         holder = holder[part]
     holder[path[-1]] = value
     if mend:
-        content["config_hash"] = their_hash(content["config"])
+        content["config_hash"] = forged_hash(content["config"])
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: st.DataObject) -> None:
+def test_no_value_breaks_validation(submitted: Submitted, claimed: ClaimedSuite, data: st.DataObject) -> None:
     before = submitted.place().read_text()
     content = json.loads(before)
     put(content, data.draw(st.sampled_from(leaves(content))), data.draw(ODD), mend=data.draw(st.booleans()))
@@ -257,7 +262,7 @@ def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: 
         report = submitted.validated(claimed)
     finally:
         submitted.place().write_text(before)
-    assert all(str(finding).isprintable() for finding in report.findings)
+    assert all(str(violation).isprintable() for violation in report.violations)
 
 
 @pytest.mark.parametrize(
@@ -280,7 +285,7 @@ def test_no_value_breaks_validation(submitted: Submitted, claimed: Claim, data: 
 )
 @pytest.mark.parametrize("mend", [False, True])
 def test_values_that_break_arithmetic_are_refused(
-    submitted: Submitted, claimed: Claim, path: tuple[str, ...], value: object, check: str, mend: bool
+    submitted: Submitted, claimed: ClaimedSuite, path: tuple[str, ...], value: object, check: str, mend: bool
 ) -> None:
     content = submitted.load()
     put(content, path, value, mend)
@@ -289,15 +294,15 @@ def test_values_that_break_arithmetic_are_refused(
     assert ("records" if another_hash else check) in refusing(submitted.validated(claimed))
 
 
-def test_a_table_of_a_million_names_is_answered(submitted: Submitted, claimed: Claim) -> None:
+def test_a_table_of_a_million_names_is_answered(submitted: Submitted, claimed: ClaimedSuite) -> None:
     many = {f"{i}": 0 for i in range(500_000)}
     submitted.edit(lambda content: content["environment"].update(many))
     report = submitted.validated(claimed)
     assert refusing(report) == {"environment"}
-    assert len(report.findings) == 1_000
+    assert len(report.violations) == 1_000
 
 
-# -- any change of a configuration is seen ----------------------------------------------------------------------------
+# -- any change of a configuration is detected ------------------------------------------------------------------------
 
 VALUES = st.one_of(
     st.none(),
@@ -311,7 +316,9 @@ VALUES = st.one_of(
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("own", [False, True])
-def test_any_other_configuration_is_refused(honest: Submitted, claimed: Claim, own: bool, data: st.DataObject) -> None:
+def test_any_other_configuration_is_refused(
+    honest: Submitted, claimed: ClaimedSuite, own: bool, data: st.DataObject
+) -> None:
     content = honest.load()
     if own:
         content["label"] = content["config"]["method"] = "novel"
@@ -334,6 +341,6 @@ def test_any_other_configuration_is_refused(honest: Submitted, claimed: Claim, o
         record = Record.model_validate(content)
     except ValidationError:  # it does not even agree with itself
         return
-    found = list(configuration(Submission(honest.root, (record,)), claimed))
-    assert found
-    assert all(TASK in finding.file and PAIR in finding.file for finding in found)
+    violations = list(configuration(Submission(honest.root, (record,)), claimed))
+    assert violations
+    assert all(TASK in violation.file and PAIR in violation.file for violation in violations)

@@ -1,4 +1,4 @@
-"""The workflows that judge a pull request: who may do what, and that their scripts do it whatever they are given."""
+"""The workflows that validate a pull request: their permissions, and their scripts with hostile input."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def workflow(name: str) -> dict[Any, Any]:
 
 
 def steps(name: str, job: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = workflow(name)["jobs"][job]["steps"]
-    return found
+    entries: list[dict[str, Any]] = workflow(name)["jobs"][job]["steps"]
+    return entries
 
 
-def test_what_judges_may_write_nothing_and_runs_the_base_branch() -> None:
-    its = workflow("submission")
-    assert its["permissions"] == {"contents": "read"}
-    assert list(its["on"]) == ["pull_request"]
+def test_validation_may_write_nothing_and_runs_the_base_branch() -> None:
+    content = workflow("submission")
+    assert content["permissions"] == {"contents": "read"}
+    assert list(content["on"]) == ["pull_request"]
     assert "secrets." not in (WORKFLOWS / "submission.yml").read_text()
     base, proposed = (s["with"] for s in steps("submission", "validate") if "checkout" in s.get("uses", ""))
     assert base["ref"] == "${{ github.event.pull_request.base.sha }}"
@@ -45,10 +45,10 @@ def test_what_judges_may_write_nothing_and_runs_the_base_branch() -> None:
     assert install.endswith("./base")
 
 
-def test_what_writes_takes_nothing_of_the_pull_request_but_text() -> None:
-    its = workflow("submission-comment")
-    assert its["permissions"] == {}
-    assert its["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
+def test_the_comment_takes_only_text_from_the_pull_request() -> None:
+    content = workflow("submission-comment")
+    assert content["permissions"] == {}
+    assert content["jobs"]["comment"]["permissions"] == {"actions": "read", "pull-requests": "write"}
     assert not any("checkout" in s.get("uses", "") or "run" in s for s in steps("submission-comment", "comment"))
 
 
@@ -95,7 +95,7 @@ def test_the_board_is_rebuilt_and_what_changes_is_reported(tmp_path: Path) -> No
 
 
 def shifted(record: Record) -> dict[str, MetricValue]:
-    """Other figures: a record without examples may have any."""
+    """Other values: a record without examples may have any."""
     return {name: m.model_copy(update={"value": m.value + 0.25}) for name, m in record.metrics.items()}
 
 
@@ -119,7 +119,7 @@ const github = {
 
 
 def commented(tmp_path: Path, number: str, report: str, sha: str = "abc") -> list[list[Any]]:
-    """What the comment's script does."""
+    """The calls that the comment's script makes."""
     (script,) = (s["with"]["script"] for s in steps("submission-comment", "comment") if "script" in s["with"])
     (tmp_path / "number.txt").write_text(number)
     (tmp_path / "report.txt").write_text(report)
@@ -156,7 +156,7 @@ def test_a_long_report_is_cut(tmp_path: Path) -> None:
 
 @needs_node
 @pytest.mark.parametrize("number", ["", "0", "-1", "7; rm", "1e99", "../7"])
-def test_no_number_no_comment(tmp_path: Path, number: str) -> None:
+def test_without_a_valid_number_there_is_no_comment(tmp_path: Path, number: str) -> None:
     assert commented(tmp_path, number, "text") == [["failed", "no number of a pull request"]]
 
 

@@ -71,7 +71,7 @@ def site(results: Path) -> Files:
         files[f"{names[summary.task]}.html"] = render("task.html", summary.task, title, **context)
     places, packed = _packed(records)
     files["cell.html"] = render("cell.html", "cell", "A cell", files=places)
-    images = (f"{figures.FOLDER}/{image.file}" for group in figures_of.values() for image in group.pictures)
+    images = (f"{figures.FOLDER}/{image.file}" for group in figures_of.values() for image in group.figures)
     return files | packed | {name: (results / name).read_bytes() for name in images}
 
 

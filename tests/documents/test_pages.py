@@ -1,4 +1,4 @@
-"""The documents lead somewhere: links, anchors and paths exist; the front page stays short; references are current."""
+"""The documents fit the project: links, paths and names exist, references are current, the front page is short."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from distillbench import Task
 from support.paths import ROOT
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -74,3 +75,11 @@ def test_every_name_in_the_glossary_is_in_the_code() -> None:
     parts = {part for name in names - folders for part in re.findall(r"\w+", name) if not part.isupper()}
     assert len(names) > 40
     assert parts - words - {"distillbench", "py"} == set()
+
+
+def test_the_page_for_authors_of_tasks_names_every_member_and_no_other() -> None:
+    text = (ROOT / "docs" / "writing-a-task.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert named >= Task.__abstractmethods__ | {"metrics", "primary_metric", "baselines", "Settings"}
+    assert named <= set(dir(Task)) | set(Task.__annotations__)
