@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from distillbench.bench.leaderboard.model import Amount, Board, Overall, Place, Reading, Row
-from distillbench.bench.report.formatting import ABSENT, count_text, heading
+from distillbench.bench.leaderboard.model import Amount, Board, Overall, Place, Reading, Row, Standing
+from distillbench.bench.report.formatting import ABSENT, count_text, heading, milli_text
+from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns, words
+from distillbench.bench.report.table import Row as TableRow
 from distillbench.bench.store.records import MetricValue
 
 NONE = "–"
 WIDE = 1e9
 """From here on a number is written with an exponent."""
+SECONDS = Reading(direction="lower", unit="s", decimals=1)
 LEGEND = (
     "rank: by the mean of the first metric, with the 95% interval that other seeds and test examples would give it; "
     "equal entries share a rank",
@@ -28,53 +31,6 @@ LEGEND = (
 )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table.
-
-    Attributes:
-        text: What it says.
-        order: What it is sorted by, where that is not its text.
-        strong: Whether it is emphasised.
-    """
-
-    text: str
-    order: float | None = None
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of a table.
-
-    Attributes:
-        kind: Of the model: student, teacher or baseline.
-        cells: One for each column.
-        parameters: What rows are filtered by; None for a row that always stays.
-    """
-
-    kind: str
-    cells: tuple[Cell, ...]
-    parameters: int | None = None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Attributes:
-        columns: Headings.
-        lines: Rows.
-        left: Indices of the columns that are aligned left.
-        header: Index of the column that names a row.
-    """
-
-    columns: tuple[str, ...]
-    lines: tuple[Line, ...]
-    left: frozenset[int]
-    header: int
-
-
 def amount_text(amount: Amount | None, reading: Reading | None) -> str:
     """A mean with its half-width, '89.60 ± 0.31'."""
     if amount is None:
@@ -86,77 +42,116 @@ def amount_text(amount: Amount | None, reading: Reading | None) -> str:
 
 
 def board_table(board: Board) -> Table:
-    """The table of one board."""
-    fidelity = board.fidelity
-    metrics = [board.primary_metric, *([fidelity] if fidelity and fidelity != board.primary_metric else [])]
-    titles = (
-        *("rank", "tier", "method", "by", "code", "seeds"),
-        *(_heading(name, board.metrics[name]) for name in metrics),
-        *("params", "MACs", "latency (ms)", "speed rank", "training (s)", "× scratch", "Pareto", "tries"),
-    )
-    several = len(board.machines) > 1
-    lines = tuple(
-        Line(row.kind, tuple(_cells(row, board, metrics, several)), row.parameters if row.kind == "student" else None)
+    """The table of one board: a row for each entry, and for the teachers, controls and baselines beneath them."""
+    fields = _fields(board)
+    rows = (
+        TableRow(cells(fields, row), row.kind, parameters=row.parameters if row.kind == "student" else None)
         for row in board.rows
     )
-    return Table(titles, lines, frozenset({2, 3, 4}), 2)
+    return Table(board.title, columns(fields), tuple(rows))
 
 
 def overall_table(overall: Overall, boards: Sequence[Board]) -> Table:
-    """The table of an overall ranking.
+    """The table of an overall ranking, with a column for the ranks on each board.
 
     Args:
         overall: The ranking.
         boards: All boards.
-
-    Returns:
-        A table with a column for the ranks on each board.
     """
     averaged = [board for key in overall.boards for board in boards if board.key == key]
-    lines = []
-    for standing in overall.standings:
-        ranks = [standing.ranks.get(board.key) for board in averaged]
-        cells = [
-            _place_cell(standing.place),
-            Cell(standing.label),
-            Cell(standing.contributor),
-            Cell("official" if standing.official else "contributed"),
-            *(Cell(NONE if rank is None else f"{rank:.3g}", rank) for rank in ranks),
-            Cell("; ".join(standing.lacks)),
-        ]
-        lines.append(Line("student", tuple(cells)))
-    columns = ("mean rank", "method", "by", "code", *(board.title for board in averaged), "lacks")
-    return Table(columns, tuple(lines), frozenset({1, 2, 3, len(columns) - 1}), 1)
+    fields: list[Field[Standing]] = [
+        (_figures("mean rank"), lambda standing: _place_cell(standing.place)),
+        (words("method", header=True), lambda standing: Cell(standing.label)),
+        (words("by"), lambda standing: Cell(standing.contributor)),
+        (words("code"), lambda standing: Cell(_origin(standing.official))),
+        *((_figures(board.title), partial(_rank_cell, board.key)) for board in averaged),
+        (words("lacks"), lambda standing: Cell("; ".join(standing.lacks))),
+    ]
+    rows = (TableRow(cells(fields, standing), "student") for standing in overall.standings)
+    return Table("Overall", columns(fields), tuple(rows))
 
 
-def _cells(row: Row, board: Board, metrics: Sequence[str], several: bool) -> Iterator[Cell]:
-    entry = row.kind == "student"
-    yield _place_cell(row.place) if entry else Cell("")
-    tier = row.place.tier if row.place else None
-    several_tiers = any(other.place and (other.place.tier or 1) > 1 for other in board.entries)
-    yield Cell(NONE if tier is None else str(tier), tier) if entry else Cell("")
-    yield Cell(row.name)
-    yield Cell(", ".join(row.folders))
-    yield Cell("official" if row.official else "contributed") if entry else Cell(row.kind)
-    yield Cell(row.unranked or str(row.seeds), row.seeds) if row.kind != "baseline" else Cell("")
-    for name in metrics:
+def _figures(title: str) -> Column:
+    """A column of numbers, some of which have words of contributors beside them: it is escaped like names."""
+    return Column(title, words=True)
+
+
+def _fields(board: Board) -> list[Field[Row]]:
+    metrics = dict.fromkeys(name for name in (board.primary_metric, board.fidelity) if name)
+    several_machines = len(board.machines) > 1
+    return [
+        (_figures("rank"), _of_entries(lambda row: _place_cell(row.place))),
+        (_figures("tier"), _of_entries(_tier_cell)),
+        (words("method", header=True), lambda row: Cell(row.name)),
+        (words("by"), lambda row: Cell(", ".join(row.folders))),
+        (words("code"), lambda row: Cell(_origin(row.official) if row.kind == "student" else row.kind)),
+        (_figures("seeds"), _seeds_cell),
+        *(_metric_field(board, name) for name in metrics),
+        (_figures("params"), lambda row: Cell(count_text(row.parameters), row.parameters)),
+        (_figures("MACs"), lambda row: Cell(count_text(row.macs), row.macs)),
+        (_figures("latency (ms)"), partial(_latency_cell, several_machines)),
+        (_figures("speed rank"), partial(_speed_rank_cell, several_machines)),
+        (_figures("training (s)"), _training_cell),
+        (_figures("× scratch"), _times_scratch_cell),
+        (_figures("Pareto"), lambda row: Cell("yes" if row.pareto else "")),
+        (_figures("tries"), _of_entries(lambda row: Cell(str(row.submissions), row.submissions))),
+    ]
+
+
+def _of_entries(cell: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
+    """The same cell for entries, and an empty one for teachers, controls and baselines."""
+    return lambda row: cell(row) if row.kind == "student" else Cell("")
+
+
+def _metric_field(board: Board, name: str) -> Field[Row]:
+    reading = board.metrics[name]
+    several_tiers = any(entry.place and (entry.place.tier or 1) > 1 for entry in board.entries)
+
+    def cell(row: Row) -> Cell:
         amount = row.metrics.get(name)
-        text = amount_text(amount, board.metrics[name]) if entry or amount else ""
-        best = name == board.primary_metric and tier == 1 and several_tiers
-        yield Cell(text, amount.value if amount else None, best)
-    yield Cell(count_text(row.parameters), row.parameters)
-    yield Cell(count_text(row.macs), row.macs)
-    speed = row.speed
-    yield Cell(f"{1000 * speed.seconds:.3g}{_on(speed.machine, several)}", speed.seconds) if speed else Cell("")
-    yield Cell(f"{speed.rank}{_on(speed.machine, several)}", speed.rank) if speed else Cell("")
-    yield (
-        Cell(amount_text(row.training, Reading(direction="lower", unit="s", decimals=1)), row.training.value)
-        if (row.training)
-        else Cell("")
-    )
-    yield Cell(f"{row.times_scratch:.3g}", row.times_scratch) if row.times_scratch is not None else Cell("")
-    yield Cell("yes" if row.pareto else "")
-    yield Cell(str(row.submissions), row.submissions) if entry else Cell("")
+        best = name == board.primary_metric and several_tiers and row.place is not None and row.place.tier == 1
+        text = amount_text(amount, reading) if amount or row.kind == "student" else ""
+        return Cell(text, amount.value if amount else None, best)
+
+    return _figures(heading(name, MetricValue(value=0, direction=reading.direction, unit=reading.unit))), cell
+
+
+def _origin(official: bool) -> str:
+    return "official" if official else "contributed"
+
+
+def _tier_cell(row: Row) -> Cell:
+    tier = row.place.tier if row.place else None
+    return Cell(NONE if tier is None else str(tier), tier)
+
+
+def _seeds_cell(row: Row) -> Cell:
+    return Cell("") if row.kind == "baseline" else Cell(row.unranked or str(row.seeds), row.seeds)
+
+
+def _latency_cell(several_machines: bool, row: Row) -> Cell:
+    if row.speed is None:
+        return Cell("")
+    return Cell(f"{milli_text(row.speed.seconds)}{_on(row.speed.machine, several_machines)}", row.speed.seconds)
+
+
+def _speed_rank_cell(several_machines: bool, row: Row) -> Cell:
+    if row.speed is None:
+        return Cell("")
+    return Cell(f"{row.speed.rank}{_on(row.speed.machine, several_machines)}", row.speed.rank)
+
+
+def _training_cell(row: Row) -> Cell:
+    return Cell(amount_text(row.training, SECONDS), row.training.value) if row.training else Cell("")
+
+
+def _times_scratch_cell(row: Row) -> Cell:
+    return Cell("") if row.times_scratch is None else Cell(f"{row.times_scratch:.3g}", row.times_scratch)
+
+
+def _rank_cell(key: str, standing: Standing) -> Cell:
+    rank = standing.ranks.get(key)
+    return Cell(NONE if rank is None else f"{rank:.3g}", rank)
 
 
 def _place_cell(place: Place | None) -> Cell:
@@ -168,10 +163,6 @@ def _place_cell(place: Place | None) -> Cell:
 
 def _on(machine: str, several: bool) -> str:
     return f" ({machine})" if several else ""
-
-
-def _heading(name: str, reading: Reading) -> str:
-    return heading(name, MetricValue(value=0, direction=reading.direction, unit=reading.unit))
 
 
 def _number(value: float, decimals: int) -> str:

@@ -7,8 +7,10 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from distillbench.bench.leaderboard.columns import LEGEND, Table, board_table, overall_table
+from distillbench.bench.leaderboard.columns import LEGEND, board_table, overall_table
 from distillbench.bench.leaderboard.model import Board, Leaderboard, Overall, Row
+from distillbench.bench.report.table import Table
+from distillbench.bench.report.writers import latex_table, markdown_table
 from distillbench.bench.store.documents import Part
 from distillbench.common import text
 
@@ -80,11 +82,15 @@ def markdown(board: Leaderboard) -> str:
     for overall in board.overall:
         parts += [
             f"## {write(overall_title(board, overall))}",
-            _markdown_table(overall_table(overall, board.boards)),
+            markdown_table(overall_table(overall, board.boards), compact=True),
             _list([overall_note(board, overall.boards)], write),
         ]
     for part in board.boards:
-        parts += [f"## {write(part.title)}", _markdown_table(board_table(part)), _list(remarks(part), write)]
+        parts += [
+            f"## {write(part.title)}",
+            markdown_table(board_table(part), compact=True),
+            _list(remarks(part), write),
+        ]
     parts += ["## How to read it", _list(LEGEND, write)]
     if board.notes:
         parts += ["## Not averaged", _list(board.notes, write)]
@@ -95,18 +101,6 @@ def markdown(board: Leaderboard) -> str:
 
 def _list(lines: Sequence[str], write: Callable[[str], str]) -> str:
     return "\n".join(f"- {write(line)}" for line in lines)
-
-
-def _markdown_table(table: Table) -> str:
-    lines = [
-        [text.markdown(column) for column in table.columns],
-        [":---" if i in table.left else "---:" for i in range(len(table.columns))],
-        *(
-            [f"**{text.markdown(cell.text)}**" if cell.strong else text.markdown(cell.text) for cell in line.cells]
-            for line in table.lines
-        ),
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def latex(board: Leaderboard) -> str:
@@ -142,20 +136,8 @@ def _itemised(lines: Sequence[str]) -> str:
 
 
 def _latex_table(table: Table) -> str:
-    columns = "".join("l" if i in table.left else "r" for i in range(len(table.columns)))
-    head = " & ".join(f"{{{text.latex(column)}}}" for column in table.columns)
-    lines = [
-        " & ".join(
-            f"\\textbf{{{text.latex(cell.text)}}}" if cell.strong else f"{{{text.latex(cell.text)}}}"
-            for cell in line.cells
-        )
-        for line in table.lines
-    ]
-    body = "".join(f"{line} \\\\\n" for line in lines)
-    return (
-        f"\\noindent\\resizebox{{\\linewidth}}{{!}}{{%\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{head} \\\\\n"
-        f"\\midrule\n{body}\\bottomrule\n\\end{{tabular}}}}\n"
-    )
+    """A table as wide as the page."""
+    return f"\\noindent\\resizebox{{\\linewidth}}{{!}}{{%\n{latex_table(table).rstrip()}}}\n"
 
 
 def as_csv(board: Leaderboard) -> str:
