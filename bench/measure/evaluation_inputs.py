@@ -32,7 +32,7 @@ def evaluation_inputs(task: Task, model: nn.Module, split: Split) -> list[Tensor
         task.evaluate(model, model, split)
     except _EnoughError:
         pass
-    except Exception:  # an evaluation may need what is not there, a extractor: what it gave before counts
+    except Exception:  # an evaluation may need what is not there, a feature extractor: what it gave before counts
         if not seen:
             seen.append(task.example_input(1))
     finally:

@@ -1,4 +1,4 @@
-"""The work that a process does: train a extractor, a teacher, or a group of students; evaluate; return records.
+"""The work that a process does: train a feature extractor, a teacher, or a group of students; evaluate; return records.
 
 A job is plain data that can be sent to any process with the same code; weights pass through the cache folder.
 """

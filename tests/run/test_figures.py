@@ -88,7 +88,7 @@ def test_super_resolution_shows_its_errors_as_much_too_bright_as_it_says(task_of
 def test_heads_and_note_say_what_columns_and_inversions_mean(task_of: TaskOf) -> None:
     classification = shown(task_of("classification"))
     assert list(classification.heads[:10]) == [str(digit) for digit in range(10)]
-    assert "inverted: a wrong answer" in classification.note
+    assert "inverted: an error" in classification.note
     vae = shown(task_of("vae"))
     assert set(vae.heads[: len(vae.rows["real"])]) == {"reconstructions"}
     assert set(vae.heads[len(vae.rows["real"]) :]) == {"samples of the prior"}
