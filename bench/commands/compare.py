@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import BACKENDS, Settings, Tasks, chosen, console, names
+from distillbench.bench.commands.options import Settings, Tasks, chosen, console, names
+from distillbench.bench.store.conditions import BACKENDS
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file
 

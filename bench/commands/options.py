@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.resolve import Suite
 
 MOST_SEEDS = 10_000
-BACKENDS = ("eager", "compile", "onnxruntime")
 
 
 class Format(StrEnum):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
-    BACKENDS,
     Data,
     Device,
     Out,
@@ -22,6 +21,7 @@ from distillbench.bench.commands.options import (
     names,
     numbers,
 )
+from distillbench.bench.store.conditions import ALL_PRECISIONS, BACKENDS
 from distillbench.common.errors import UserError, at_most, did_you_mean
 from distillbench.common.paths import expanded, regular_file
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 MOST_PROBLEMS = 20
-PRECISIONS = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
 
 
 class Format(StrEnum):
@@ -50,7 +49,7 @@ def time(
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(PRECISIONS)}."),
+        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(ALL_PRECISIONS)}."),
     ] = None,
     batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes.")] = "1,64",
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
@@ -81,7 +80,7 @@ def time(
 
     Of a results folder whose students are finished, each is exported to ONNX and quantised, and its quality measured.
     """
-    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, PRECISIONS)
+    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, ALL_PRECISIONS)
     sizes = numbers("--batch", [batches])
     if min(sizes) < 1:
         raise UserError("--batch: 0 is out of range (allowed: 1 and more)")
@@ -94,6 +93,7 @@ def time(
         screen.print(line, markup=False, soft_wrap=True)
 
     with screen.status(f"{what}: reading"):
+        from distillbench.bench.export import exporter
         from distillbench.bench.machine.lock import alone_on_the_machine
         from distillbench.bench.suite.file import assigned
         from distillbench.bench.timing import timer
@@ -102,21 +102,21 @@ def time(
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
         kept, locations = cache or folder / "cache", assigned(set_ or []) if expanded(what).is_dir() else {}
         under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
-        forms = timer.forms(under)
-        students = timer.convertible(pairs, forms, folder)
-        number = timer.Launches() if launches is None else timer.Launches(launches, launches)
-        todo = timer.plan(timer.targets(pairs, kept), under, number, folder, again=overwrite)
-        if todo.other and not overwrite:
-            many = f"{len(todo.other)} of {todo.conditions + todo.finished} timings"
-            raise UserError(f"{todo.other[0]} ({many}; choose another folder with --out, or --overwrite)")
+        forms = exporter.forms_of(under)
+        students = exporter.unexported(pairs, forms, folder)
+        limits = timer.LaunchLimits() if launches is None else timer.LaunchLimits(launches, launches)
+        todo = timer.timing_plan(timer.targets(pairs, kept), under, limits, folder, again=overwrite)
+        if todo.stale and not overwrite:
+            many = f"{len(todo.stale)} of {todo.conditions + todo.finished} timings"
+            raise UserError(f"{todo.stale[0]} ({many}; choose another folder with --out, or --overwrite)")
     if students or todo.missing:
         with alone_on_the_machine():
             if students:
                 say(f"{len(students)} students to export and quantise")
-                problems += timer.convert(students, forms, folder, kept, locations, say)
+                problems += exporter.convert(students, forms, folder, kept, locations, say)
             if todo.missing:
-                say(f"{todo.conditions} conditions to time, {number}; {todo.finished} are there")
-                problems += timer.measure(todo, number, folder, kept, say)
+                say(f"{todo.conditions} conditions to time, {limits}; {todo.finished} are there")
+                problems += timer.measure(todo, limits, folder, kept, say)
     mine = {(pair.task, pair.pair) for pair in pairs}
     _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
     for line in at_most(MOST_PROBLEMS, problems):
@@ -131,7 +131,7 @@ def _pairs(
     """The results folder, the pairs to time, and why some cannot be. Raises UserError where there are none."""
     from dataclasses import replace
 
-    from distillbench.bench.run import runner
+    from distillbench.bench.run.preconditions import check_device_and_folders
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.file import assigned
     from distillbench.bench.suite.resolve import pairs as pairs_of_suite
@@ -142,7 +142,7 @@ def _pairs(
             raise UserError(f"{what}: holds no records")
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
-        runner.prepare(suite, folder)
+        check_device_and_folders(suite, folder)
         return folder, pairs_of_suite(suite), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")

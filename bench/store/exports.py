@@ -13,13 +13,12 @@ from typing import Literal
 from pydantic import Field
 
 from distillbench.bench.store import documents
+from distillbench.bench.store.conditions import Form
 from distillbench.bench.store.documents import Filed, Part, Scan, Table
 from distillbench.bench.store.records import Record
 
 SCHEMA_VERSION = 2
 FOLDER = "exports"
-Form = Literal["float32", "int8-dynamic", "int8-static"]
-FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
 QUANTISATION = 2
 """How files are quantised. 2: no processor saturates. 1, in exports that do not say it: those without VNNI do."""
 

@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 
 from distillbench.bench.statistics import Ratio, geometric_mean, paired_ratio
 from distillbench.bench.store import documents
+from distillbench.bench.store.conditions import Backend, Precision
 from distillbench.bench.store.documents import Filed, Part, Scan, Table, canonical_hash
 
 SCHEMA_VERSION = 1
@@ -22,8 +23,6 @@ FOLDER = "timings"
 P90_FROM, P99_FROM = 64, 662
 """Fewest samples that a percentile is said from: MLPerf Inference's rule for 99% confidence (Reddi et al. 2020)."""
 
-Backend = Literal["eager", "compile", "onnxruntime"]
-Precision = Literal["float32", "bfloat16", "float16", "int8-dynamic", "int8-static"]
 Subject = Literal["teacher", "student", "eager"]
 """eager: the student again, by eager PyTorch in float32, where the condition is another one."""
 

@@ -13,7 +13,7 @@ from torch import nn
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.run.estimate import seconds_of
 from distillbench.bench.run.jobs import Job, execute, extractor_path, load_teacher, prepared_task, teacher_path
-from distillbench.bench.run.runner import prepare
+from distillbench.bench.run.preconditions import check_device_and_folders
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import digest, load_weights, usable
 from distillbench.bench.suite.cells import Pair
@@ -53,7 +53,7 @@ def rerun(
     cache: of feature extractors and teachers made here; those that are not there are trained into it. say: what takes
     time. Raises UserError where the suite's device is not there, or the cache cannot be written.
     """
-    prepare(claim.suite, cache, cache)
+    check_device_and_folders(claim.suite, cache, cache)
     start, again = time.monotonic(), _Again(submission, claim, cache, say)
     findings = [
         Finding(NAME, str(record.path), "", f"has no weights to evaluate again ({weights_place(record)})")

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distillbench.bench.run import runner
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import code_digest
 from distillbench.bench.store.records import Record, Store
@@ -74,7 +75,7 @@ def retrain(
     start = time.monotonic()
     with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
         out = Path(folder)
-        runner.run(claim.suite, out, cache, workers, wanted=[cell])
+        runner.run(plan(claim.suite, out, cache, [cell]), workers)
         again = Store(out).find(cell.path)
     assert again is not None
     took = f"{record.name}: trained again in {time.monotonic() - start:.0f} s"

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from distillbench.bench.machine.processor import same_processor
-from distillbench.bench.run.runner import plan
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
+from distillbench.bench.store.conditions import FORMS
 from distillbench.bench.store.figures import usable
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.resolve import cells, load
@@ -35,7 +36,7 @@ def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite
     state = plan(loaded, RESULTS / suite)
     assert not state.missing
     assert not state.failed
-    assert not state.other
+    assert not state.stale
     assert len(list(Store(RESULTS / suite))) == len(cells(loaded)), "nothing else lies there"
 
 
@@ -59,7 +60,7 @@ def test_every_student_is_exported_equal_to_eager_and_quantised_and_its_quality_
     for record in students:
         export = found[exports.path_of(record)]
         assert export.is_of(record)
-        assert export.artefacts.keys() == set(exports.FORMS)
+        assert export.artefacts.keys() == set(FORMS)
         for artefact in export.artefacts.values():
             assert artefact.failure is artefact.unmeasured is None
         assert export.artefacts["float32"].difference is not None

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import extractor_path, teacher_path
-from distillbench.bench.run.runner import _jobs as jobs_of
-from distillbench.bench.run.runner import damaged, plan
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import cells, load, pairs
 from support.images import write_image
 from support.processes import Run, reproducible
 
@@ -103,24 +103,24 @@ def test_a_damaged_teacher_is_told_and_made_again(cli: Run, tiny_suite: Path, ou
 def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     """Feature extractors and teachers, whatever their weights are: the files that stand for them here hold others."""
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
-    todo = plan(suite, tmp_path)
+    students = [cell for cell in cells(suite) if cell.kind == "student"]
+    todo = plan(suite, tmp_path, tmp_path, students)
     (pair,) = pairs(suite)
     extractor, teacher = extractor_path(tmp_path, pair), teacher_path(tmp_path, pair, 0)
-    todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
 
     def kinds() -> list[str]:
-        return [job.kind for job in jobs_of(todo, tmp_path, tmp_path)]
+        return [job.kind for job in job_graph(todo).jobs]
 
-    assert (kinds(), damaged(todo, tmp_path)) == (["extractor", "teacher", "group"], [])
+    assert (kinds(), job_graph(todo).damaged) == (["extractor", "teacher", "group"], ())
     for path in (extractor, teacher):
         save_weights(path, nn.Linear(3, 2), path.stem)
-    assert (kinds(), damaged(todo, tmp_path)) == (["group"], [])
+    assert (kinds(), job_graph(todo).damaged) == (["group"], ())
     extractor.write_bytes(flipped(extractor.read_bytes(), -1))
     assert kinds() == ["extractor", "group"]
     shutil.copy(extractor, teacher)
     assert kinds() == ["extractor", "teacher", "group"]
     reason = "its content is not what its checksum says"
-    assert damaged(todo, tmp_path) == [f"{extractor}: {reason}", f"{teacher}: {reason}"]
+    assert job_graph(todo).damaged == (f"{extractor}: {reason}", f"{teacher}: {reason}")
 
 
 # -- images ---------------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ def test_a_picture_that_cannot_be_drawn_names_what_it_lacks(cli: Run, tiny_suite
     assert done.stdout.endswith(reason)
     assert not (out / PICTURE).exists()
     student.unlink()
-    assert f"{out / DRAWING}: not drawn: {student}: is not there\n" in cli("run", tiny_suite, "--out", out).stdout
+    assert f"{out / DRAWING}: not drawn: {student}: is missing\n" in cli("run", tiny_suite, "--out", out).stdout
 
 
 # -- the list of what was to be made --------------------------------------------------------------------------------

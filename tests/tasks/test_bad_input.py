@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.run.runner import check_data
+from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.suite.preflight import ROLES, training_bytes
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, UserError

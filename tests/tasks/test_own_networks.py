@@ -264,7 +264,7 @@ def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch
     job = Job("references", "baseline", its, (), "shared", tmp_path, tmp_path)
     assert its.config["settings"]["discriminator"]["code"].startswith("sha256:")
     (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
-    with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
+    with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed during the run"):
         execute(job, lambda step, steps: None)
 
 
@@ -277,7 +277,7 @@ def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytes
     with settled():
         assert execute(job, lambda step, steps: None)[0].status == "finished"
         (tmp_path / "live.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
-        with pytest.raises(RuntimeError, match=r"the code of student\.network was changed while the run went on"):
+        with pytest.raises(RuntimeError, match=r"the code of student\.network was changed during the run"):
             execute(job, lambda step, steps: None)
 
 
