@@ -30,6 +30,7 @@ from distillbench.bench.measure.backends import prepare
 from distillbench.bench.measure.failures import NotAvailable
 from distillbench.bench.measure.interleaving import (
     LEAST_SAMPLE,
+    InterleavedTimes,
     Samples,
     Workload,
     half_width,
