@@ -302,7 +302,7 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     path = tmp_path / "out/records/denoising/dncnn/scratch/seed-0.json"
     done = cli("export", path, "-o", tmp_path / "onnx", env=environment)
     assert done.returncode == 2
-    assert "'my_networks:denoiser' would be imported and run: say it again with --set student.network.factory" in (
+    assert "'my_networks:denoiser' would be imported and run: confirm it with --set student.network.factory" in (
         done.stderr
     )
     given = ["--set", "student.network.factory=my_networks:denoiser"]
@@ -312,7 +312,7 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     assert done.returncode == 0, "of one task alone: the other has no such factory" + done.stderr
     # Nor does one say another factory than it was made with.
     (record,) = (r for r in Store(tmp_path / "out") if (r.task, r.kind) == ("denoising", "student"))
-    with pytest.raises(UserError, match=r"made with other settings: settings\.student\.network"):
+    with pytest.raises(UserError, match=r"made with different settings: settings\.student\.network"):
         pair_of(record, {"student": {"network": {"factory": "my_networks:number"}}})
 
 

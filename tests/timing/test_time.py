@@ -148,7 +148,7 @@ def test_weights_that_are_not_there_are_told_and_nothing_is_kept_of_them(out: Pa
     weights.unlink()
     done = cli("time", out, *QUICK)
     assert done.returncode == 1
-    assert done.stderr == f"distillbench: {weights}: no weights are there\n"
+    assert done.stderr == f"distillbench: {weights}: the weights are missing\n"
     assert sorted(path.name for path in kept.iterdir()) == ["seed-0.json", "seed-2.json"]
 
 
