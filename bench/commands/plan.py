@@ -22,7 +22,7 @@ from distillbench.bench.commands.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from distillbench.bench.run.runner import Plan
+    from distillbench.bench.run.plan import Plan
 
 
 def plan(
@@ -37,11 +37,11 @@ def plan(
     workers: Workers = None,
 ) -> None:
     """Which cells a suite has and which are already there; runs nothing."""
-    from distillbench.bench.run import runner
+    from distillbench.bench.run import plan as planning
     from distillbench.bench.run.progress import summary_line
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
-    todo = runner.plan(chosen, out if out is not None else Path("runs", chosen.name))
+    todo = planning.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(_table(todo))
@@ -56,7 +56,7 @@ def _table(todo: Plan) -> Table:
         "finished": todo.finished,
         "missing": todo.missing,
         "failed": todo.failed,
-        "other": [cell for cell, _ in todo.other],
+        "other": todo.stale,
     }
     shown = {state: cells for state, cells in states.items() if cells}
     table = Table(caption="other: of another configuration" if "other" in shown else None, caption_justify="left")

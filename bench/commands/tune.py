@@ -25,7 +25,7 @@ from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file, results_folder
 
 if TYPE_CHECKING:
-    from distillbench.bench.run.runner import Plan
+    from distillbench.bench.run.plan import Plan
     from distillbench.bench.suite.cells import Cell
 
 
@@ -78,7 +78,9 @@ def tune(
     with screen.status(f"{suite}: reading"):
         from distillbench.bench.report.trials import markdown, origin, terminal
         from distillbench.bench.run import runner
-        from distillbench.bench.run.progress import Live, summary_line
+        from distillbench.bench.run.plan import plan
+        from distillbench.bench.run.preconditions import check_device_and_folders
+        from distillbench.bench.run.progress import ProgressDisplay, summary_line
         from distillbench.bench.run.tune import Budget, as_toml, decisions
         from distillbench.common.atomic import write_atomically
 
@@ -89,12 +91,12 @@ def tune(
         target = regular_file(output or folder / f"{chosen.name}.tuned.toml", "--output")
 
     def run(cells: Sequence[Cell]) -> Plan:
-        before = runner.plan(chosen, folder, cells)
+        before = plan(chosen, folder, kept, cells)
         if before.to_do:
-            runner.prepare(chosen, folder, kept)
-        screen.print(summary_line(before, workers, kept, overwrite), markup=False, soft_wrap=True)
-        with Live(screen) as live:
-            return runner.run(chosen, folder, kept, workers, overwrite, live, cells)
+            check_device_and_folders(chosen, folder, kept)
+        screen.print(summary_line(before, workers, overwrite), markup=False, soft_wrap=True)
+        with ProgressDisplay(screen) as display:
+            return runner.run(before, workers, overwrite, display)
 
     found = decisions(chosen, folder, budget, run)
     table = markdown(found, budget)

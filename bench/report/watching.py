@@ -15,7 +15,7 @@ from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.report import layout
 from distillbench.bench.report.charts import course
 from distillbench.bench.report.tables import MARK, estimate_text, heading
-from distillbench.bench.run.progress import course_line, format_seconds
+from distillbench.bench.run.progress import format_seconds, progress_line
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record, Scan, Store
 from distillbench.bench.store.status import Status
@@ -129,7 +129,7 @@ def summary_line(view: View) -> str:
         return f"{view.note or 'no run goes on here'}: {what}"
     failed = f", {view.status.failed} failed" if view.status.failed else ""
     since = format_seconds(view.status.seconds)
-    line = course_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
+    line = progress_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
     return f"{line.replace(' cells', f' cells{failed}', 1)}; for {since}"
 
 
