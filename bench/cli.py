@@ -1,8 +1,8 @@
-"""The ``distillbench`` command: the commands of ``bench/commands``, and what a command's end means.
+"""The ``distillbench`` command: the commands of ``bench/commands``, and how a command ends.
 
-Exit codes: 0 done; 1 some cells failed; 2 bad input, one line says what; 130 interrupted (Ctrl-C), 143 terminated
-(SIGTERM), 141 nobody reads the output any more (``| head -1``). Of ``compare``: 1 a regression, 3 incomplete or nothing
-to compare, 4 inconclusive. Of ``validate``: 1 refused. Nothing heavy is imported before a command runs.
+Exit codes: 0 done; 1 some cells failed; 2 bad input, and one line says what is wrong; 130 interrupted (Ctrl-C);
+143 terminated (SIGTERM); 141 the output is no longer read (``| head -1``). ``compare``: 1 a regression, 3 incomplete or
+nothing to compare, 4 inconclusive. ``validate``: 1 refused. Nothing heavy is imported before a command runs.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from distillbench.common.errors import UserError, warn_in_one_line
 from distillbench.common.signals import CLOSED, Stopped, signals, silence
 
 RESUMED = ("run", "tune", "time")
-"""Commands that keep what they have finished."""
+"""Commands that keep their finished work, and resume."""
 
 app = typer.Typer(
     name="distillbench",
-    help="A benchmark of knowledge distillation: methods × tasks, trained, measured and compared.",
+    help="A benchmark of knowledge distillation: train, measure and compare methods on six tasks.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -51,11 +51,11 @@ COMMANDS: tuple[Callable[..., None], ...] = (
 )
 for command in COMMANDS:
     app.command()(command)
-app.add_typer(data, help="Standard sets by name: what there is, whether it is whole, how to get it.")
+app.add_typer(data, help="List, check and download the standard data sets.")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"distillbench {version('distillbench')}")
@@ -66,14 +66,14 @@ def _version(wanted: bool) -> None:
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     """``--debug`` is remembered by ``main``, which reads it from the command line."""
 
 
 def main() -> None:
-    """Entry point: errors of the user's are one line on stderr."""
+    """Run the command line; a user's mistake ends it with one line on standard error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ± gets a question mark, not a traceback
@@ -83,7 +83,7 @@ def main() -> None:
             try:
                 app(standalone_mode=True)
             finally:
-                sys.stdout.flush()  # here, where what goes wrong can be said
+                sys.stdout.flush()  # here, where a failure can still be reported
     except BrokenPipeError:
         silence()
         sys.exit(CLOSED)
@@ -103,8 +103,8 @@ def main() -> None:
             silence()
         else:
             what = "interrupted" if stop.code == 130 else "terminated"
-            its_command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-            kept = "; what was finished is kept, run again to go on" if its_command in RESUMED else ""
+            command_name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+            kept = "; finished work is kept, run the command again to resume" if command_name in RESUMED else ""
             print(f"distillbench: {what}{kept}", file=sys.stderr)
         sys.exit(stop.code)
 

@@ -22,9 +22,10 @@ from distillbench.bench.analysis.results import speed_tables, summaries
 from distillbench.bench.analysis.speeds import SpeedTable
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
-from distillbench.bench.report import tables
-from distillbench.bench.report.charts import Cell, HeatMap, gap_recovered
-from distillbench.bench.report.speeds import markdown, overview
+from distillbench.bench.report import speeds, writers
+from distillbench.bench.report.chart import HeatMap, HeatMapCell
+from distillbench.bench.report.charts import gap_recovered
+from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.figures import FOLDER as FIGURES
 from distillbench.bench.store.records import Record, Store
@@ -85,12 +86,12 @@ def _speed_tables(suite: str) -> list[SpeedTable]:
 def _tables(suite: str) -> dict[Path, str]:
     """The files of a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
-    results = _summaries(suite)
+    results = tables(_summaries(suite))
     return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{markdown(_speed_tables(suite))}",
-        folder / "tables.md": f"{origin}\n\n{tables.markdown(results)}",
-        folder / "tables.tex": f"% {origin}\n\n{tables.latex(results)}",
-        folder / "tables.csv": tables.as_csv(results),
+        folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(speeds.tables(_speed_tables(suite)))}",
+        folder / "tables.md": f"{origin}\n\n{writers.markdown(results)}",
+        folder / "tables.tex": f"% {origin}\n\n{writers.latex(results)}",
+        folder / "tables.csv": writers.csv(results),
     }
 
 
@@ -122,7 +123,7 @@ def _task_summaries(suite: str) -> list[Summary]:
     return [summary for summary in _summaries(suite) if summary.task in TASKS[suite]]
 
 
-def gap_table(gaps: HeatMap, write: Callable[[Cell], str]) -> str:
+def gap_table(gaps: HeatMap, write: Callable[[HeatMapCell], str]) -> str:
     """The gaps as a Markdown table, the controls below a rule."""
     methods = [row for row in gaps.rows if row not in CONTROLS]
     lines = [["gap recovered", *gaps.columns], [":---", *["---:"] * len(gaps.columns)]]
@@ -132,24 +133,24 @@ def gap_table(gaps: HeatMap, write: Callable[[Cell], str]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _brief(cell: Cell) -> str:
+def _brief(cell: HeatMapCell) -> str:
     """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason."""
     if cell.value is None:
         return cell.text
     return f"{_percent(cell)}{_star(cell)}"
 
 
-def _exact(cell: Cell) -> str:
+def _exact(cell: HeatMapCell) -> str:
     """The number however large, with its star and its interval."""
     return cell.text.replace("*", r"\*") + f" {cell.interval}".rstrip()
 
 
-def _percent(cell: Cell) -> str:
+def _percent(cell: HeatMapCell) -> str:
     return "< −100%" if (cell.value or 0) < -1 else f"{100 * (cell.value or 0):z.0f}%".replace("-", "−")
 
 
-def _star(cell: Cell) -> str:
-    return r"\*" if cell.sure else ""
+def _star(cell: HeatMapCell) -> str:
+    return r"\*" if cell.significant else ""
 
 
 def findings(gaps: HeatMap) -> str:
@@ -171,7 +172,7 @@ def findings(gaps: HeatMap) -> str:
 def _significant(gaps: HeatMap, rows: Iterable[str], column: str, sign: int) -> list[str]:
     """The rows that are significantly better (sign 1) or worse (sign −1) than scratch, the largest difference first."""
     cells = {row: gaps.cells[row, column] for row in rows}
-    values = {row: sign * cell.value for row, cell in cells.items() if cell.sure and cell.value is not None}
+    values = {row: sign * cell.value for row, cell in cells.items() if cell.significant and cell.value is not None}
     return sorted((row for row, value in values.items() if value > 0), key=lambda row: -values[row])
 
 
@@ -215,14 +216,14 @@ def _blocks(suite: str) -> dict[str, str]:
         "figures": "\n".join(
             f"![{text}](../results/{suite}/{FIGURES}/{file})" for file, text in GALLERY[suite].items()
         ),
-        "latency": f"{_timed(suite)}\n\n{overview(timed)}",
+        "latency": f"{_timed(suite)}\n\n{writers.markdown_table(speeds.overview(timed))}",
     }
 
 
 def _on_a_terminal(results: Sequence[Summary]) -> list[str]:
     """The tables as a terminal of 80 columns shows them."""
     text = StringIO()
-    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(results, WIDTH))
+    Console(file=text, width=WIDTH, highlight=False, force_terminal=False).print(terminal(tables(results), WIDTH))
     return text.getvalue().rstrip().splitlines()
 
 

@@ -1,4 +1,4 @@
-"""``distillbench check``: can this network be a task's?"""
+"""``distillbench check``: whether a network meets a task's contract."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ MARKS = {"ok": "ok  ", "no": "[bold red]no[/]  ", "n/a": "n/a "}
 
 
 def check(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="As distillbench list tasks has it.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Name of a task, as in 'distillbench list tasks'.")],
     network: Annotated[
         str,
         typer.Argument(
-            metavar="NETWORK", help="By name (distillbench list networks); package.module:function; or FILE.onnx."
+            metavar="NETWORK", help="A name from 'distillbench list networks', package.module:function, or FILE.onnx."
         ),
     ],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting of the network, e.g. model=resnet18."),
+        typer.Option(
+            "--set", "-s", metavar="KEY=VALUE", help="A setting of the network, e.g. model=resnet18. Repeatable."
+        ),
     ] = None,
     task_set: Annotated[
         list[str] | None,
-        typer.Option("--task-set", metavar="KEY=VALUE", help="A setting of the task, e.g. data.train=DIR."),
+        typer.Option("--task-set", metavar="KEY=VALUE", help="A setting of the task, e.g. data.train=DIR. Repeatable."),
     ] = None,
 ) -> None:
-    """Whether a network meets a task's contract: shapes, gradients, batches in eval mode, size, ONNX.
+    """Check that a network meets a task's contract: shapes, gradients, batches in eval mode, size, ONNX export.
 
-    Exit code 0: it does; 1: it does not.
+    Exit codes: 0 it does; 1 it does not.
     """
     output = console()
     with output.status("check: looking"):

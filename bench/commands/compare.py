@@ -1,4 +1,4 @@
-"""``distillbench compare``: what changed between two sets of measurements, and whether it may."""
+"""``distillbench compare``: whether a candidate is worse or slower than a baseline, within margins."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import Settings, Tasks, chosen, console, names
+from distillbench.bench.commands.options import (
+    Output,
+    Settings,
+    Tasks,
+    chosen,
+    console,
+    deliver,
+    names,
+    output_file,
+    seconds_of,
+    table_width,
+)
 from distillbench.bench.store.terms import BACKENDS
 from distillbench.common.errors import UserError
-from distillbench.common.paths import expanded, regular_file
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
     from distillbench.bench.compare.findings import Report
@@ -29,78 +40,90 @@ class GateFormat(StrEnum):
 
 
 def compare(
-    given: Annotated[
+    subjects: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="BASELINE CANDIDATE", help="Results folders, or JSON of pytest-benchmark. With --revisions: SUITE."
+            metavar="BASELINE CANDIDATE",
+            help="Two results folders, or two JSON files of pytest-benchmark; with --revisions, one SUITE.",
         ),
     ] = None,
     revisions: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="BASE HEAD", help="Measure two git revisions here, in turns, as in: -- SUITE."),
+        typer.Option(metavar="BASE HEAD", help="Measure two git revisions on this machine, interleaved."),
     ] = None,
     quality_margin: Annotated[
-        list[str] | None, typer.Option(metavar="MARGIN", help="1% of the baseline, or psnr=0.1 in its unit.")
+        list[str] | None,
+        typer.Option(
+            metavar="MARGIN",
+            help="Tolerated loss of quality: 1% of the baseline (default), or psnr=0.1 in its unit. Repeatable.",
+        ),
     ] = None,
     speed_margin: Annotated[
         str | None,
-        typer.Option(metavar="PERCENT", help="Slower by up to this is tolerated; default: 5%, with --revisions 1%."),
+        typer.Option(metavar="PERCENT", help="Tolerated slowdown. Default: 5%, or 1% with --revisions."),
     ] = None,
-    least_seconds: Annotated[float, typer.Option(help="As are so many seconds a call.")] = 2e-6,
+    least_seconds: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Slowdown of a call that is tolerated in any case.")
+    ] = 2e-6,
     metrics: Annotated[
-        list[str] | None, typer.Option(metavar="NAMES", help="These metrics, or all; default: the primary metrics.")
+        list[str] | None,
+        typer.Option(metavar="NAMES", help="Metrics to compare, or all. Default: the primary metrics."),
     ] = None,
     tasks: Tasks = None,
     repository: Annotated[
         Path | None,
-        typer.Option(parser=expanded, metavar="DIR", help="Of the revisions; default: the current folder's."),
+        typer.Option(
+            parser=expanded, metavar="DIR", help="Git repository of the revisions. Default: that of the current folder."
+        ),
     ] = None,
     minutes: Annotated[
         float | None,
-        typer.Option(help="For all that the revisions take, after which it says what it knows; default: 10."),
+        typer.Option(help="Time limit in minutes for measuring revisions. Default: 10."),
     ] = None,
     backends: Annotated[
         list[str] | None,
-        typer.Option("--backends", "--backend", metavar="NAMES", help=f"Times of {', '.join(BACKENDS)}."),
+        typer.Option(
+            "--backends",
+            "--backend",
+            metavar="NAMES",
+            help=f"Backends whose times are compared: {', '.join(BACKENDS)}.",
+        ),
     ] = None,
     set_: Settings = None,
-    format_: Annotated[GateFormat, typer.Option("--format", "-f", help="How to write it.")] = GateFormat.terminal,
-    output: Annotated[
-        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
-    ] = None,
-    allow_inconclusive: Annotated[bool, typer.Option("--allow-inconclusive", help="Exit with 0 for these.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="List what passes as well.")] = False,
+    format_: Annotated[GateFormat, typer.Option("--format", "-f", help="Output format.")] = GateFormat.terminal,
+    output: Output = None,
+    allow_inconclusive: Annotated[
+        bool, typer.Option("--allow-inconclusive", help="Exit with 0 if comparisons are inconclusive.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Also list the comparisons that pass.")] = False,
 ) -> None:
-    """Whether a candidate is as good and as fast. Exit: 0 pass, 1 regressed, 3 incomplete, 4 inconclusive.
+    """Check that a candidate is as good and as fast as a baseline, within margins.
 
-    With --revisions BASE HEAD -- SUITE, whether the suite's students are as small and as fast at HEAD as at BASE.
+    With --revisions BASE HEAD -- SUITE, check that the suite's students are as small and as fast at revision HEAD as
+    at BASE. Exit codes: 0 pass, 1 regressed, 3 incomplete, 4 inconclusive.
     """
-    target = regular_file(output, "--output") if output is not None else None
-    if target is not None and format_ is GateFormat.terminal:
-        raise UserError("--output: needs --format (allowed: github, json, junit)")
+    target = output_file(output, format_, GateFormat)
     margins = _margins(quality_margin or [], speed_margin, least_seconds, stored=revisions is None)
-    what = [text for text in given or () if text]  # an empty one, of a variable that is not set, is none
+    texts = [text for text in subjects or () if text]  # an empty one, of a variable that is not set, is none
     if revisions is None:
         only = {"--repository": repository, "--minutes": minutes, "--set": set_}
         _without(only, "needs --revisions")
-        if len(what) != 2:
-            raise UserError(f"compare: {len(what)} given (allowed: BASELINE CANDIDATE, or --revisions and a SUITE)")
+        if len(texts) != 2:
+            raise UserError(f"compare: expected BASELINE CANDIDATE, or --revisions and a SUITE (got {len(texts)})")
         ways = chosen("--backends", backends, BACKENDS) if backends else []
-        sides = expanded(what[0]), expanded(what[1])
+        sides = expanded(texts[0]), expanded(texts[1])
         report = _stored(*sides, margins, names("--metrics", metrics), names("--tasks", tasks), ways)
     else:
         of_quality = {"--quality-margin": quality_margin, "--metrics": metrics}
-        _without(of_quality, "not with --revisions, where nothing is trained")
-        if len(what) != 1:
-            raise UserError(f"--revisions: {len(what)} given beside them (allowed: one SUITE, after --)")
-        if minutes is not None and not 0 < minutes < math.inf:
-            raise UserError(f"--minutes: {minutes} is no time (allowed: above 0)")
+        _without(of_quality, "cannot be used with --revisions, where nothing is trained")
+        if len(texts) != 1:
+            raise UserError(f"--revisions: expected one SUITE after -- (got {len(texts)})")
         report = _measured(
             revisions,
-            what[0],
+            texts[0],
             margins,
             repository=repository or Path(),
-            seconds=60 * (10 if minutes is None else minutes),
+            seconds=600 if minutes is None else seconds_of(minutes),
             backends=chosen("--backends", backends or ["eager"], BACKENDS),
             set_=tuple(set_ or ()),
             tasks=tuple(names("--tasks", tasks)),
@@ -123,14 +146,14 @@ def _stored(
 
     for side in (baseline, candidate):
         if not side.exists():
-            raise UserError(f"{side}: no such results folder, or file")
+            raise UserError(f"{side}: no such results folder or file")
     of_benchmarks = [bool(files(side)) for side in (baseline, candidate)]
     if all(of_benchmarks):
         _without({"--metrics": metrics, "--tasks": tasks, "--backends": backends}, "needs results folders")
         return compare_benchmarks(baseline, candidate, margins)
     if any(of_benchmarks):
         raise UserError(
-            f"{candidate}: not of the kind of {baseline} (allowed: two results folders, or two of benchmarks)"
+            f"{candidate}: not the same kind as {baseline} (allowed: two results folders, or two files of benchmarks)"
         )
     return compare_results(baseline, candidate, margins, metrics, tasks, backends)
 
@@ -165,42 +188,34 @@ def _measured(
 
 def _write(report: Report, format_: GateFormat, target: Path | None, verbose: bool) -> None:
     from distillbench.bench.compare import formats
-    from distillbench.common.atomic import write_atomically
 
     if format_ is GateFormat.terminal:
         screen = console()
-        width = screen.width if screen.is_terminal else None
+        width = table_width(screen)
         screen.print(formats.terminal(report, width, verbose), soft_wrap=width is None)
-        return
-    text = formats.FORMATS[format_.value](report)
-    if target is None:
-        sys.stdout.write(text)
-        return
-    try:
-        write_atomically(target, text.encode())
-    except OSError as error:
-        raise UserError(f"--output: {target} cannot be written ({error.strerror})") from error
+    else:
+        deliver(formats.FORMATS[format_.value](report), target)
 
 
 def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool) -> Margins:
     from distillbench.bench.compare.margins import INTERLEAVED_SPEED, STORED_SPEED, Margins
 
-    relative, of = 0.01, {}
+    relative, of_metric = 0.01, {}
     for text in quality:
         name, equals, value = text.partition("=")
         if equals and name:
-            of[name] = _number("--quality-margin", text, value)
+            of_metric[name] = _number("--quality-margin", text, value)
         else:
             relative = _percent("--quality-margin", text, "1% or psnr=0.1")
     if not 0 <= seconds < math.inf:
-        raise UserError(f"--least-seconds: {seconds} is not a time (allowed: seconds from 0, as in 2e-6)")
-    usual = STORED_SPEED if stored else INTERLEAVED_SPEED
-    return Margins(relative, of, usual if speed is None else _percent("--speed-margin", speed, "1%"), seconds)
+        raise UserError(f"--least-seconds: invalid time {seconds} (allowed: 0 and more, such as 2e-6)")
+    default = STORED_SPEED if stored else INTERLEAVED_SPEED
+    return Margins(relative, of_metric, default if speed is None else _percent("--speed-margin", speed, "1%"), seconds)
 
 
 def _percent(option: str, text: str, example: str) -> float:
     if not text.endswith("%"):
-        raise UserError(f"{option}: {text!r} is not a margin (allowed: from 0, as in {example})")
+        raise UserError(f"{option}: invalid margin {text!r} (allowed: 0 and more, such as {example})")
     return _number(option, text, text[:-1], example) / 100
 
 
@@ -210,5 +225,5 @@ def _number(option: str, text: str, digits: str, example: str = "psnr=0.1") -> f
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise UserError(f"{option}: {text!r} is not a margin (allowed: from 0, as in {example})")
+        raise UserError(f"{option}: invalid margin {text!r} (allowed: 0 and more, such as {example})")
     return value

@@ -1,4 +1,4 @@
-"""``distillbench config``: a suite with every setting that it comes to."""
+"""``distillbench config``: a suite with every setting."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def config(
     device: Device = None,
     data: Data = None,
 ) -> None:
-    """The resolved suite as TOML, defaults and all: a file that runs the same."""
+    """Print a suite as TOML with every setting, the defaults included: a file that runs the same."""
     from distillbench.bench.suite.file import written
     from distillbench.bench.suite.resolve import as_table
 
-    chosen = loaded(suite, tasks, methods, seeds, set_, device)
-    print(written(as_table(chosen)), end="")
+    resolved = loaded(suite, tasks, methods, seeds, set_, device)
+    print(written(as_table(resolved)), end="")

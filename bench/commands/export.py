@@ -1,4 +1,4 @@
-"""``distillbench export``: a finished network, to be used elsewhere."""
+"""``distillbench export``: a finished network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import Data
+from distillbench.bench.commands.options import Cache, Data
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, results_folder
 
@@ -26,40 +26,36 @@ BESIDE = ("README.md", "run.py", "input.npy")
 
 def export(
     record: Annotated[
-        Path, typer.Argument(parser=expanded, metavar="RECORD", help="A student's or teacher's record file (.json).")
+        Path, typer.Argument(parser=expanded, metavar="RECORD", help="Record file (.json) of a student or a teacher.")
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", parser=results_folder, metavar="DIR", help="Folder for the ONNX file.")
+        Path,
+        typer.Option("--out", "-o", parser=results_folder, metavar="DIR", help="Folder to write the ONNX file to."),
     ],
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: in the results folder."
-        ),
-    ] = None,
+    cache: Cache = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Where the data lie, e.g. data.train=DIR."),
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="Where the data are, e.g. data.train=DIR. Repeatable."),
     ] = None,
     data: Data = None,
 ) -> None:
-    """A finished network as ONNX, checked against PyTorch, with its model card and a script that runs it."""
+    """Export a finished network to ONNX, checked against PyTorch, with a model card and a script that runs it."""
     from distillbench.bench.export.trained_network import load, results_of
     from distillbench.bench.report.card import card
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.file import assigned
     from distillbench.bench.training.determinism import one_thread
 
-    its = Store(record.parent).read(record)
-    name = "-".join((its.task, its.pair, its.label, f"seed-{its.seed}"))
+    content = Store(record.parent).read(record)
+    name = "-".join((content.task, content.pair, content.label, f"seed-{content.seed}"))
     with _folder(out, f"{name}.onnx") as folder, one_thread():
-        network = load(record, its, cache, assigned(set_ or []))
+        network = load(record, content, cache, assigned(set_ or []))
         exported = _export(network)
         if exported.failure is not None:
             print(f"distillbench: {record}: cannot be exported: {exported.failure}", file=sys.stderr)
             raise typer.Exit(1)
-        beside = Store(results_of(record, its)).scan().records
-        _write(folder, name, network, exported, card(its, network.pair, exported, f"{name}.onnx", beside))
+        records = Store(results_of(record, content)).scan().records
+        _write(folder, name, network, exported, card(content, network.pair, exported, f"{name}.onnx", records))
     parity, size = exported.parity, len(exported.content)
     assert parity is not None
     operators = sum((exported.operators or {}).values())
@@ -89,7 +85,7 @@ def _export(network: TrainedNetwork) -> Exported:
 
 
 def _classes(network: TrainedNetwork) -> list[str]:
-    """Names of what the outputs are logits of; none where they are something else."""
+    """The names of the classes, if the outputs are their logits."""
     import torch
 
     with torch.no_grad():
@@ -111,17 +107,20 @@ def _write(folder: Path, name: str, network: TrainedNetwork, exported: Exported,
 
 @contextmanager
 def _folder(out: Path, file: str) -> Iterator[Path]:
-    """A folder to write into, whose files are in ``out`` in the end: all of them, or none.
+    """A temporary folder whose files are moved to ``out`` in the end: all of them, or none.
 
-    file: the ONNX file's name. An earlier export of it is replaced; nothing else is.
+    Args:
+        out: The folder of the export, created if it does not exist.
+        file: The ONNX file's name; an earlier export of that name is replaced, and no other file.
     """
     try:
         if out.exists() and not out.is_dir():
             raise UserError(f"--out: {out} is not a folder")
-        there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-        mine = {file} | (set(BESIDE) if file in there else set())
-        if strangers := [name for name in there if name not in mine and (name in BESIDE or name.endswith(".onnx"))]:
-            first = min(strangers, key=lambda name: not name.endswith(".onnx"))
+        present = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+        replaced = {file} | (set(BESIDE) if file in present else set())
+        exports = [name for name in present if name in BESIDE or name.endswith(".onnx")]
+        if others := [name for name in exports if name not in replaced]:
+            first = min(others, key=lambda name: not name.endswith(".onnx"))
             raise UserError(f"--out: {out} holds another {first} (choose another folder)")
         base = out if out.is_dir() else out.parent
         base.mkdir(parents=True, exist_ok=True)

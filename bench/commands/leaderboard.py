@@ -1,4 +1,4 @@
-"""``distillbench leaderboard``: the results of several contributors, ranked as far as they can be."""
+"""``distillbench leaderboard``: the results of several contributors, ranked."""
 
 from __future__ import annotations
 
@@ -18,20 +18,31 @@ MOST_PROBLEMS = 5
 
 def leaderboard(
     results: Annotated[
-        list[Path], typer.Argument(parser=expanded, metavar="RESULTS", help="Results folders, one a contributor.")
+        list[Path],
+        typer.Argument(parser=expanded, metavar="RESULTS", help="Results folders, one for each contributor."),
     ],
     out: Annotated[
-        Path, typer.Option("--out", "-o", parser=expanded, metavar="DIR", help="The folder to write it to.")
+        Path, typer.Option("--out", "-o", parser=expanded, metavar="DIR", help="Folder to write the leaderboard to.")
     ],
     since: Annotated[
         Path | None,
-        typer.Option(parser=expanded, metavar="OLD.json", help="One published before: say what has changed since."),
+        typer.Option(
+            parser=expanded,
+            metavar="OLD.json",
+            help="A leaderboard.json published before: list the changes since then.",
+        ),
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Rank who has at least so many; default: as many as a board's most.")
+        int | None,
+        typer.Option(
+            min=1, help="Rank entries with at least this many seeds. Default: the most that any entry of a board has."
+        ),
     ] = None,
 ) -> None:
-    """A leaderboard as Markdown, LaTeX, CSV, JSON and a page. A record that cannot be used is named, and left out."""
+    """Rank the results of several contributors, as Markdown, LaTeX, CSV, JSON and a page.
+
+    Records that cannot be used are named and left out.
+    """
     if not str(out) or out == Path():
         raise UserError("--out: is empty or the current folder (give a folder of its own)")
     screen = console()
@@ -41,10 +52,10 @@ def leaderboard(
         build.check(out)
         before = model.read(since) if since is not None else None
         board = build.leaderboard(results, before, seeds)
-        made = build.write(board, out)
+        files = build.write(board, out)
     for line in at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in board.problems]):
         print(f"distillbench: {line}", file=sys.stderr)
     entries = sum(len(part.entries) for part in board.boards)
-    size = sum(path.stat().st_size for path in made)
-    what = f"{len(board.boards)} boards, {entries} entries, {len(made)} files, {size / 1e6:.1f} MB"
+    size = sum(path.stat().st_size for path in files)
+    what = f"{len(board.boards)} boards, {entries} entries, {len(files)} files, {size / 1e6:.1f} MB"
     screen.print(f"{out / 'README.md'}: {what}", markup=False)

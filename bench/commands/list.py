@@ -1,4 +1,4 @@
-"""``distillbench list``: what there is, and what can be set."""
+"""``distillbench list``: tasks, methods, networks, pairs and suites, and their settings."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ class Kind(StrEnum):
 
 def list_(
     kind: Annotated[
-        str, typer.Argument(metavar="[KIND]", help="tasks, methods, networks, pairs, suites, all.")
+        str, typer.Argument(metavar="[KIND]", help="One of tasks, methods, networks, pairs, suites and all.")
     ] = "all",
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them, with all its settings.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="The task, method, network or suite whose settings are listed.")
+    ] = "",
 ) -> None:
-    """What there is: tasks, methods, networks, pairs of them and suites; with NAME, what can be set, and to what."""
+    """List tasks, methods, networks, teacher-student pairs and suites; with NAME, every setting of one."""
     from distillbench.bench.suite import catalogue
     from distillbench.common.errors import check_name
 
@@ -36,9 +38,9 @@ def list_(
         for block in catalogue.one(kind, name):
             output.print(block)
         return
-    for each in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
-        output.print(f"[bold]{each}[/bold]")
-        lines = catalogue.everything(each)
+    for heading in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
+        output.print(f"[bold]{heading}[/bold]")
+        lines = catalogue.everything(heading)
         indent = max(16, *map(len, lines)) + 4
         for entry, line in lines.items():
             start = f"  {entry}".ljust(indent)

@@ -1,16 +1,19 @@
-"""Arguments and options that several commands share, and where they print."""
+"""Arguments and options that several commands share, what their texts mean, and where commands print."""
 
 from __future__ import annotations
 
+import math
 import os
+import sys
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from distillbench.common.errors import UserError, did_you_mean
-from distillbench.common.paths import results_folder, some_folder
+from distillbench.common.paths import expanded, regular_file, results_folder, some_folder
 from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
 
     from distillbench.bench.suite.resolve import Suite
 
-MOST_SEEDS = 10_000
+MOST_NUMBERS = 10_000
 
 
 class Format(StrEnum):
@@ -40,49 +43,87 @@ def _suites(incomplete: str) -> list[str]:
     return [name for name in shipped() if name.startswith(incomplete)]
 
 
-def _of(kind: str) -> Any:
+def _completion(kind: Literal["methods", "tasks"]) -> Callable[[str], list[str]]:
     def complete(incomplete: str) -> list[str]:
         from distillbench.bench.suite.registry import METHODS, TASKS
 
         names = (METHODS if kind == "methods" else TASKS).names()
-        *done, last = incomplete.split(",")
-        return [",".join([*done, name]) for name in names if name.startswith(last)]
+        *complete_names, last = incomplete.split(",")
+        return [",".join([*complete_names, name]) for name in names if name.startswith(last)]
 
     return complete
 
 
 def names(option: str, texts: list[str] | None) -> list[str]:
-    """Of an option that may be repeated, and takes several at once: ['gan,vae', 'denoising'].
+    """The names in an option that may be repeated, and takes several at once: ['gan,vae', 'denoising'].
 
-    Raises UserError where it is given and names nothing, as by a variable that is not set: that is not all of them.
+    Raises:
+        UserError: If the option is given and names nothing, as by a variable that is not set: that is not all of them.
     """
-    found = [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
-    if texts and not found:
-        raise UserError(f"{option}: is empty (give a name, or leave it out)")
-    return found
+    listed = [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
+    if texts and not listed:
+        raise UserError(f"{option}: is empty (give at least one value, or leave the option out)")
+    return listed
 
 
 def chosen(option: str, texts: list[str] | None, allowed: tuple[str, ...]) -> list[str]:
-    """Those of the allowed names that an option gives, in their order; all where it is not given. Raises UserError."""
-    found = names(option, texts)
-    for name in found:
+    """The allowed names that an option gives, in the order of ``allowed``; all where it is not given.
+
+    Raises:
+        UserError: If the option gives another name.
+    """
+    listed = names(option, texts)
+    for name in listed:
         if name not in allowed:
             raise UserError(f"{option}: unknown name {name!r}{did_you_mean(name, allowed)}")
-    return [name for name in allowed if name in found] if found else list(allowed)
+    return [name for name in allowed if name in listed] if listed else list(allowed)
 
 
-def numbers(option: str, texts: list[str] | None) -> list[int]:
-    """Likewise of seeds, also as ranges: ['0-2', '7'] is 0, 1, 2, 7. Raises UserError."""
-    found: list[int] = []
+def numbers(option: str, texts: list[str] | None, noun: str = "seed") -> list[int]:
+    """The whole numbers in an option that takes ranges, too: ['0-2', '7'] is 0, 1, 2, 7.
+
+    Args:
+        option: The option's name, for messages.
+        texts: What was given, once for each time that the option was.
+        noun: What one of the numbers is, for messages.
+
+    Raises:
+        UserError: If a text is neither a number nor a range, or a range is empty or very long.
+    """
+    listed: list[int] = []
     for text in names(option, texts):
         first, dash, last = text.partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            raise UserError(f"{option}: {text!r} is no seed (allowed: whole numbers and ranges, as in 0,1,2 or 0-4)")
-        seeds = range(int(first), int(last or first) + 1)
-        if not 0 < len(seeds) <= MOST_SEEDS:
-            raise UserError(f"{option}: {text!r} is {len(seeds)} seeds (allowed: 1 to {MOST_SEEDS})")
-        found += seeds
-    return found
+            raise UserError(f"{option}: invalid {noun} {text!r} (expected a number or a range such as 0-4)")
+        values = range(int(first), int(last or first) + 1)
+        if not 0 < len(values) <= MOST_NUMBERS:
+            raise UserError(f"{option}: the range {text!r} has {len(values)} values (allowed: 1 to {MOST_NUMBERS})")
+        listed += values
+    return listed
+
+
+def named_tasks(where: Path, texts: list[str] | None, allowed: Iterable[str]) -> list[str]:
+    """The tasks that ``--tasks`` names of a results folder.
+
+    Raises:
+        UserError: If the folder has no such task.
+    """
+    allowed, listed = set(allowed), names("--tasks", texts)
+    for name in listed:
+        if name not in allowed:
+            raise UserError(f"--tasks: {where} has no task {name!r}{did_you_mean(name, allowed)}")
+    return listed
+
+
+def seconds_of(minutes: float) -> float:
+    """What ``--minutes`` gives, in seconds.
+
+    Raises:
+        UserError: If that is not a positive number.
+    """
+    if not 0 < minutes < math.inf:
+        raise UserError(f"--minutes: invalid time {minutes} (allowed: above 0)")
+    return 60 * minutes
 
 
 def loaded(
@@ -94,7 +135,20 @@ def loaded(
     device: str | None,
     tuned: bool = True,
 ) -> Suite:
-    """The suite that a command is given, with what its options say. Raises UserError."""
+    """The suite that a command is given, with the settings of its options.
+
+    Args:
+        suite: A shipped suite's name, or a file.
+        tasks: The texts of ``--tasks``.
+        methods: The texts of ``--methods``.
+        seeds: The texts of ``--seeds``.
+        set_: The texts of ``--set``.
+        device: Overrides the suite's.
+        tuned: Whether the values that the suite includes by its key "tuned" are used.
+
+    Raises:
+        UserError: If the suite or an option is invalid.
+    """
     from distillbench.bench.suite.resolve import load
 
     return load(
@@ -109,7 +163,7 @@ def loaded(
 
 
 def console() -> Console:
-    """Where commands print."""
+    """Where commands print: the terminal, or a pipe that is wide enough for every table."""
     from rich.console import Console
 
     class Output(Console):
@@ -117,12 +171,49 @@ def console() -> Console:
             raise Stopped(CLOSED)
 
     terminal = Output(highlight=False)
-    # A pipe or a log is no terminal of 80 columns: do not cut tables there.
+    # A pipe or a log is not a terminal of 80 columns: do not cut tables there.
     return terminal if terminal.is_terminal else Output(highlight=False, width=240)
 
 
+def table_width(screen: Console, wide: bool = False) -> int | None:
+    """How many columns a table has to fit into; None where it may be as wide as it is (a pipe, a log, ``--wide``)."""
+    return screen.width if screen.is_terminal and not wide else None
+
+
+def output_file(output: Path | None, format_: StrEnum, formats: type[StrEnum]) -> Path | None:
+    """The file that ``--output`` names, checked before any work is done.
+
+    Raises:
+        UserError: If it is no place for a file, or the format is only for a terminal.
+    """
+    if output is None:
+        return None
+    target = regular_file(output, "--output")
+    if format_ == "terminal":
+        allowed = ", ".join(name for name in formats if name != "terminal")
+        raise UserError(f"--output: needs --format (allowed: {allowed})")
+    return target
+
+
+def deliver(content: str | bytes, target: Path | None) -> None:
+    """Write a command's output to a file, or to standard output where none is named.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    from distillbench.common.atomic import write_atomically
+
+    if target is None:
+        sys.stdout.write(content if isinstance(content, str) else content.decode())
+        return
+    try:
+        write_atomically(target, content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise UserError(f"--output: {target}: cannot be written ({error.strerror})") from error
+
+
 def _data_root(folder: Path | None) -> Path | None:
-    """Processes that this one starts inherit it."""
+    """Set the data root as a variable of the environment, which worker processes inherit."""
     from distillbench.tasks.data.sets import ROOT
 
     if folder is not None:
@@ -136,31 +227,55 @@ SuiteName = Annotated[
         metavar="SUITE", help="A shipped suite (quick, mnist, cifar10, smoke) or a .toml file.", autocompletion=_suites
     ),
 ]
+Results = Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")]
 Out = Annotated[
     Path | None,
-    typer.Option("--out", "-o", parser=results_folder, metavar="PATH", help="Results folder; default: runs/SUITE."),
+    typer.Option("--out", "-o", parser=results_folder, metavar="DIR", help="Results folder. Default: runs/SUITE."),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        parser=expanded,
+        metavar="DIR",
+        help="Folder that keeps trained teachers. Default: cache/ in the results folder.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", metavar="KEY=VALUE", help="A setting, over the suite's, e.g. tasks.gan.steps=200."),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Override a setting of the suite, e.g. tasks.gan.steps=200. Repeatable.",
+    ),
 ]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(
-        "--tasks", "--task", "-t", metavar="NAMES", help="Only these tasks of the suite.", autocompletion=_of("tasks")
+        "--tasks",
+        "--task",
+        "-t",
+        metavar="NAMES",
+        help="Only these tasks, e.g. gan,vae.",
+        autocompletion=_completion("tasks"),
     ),
 ]
 Methods = Annotated[
     list[str] | None,
     typer.Option(
-        "--methods", "--method", "-m", metavar="NAMES", help="These methods alone.", autocompletion=_of("methods")
+        "--methods",
+        "--method",
+        "-m",
+        metavar="NAMES",
+        help="Only these methods, e.g. scratch,temperature.",
+        autocompletion=_completion("methods"),
     ),
 ]
 Seeds = Annotated[
     list[str] | None,
-    typer.Option("--seeds", "--seed", metavar="SEEDS", help="These seeds alone, e.g. 0,1,2 or 0-4."),
+    typer.Option("--seeds", "--seed", metavar="SEEDS", help="Only these seeds, e.g. 0,1,2 or 0-4."),
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:N; overrides the suite's.")]
+Device = Annotated[str | None, typer.Option(help="Device to run on: cpu, cuda or cuda:N. Default: that of the suite.")]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -168,7 +283,15 @@ Data = Annotated[
         parser=some_folder("--data", there=True),
         callback=_data_root,
         metavar="DIR",
-        help="Where standard sets lie; default: $DISTILLBENCH_DATA.",
+        help="Folder of the standard data sets. Default: $DISTILLBENCH_DATA.",
     ),
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes, one thread each; default: one a core it may use.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of processes, with one thread each. Default: one for each available core."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(parser=expanded, metavar="FILE", help="Write to this file instead of standard output."),
+]
+Wide = Annotated[bool, typer.Option("--wide", help="Show every column, even if they do not fit the terminal.")]

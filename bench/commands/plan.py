@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,11 @@ from distillbench.bench.commands.options import (
     Workers,
     console,
     loaded,
+    table_width,
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from distillbench.bench.report.table import Table
     from distillbench.bench.run.plan import Plan
 
 
@@ -36,7 +37,8 @@ def plan(
     data: Data = None,
     workers: Workers = None,
 ) -> None:
-    """Which cells a suite has and which are already there; runs nothing."""
+    """Show which cells a suite has and which are finished, without running anything."""
+    from distillbench.bench.report.terminal import grid, notes
     from distillbench.bench.run import plan as planning
     from distillbench.bench.run.progress import summary_line
 
@@ -44,31 +46,29 @@ def plan(
     todo = planning.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
-    output.print(_table(todo))
+    output.print(grid(_table(todo), table_width(output)))
+    output.print(notes(["stale: finished with another configuration"] if todo.stale else []))
     output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 
-def _table(todo: Plan) -> Table:
-    """Cells by pair and row. A column that would be empty is left out."""
-    from rich.table import Table
+def _table(plan: Plan) -> Table:
+    """How many cells each pair and row has, by their state."""
+    from distillbench.bench.report.table import Cell, Column, Row, Table, words
 
     states = {
-        "finished": todo.finished,
-        "missing": todo.missing,
-        "failed": todo.failed,
-        "other": todo.stale,
+        "finished": plan.finished,
+        "missing": plan.missing,
+        "failed": plan.failed,
+        "stale": plan.stale,
     }
-    shown = {state: cells for state, cells in states.items() if cells}
-    table = Table(caption="other: of another configuration" if "other" in shown else None, caption_justify="left")
-    for column in ("task", "pair", "row"):
-        table.add_column(column, overflow="fold")
-    for column in ("cells", *shown):
-        table.add_column(column, justify="right", no_wrap=True)
-    rows: dict[tuple[str, str, str], dict[str, int]] = {}
-    for state, cells in shown.items():
+    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    for state, cells in states.items():
         for cell in cells:
-            counts = rows.setdefault((cell.pair.task, cell.pair.pair, cell.label), dict.fromkeys(shown, 0))
-            counts[state] += 1
-    for key, counts in sorted(rows.items(), key=lambda row: row[0][:2]):
-        table.add_row(*key, str(sum(counts.values())), *(str(count or "") for count in counts.values()))
-    return table
+            counts.setdefault((cell.pair.task, cell.pair.pair, cell.label), Counter())[state] += 1
+    rows = [
+        (*key, str(count.total()), *(str(count[state] or "") for state in states))
+        for key, count in sorted(counts.items(), key=lambda row: row[0][:2])
+    ]
+    titles = [*map(words, ("task", "pair", "row")), Column("cells"), *map(Column, states)]
+    table = Table("", tuple(titles), tuple(Row(tuple(map(Cell, row)), section=row[0]) for row in rows))
+    return table.filled()

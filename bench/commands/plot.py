@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distillbench.bench.commands.options import console
+from distillbench.bench.commands.options import Results, console, deliver
 from distillbench.common.errors import UserError, did_you_mean
 from distillbench.common.paths import expanded, regular_file
 
@@ -20,37 +20,38 @@ class Form(StrEnum):
 
 
 def plot(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="A chart's name, or list: which there are.")],
-    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of a chart, or 'list' to list them all.")],
+    results: Results,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", parser=expanded, metavar="FILE", help="An .svg, .png or .csv; default: KIND.svg."
+            "--output",
+            "-o",
+            parser=expanded,
+            metavar="FILE",
+            help="File to write: .svg, .png or .csv. Default: NAME.svg.",
         ),
     ] = None,
 ) -> None:
-    """One chart alone, as SVG or PNG, or its data as CSV."""
+    """Write one chart of a results folder as SVG or PNG, or its data as CSV."""
     from distillbench.bench.analysis.results import summaries
-    from distillbench.bench.report import charts
+    from distillbench.bench.report.chart import frame
+    from distillbench.bench.report.charts import of_results
     from distillbench.bench.report.page import printed
-    from distillbench.common.atomic import write_atomically
     from distillbench.common.text import csv_frame, visible
 
-    found = {chart.name: chart for chart in charts.of_results(summaries(results))}
-    if kind == "list":
-        for name, chart in found.items():
-            console().print(f"{visible(name)}: {visible(chart.alt)}", markup=False, soft_wrap=True)
+    charts = {chart.name: chart for chart in of_results(summaries(results))}
+    if name == "list":
+        for chart in charts.values():
+            console().print(f"{visible(chart.name)}: {visible(chart.alt)}", markup=False, soft_wrap=True)
         return
-    if kind not in found:
-        raise UserError(f"plot: {results} has no chart {kind!r}{did_you_mean(kind, found)}")
-    target = regular_file(output or Path(f"{kind}.svg"), "--output")
+    if name not in charts:
+        raise UserError(f"plot: {results} has no chart {name!r}{did_you_mean(name, charts)}")
+    target = regular_file(output or Path(f"{name}.svg"), "--output")
     form = target.suffix.lstrip(".")
     if form not in list(Form):
-        raise UserError(f"--output: {target.name}: {form or 'no'} format (allowed: .svg, .png, .csv)")
-    chart = found[kind]
-    content = csv_frame(charts.frame(chart)).encode() if form == "csv" else printed.files(chart, [form])[form]
-    try:
-        write_atomically(target, content)
-    except OSError as error:
-        raise UserError(f"--output: {target} cannot be written ({error.strerror})") from error
+        raise UserError(f"--output: {target.name}: unknown format {form!r} (allowed: .svg, .png, .csv)")
+    chart = charts[name]
+    content = csv_frame(frame(chart)).encode() if form == "csv" else printed.files(chart, [form])[form]
+    deliver(content, target)
     console().print(f"{target}: {len(content):,} bytes", markup=False)

@@ -1,4 +1,4 @@
-"""``distillbench run``: make what is missing."""
+"""``distillbench run``: run the cells of a suite that are not finished."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from distillbench.bench.commands.options import (
+    Cache,
     Data,
     Device,
     Methods,
@@ -22,7 +23,6 @@ from distillbench.bench.commands.options import (
     loaded,
 )
 from distillbench.common.errors import UserError, at_most
-from distillbench.common.paths import expanded
 
 
 def run(
@@ -35,13 +35,12 @@ def run(
     device: Device = None,
     data: Data = None,
     workers: Workers = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: in the results."),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace records of another configuration.")] = False,
+    cache: Cache = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace records that were made with another configuration.")
+    ] = False,
 ) -> None:
-    """Run what is missing of a suite; what is finished is not run again."""
+    """Run every cell of a suite that is not finished yet, and show the progress."""
     start = time.monotonic()
     output = console()
     with output.status(f"{suite}: reading"):

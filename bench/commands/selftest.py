@@ -1,31 +1,28 @@
-"""``distillbench selftest``: what this machine can see of a change in speed."""
+"""``distillbench selftest``: whether this machine can detect a change in speed."""
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
-from distillbench.bench.commands.options import console
-from distillbench.common.errors import UserError
+from distillbench.bench.commands.options import console, seconds_of
 
 
 def selftest(
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer comparisons: in under two minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Make fewer comparisons, in under two minutes.")] = False,
     minutes: Annotated[
-        float | None, typer.Option(help="Say by then what can be said; default: 10, with --quick 2.")
+        float | None, typer.Option(help="Time limit in minutes. Default: 10, or 2 with --quick.")
     ] = None,
 ) -> None:
-    """Can this machine see a slowdown of 5%? A network against itself, and against itself with 5% more work.
+    """Check whether this machine can detect a slowdown of 5%.
 
-    Exit code 0: yes; 1: no; 4: inconclusive.
+    It times a network against itself, and against itself with 5% more work. Exit codes: 0 yes, 1 no, 4 inconclusive.
     """
     start = time.perf_counter()
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise UserError(f"--minutes: {minutes} is no time (allowed: above 0)")
+    seconds = None if minutes is None else seconds_of(minutes)
     screen = console()
     with screen.status("selftest: preparing"):
         from distillbench.bench.machine.environment import environment
@@ -36,8 +33,8 @@ def selftest(
         from distillbench.bench.timing.selftest import selftest as measure
 
     design = QUICK if quick else FULL
-    if minutes is not None:
-        design = replace(design, seconds=60 * minutes, truth_seconds=min(design.truth_seconds, 60 * minutes / 8))
+    if seconds is not None:
+        design = replace(design, seconds=seconds, truth_seconds=min(design.truth_seconds, seconds / 8))
     with alone_on_the_machine():
         before = look()
         about = environment()
@@ -46,12 +43,12 @@ def selftest(
         for note in before.notes():
             screen.print(note)
         pair = workloads(*network(), seconds=min(8.0, design.seconds / 10))
-        found = measure(*pair, design, start=start)  # no progress meanwhile: a moving bar is work, too
+        result = measure(*pair, design, start=start)  # no progress meanwhile: a moving bar is work, too
         for note in before.notes(after=look()):
             if note not in before.notes():
                 screen.print(note)
-    for line in found.lines():
+    for line in result.lines():
         screen.print(line, soft_wrap=True)
-    code = {"yes": 0, "no": 1, "inconclusive": 4}[found.answer]
+    code = {"yes": 0, "no": 1, "inconclusive": 4}[result.answer]
     if code:
         raise typer.Exit(code)

@@ -14,16 +14,18 @@ from distillbench.common.paths import expanded
 
 def show(
     record: Annotated[Path, typer.Argument(parser=expanded, metavar="RECORD", help="A record file (.json).")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with its per-example results.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the record as JSON, with its per-example results.")
+    ] = False,
 ) -> None:
-    """One record in full; for the eye, its per-example results left out."""
+    """Print one record in full, but for its per-example results."""
     from rich.pretty import Pretty
 
     from distillbench.bench.store.records import Store
 
-    found = Store(record.parent).read(record)
+    content = Store(record.parent).read(record)
     if as_json:
-        print(json.dumps(found.model_dump(mode="json"), indent=2, ensure_ascii=False))
+        print(json.dumps(content.model_dump(mode="json"), indent=2, ensure_ascii=False))
         return
-    content = found.model_dump(mode="json", exclude={"examples", "example_names"}, exclude_none=True)
-    console().print(Pretty(content, expand_all=True))
+    fields = content.model_dump(mode="json", exclude={"examples", "example_names"}, exclude_none=True)
+    console().print(Pretty(fields, expand_all=True))

@@ -10,20 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
+    Cache,
     Data,
     Device,
     Out,
+    Output,
     Settings,
     Tasks,
+    Wide,
     chosen,
     console,
+    deliver,
     loaded,
-    names,
+    named_tasks,
     numbers,
+    output_file,
+    table_width,
 )
 from distillbench.bench.store.terms import BACKENDS, PRECISIONS
-from distillbench.common.errors import UserError, at_most, did_you_mean
-from distillbench.common.paths import expanded, regular_file
+from distillbench.common.errors import UserError, at_most
+from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
@@ -41,52 +47,60 @@ class Format(StrEnum):
 def time(
     what: Annotated[
         str,
-        typer.Argument(metavar="SUITE|RESULTS", help="A suite, or a results folder: its students are quantised, too."),
+        typer.Argument(
+            metavar="SUITE|RESULTS", help="A suite, or a results folder, whose students are quantised, too."
+        ),
     ],
     tasks: Tasks = None,
     backends: Annotated[
-        list[str] | None, typer.Option("--backends", "--backend", metavar="NAMES", help=f"Of {', '.join(BACKENDS)}.")
+        list[str] | None,
+        typer.Option(
+            "--backends", "--backend", metavar="NAMES", help=f"Backends to time: {', '.join(BACKENDS)}. Default: all."
+        ),
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(PRECISIONS)}."),
+        typer.Option(
+            "--precisions",
+            "--precision",
+            metavar="NAMES",
+            help=f"Precisions to time: {', '.join(PRECISIONS)}. Default: all.",
+        ),
     ] = None,
-    batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes.")] = "1,64",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
+    batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes, e.g. 1,64.")] = "1,64",
+    threads: Annotated[int, typer.Option(min=1, help="Number of threads that a network runs on.")] = 1,
     launches: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that each time is taken in; default: 3, and up to 9 where they vary."),
+        typer.Option(
+            min=1,
+            help="Number of processes in which each time is measured. Default: 3, or up to 9 where the times vary.",
+        ),
     ] = None,
     out: Out = None,
     set_: Settings = None,
     device: Device = None,
     data: Data = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            parser=expanded, metavar="PATH", help="Where teachers and exports are kept; default: in the results."
-        ),
-    ] = None,
+    cache: Cache = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Take other machines' times again, and what could not be.")
+        bool, typer.Option("--overwrite", help="Measure again what another machine timed and what could not be timed.")
     ] = False,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print it.")] = Format.terminal,
-    output: Annotated[
-        Path | None, typer.Option(parser=expanded, metavar="FILE", help="Write to this file in place of the terminal.")
-    ] = None,
-    wide: Annotated[bool, typer.Option("--wide", help="Every column, whether or not it fits the terminal.")] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.terminal,
+    output: Output = None,
+    wide: Wide = False,
 ) -> None:
-    """Latency, throughput, memory and speedup of teachers and students, alone on this machine; what is there is kept.
+    """Measure latency, throughput, memory and speedup of teachers and students, alone on this machine.
 
-    Of a results folder whose students are finished, each is exported to ONNX and quantised, and its quality measured.
+    Finished timings are kept. The finished students of a results folder are also exported to ONNX and quantised, and
+    the quality of the quantised ones is measured.
     """
-    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, PRECISIONS)
-    sizes = numbers("--batch", [batches])
+    backend_names, precision_names = (
+        chosen("--backends", backends, BACKENDS),
+        chosen("--precisions", precisions, PRECISIONS),
+    )
+    sizes = numbers("--batch", [batches], "batch size")
     if min(sizes) < 1:
-        raise UserError("--batch: 0 is out of range (allowed: 1 and more)")
-    target = regular_file(output, "--output") if output is not None else None
-    if target is not None and format_ is Format.terminal:
-        raise UserError("--output: needs --format (allowed: markdown, csv, json)")
+        raise UserError("--batch: invalid batch size 0 (allowed: 1 and more)")
+    target = output_file(output, format_, Format)
     screen = console()
 
     def say(line: str) -> None:
@@ -98,14 +112,14 @@ def time(
         from distillbench.bench.suite.file import assigned
         from distillbench.bench.timing import timer
 
-        timer.conditions(ways, exact, sizes, threads, "cpu")  # refused before anything is written
+        timer.conditions(backend_names, precision_names, sizes, threads, "cpu")  # refused before anything is written
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
         kept, locations = cache or folder / "cache", assigned(set_ or []) if expanded(what).is_dir() else {}
-        under = timer.conditions(ways, exact, sizes, threads, pairs[0].device)
-        forms = exporter.forms_of(under)
+        conditions = timer.conditions(backend_names, precision_names, sizes, threads, pairs[0].device)
+        forms = exporter.forms_of(conditions)
         students = exporter.unexported(pairs, forms, folder)
         limits = timer.LaunchLimits() if launches is None else timer.LaunchLimits(launches, launches)
-        todo = timer.timing_plan(timer.targets(pairs, kept), under, limits, folder, again=overwrite)
+        todo = timer.timing_plan(timer.targets(pairs, kept), conditions, limits, folder, again=overwrite)
         if todo.stale and not overwrite:
             many = f"{len(todo.stale)} of {todo.conditions + todo.finished} timings"
             raise UserError(f"{todo.stale[0]} ({many}; choose another folder with --out, or --overwrite)")
@@ -117,8 +131,8 @@ def time(
             if todo.missing:
                 say(f"{todo.conditions} conditions to time, {limits}; {todo.finished} are there")
                 problems += timer.measure(todo, limits, folder, kept, say)
-    mine = {(pair.task, pair.pair) for pair in pairs}
-    _print(folder, mine, format_, target, None if wide or not screen.is_terminal else screen.width)
+    timed = {(pair.task, pair.pair) for pair in pairs}
+    _print(folder, timed, format_, target, table_width(screen, wide))
     for line in at_most(MOST_PROBLEMS, problems):
         print(f"distillbench: {line}", file=sys.stderr)
     if problems:
@@ -128,7 +142,7 @@ def time(
 def _pairs(
     what: str, tasks: list[str] | None, out: Path | None, set_: list[str] | None, device: str | None
 ) -> tuple[Path, list[Pair], list[str]]:
-    """The results folder, the pairs to time, and why some cannot be. Raises UserError where there are none."""
+    """The results folder, the pairs to time, and why some cannot be timed. Raises UserError if there are none."""
     from dataclasses import replace
 
     from distillbench.bench.run.preconditions import check_device_and_folders
@@ -146,31 +160,23 @@ def _pairs(
         return folder, pairs_of_suite(suite), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")
-    records, wanted = Store(expanded(what)).scan().records, names("--tasks", tasks)
-    for name in wanted:
-        if name not in (there := {record.task for record in records}):
-            raise UserError(f"--tasks: {what} has no task {name!r}{did_you_mean(name, there)}")
-    mine = [record for record in records if not wanted or record.task in wanted]
-    found, problems = pairs_of(mine, assigned(set_ or []))
-    found = [replace(pair, device=device or pair.device) for pair in found]
-    if not found:
+    records = Store(expanded(what)).scan().records
+    selected = named_tasks(Path(what), tasks, (record.task for record in records))
+    records = [record for record in records if not selected or record.task in selected]
+    pairs, problems = pairs_of(records, assigned(set_ or []))
+    if not pairs:
         raise UserError(problems[0] if problems else f"{what}: holds no finished student")
-    return expanded(what), found, problems
+    return expanded(what), [replace(pair, device=device or pair.device) for pair in pairs], problems
 
 
-def _print(folder: Path, mine: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
+def _print(folder: Path, timed: set[tuple[str, str]], format_: Format, target: Path | None, width: int | None) -> None:
     from distillbench.bench.analysis.results import speed_tables
-    from distillbench.bench.report import speeds
-    from distillbench.common.atomic import write_atomically
+    from distillbench.bench.report.speeds import tables
+    from distillbench.bench.report.terminal import terminal
+    from distillbench.bench.report.writers import FORMATS
 
-    tables = speed_tables(folder, mine)
-    if not tables:
-        return
-    if format_ is Format.terminal:
-        console().print(speeds.terminal(tables, width), soft_wrap=width is None)
-        return
-    text = speeds.FORMATS[format_.value](tables)
-    if target is None:
-        print(text, end="")
-    else:
-        write_atomically(target, text.encode())
+    timed_tables = tables(speed_tables(folder, timed))
+    if timed_tables and format_ is Format.terminal:
+        console().print(terminal(timed_tables, width), soft_wrap=width is None)
+    elif timed_tables:
+        deliver(FORMATS[format_.value](timed_tables), target)

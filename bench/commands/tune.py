@@ -20,6 +20,7 @@ from distillbench.bench.commands.options import (
     console,
     loaded,
     numbers,
+    table_width,
 )
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file, results_folder
@@ -38,17 +39,19 @@ def tune(
     suite: SuiteName,
     tasks: Tasks = None,
     methods: Methods = None,
-    trials: Annotated[int, typer.Option(help="Of each method on each pair; its default is the first.")] = 8,
+    trials: Annotated[
+        int, typer.Option(help="Number of trials of each method on each pair; the first is the default.")
+    ] = 8,
     seeds: Annotated[
-        str, typer.Option(metavar="SEEDS", help="All trials run with these; the best is picked.")
+        str, typer.Option(metavar="SEEDS", help="Seeds of all trials, by which the best is picked.")
     ] = "100,101",
     confirm: Annotated[
-        str, typer.Option(metavar="SEEDS", help="The best and the default run with these: is it better?")
+        str, typer.Option(metavar="SEEDS", help="Seeds with which the best is compared with the default.")
     ] = "102-106",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", parser=results_folder, metavar="PATH", help="Folder of trials; default: runs/SUITE.tune."
+            "--out", "-o", parser=results_folder, metavar="DIR", help="Folder of the trials. Default: runs/SUITE.tune."
         ),
     ] = None,
     set_: Settings = None,
@@ -57,26 +60,32 @@ def tune(
     workers: Workers = None,
     cache: Annotated[
         Path | None,
-        typer.Option(parser=expanded, metavar="PATH", help="Where trained teachers are kept; default: as of run."),
+        typer.Option(
+            parser=expanded, metavar="DIR", help="Folder that keeps trained teachers. Default: runs/SUITE/cache."
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace trials of another configuration.")] = False,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print what was found.")] = Format.terminal,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace trials that were made with another configuration.")
+    ] = False,
+    format_: Annotated[Format, typer.Option("--format", "-f", help="Output format.")] = Format.terminal,
     output: Annotated[
         Path | None,
         typer.Option(
             parser=expanded,
             metavar="FILE",
-            help="Where to write the chosen values; default: SUITE.tuned.toml among the trials.",
+            help="File for the chosen values. Default: SUITE.tuned.toml in the folder of the trials.",
         ),
     ] = None,
 ) -> None:
-    """Choose hyperparameters on the validation split, with as many trials for every method.
+    """Choose hyperparameters on the validation split, with the same number of trials for every method.
 
-    A suite includes the file of chosen values by its key "tuned".
+    A suite includes the file of the chosen values by its key "tuned".
     """
     screen = console()
     with screen.status(f"{suite}: reading"):
-        from distillbench.bench.report.trials import markdown, origin, terminal
+        from distillbench.bench.report.terminal import terminal
+        from distillbench.bench.report.trials import origin, pair_tables, table
+        from distillbench.bench.report.writers import markdown
         from distillbench.bench.run import runner
         from distillbench.bench.run.plan import plan
         from distillbench.bench.run.preconditions import check_device_and_folders
@@ -85,30 +94,30 @@ def tune(
         from distillbench.common.atomic import write_atomically
 
         budget = Budget(trials, tuple(numbers("--seeds", [seeds])), tuple(numbers("--confirm", [confirm])))
-        chosen = loaded(suite, tasks, methods, None, set_, device, tuned=False)
-        folder = out if out is not None else Path("runs", f"{chosen.name}.tune")
-        kept = cache if cache is not None else Path("runs", chosen.name, "cache")
-        target = regular_file(output or folder / f"{chosen.name}.tuned.toml", "--output")
+        resolved = loaded(suite, tasks, methods, None, set_, device, tuned=False)
+        folder = out if out is not None else Path("runs", f"{resolved.name}.tune")
+        kept = cache if cache is not None else Path("runs", resolved.name, "cache")
+        target = regular_file(output or folder / f"{resolved.name}.tuned.toml", "--output")
 
     def run(cells: Sequence[Cell]) -> Plan:
-        before = plan(chosen, folder, kept, cells)
+        before = plan(resolved, folder, kept, cells)
         if before.to_do:
-            check_device_and_folders(chosen, folder, kept)
+            check_device_and_folders(resolved, folder, kept)
         screen.print(summary_line(before, workers, overwrite), markup=False, soft_wrap=True)
         with ProgressDisplay(screen) as display:
             return runner.run(before, workers, overwrite, display)
 
-    found = decisions(chosen, folder, budget, run)
-    table = markdown(found, budget)
+    outcome = decisions(resolved, folder, budget, run)
+    trials_file = markdown([table(outcome, budget)])
     try:
-        write_atomically(target, as_toml(found, origin(chosen.name, budget)).encode())
-        write_atomically(folder / "trials.md", table.encode())
+        write_atomically(target, as_toml(outcome, origin(resolved.name, budget)).encode())
+        write_atomically(folder / "trials.md", trials_file.encode())
     except OSError as error:
         raise UserError(f"{error.filename or target}: cannot be written ({error.strerror})") from error
     if format_ is Format.markdown:
-        screen.print(table, markup=False, soft_wrap=True)
+        screen.print(trials_file, markup=False, soft_wrap=True)
     else:
-        screen.print(terminal(found, budget))
+        screen.print(terminal(pair_tables(outcome, budget), table_width(screen), f"see {folder / 'trials.md'}"))
     screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split validation", soft_wrap=True)
-    if any(decision.best is None for decision in found):
+    if any(decision.best is None for decision in outcome):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""``distillbench validate``: whether contributed records may be believed."""
+"""``distillbench validate``: whether contributed records can be trusted."""
 
 from __future__ import annotations
 
@@ -30,33 +30,41 @@ class ReportFormat(StrEnum):
 def validate(
     path: Annotated[
         Path,
-        typer.Argument(parser=expanded, metavar="PATH", help="A results folder: records/, and weights/ for --rerun."),
+        typer.Argument(
+            parser=expanded, metavar="PATH", help="A results folder with records/, and with weights/ for --rerun."
+        ),
     ],
     suite: Annotated[
-        str, typer.Option(metavar="SUITE", help="What it claims to be of: a shipped suite, or a .toml file.")
+        str,
+        typer.Option(
+            metavar="SUITE", help="The suite that the records claim to be of: a shipped suite or a .toml file."
+        ),
     ] = "quick",
     rerun: Annotated[bool, typer.Option("--rerun", help="Evaluate the submitted weights again.")] = False,
     retrain: Annotated[
-        str | None, typer.Option(metavar="CELL", help="Train one cell again, as in 'vae/mlp_256_16/mimic/seed 3'.")
+        str | None, typer.Option(metavar="CELL", help="Train one cell again, e.g. 'vae/mlp_256_16/mimic/seed 3'.")
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
             parser=expanded,
-            metavar="PATH",
-            help="Of feature extractors and teachers made here, for --rerun and --retrain; default: all trained anew.",
+            metavar="DIR",
+            help="Folder of your own feature extractors and teachers, for --rerun and --retrain.",
         ),
     ] = None,
     workers: Workers = None,
     data: Data = None,
-    format_: Annotated[ReportFormat, typer.Option("--format", "-f", help="How to write it.")] = ReportFormat.terminal,
+    format_: Annotated[ReportFormat, typer.Option("--format", "-f", help="Output format.")] = ReportFormat.terminal,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every finding.")] = False,
 ) -> None:
-    """Check contributed records (docs/submitting.md). Exit: 0 all holds, 1 refused, 2 bad input."""
+    """Check contributed records (docs/submitting.md).
+
+    Exit codes: 0 passed, 1 refused, 2 bad input.
+    """
     if cache is not None and not (rerun or retrain is not None):
         raise UserError("--cache: needs --rerun or --retrain")
     if cache is not None and cache.resolve().is_relative_to(path.resolve()):
-        raise UserError(f"--cache: {cache} lies in the submission, whose teachers are not to be trusted")
+        raise UserError(f"--cache: {cache} is inside the submission, whose teachers cannot be trusted")
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
         with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():
@@ -67,12 +75,12 @@ def validate(
             submission = read(path)
             claimed = claimed_suite(loaded(suite, None, None, None, None, None), folder)
             report = checks.validate(submission, claimed)
-        report = _tried(report, submission, claimed, folder, rerun, retrain, workers)
+        report = _with_reruns(report, submission, claimed, folder, rerun, retrain, workers)
     _write(report, format_, verbose)
     raise typer.Exit(report.exit_code)
 
 
-def _tried(
+def _with_reruns(
     report: Report,
     submission: Submission,
     claimed: ClaimedSuite,
@@ -81,7 +89,7 @@ def _tried(
     retrain: str | None,
     workers: int | None,
 ) -> Report:
-    """The report, with what evaluating and training again found."""
+    """The report, extended by the checks that evaluate and train again."""
     from distillbench.bench.validate import rerun as evaluating
     from distillbench.bench.validate import retrain as training
 
@@ -91,18 +99,18 @@ def _tried(
         v.file for check in report.checks if check.name in ("configuration", "weights") for v in check.violations
     }
     if rerun:
-        check, notes = evaluating.rerun(submission, claimed, refused, cache, _say)
+        check, notes = evaluating.rerun(submission, claimed, refused, cache, _report_progress)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     if retrain is not None:
         record = training.find_record(submission, retrain)
         cell = training.cell_to_train(claimed, record)
-        _say(f"training {cell} again, and what it needs")
+        _report_progress(f"training {cell} again, and what it needs")
         check, notes = training.retrain(submission, record, cell, claimed, cache, workers)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     return report
 
 
-def _say(line: str) -> None:
+def _report_progress(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

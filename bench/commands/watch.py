@@ -1,4 +1,4 @@
-"""``distillbench watch``: a results folder while it fills."""
+"""``distillbench watch``: the progress of a run, from any shell."""
 
 from __future__ import annotations
 
@@ -8,49 +8,57 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import console
+from distillbench.bench.commands.options import Results, console, table_width
 from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
-    from distillbench.bench.report.sinks.base import Sink
+    from distillbench.bench.report.trackers.base import Tracker
 
 
 def watch(
-    results: Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")],
-    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
-    once: Annotated[bool, typer.Option("--once", help="Show what there is, and end.")] = False,
+    results: Results,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two updates.")] = 1.0,
+    once: Annotated[bool, typer.Option("--once", help="Show the present state once and exit.")] = False,
     tensorboard: Annotated[
         Path | None,
-        typer.Option(parser=expanded, metavar="LOGDIR", help="Write each record as TensorBoard events, too."),
+        typer.Option(
+            parser=expanded, metavar="LOGDIR", help="Also write each record as TensorBoard events to this folder."
+        ),
     ] = None,
-    mlflow: Annotated[str | None, typer.Option(metavar="URI", help="Write each record to MLflow, too.")] = None,
-    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "distillbench",
+    mlflow: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Also write each record to this MLflow tracking server or database."),
+    ] = None,
+    experiment: Annotated[str, typer.Option(metavar="NAME", help="Name of the MLflow experiment.")] = "distillbench",
 ) -> None:
-    """Progress, curves and the table so far, until the run ends. It reads the folder alone, from any shell."""
+    """Show progress, validation curves and the table so far, until the run ends.
+
+    The command only reads the folder, and works from any shell.
+    """
     from rich.live import Live
 
     from distillbench.bench.report.watching import Watcher, drawn, summary_line
     from distillbench.common.signals import check_reader
 
     screen = console()
-    sinks = _sinks(tensorboard, mlflow, experiment)
-    watcher, told = Watcher(results), ""
-    width = screen.width if screen.is_terminal else None
+    trackers = _trackers(tensorboard, mlflow, experiment)
+    watcher, printed = Watcher(results), ""
+    width = table_width(screen)
     with Live(console=screen, auto_refresh=False, transient=True, vertical_overflow="visible") as live:
         while True:
             start = time.monotonic()
             view, changed = watcher.look()
             if changed:
-                for sink in sinks:
+                for tracker in trackers:
                     for record in view.records:
-                        sink.write(record)
-            going_on = view.status is not None and not once
-            if going_on and screen.is_terminal:
+                        tracker.write(record)
+            running = view.status is not None and not once
+            if running and screen.is_terminal:
                 live.update(drawn(view, width), refresh=True)
-            elif going_on and changed and (line := summary_line(view)) != told:
-                told = line
+            elif running and changed and (line := summary_line(view)) != printed:
+                printed = line
                 screen.print(line, markup=False, soft_wrap=True)
-            if not going_on:
+            if not running:
                 break
             check_reader()
             # A folder of many records takes a while to read: most of the time is the run's.
@@ -58,13 +66,13 @@ def watch(
     screen.print(drawn(view, width), soft_wrap=width is None)
 
 
-def _sinks(tensorboard: Path | None, mlflow: str | None, experiment: str) -> list[Sink]:
-    from distillbench.bench.report.sinks.mlflow import MLflow
-    from distillbench.bench.report.sinks.tensorboard import TensorBoard
+def _trackers(tensorboard: Path | None, mlflow: str | None, experiment: str) -> list[Tracker]:
+    from distillbench.bench.report.trackers.mlflow import MLflow
+    from distillbench.bench.report.trackers.tensorboard import TensorBoard
 
-    found: list[Sink] = []
+    trackers: list[Tracker] = []
     if tensorboard is not None:
-        found.append(TensorBoard(tensorboard))
+        trackers.append(TensorBoard(tensorboard))
     if mlflow is not None:
-        found.append(MLflow(mlflow, experiment))
-    return found
+        trackers.append(MLflow(mlflow, experiment))
+    return trackers

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from typing import Any
 from xml.etree import ElementTree
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distillbench.bench.compare.findings import EXIT_CODES, OUTCOMES, Finding, Outcome, Report
-from distillbench.bench.report import layout
+from distillbench.bench.report.table import Cell, Field, Row, Table, cells, columns, words
+from distillbench.bench.report.terminal import grid, notes
 
 COLOURS: dict[Outcome, str] = {
     "regressed": "red",
@@ -25,6 +25,11 @@ COLOURS: dict[Outcome, str] = {
     "improved": "green",
     "pass": "green",
 }
+FIELDS: tuple[Field[Finding], ...] = (
+    (words("cell"), lambda finding: Cell(finding.cell)),
+    (words("metric"), lambda finding: Cell(finding.metric)),
+    (words("why"), lambda finding: Cell(finding.reason)),
+)
 
 
 def ordered(report: Report) -> list[Finding]:
@@ -57,10 +62,9 @@ def terminal(report: Report, width: int | None, verbose: bool = False) -> Group:
         findings = [finding for finding in report.findings if finding.outcome == outcome]
         if not findings or (outcome == "pass" and not verbose):
             continue
-        rows = [(f.cell, f.metric, f.reason) for f in findings]
-        frame = pd.DataFrame(rows, columns=["cell", "metric", "why"])
-        parts += [Text(), layout.table(Text(f"{outcome}: {len(findings)}", f"bold {COLOURS[outcome]}"), frame, width)]
-    parts += [Text(), layout.notes(report.notes)] if report.notes else [Text()]
+        table = Table(f"{outcome}: {len(findings)}", columns(FIELDS), tuple(Row(cells(FIELDS, f)) for f in findings))
+        parts += [Text(), grid(table, width, f"bold {COLOURS[outcome]}")]
+    parts += [Text(), notes(report.notes)] if report.notes else [Text()]
     return Group(*parts, Text(summary_line(report), f"bold {COLOURS[report.outcome]}"))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distillbench.bench.leaderboard.model import Amount, Board, Overall, Place, Reading, Row
-from distillbench.bench.report.tables import ABSENT, count_text, heading
+from distillbench.bench.report.formatting import ABSENT, count_text, heading
 from distillbench.bench.store.records import MetricValue
 
 NONE = "–"

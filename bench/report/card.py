@@ -1,4 +1,4 @@
-"""The model card of an exported network: what it is, how it was made, how good it is, and what goes in and out."""
+"""The model card of an exported network: its training, its quality, its inputs and outputs, and its origin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from distillbench.bench.analysis.series import series_of
 from distillbench.bench.measure.onnx_export import TOLERANCE, Exported
-from distillbench.bench.report.tables import ARROWS, estimate_text
+from distillbench.bench.report.formatting import ARROWS, estimate_text
 from distillbench.bench.store.configurations import Group, flat, groups, plain
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.bench.suite.catalogue import network
@@ -21,13 +21,22 @@ from distillbench.tasks.networks.interfaces import Interface
 
 
 def interface_of(task: str) -> Interface:
+    """What the networks of a task take and give."""
     return TASKS.get(task).interface
 
 
 def card(record: Record, pair: Pair, exported: Exported, file: str, beside: Sequence[Record]) -> str:
-    """GitHub Markdown. file: the ONNX file's name. beside: the records of the same results folder."""
+    """The model card as GitHub Markdown.
+
+    Args:
+        record: The record of the exported network.
+        pair: Its teacher-student pair, with all settings.
+        exported: The ONNX file's content and what was measured of it.
+        file: The ONNX file's name.
+        beside: All records of the same results folder.
+    """
     parts = {
-        f"# {record.name}": _what(record, pair),
+        f"# {record.name}": _summary(record, pair),
         "## Run it": _usage(record, file),
         "## Input and output": _ends(record, exported),
         "## Training": _training(record, pair, beside),
@@ -39,10 +48,10 @@ def card(record: Record, pair: Pair, exported: Exported, file: str, beside: Sequ
     return "\n\n".join(f"{head}\n\n{text}" for head, text in parts.items()) + "\n"
 
 
-def _what(record: Record, pair: Pair) -> str:
-    made = "trained on the task alone, as a teacher" if record.kind == "teacher" else f"trained by `{record.label}`"
+def _summary(record: Record, pair: Pair) -> str:
+    training = "trained on the task alone, as a teacher" if record.kind == "teacher" else f"trained by `{record.label}`"
     about = [
-        f"A {record.kind} network, `{_network(pair, record.kind)}`, {made}, exported to ONNX by distillbench.",
+        f"A {record.kind} network, `{_network(pair, record.kind)}`, {training}, exported to ONNX by distillbench.",
         f"Task `{record.task}`: {TASKS.first_line(record.task)}",
     ]
     if record.kind == "student":
@@ -59,7 +68,7 @@ def _usage(record: Record, file: str) -> str:
     return (
         f"`run.py` runs `{file}` with numpy and onnxruntime alone:\n\n"
         "    python run.py                       # on input.npy, a test input\n"
-        + ("    python run.py picture.png           # on an image (.png and its like want Pillow)\n" if takes else "")
+        + ("    python run.py image.png             # on an image (.png and its like want Pillow)\n" if takes else "")
         + "    python run.py input.npy output.npy  # on an array, and keep what comes out"
     )
 
@@ -103,25 +112,25 @@ def _training(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
 
 
 def _teacher(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
-    """Which one the method looks at, and how good it is where its record is at hand."""
-    its = f"`{_network(pair, 'teacher')}`"
+    """The teacher of the student, with its quality if the folder has its record."""
+    name = f"`{_network(pair, 'teacher')}`"
     match METHODS.get(record.label).teacher:
         case "none":
             return "none"
         case "untrained":
-            return f"{its}, untrained"
+            return f"{name}, untrained"
         case "own":
-            return f"{its}, trained beside the student"
+            return f"{name}, trained beside the student"
         case "trained":
-            found = next((r for r in beside if r.config_hash == record.config["teacher"]), None)
-            metric = found.metrics.get(record.primary_metric) if found else None
-            return f"{its}, seed {record.teacher_seed}" + (
+            teacher = next((r for r in beside if r.config_hash == record.config["teacher"]), None)
+            metric = teacher.metrics.get(record.primary_metric) if teacher else None
+            return f"{name}, seed {record.teacher_seed}" + (
                 f", {record.primary_metric.replace('_', ' ')} {_value(metric)}" if metric else ""
             )
 
 
 def _quality(record: Record, beside: Sequence[Record]) -> str:
-    """Each metric of this network, and of its row of the table."""
+    """Each metric of this network, and the mean over the seeds of its method."""
     group = _row(record, beside)
     lines = [
         f"| metric | this network | mean ± 95% interval over {len(group.finished)} seeds, "
@@ -142,8 +151,8 @@ def _quality(record: Record, beside: Sequence[Record]) -> str:
 
 def _row(record: Record, beside: Sequence[Record]) -> Group:
     same = [r for r in beside if (r.task, r.pair) == (record.task, record.pair)]
-    found = groups(same if any(r.config_hash == record.config_hash for r in same) else [record])
-    return next(group for group in found if any(r.config_hash == record.config_hash for r in group.records))
+    candidates = groups(same if any(r.config_hash == record.config_hash for r in same) else [record])
+    return next(group for group in candidates if any(r.config_hash == record.config_hash for r in group.records))
 
 
 def _value(metric: MetricValue) -> str:
@@ -165,48 +174,55 @@ def _file(record: Record, exported: Exported, file: str) -> str:
 
 
 def licences(data: Any) -> list[str]:
-    """Whose the data are that a configuration names."""
+    """The credit and the licence of the data that a configuration names, one line for each split.
+
+    Args:
+        data: The configuration's description of its data.
+    """
     if isinstance(data, Mapping) and "images" in data:
-        return [*licences(data["images"]), f"judged by Inception v3 (digest {plain(data['inception'])})"]
+        return [*licences(data["images"]), f"feature extractor: Inception v3 (digest {plain(data['inception'])})"]
     if isinstance(data, Mapping) and "photographs" in data:
         embedded = isinstance(data["style"], Mapping)
         style = f"{_stem(STYLE_PICTURE[1])}: {LICENCES[_stem(STYLE_PICTURE[1])]}" if embedded else _own(data["style"])
-        network_ = [f"loss network: VGG-16 (digest {plain(data['loss_network'])})"] if data["loss_network"] else []
-        return [*licences(data["photographs"]), f"style: {style}", *network_]
+        perceptual = (
+            [f"perceptual network: VGG-16 (digest {plain(data['loss_network'])})"] if data["loss_network"] else []
+        )
+        return [*licences(data["photographs"]), f"style: {style}", *perceptual]
     if not isinstance(data, Mapping):
-        return [f"data: {plain(data)}; its licence is not known here"]
+        return [f"data: {plain(data)}; its licence is not known"]
     if data.get("name") == "digits":
         return [f"all splits: {DIGITS}"]
     if data.get("name") == "photographs":
-        return [line for split in ("train", "validation", "test") for line in _pictures(split)]
+        return [line for split in ("train", "validation", "test") for line in _photographs(split)]
     if "name" in data:
-        own = [f"all splits: {_credit(data)}"]
-        return (
-            own if "test" not in data else [f"train and validation: {_credit(data)}", *licences({"test": data["test"]})]
-        )
-    found: list[str] = []
-    for split in (split for split in ("train", "validation", "test") if split in data):
-        its = data[split]
-        if isinstance(its, Mapping) and its.get("name") == "photographs":
-            found += _pictures(split)
-        elif isinstance(its, Mapping):
-            found.append(f"{split}: {_credit(its)}")
-        elif its == "carved":
-            found.append(f"{split}: a tenth of train")
-        else:
-            found.append(f"{split}: {_own(its)}")
-    return found
+        if "test" not in data:
+            return [f"all splits: {_credit(data)}"]
+        return [f"train and validation: {_credit(data)}", *licences({"test": data["test"]})]
+    return [
+        line
+        for split in ("train", "validation", "test")
+        if split in data
+        for line in _split_licence(split, data[split])
+    ]
 
 
-def _pictures(split: str) -> list[str]:
+def _split_licence(split: str, source: Any) -> list[str]:
+    if isinstance(source, Mapping) and source.get("name") == "photographs":
+        return _photographs(split)
+    if isinstance(source, Mapping):
+        return [f"{split}: {_credit(source)}"]
+    return [f"{split}: {'a tenth of train' if source == 'carved' else _own(source)}"]
+
+
+def _photographs(split: str) -> list[str]:
     return [f"{split}: {_stem(path)}: {LICENCES[_stem(path)]}" for _, path in getattr(PHOTOGRAPHS, split)]
 
 
-def _credit(its: Mapping[str, Any]) -> str:
-    """Of a standard set, as a configuration names it; one of another version may be none of ours."""
-    name = str(its.get("name"))
-    known = table().get(name)
-    return f"{known.credit}, from {known.origin}" if known else f"{plain(name)}; its licence is not known here"
+def _credit(source: Mapping[str, Any]) -> str:
+    """The credit of a standard data set that a configuration names; another version may have sets of other names."""
+    name = str(source.get("name"))
+    entry = table().get(name)
+    return f"{entry.credit}, from {entry.origin}" if entry else f"{plain(name)}; its licence is not known"
 
 
 def _stem(path: str) -> str:
@@ -214,7 +230,7 @@ def _stem(path: str) -> str:
 
 
 def _own(digest: object) -> str:
-    return f"files of the user's (digest {plain(digest)}); their licence is not known here"
+    return f"the user's own files (digest {plain(digest)}); their licence is not known"
 
 
 def _origin(record: Record) -> str:

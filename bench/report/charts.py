@@ -1,9 +1,9 @@
-"""What a results folder looks like: charts as data. The page and ``plot`` draw them, each in its own way."""
+"""The charts of a results folder."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,118 +11,35 @@ import pandas as pd
 
 from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.analysis.summary import Row, Summary
-from distillbench.bench.report.tables import ABSENT, MARK, heading
+from distillbench.bench.report.chart import Axis, Chart, Ends, HeatMap, HeatMapCell, Point, Series
+from distillbench.bench.report.formatting import ABSENT, SIGNIFICANT, heading
 from distillbench.bench.statistics import Interval, mean_interval
-
-Ends = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """better: which way is better, '' where neither is. categories: the names of whole numbers, from 0 on."""
-
-    title: str
-    log: bool = False
-    better: Literal["higher", "lower", ""] = ""
-    categories: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Point:
-    """x_ends, y_ends: of the interval, None where there is none. label: what a reader who points at it is told."""
-
-    x: float
-    y: float
-    x_ends: Ends | None = None
-    y_ends: Ends | None = None
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Points of one colour. style: dots, faint ones, a line, or a line with the band of its ends."""
-
-    name: str
-    points: tuple[Point, ...]
-    style: Literal["dots", "faint", "line", "band"] = "dots"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """name: of its files. alt: what it shows, for who cannot see it."""
-
-    name: str
-    title: str
-    x: Axis
-    y: Axis
-    series: tuple[Series, ...]
-    alt: str
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """value: None where there is none, and ``text`` is the reason. sure: not zero, corrected for many."""
-
-    value: float | None
-    text: str
-    sure: bool = False
-    ends: Ends | None = None
-
-    @property
-    def interval(self) -> str:
-        """'[78, 84]' in percent, without a sign before zero; '' where there is none."""
-        return "" if self.ends is None else f"[{', '.join(f'{100 * end:z.0f}' for end in self.ends)}]"
-
-
-@dataclass(frozen=True)
-class HeatMap:
-    """cells: {(row, column): cell}; every row has one in every column."""
-
-    name: str
-    title: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: Mapping[tuple[str, str], Cell]
-    alt: str
-    note: str = ""
 
 
 @dataclass(frozen=True)
 class Rank:
-    """mean: of ranks over all columns, 1 is the best. interval: over seeds."""
+    """The average rank of one student.
+
+    Attributes:
+        name: The student's method.
+        interval: The mean of its ranks over all pairs (1 is the best), with an interval over seeds.
+        pairs: How many teacher-student pairs were averaged over.
+    """
 
     name: str
     interval: Interval
-    columns: int
-
-
-def frame(chart: Chart | HeatMap) -> pd.DataFrame:
-    """Its data, a row a point or a cell."""
-    if isinstance(chart, HeatMap):
-        cells = [(row, column, chart.cells[row, column]) for row in chart.rows for column in chart.columns]
-        return pd.DataFrame(
-            [(r, c, cell.value, *(cell.ends or (None, None)), cell.sure, cell.text) for r, c, cell in cells],
-            columns=["row", "column", "value", "low", "high", "sure", "text"],
-        )
-    rows = [
-        (series.name, p.label, p.x, *(p.x_ends or (None, None)), p.y, *(p.y_ends or (None, None)))
-        for series in chart.series
-        for p in series.points
-    ]
-    names = ["series", "label", chart.x.title, "x low", "x high", chart.y.title, "y low", "y high"]
-    return pd.DataFrame(rows, columns=names).dropna(axis="columns", how="all")
+    pairs: int
 
 
 def gap_recovered(summaries: Sequence[Summary]) -> HeatMap:
-    """Methods × pairs: the part of the way from scratch to teacher, with its interval; a loss is negative."""
+    """How much of the gap from scratch to teacher each method recovers on each pair; a loss is negative."""
     columns = [(summary, pair) for summary in summaries for pair in pairs(summary)]
     names = list(dict.fromkeys(row.name for summary, _ in columns for row in _methods(summary.rows)))
     cells = {}
     for summary, pair in columns:
-        mine = {row.name: row for row in _methods(summary.rows) if row.pair == pair}
+        methods = {row.name: row for row in _methods(summary.rows) if row.pair == pair}
         for name in names:
-            cells[name, column_name(summary, pair)] = _gap(mine.get(name))
+            cells[name, column_name(summary, pair)] = _gap(methods.get(name))
     return HeatMap(
         "gap-recovered",
         "Gap recovered",
@@ -130,17 +47,18 @@ def gap_recovered(summaries: Sequence[Summary]) -> HeatMap:
         tuple(column_name(summary, pair) for summary, pair in columns),
         cells,
         "How much of the gap between scratch and teacher each method recovers on each pair of networks",
-        "part of the way from scratch to teacher, with its 95% interval; *: Δ scratch is not zero, at 5% over all "
-        "methods of a task (Holm); pale: it may be zero",
+        "part of the way from scratch to teacher, with its 95% interval; *: significant vs. scratch (p < 0.05, "
+        "Holm-corrected over all methods of a task); pale: not significant",
     )
 
 
 def column_name(summary: Summary, pair: str) -> str:
-    """The task, and where it has several pairs the pair."""
+    """The task, followed by the pair where the task has several."""
     return summary.task if len(pairs(summary)) == 1 else f"{summary.task}, {pair}"
 
 
 def pairs(summary: Summary) -> list[str]:
+    """The teacher-student pairs of a task."""
     return list(dict.fromkeys(row.pair for row in summary.rows))
 
 
@@ -148,24 +66,28 @@ def _methods(rows: Iterable[Row]) -> list[Row]:
     return [row for row in rows if row.kind == "student" and row.name.partition(" ")[0] != "scratch"]
 
 
-def _gap(row: Row | None) -> Cell:
+def _students(summary: Summary, pair: str) -> list[Row]:
+    return [row for row in summary.rows if row.pair == pair and row.kind == "student"]
+
+
+def _gap(row: Row | None) -> HeatMapCell:
     if row is None:
-        return Cell(None, "not run")
+        return HeatMapCell(None, "not run")
     if not row.finished:
-        return Cell(None, "failed" if row.failed else "missing")
+        return HeatMapCell(None, "failed" if row.failed else "missing")
     if row.unfiltered_gap is None:
-        return Cell(None, ABSENT if row.difference else "no Δ")
-    gap = row.unfiltered_gap
-    missing = f", {row.failed + row.missing} of {row.finished + row.failed + row.missing} seeds are not there"
-    text = f"{100 * gap.value:z.0f}%{MARK * row.significant}" + (missing if row.failed + row.missing else "")
-    return Cell(gap.value, text, row.significant, (gap.low, gap.high))
+        return HeatMapCell(None, ABSENT if row.difference else "no Δ")
+    gap, lacking = row.unfiltered_gap, row.failed + row.missing
+    note = f", {lacking} of {row.finished + lacking} seeds are missing" if lacking else ""
+    text = f"{100 * gap.value:z.0f}%{SIGNIFICANT * row.significant}{note}"
+    return HeatMapCell(gap.value, text, row.significant, (gap.low, gap.high))
 
 
 def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
     """Students by their mean rank on the primary metrics of all pairs, the best first.
 
-    In each seed and pair the students are ranked; equal ones share the mean of their ranks. Of students and seeds that
-    every pair has. The interval is Student's over seeds.
+    The students are ranked for each seed and pair; equal ones share the mean of their ranks. Only students and seeds
+    that every pair has are compared. The interval over seeds is Student's.
     """
     columns: list[pd.DataFrame] = []
     for summary in summaries:
@@ -173,8 +95,7 @@ def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
             summary.primary_metric in summary.metrics and summary.metrics[summary.primary_metric].direction == "lower"
         )
         for pair in pairs(summary):
-            its = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-            values = {row.name: pd.Series(row.values_by_seed) for row in its if row.values_by_seed}
+            values = {row.name: pd.Series(row.values_by_seed) for row in _students(summary, pair) if row.values_by_seed}
             columns.append(pd.DataFrame(values) * (1 if lower else -1))
     if not columns:
         return []
@@ -184,11 +105,12 @@ def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
     if len(names) < 2 or not seeds:
         return []
     ranks = pd.concat([column.loc[seeds].rank(axis="columns") for column in complete]).groupby(level=0).mean()
-    found = [Rank(name, mean_interval(ranks[name].tolist()), len(complete)) for name in names]
-    return sorted(found, key=lambda rank: rank.interval.mean)
+    means = [Rank(name, mean_interval(ranks[name].tolist()), len(complete)) for name in names]
+    return sorted(means, key=lambda rank: rank.interval.mean)
 
 
 def rank_chart(summaries: Sequence[Summary]) -> Chart | None:
+    """The average ranks of all students; None where fewer than two can be compared."""
     ranks = average_ranks(summaries)
     if not ranks:
         return None
@@ -197,36 +119,39 @@ def rank_chart(summaries: Sequence[Summary]) -> Chart | None:
     return Chart(
         "average-rank",
         "Average rank",
-        Axis(f"mean rank over {ranks[0].columns} pairs", better="lower"),
+        Axis(f"mean rank over {ranks[0].pairs} pairs", better="lower"),
         Axis("", categories=names),
         (Series("students", points),),
         "Mean rank of every student over all pairs of networks, with 95% intervals over seeds",
-        "1 is the best; of students and seeds that every pair has; 95% intervals over seeds",
+        "1 is the best; only students and seeds that every pair has; 95% intervals over seeds",
     )
 
 
 def against(summary: Summary, pair: str, cost: Literal["latency", "parameters", "macs"]) -> Chart | None:
-    """Quality against what it costs to run, with the Pareto front; None where nothing is known of it."""
+    """Quality against a cost of inference, with the Pareto front; None where that cost is not known."""
     titles = {"latency": "latency (ms)", "parameters": "parameters", "macs": "MACs"}
-    of: dict[str, Callable[[Row], float | None]] = {
+    costs: dict[str, Callable[[Row], float | None]] = {
         "latency": lambda row: None if row.latency is None else 1000 * row.latency,
         "parameters": lambda row: row.parameters,
         "macs": lambda row: row.macs,
     }
-    return _against(summary, pair, cost, titles[cost], of[cost], front=True)
+    return _against(summary, pair, cost, titles[cost], costs[cost], front=True)
 
 
 def training_cost(summary: Summary, pair: str) -> Chart | None:
-    """Quality against the seconds of training."""
-
-    def seconds(row: Row) -> float | None:
-        return row.training_seconds.mean if row.training_seconds else None
-
-    return _against(summary, pair, "training", "training (s)", seconds, front=True)
+    """Quality against the seconds of training, with the Pareto front."""
+    return _against(
+        summary,
+        pair,
+        "training",
+        "training (s)",
+        lambda row: row.training_seconds.mean if row.training_seconds else None,
+        front=True,
+    )
 
 
 def throughput(summary: Summary, pair: str) -> Chart | None:
-    """Quality against the images a second of training."""
+    """Quality against the speed of training, in images per second."""
 
     def speed(row: Row) -> float | None:
         return row.images_per_second.mean if row.images_per_second else None
@@ -235,21 +160,21 @@ def throughput(summary: Summary, pair: str) -> Chart | None:
 
 
 def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> Chart | None:
-    """Training of all students, a band over seeds a method; None where none was recorded."""
+    """The training curves of all students, with a band over seeds; None where none was recorded."""
     metric = summary.metrics.get(summary.primary_metric)
-    rows = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
+    rows = _students(summary, pair)
     series = [Series(row.name, points, "band") for row in rows if (points := course(row, what))]
     if metric is None or not series:
         return None
-    on = next(iter(next(row.curves for row in rows if row.curves).values())).of
+    measured = next(iter(next(row.curves for row in rows if row.curves).values())).of
     if what == "loss":
         title, y = "Training loss", Axis("loss", better="lower")
-        note = "the mean between two points; each method minimises a loss of its own, so compare its course alone"
+        note = "the mean between two points; each method minimises its own loss: compare the shapes of the curves alone"
     else:
         title, y = "Training curve", Axis(heading(summary.primary_metric, metric), better=metric.direction)
-        note = f"{summary.primary_metric.replace('_', ' ')} on {on}"
-        if metric.unit == "%":  # an interval over few seeds goes beyond what there can be, and would set the axis
-            series = [replace(its, points=tuple(_within(point, 0, 100) for point in its.points)) for its in series]
+        note = f"{summary.primary_metric.replace('_', ' ')} on {measured}"
+        if metric.unit == "%":  # an interval over few seeds may go beyond these, and would set the axis
+            series = [replace(band, points=tuple(_within(p, 0, 100) for p in band.points)) for band in series]
     return Chart(
         f"{summary.task}-{pair}-{what}",
         title,
@@ -262,7 +187,7 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
 
 
 def course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
-    """The mean over seeds, at the steps that all of them have."""
+    """A row's training curve: the mean over seeds, at the steps that all of them have."""
     seeds = [dict(zip(c.steps, getattr(c, what), strict=True)) for c in row.curves.values()]
     points = []
     for step in seeds[0] if seeds else ():
@@ -280,7 +205,7 @@ def _within(point: Point, low: float, high: float) -> Point:
 
 
 def fidelity(summary: Summary, pair: str) -> Chart | None:
-    """Quality against the agreement with the teacher; None where no metric of the task measures it."""
+    """Quality against the agreement with the teacher; None where the task has no metric for it."""
     name = next((name for name in summary.metrics if name.startswith("teacher_")), None)
     if name is None:
         return None
@@ -296,21 +221,21 @@ def _against(
     pair: str,
     name: str,
     title: str,
-    of: Callable[[Row], float | None],
+    cost: Callable[[Row], float | None],
     *,
     log: bool = True,
     front: bool = False,
 ) -> Chart | None:
     metric = summary.metrics.get(summary.primary_metric)
-    found: list[tuple[Row, Point]] = []
+    points: list[Point] = []
     for row in summary.rows:
-        estimate, x = row.metrics.get(summary.primary_metric), of(row)
+        estimate, x = row.metrics.get(summary.primary_metric), cost(row)
         if row.pair == pair and row.kind != "baseline" and estimate is not None and x is not None:
-            found.append((row, _point(row, x, estimate)))
-    if metric is None or not found:
+            points.append(_point(row, x, estimate))
+    if metric is None or not points:
         return None
-    series = [Series(row.name, (point,)) for row, point in found]
-    if front and len(best := _front([point for _, point in found], metric.direction)) > 1:
+    series = [Series(point.label, (point,)) for point in points]
+    if front and len(best := _front(points, metric.direction)) > 1:
         series.append(Series("Pareto front", tuple(best), "line"))
     y = heading(summary.primary_metric, metric)
     return Chart(
@@ -330,7 +255,7 @@ def _point(row: Row, x: float, estimate: Estimate) -> Point:
 
 
 def _front(points: Sequence[Point], better: str) -> list[Point]:
-    """Those that none is both cheaper and better than, from the cheapest on."""
+    """The points than which none is both cheaper and better, from the cheapest on."""
     sign = 1 if better == "higher" else -1
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
@@ -340,7 +265,7 @@ def _front(points: Sequence[Point], better: str) -> list[Point]:
 
 
 def paired_differences(summary: Summary, pair: str) -> Chart | None:
-    """Every method less scratch: every seed a dot, beside the mean with its interval."""
+    """The difference of every method to scratch: a dot for each seed, beside the mean with its interval."""
     metric = summary.metrics.get(summary.primary_metric)
     rows = [row for row in _methods(summary.rows) if row.pair == pair and row.difference is not None]
     if metric is None or not rows:
@@ -363,7 +288,7 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
         Axis("", categories=tuple(row.name for row in rows)),
         (Series("seeds", seeds, "faint"), Series("mean with 95% interval", means)),
         f"Each method's {summary.primary_metric} less that of scratch with the same seed, on {summary.task}, {pair}",
-        "a dot a seed; intervals cover other seeds and, where there are per-example results, other test examples",
+        "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples",
     )
 
 
@@ -374,28 +299,30 @@ def _ends(interval: Interval) -> Ends | None:
 
 
 def of_task(summary: Summary) -> dict[str, list[Chart]]:
-    """All charts of a task, by pair."""
-    found: dict[str, list[Chart]] = {}
-    for pair in pairs(summary):
-        charts = [
-            paired_differences(summary, pair),
-            curve(summary, pair, "validation"),
-            curve(summary, pair, "loss"),
-            *(against(summary, pair, cost) for cost in ("latency", "parameters", "macs")),
-            training_cost(summary, pair),
-            throughput(summary, pair),
-            fidelity(summary, pair),
-        ]
-        found[pair] = [chart for chart in charts if chart is not None]
-    return found
+    """All charts of a task, by teacher-student pair."""
+    return {pair: list(_of_pair(summary, pair)) for pair in pairs(summary)}
+
+
+def _of_pair(summary: Summary, pair: str) -> Iterator[Chart]:
+    charts = [
+        paired_differences(summary, pair),
+        curve(summary, pair, "validation"),
+        curve(summary, pair, "loss"),
+        *(against(summary, pair, cost) for cost in ("latency", "parameters", "macs")),
+        training_cost(summary, pair),
+        throughput(summary, pair),
+        fidelity(summary, pair),
+    ]
+    yield from (chart for chart in charts if chart is not None)
 
 
 def of_all(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
-    """Those of the overview."""
+    """The charts of the overview, which compare all tasks."""
     gap, ranks = gap_recovered(summaries), rank_chart(summaries)
     return [*([gap] if gap.rows else []), *([ranks] if ranks else [])]
 
 
 def of_results(summaries: Sequence[Summary]) -> list[Chart | HeatMap]:
-    """Every chart that there is."""
-    return [*of_all(summaries), *(c for s in summaries for its in of_task(s).values() for c in its)]
+    """Every chart of a results folder."""
+    of_tasks = (chart for summary in summaries for charts in of_task(summary).values() for chart in charts)
+    return [*of_all(summaries), *of_tasks]

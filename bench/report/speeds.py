@@ -2,204 +2,167 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import pandas as pd
-from rich.console import Group, RenderableType
-
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.speeds import SpeedRow, SpeedTable
-from distillbench.bench.report import layout
-from distillbench.bench.report.tables import ABSENT, ARROWS
+from distillbench.bench.analysis.speeds import BatchTimes, SpeedRow, SpeedTable
+from distillbench.bench.report.formatting import (
+    ABSENT,
+    finite,
+    heading,
+    interval_text,
+    milli_text,
+    ratio_text,
+)
+from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.records import MetricValue
 
 CAPTION = (
     "95% intervals over launches (processes); × teacher: how many times as fast as the teacher run the same way; "
-    "× eager: as the student itself in eager float32; each was timed in turns with it"
+    "× eager: as the student itself in eager float32; the two were timed interleaved"
 )
 
 
-def text_frame(table: SpeedTable) -> pd.DataFrame:
-    """Every cell as a reader sees it; columns of which nothing is known are left out."""
-    several = len({line.pair for line in table.rows}) > 1
-    rows = []
-    for line in table.rows:
-        cells = {"pair": line.pair} if several else {}
-        cells |= {"network": line.network, "backend": line.condition}
-        for size in table.batch_sizes:
-            batch = line.batches.get(size)
-            at = "" if size == 1 else f", batch {size}"
-            if size == 1:
-                cells["latency (ms)"] = _milliseconds(batch.seconds) if batch else ABSENT
-                cells["p90 (ms)"] = f"{1000 * batch.p90:.3g}" if batch and batch.p90 else ""
-                cells["p99 (ms)"] = f"{1000 * batch.p99:.3g}" if batch and batch.p99 else ""
-            else:
-                cells[f"items/s{at}"] = _rate(size, batch.seconds) if batch else ABSENT
-            cells[f"× teacher{at}"] = _times(batch.speedup_over_teacher if batch else None)
-            cells[f"× eager{at}"] = _times(batch.speedup_over_eager if batch else None)
-            cells[f"memory (MB){at}"] = f"{batch.memory / 1e6:.1f}" if batch and batch.memory is not None else ""
-            cells[f"energy (mJ/item){at}"] = f"{1000 * batch.energy:.3g}" if batch and batch.energy else ""
-        cells[_change(table)] = _difference(line.quality_change, table.metric)
-        rows.append(cells)
-    frame = pd.DataFrame(rows).fillna("")
-    return frame[[column for column in frame.columns if (frame[column] != "").any()]]
+def tables(speeds: Iterable[SpeedTable]) -> list[Table]:
+    """A table for each task."""
+    return [table(speed) for speed in speeds]
 
 
-def _change(table: SpeedTable) -> str:
-    if table.metric is None:
-        return "Δ quality"
-    unit = f" ({table.metric.unit})" if table.metric.unit else ""
-    return f"Δ {table.quality_metric.replace('_', ' ')} {ARROWS[table.metric.direction]}{unit}"
+def table(speeds: SpeedTable) -> Table:
+    """One task: a row for each network and backend; columns of which nothing is known are left out."""
+    fields = _fields(speeds)
+    return Table(
+        title=speeds.task,
+        columns=columns(fields),
+        rows=tuple(Row(cells(fields, line), section=f"{line.pair} {line.network}") for line in speeds.rows),
+        caption=CAPTION,
+        notes=speeds.notes,
+        data=tuple(_data(speeds)),
+        facts={"task": speeds.task, "notes": speeds.notes},
+    ).filled()
 
 
-def _milliseconds(seconds: Ratio) -> str:
-    """'0.295 ± 1.2%': the half-width relative to the value."""
-    if math.isnan(seconds.low):
-        return f"{1000 * seconds.value:.3g}"
-    return f"{1000 * seconds.value:.3g} ± {_percent(seconds)}"
-
-
-def _rate(size: int, seconds: Ratio) -> str:
-    rate = size / seconds.value
-    text = f"{rate:,.0f}" if rate >= 1000 else f"{rate:.3g}"
-    return text if math.isnan(seconds.low) else f"{text} ± {_percent(seconds)}"
-
-
-def _percent(ratio: Ratio) -> str:
-    percent = 50 * (ratio.high - ratio.low) / ratio.value
-    return f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
-
-
-def _times(ratio: Ratio | None) -> str:
-    """'2.48 [2.46, 2.50]'."""
-    if ratio is None:
-        return ""
-    digits = 2 if ratio.value < 10 else 1 if ratio.value < 100 else 0
-    value = f"{ratio.value:.{digits}f}"
-    return value if math.isnan(ratio.low) else f"{value} [{ratio.low:.{digits}f}, {ratio.high:.{digits}f}]"
-
-
-def _difference(estimate: Estimate | None, metric: MetricValue | None) -> str:
-    if estimate is None or metric is None:
-        return ""
-    interval, digits = estimate.interval, metric.decimals + 1
-    mean = f"{interval.mean:+.{digits}f}"
-    return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{digits}f}"
-
-
-def terminal(tables: Sequence[SpeedTable], width: int | None) -> Group:
-    """A table a task, then its notes. width: columns of the terminal; None: show everything, however wide."""
-    parts: list[RenderableType] = []
-    shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
-    for table in tables:
-        frame = text_frame(table)
-        importance = _by_importance(frame)
-        chosen = importance if width is None else layout.fitting(frame, importance, width)
-        columns = [column for column in frame.columns if column in chosen]
-        left_out = [column for column in frame.columns if column not in columns]
-        notes = [note for note in table.notes if note not in shared]
-        notes += [f"not shown: {', '.join(left_out)}; see them with --wide"] if left_out else []
-        lines = table.rows
-        ends = [
-            i
-            for i, line in enumerate(lines)
-            if i + 1 == len(lines) or (lines[i + 1].pair, lines[i + 1].network) != (line.pair, line.network)
-        ]
-        parts += [layout.table(table.task, frame[columns], width, (), ends), layout.notes(notes)]
-    return Group(*parts, layout.notes([CAPTION, *shared]))
-
-
-def _by_importance(frame: pd.DataFrame) -> list[str]:
-    first = ["pair", "network", "backend", "latency (ms)", "× teacher"]
-    delta = [column for column in frame.columns if column.startswith("Δ")]
-    rates = [column for column in frame.columns if column.startswith("items/s")]
-    order = [*first, *delta, *rates, "× eager", "memory (MB)", *frame.columns]
-    return list(dict.fromkeys(column for column in order if column in frame.columns))
-
-
-def markdown(tables: Sequence[SpeedTable]) -> str:
-    """GitHub Markdown, a section a task."""
-    parts = []
-    for table in tables:
-        frame = text_frame(table)
-        align = ["left" if column in layout.NAMES else "right" for column in frame.columns]
-        parts.append(f"### {table.task}\n\n{frame.to_markdown(index=False, colalign=align, disable_numparse=True)}\n")
-        parts.append("\n".join(f"- {note}" for note in (CAPTION, *table.notes)) + "\n")
-    return "\n".join(parts)
-
-
-def overview(tables: Sequence[SpeedTable]) -> str:
-    """The students alone, one input at a time, as one Markdown table: a row a pair, a column a way."""
-    ways = list(dict.fromkeys(line.condition for table in tables for line in table.rows if line.network == "student"))
-    rows = []
-    for table in tables:
-        for pair in dict.fromkeys(line.pair for line in table.rows):
-            cells = {"student": f"{table.task}, {pair}"}
-            for way in ways:
-                mine = [
-                    line for line in table.rows if (line.pair, line.network, line.condition) == (pair, "student", way)
-                ]
-                cells[way] = _brief(mine[0], table) if mine else ABSENT
-            rows.append(cells)
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
-
-
-def _brief(line: SpeedRow, table: SpeedTable) -> str:
-    """'0.295 ms ± 1.2%; 2.48 [2.46, 2.50] × teacher'."""
-    batch = line.batches.get(1)
-    if batch is None:
-        return ABSENT
-    latency, _, width = _milliseconds(batch.seconds).partition(" ")
-    parts = [f"{latency} ms {width}".strip(), f"{_times(batch.speedup_over_teacher)} × teacher"]
-    if line.quality_change is not None and table.metric is not None:
-        unit = f" {table.metric.unit}" if table.metric.unit else ""
-        measure = table.quality_metric.replace("_", " ")
-        parts.append(f"Δ {measure} {_difference(line.quality_change, table.metric)}{unit}")
-    return "; ".join(parts)
-
-
-def numbers(tables: Sequence[SpeedTable]) -> list[dict[str, Any]]:
-    """One flat row a network, way and batch size, as numbers; what is not there is None."""
-
-    def ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
-        values = (ratio.value, ratio.low, ratio.high) if ratio else (math.nan,) * 3
-        keys = (name, f"{name}_low", f"{name}_high")
-        return {key: value if math.isfinite(value) else None for key, value in zip(keys, values, strict=True)}
-
+def _fields(speeds: SpeedTable) -> list[Field[SpeedRow]]:
+    several = len({line.pair for line in speeds.rows}) > 1
+    pair: Field[SpeedRow] = (words("pair"), lambda line: Cell(line.pair))
     return [
-        {
-            "task": line.task,
-            "pair": line.pair,
-            "network": line.network,
-            "backend": line.condition,
-            "batch_size": size,
-            **ends("seconds", batch.seconds),
-            "p90_seconds": batch.p90,
-            "p99_seconds": batch.p99,
-            **ends("speedup_over_teacher", batch.speedup_over_teacher),
-            **ends("speedup_over_eager", batch.speedup_over_eager),
-            "memory_bytes": batch.memory,
-            "energy_joules_per_item": batch.energy,
-            "quality": table.quality_metric,
-            "quality_change": line.quality_change.interval.mean if line.quality_change else None,
-        }
-        for table in tables
-        for line in table.rows
-        for size, batch in line.batches.items()
+        *([pair] if several else []),
+        (words("network"), lambda line: Cell(line.network)),
+        (words("backend"), lambda line: Cell(line.condition)),
+        *(field for size in speeds.batch_sizes for field in _batch_fields(size)),
+        (Column(_change_title(speeds), 3), lambda line: Cell(_change(line.quality_change, speeds.metric))),
     ]
 
 
-def as_csv(tables: Sequence[SpeedTable]) -> str:
-    return pd.DataFrame(numbers(tables)).to_csv(index=False, float_format="%.6g")
+def _batch_fields(size: int) -> Iterator[Field[SpeedRow]]:
+    """The columns of one batch size; a size of 1 has latencies, a larger one has rates."""
+    single, suffix = size == 1, "" if size == 1 else f", batch {size}"
+
+    def field(column: Column, text: Callable[[BatchTimes], str], absent: str = "") -> Field[SpeedRow]:
+        def cell(line: SpeedRow) -> Cell:
+            return Cell(text(line.batches[size]) if size in line.batches else absent)
+
+        return column, cell
+
+    if single:
+        yield field(Column("latency (ms)", 1), lambda batch: _latency(batch.seconds), ABSENT)
+        yield field(Column("p90 (ms)", 7), lambda batch: milli_text(batch.p90))
+        yield field(Column("p99 (ms)", 7), lambda batch: milli_text(batch.p99))
+    else:
+        yield field(Column(f"examples/s{suffix}", 4), lambda batch: _rate(size, batch.seconds), ABSENT)
+    yield field(Column(f"× teacher{suffix}", 2 if single else 7), lambda batch: ratio_text(batch.speedup_over_teacher))
+    yield field(Column(f"× eager{suffix}", 5 if single else 7), lambda batch: ratio_text(batch.speedup_over_eager))
+    yield field(Column(f"memory (MB){suffix}", 6 if single else 7), lambda batch: _megabytes(batch.memory))
+    yield field(Column(f"energy (mJ/example){suffix}", 7), lambda batch: milli_text(batch.energy))
 
 
-def as_json(tables: Sequence[SpeedTable]) -> str:
-    found = [{"task": table.task, "notes": table.notes, "rows": numbers([table])} for table in tables]
-    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+def _latency(seconds: Ratio) -> str:
+    """'0.295 ± 1.2%': the half-width relative to the value."""
+    return f"{milli_text(seconds.value)}{_half_width(seconds)}"
 
 
-FORMATS = {"markdown": markdown, "csv": as_csv, "json": as_json}
+def _rate(size: int, seconds: Ratio) -> str:
+    """Examples a second, '6,021 ± 1.2%', of a batch of this size."""
+    rate = size / seconds.value
+    return f"{f'{rate:,.0f}' if rate >= 1000 else f'{rate:.3g}'}{_half_width(seconds)}"
+
+
+def _half_width(ratio: Ratio) -> str:
+    if math.isnan(ratio.low):
+        return ""
+    percent = 50 * (ratio.high - ratio.low) / ratio.value
+    return f" ± {percent:.{0 if percent >= 10 else 1}f}%"
+
+
+def _megabytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:.1f}"
+
+
+def _change_title(speeds: SpeedTable) -> str:
+    return f"Δ {heading(speeds.quality_metric, speeds.metric)}" if speeds.metric else "Δ quality"
+
+
+def _change(quality: Estimate | None, metric: MetricValue | None) -> str:
+    """By how much quantisation changes the quality, with one decimal more than the metric has."""
+    if quality is None or metric is None:
+        return ""
+    return interval_text(quality.interval, metric.decimals + 1, signed=True)
+
+
+def _data(speeds: SpeedTable) -> Iterator[dict[str, Any]]:
+    """One flat row for each network, backend and batch size, as numbers; None for what is missing."""
+    for line in speeds.rows:
+        for size, batch in line.batches.items():
+            yield {
+                "task": line.task,
+                "pair": line.pair,
+                "network": line.network,
+                "backend": line.condition,
+                "batch_size": size,
+                **_ends("seconds", batch.seconds),
+                "p90_seconds": batch.p90,
+                "p99_seconds": batch.p99,
+                **_ends("speedup_over_teacher", batch.speedup_over_teacher),
+                **_ends("speedup_over_eager", batch.speedup_over_eager),
+                "memory_bytes": batch.memory,
+                "energy_joules_per_example": batch.energy,
+                "quality": speeds.quality_metric,
+                "quality_change": line.quality_change.interval.mean if line.quality_change else None,
+            }
+
+
+def _ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
+    """A ratio, and the ends of its interval."""
+    values = (ratio.value, ratio.low, ratio.high) if ratio else (math.nan,) * 3
+    return {key: finite(value) for key, value in zip((name, f"{name}_low", f"{name}_high"), values, strict=True)}
+
+
+def overview(speeds: Iterable[SpeedTable]) -> Table:
+    """The students alone, one input at a time: a row for each pair, a column for each backend."""
+    speeds = list(speeds)
+    backends = dict.fromkeys(line.condition for speed in speeds for line in speed.rows if line.network == "student")
+    rows = []
+    for speed in speeds:
+        for pair in dict.fromkeys(line.pair for line in speed.rows):
+            students = {line.condition: line for line in speed.rows if (line.pair, line.network) == (pair, "student")}
+            texts = [f"{speed.task}, {pair}", *(_brief(students.get(backend), speed) for backend in backends)]
+            rows.append(Row(tuple(map(Cell, texts))))
+    # Each cell has its own units, as a sentence has.
+    titles = [words("student"), *(Column(backend, align="left") for backend in backends)]
+    return Table("", tuple(titles), tuple(rows))
+
+
+def _brief(line: SpeedRow | None, speeds: SpeedTable) -> str:
+    """'0.295 ms ± 1.2%; 2.48 [2.46, 2.50] × teacher'."""
+    batch = line.batches.get(1) if line else None
+    if line is None or batch is None:
+        return ABSENT
+    latency, _, half_width = _latency(batch.seconds).partition(" ")
+    parts = [f"{latency} ms {half_width}".strip(), f"{ratio_text(batch.speedup_over_teacher)} × teacher"]
+    if change := _change(line.quality_change, speeds.metric):
+        unit = f" {speeds.metric.unit}" if speeds.metric and speeds.metric.unit else ""
+        parts.append(f"Δ {speeds.quality_metric.replace('_', ' ')} {change}{unit}")
+    return "; ".join(parts)

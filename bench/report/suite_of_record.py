@@ -1,4 +1,4 @@
-"""A record as a suite that makes it again."""
+"""A record as a suite that reproduces it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,40 @@ from distillbench.bench.suite.precedence import NONE
 from distillbench.tasks.data.sets import settings_of
 
 FILE = "FILE with {digest}"
-"""In the place of a path: whoever makes it again has to say where the file lies."""
+"""Stands for a path, which no record has: the user has to fill it in."""
 
 
 def suite_of(record: Record) -> dict[str, Any]:
-    """A table as a suite file has it, of this cell alone; a reference and a teacher come with the scratch student.
+    """The suite of one cell, as the table of a suite file.
 
-    The user's own folders are not in it, and of her files the digests alone: no record says where they lie.
+    A baseline or a teacher is run beside the scratch student. Paths of the user's own folders and files are missing:
+    records only have the digests of files.
+
+    Args:
+        record: The record that is to be reproduced.
     """
-    settings = _written(without_digests(record.config.get("settings", {}), FILE))
+    network_settings = _written(without_digests(record.config.get("settings", {}), FILE))
     hyperparameters = _written(record.config.get("hyperparameters", {}))
-    data = {"data": its} if (its := settings_of(record.config.get("data"))) else {}
+    data = {"data": settings} if (settings := settings_of(record.config.get("data"))) else {}
     method = record.label if record.kind == "student" else "scratch"
-    own = {"hyperparameters": {method: hyperparameters}} if hyperparameters else {}
+    tuned = {"hyperparameters": {method: hyperparameters}} if hyperparameters else {}
     return {
         "name": "again",
         "seeds": [record.seed],
         "methods": [method],
         "device": str(record.config.get("device", "cpu")),
         "teachers": record.teachers,
-        "tasks": {record.task: {**data, "pairs": [record.pair], "pair": {record.pair: settings | own}}},
+        "tasks": {record.task: {**data, "pairs": [record.pair], "pair": {record.pair: network_settings | tuned}}},
     }
 
 
 def suite_file(record: Record) -> str:
-    """That table as TOML."""
+    """The suite of one cell as a TOML file."""
     return written(suite_of(record))
 
 
 def _written(values: Any) -> dict[str, Any]:
-    """What is none, said to be: TOML has no word for it."""
+    """Settings with a word for None, which TOML does not have."""
     if not isinstance(values, Mapping):
         return {}
     return {

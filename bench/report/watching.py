@@ -1,4 +1,4 @@
-"""A results folder while it fills: what stands in it, and how far the run is that fills it."""
+"""A results folder during a run: its records, and how far the run is."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distillbench.bench.analysis.results import summaries
-from distillbench.bench.analysis.summary import Summary
-from distillbench.bench.report import layout
+from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.report import table
 from distillbench.bench.report.charts import course
-from distillbench.bench.report.tables import MARK, estimate_text, heading
+from distillbench.bench.report.summaries import difference_cell, metric_field, names
+from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns
+from distillbench.bench.report.terminal import fitted, grid, notes
 from distillbench.bench.run.progress import format_seconds, progress_line
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record, Scan, Store
@@ -24,15 +25,20 @@ from distillbench.common.text import visible
 
 BARS = "▁▂▃▄▅▆▇█"
 POINTS = 16
-"""Characters of a curve."""
+"""The most characters of a curve."""
 MOST_FAILURES = 5
 
 
 @dataclass(frozen=True)
 class View:
-    """What there is to see. status: of the run that goes on; None where there is none.
+    """A results folder at one moment.
 
-    problems: of files that count for nothing. note: why the status cannot be read.
+    Attributes:
+        status: How far the run is; None where no run is in progress.
+        summaries: The results so far, one summary for each task.
+        records: All records so far.
+        problems: Why files cannot be used, one line each.
+        note: Why the status cannot be read; empty where it can.
     """
 
     status: Status | None
@@ -42,41 +48,53 @@ class View:
     note: str = ""
 
 
-class Remembering(Store):
-    """Reads a file again only when it is another."""
+class CachedStore(Store):
+    """A store that reads a file again only when it has changed."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._known: dict[Path, tuple[tuple[int, int], Record | UserError]] = {}
+        self._cached: dict[Path, tuple[tuple[int, int], Record | UserError]] = {}
 
     def read(self, path: Path) -> Record:
+        """A record, from memory where its file is unchanged.
+
+        Raises:
+            UserError: If the file cannot be used.
+        """
         try:
             stat = path.stat()
         except OSError:
             return super().read(path)
         stamp = stat.st_mtime_ns, stat.st_size
-        if self._known.get(path, (None, None))[0] != stamp:
+        if self._cached.get(path, (None, None))[0] != stamp:
             try:
-                self._known[path] = stamp, super().read(path)
+                self._cached[path] = stamp, super().read(path)
             except UserError as error:
-                self._known[path] = stamp, error
-        found = self._known[path][1]
-        if isinstance(found, UserError):
-            raise found
-        return found
+                self._cached[path] = stamp, error
+        content = self._cached[path][1]
+        if isinstance(content, UserError):
+            raise content
+        return content
 
 
 class Watcher:
-    """Looks at a folder again and again."""
+    """Views of a results folder, again and again."""
 
     def __init__(self, results: Path) -> None:
         self.results = results
-        self.store = Remembering(results)
+        self.store = CachedStore(results)
         self._stamps: dict[Path, tuple[int, int]] = {}
         self._view = View(None, (), ())
 
     def look(self) -> tuple[View, bool]:
-        """What there is now, and whether any file is another than before. Raises UserError for what is no folder."""
+        """View the folder.
+
+        Returns:
+            The view, and whether any file has changed since the last one.
+
+        Raises:
+            UserError: If there is no such folder.
+        """
         if not self.results.is_dir():
             raise UserError(f"{self.results}: no such results folder")
         now, note = self._status()
@@ -95,14 +113,14 @@ class Watcher:
             return None, str(error)
 
     def _stamp(self) -> dict[Path, tuple[int, int]]:
-        found = {}
+        stamps = {}
         for path in (*(self.results / "records").rglob("*.json"), self.results / "expected.json"):
             try:
                 stat = path.stat()
             except OSError:
                 continue
-            found[path] = stat.st_mtime_ns, stat.st_size
-        return found
+            stamps[path] = stat.st_mtime_ns, stat.st_size
+        return stamps
 
     def _summaries(self, scan: Scan) -> list[Summary]:
         try:
@@ -112,21 +130,26 @@ class Watcher:
 
 
 def drawn(view: View, width: int | None) -> Group:
-    """For a terminal of so many columns: the run, then a table a task with what is finished of it."""
+    """A view on a terminal: the run, then a table for each task with its results so far.
+
+    Args:
+        view: What is drawn.
+        width: Columns of the terminal; None shows everything, however wide.
+    """
     parts: list[RenderableType] = [Text(line) for line in (summary_line(view), *_running(view)) if line]
-    parts += [_table(summary, width) for summary in view.summaries]
+    parts += [grid(fitted(_table(summary), width), width) for summary in view.summaries]
     failed = [f"{visible(r.name)}: {visible(r.failure.reason)}" for r in view.records if r.failure]
     lines = [f"failed: {line}" for line in failed] + [f"left out: {visible(problem)}" for problem in view.problems]
-    return Group(*parts, layout.notes(at_most(MOST_FAILURES, lines)))
+    return Group(*parts, notes(at_most(MOST_FAILURES, lines)))
 
 
 def summary_line(view: View) -> str:
-    """'34/227 cells, 1 failed, about 6 min left', or that no run goes on."""
+    """One line on the run, '34/227 cells, 1 failed, about 6 min left', or that no run is in progress."""
     if view.status is None:
         done = sum(row.finished for summary in view.summaries for row in summary.rows)
         missing = sum(row.missing for summary in view.summaries for row in summary.rows)
         what = f"{done} cells finished" + (f", {missing} missing" if missing else "")
-        return f"{view.note or 'no run goes on here'}: {what}"
+        return f"{view.note or 'no run is in progress'}: {what}"
     failed = f", {view.status.failed} failed" if view.status.failed else ""
     since = format_seconds(view.status.seconds)
     line = progress_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
@@ -134,7 +157,7 @@ def summary_line(view: View) -> str:
 
 
 def _running(view: View) -> list[str]:
-    """A bar for each job that runs."""
+    """A progress bar for each running job."""
     if view.status is None:
         return []
     return [
@@ -144,35 +167,30 @@ def _running(view: View) -> list[str]:
     ]
 
 
-def _table(summary: Summary, width: int | None) -> RenderableType:
-    metric = summary.metrics.get(summary.primary_metric)
-    title = heading(summary.primary_metric, metric) if metric else visible(summary.primary_metric)
-    several = len({row.pair for row in summary.rows}) > 1
-    rows = []
-    for row in summary.rows:
-        expected = row.finished + row.failed + row.missing
-        cells = {"pair": visible(row.pair)} if several else {}
-        cells["method"] = layout.BEST * row.best + visible(row.name)
-        cells["seeds"] = f"{row.finished}/{expected}"
-        cells[title] = estimate_text(row.metrics.get(summary.primary_metric), metric) if metric else ""
-        difference = estimate_text(row.difference, metric, signed=True) if row.difference and metric else ""
-        cells["Δ scratch"] = difference + MARK * row.significant
-        cells["validation, while training"] = sparkline([point.y for point in course(row, "validation")])
-        rows.append(cells)
-    frame = pd.DataFrame(rows)
-    if width is not None:
-        order = [*(name for name in layout.NAMES if name in frame.columns), "seeds", title, *frame.columns]
-        chosen = layout.fitting(frame, dict.fromkeys(order), width)
-        frame = frame[[column for column in frame.columns if column in chosen]]
-    return layout.table(visible(summary.task), frame, width)
+def _table(summary: Summary) -> Table:
+    """What is finished of one task, with the validation curve of each row."""
+    metric, primary = summary.metrics.get(summary.primary_metric), summary.primary_metric
+    fields: list[Field[Row]] = [
+        *names(summary),
+        (Column("seeds", 1), lambda row: Cell(f"{row.finished}/{row.finished + row.failed + row.missing}")),
+        metric_field(summary, primary, 2) if metric else (Column(primary, 2), lambda row: Cell("")),
+        (Column("Δ scratch", 3), lambda row: difference_cell(row, metric)),
+        (Column("validation, while training", 4), lambda row: Cell(_sparkline(row))),
+    ]
+    rows = tuple(table.Row(cells(fields, row)) for row in summary.rows)
+    return Table(summary.task, columns(fields), rows)
+
+
+def _sparkline(row: Row) -> str:
+    return sparkline([point.y for point in course(row, "validation")])
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """At most ``POINTS`` characters from the lowest to the highest: a shape and no scale."""
+    """A curve of at most ``POINTS`` characters, scaled to itself: its shape alone can be read."""
     if len(values) < 2:
         return ""
     step = max(1.0, len(values) / POINTS)
-    some = [values[min(len(values) - 1, int(i * step))] for i in range(min(POINTS, len(values)))]
-    some[-1] = values[-1]
-    low, span = min(some), (max(some) - min(some)) or 1.0
-    return "".join(BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] for value in some)
+    sampled = [values[min(len(values) - 1, int(i * step))] for i in range(min(POINTS, len(values)))]
+    sampled[-1] = values[-1]
+    low, span = min(sampled), (max(sampled) - min(sampled)) or 1.0
+    return "".join(BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] for value in sampled)

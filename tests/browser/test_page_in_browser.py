@@ -81,7 +81,7 @@ def test_every_page_opens_with_all_its_charts_and_pictures(visit: Visit, page_fo
             charts.nth(i).scroll_into_view_if_needed()
             charts.nth(i).locator(".main-svg").first.wait_for()
             assert charts.nth(i).locator(".trace").count() > 0
-        pictures = tab.locator("figure.picture img")
+        pictures = tab.locator("figure.image img")
         for i in range(pictures.count()):
             pictures.nth(i).scroll_into_view_if_needed()
             tab.wait_for_function(
@@ -165,7 +165,7 @@ def test_by_clicks_alone_to_a_cell_and_its_record(visit: Visit) -> None:
 
 def test_a_cell_that_is_not_there_says_so(visit: Visit) -> None:
     tab = visit.open("cell.html#vae/__proto__/<img src=x onerror=alert(1)>")
-    tab.get_by_text("There is no such cell in this page.").wait_for()
+    tab.get_by_text("This page has no such cell.").wait_for()
     assert tab.locator("main img").count() == 0
 
 

@@ -172,9 +172,9 @@ def test_methods_and_seeds_are_chosen_on_the_command_line(cli: Run, tmp_path: Pa
     plan = cli("plan", "smoke", *arguments, "--out", tmp_path).stdout
     assert "22 cells" in plan  # for each task: a teacher, 2 × 4 students, 2 references
     assert "temperature" not in plan
-    refused(cli("plan", "smoke", "--seeds", "1,x"), "--seeds: 'x' is no seed")
-    refused(cli("plan", "smoke", "--seeds", "5-2"), "--seeds: '5-2' is 0 seeds (allowed: 1 to 10000)")
-    refused(cli("plan", "smoke", "--seeds", "0-999999999"), "--seeds: '0-999999999' is 1000000000 seeds")
+    refused(cli("plan", "smoke", "--seeds", "1,x"), "--seeds: invalid seed 'x'")
+    refused(cli("plan", "smoke", "--seeds", "5-2"), "--seeds: the range '5-2' has 0 values (allowed: 1 to 10000)")
+    refused(cli("plan", "smoke", "--seeds", "0-999999999"), "--seeds: the range '0-999999999' has 1000000000 values")
     for option in ("--seeds", "--methods", "--tasks"):
         refused(cli("plan", "smoke", option, ""), f"{option}: is empty")
     refused(cli("plan", "smoke", "--methods", "heat"), "--methods: methods: unknown method 'heat'")

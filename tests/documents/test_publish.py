@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from distillbench.bench.report.charts import Cell, HeatMap
+from distillbench.bench.report.chart import HeatMap, HeatMapCell
 from support.paths import ROOT
 
 PUBLISH: dict[str, Any] = runpy.run_path(str(ROOT / "results" / "publish.py"))
@@ -18,7 +18,9 @@ SIGNIFICANT = {("temperature", "gan"), ("logistic", "gan"), ("mimic", "gan"), ("
 
 def gaps(significant: set[tuple[str, str]]) -> HeatMap:
     cells = {
-        (row, column): Cell(value, f"{100 * value:.0f}%", (row, column) in significant, (value - 0.1, value + 0.1))
+        (row, column): HeatMapCell(
+            value, f"{100 * value:.0f}%", (row, column) in significant, (value - 0.1, value + 0.1)
+        )
         for column, values in VALUES.items()
         for row, value in zip(ROWS, values, strict=True)
     }

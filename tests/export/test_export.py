@@ -505,6 +505,6 @@ def test_licences_are_those_of_the_data_document() -> None:
     own = licences({"train": "ab" * 32, "validation": "carved", "test": embedded, "channels": 1})
     assert len(own) == 2 + len(PHOTOGRAPHS.test)
     assert own[:2] == [
-        "train: files of the user's (digest abababababab…); their licence is not known here",
+        "train: the user's own files (digest abababababab…); their licence is not known",
         "validation: a tenth of train",
     ]

@@ -20,7 +20,8 @@ from PIL import Image
 
 from distillbench.bench.analysis.results import summaries
 from distillbench.bench.analysis.summary import summarise
-from distillbench.bench.report.charts import Cell, HeatMap, curve, frame, gap_recovered, of_task
+from distillbench.bench.report.chart import HeatMap, HeatMapCell, frame
+from distillbench.bench.report.charts import curve, gap_recovered, of_task
 from distillbench.bench.report.page.printed import draw, files
 from distillbench.bench.report.page.site import build, site
 from distillbench.bench.report.suite_of_record import suite_file
@@ -250,7 +251,7 @@ def test_the_band_of_a_curve_of_percentages_ends_where_they_do(tiny_results: Pat
 
 
 def test_the_printed_map_says_a_gap_and_its_interval_in_two_lines() -> None:
-    chart = HeatMap("map", "Map", ("a",), ("b",), {("a", "b"): Cell(0.81, "81%*", True, (0.78, 0.84))}, "a map")
+    chart = HeatMap("map", "Map", ("a",), ("b",), {("a", "b"): HeatMapCell(0.81, "81%*", True, (0.78, 0.84))}, "a map")
     assert [text.get_text() for text in draw(chart).axes[0].texts] == ["81%*\n[78, 84]"]
 
 
@@ -263,7 +264,9 @@ def test_each_form_of_a_chart_is_the_same_alone_and_beside_the_other() -> None:
 
 @pytest.mark.parametrize("title", ["Map", "A title that is much wider than a map of one cell, to both of its sides"])
 def test_all_of_a_chart_is_printed_with_a_margin_around(title: str) -> None:
-    printed = files(HeatMap("map", title, ("a",), ("b",), {("a", "b"): Cell(0.8, "80%", True, (0.7, 0.9))}, "a map"))
+    printed = files(
+        HeatMap("map", title, ("a",), ("b",), {("a", "b"): HeatMapCell(0.8, "80%", True, (0.7, 0.9))}, "a map")
+    )
     with Image.open(io.BytesIO(printed["png"])) as image:
         pixels = np.asarray(image.convert("L"))
     rows, columns = np.nonzero((pixels < 250).any(1))[0], np.nonzero((pixels < 250).any(0))[0]

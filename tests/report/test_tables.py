@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from distillbench.bench.analysis.summary import summarise
-from distillbench.bench.report.tables import latex, markdown
+from distillbench.bench.report.summaries import tables
+from distillbench.bench.report.writers import latex, markdown
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition
 from support.paths import GOLDEN
@@ -17,7 +18,7 @@ from support.records import EXPECTED, STUDENTS, record, records, rows, timing
 
 @pytest.mark.parametrize(("name", "write"), [("table.md", markdown), ("table.tex", latex)])
 def test_the_golden_table(name: str, write: Any) -> None:
-    assert write(summarise(records(), EXPECTED, timings=[timing(records())])) == (GOLDEN / name).read_text()
+    assert write(tables(summarise(records(), EXPECTED, timings=[timing(records())]))) == (GOLDEN / name).read_text()
 
 
 def test_gap_recovered_is_the_part_of_the_way_to_the_teacher() -> None:
@@ -90,14 +91,14 @@ def test_the_gap_has_an_interval_and_is_blank_where_the_difference_may_be_zero()
     assert found["good"]["gap_recovered_low"] < 0.56 < found["good"]["gap_recovered_high"]
     assert found["noise"]["difference"] is not None
     assert found["noise"]["gap_recovered"] is None
-    text = markdown(summarise(records()))
+    text = markdown(tables(summarise(records())))
     assert "57% [" in text
 
 
 def test_a_loss_recovers_no_gap() -> None:
     made = records() + [record("student", "worse", i, v - 5 + i / 10) for i, v in enumerate(STUDENTS["scratch"])]
     assert rows(made)["worse"]["gap_recovered"] < 0
-    (line,) = (line for line in markdown(summarise(made)).splitlines() if line.startswith("| worse"))
+    (line,) = (line for line in markdown(tables(summarise(made))).splitlines() if line.startswith("| worse"))
     assert "%" not in line
 
 
@@ -112,8 +113,8 @@ def test_a_mark_is_given_after_correction_for_the_number_of_methods() -> None:
         record("student", f"nothing {k}", i, v + (-1) ** (i + k) * 0.3) for k in range(5) for i, v in enumerate(scratch)
     ]
     assert rows(many)["barely"]["difference_p_holm"] > 0.05
-    assert "+0.84 ± 0.66* |" in markdown(summarise(alone))
-    assert "+0.84 ± 0.66 |" in markdown(summarise(many))
+    assert "+0.84 ± 0.66* |" in markdown(tables(summarise(alone)))
+    assert "+0.84 ± 0.66 |" in markdown(tables(summarise(many)))
 
 
 def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
@@ -123,7 +124,7 @@ def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
         else r
         for r in records()
     ]
-    assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(summarise(made))
+    assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(tables(summarise(made)))
 
 
 def test_lower_is_better_where_the_metric_says_so() -> None:

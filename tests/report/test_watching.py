@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from distillbench.bench.report.sinks.base import package, scalars
-from distillbench.bench.report.watching import Remembering, View, Watcher, drawn, sparkline, summary_line
+from distillbench.bench.report.trackers.base import package, scalars
+from distillbench.bench.report.watching import CachedStore, View, Watcher, drawn, sparkline, summary_line
 from distillbench.bench.run import progress
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Failure, Store
@@ -38,7 +38,7 @@ def test_a_folder_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     view, changed = watcher.look()
     assert changed
     lines = shown(view)
-    assert lines[0].startswith("no run goes on here: ")
+    assert lines[0].startswith("no run is in progress: ")
     assert all(len(line) <= 80 for line in lines)
     row = next(line for line in lines if line.lstrip("▸ ").startswith("good"))
     good = next(row for row in view.summaries[0].rows if row.name == "good")
@@ -81,7 +81,7 @@ def test_a_damaged_status_is_named_and_stops_nothing(tmp_path: Path, content: st
 
 def test_what_is_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     results = folder(tmp_path, records())
-    store, read = Remembering(results), []
+    store, read = CachedStore(results), []
     real = Store.read
     monkeypatch.setattr(Store, "read", lambda self, path: (read.append(path), real(self, path))[1])
     first = store.scan()
@@ -166,7 +166,7 @@ def test_watch_ends_with_the_run_and_shows_its_table(cli: Run, tmp_path: Path) -
     assert (done.returncode, done.stderr) == (0, "")
     first, *_ = done.stdout.splitlines()
     assert re.match(r"\d+/\d+ cells[,;] ", first)
-    assert "no run goes on here: " in done.stdout
+    assert "no run is in progress: " in done.stdout
     assert "validation, while training" in done.stdout
     assert process.returncode == 0
     assert not (out / status.NAME).exists()
@@ -224,7 +224,7 @@ def test_tensorboard_has_each_record_once(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from distillbench.bench.report.sinks.tensorboard import TensorBoard
+    from distillbench.bench.report.trackers.tensorboard import TensorBoard
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = TensorBoard(tmp_path)
@@ -242,7 +242,7 @@ def test_tensorboard_has_each_record_once(tmp_path: Path) -> None:
 def test_mlflow_has_each_record_once(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
-    from distillbench.bench.report.sinks.mlflow import MLflow
+    from distillbench.bench.report.trackers.mlflow import MLflow
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = MLflow(f"sqlite:///{tmp_path / 'runs.db'}", "distillbench")
@@ -255,7 +255,7 @@ def test_mlflow_has_each_record_once(tmp_path: Path) -> None:
 def test_a_record_that_mlflow_has_half_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     pytest.importorskip("sqlalchemy")
-    from distillbench.bench.report.sinks.mlflow import MLflow
+    from distillbench.bench.report.trackers.mlflow import MLflow
 
     record = next(r for r in records() if r.kind == "student" and r.metrics)
     sink = MLflow(f"sqlite:///{tmp_path / 'runs.db'}", "distillbench")
@@ -273,7 +273,7 @@ def test_a_record_that_mlflow_has_half_is_written_again(tmp_path: Path, monkeypa
 
 def test_a_file_in_the_place_of_the_log_folder_is_bad_input(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from distillbench.bench.report.sinks.tensorboard import TensorBoard
+    from distillbench.bench.report.trackers.tensorboard import TensorBoard
 
     (tmp_path / "logs").write_text("mine")
     with pytest.raises(UserError, match=r"^--tensorboard: .* cannot be written"):
@@ -282,7 +282,7 @@ def test_a_file_in_the_place_of_the_log_folder_is_bad_input(tmp_path: Path) -> N
 
 def test_a_server_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
     pytest.importorskip("mlflow")
-    from distillbench.bench.report.sinks.mlflow import MLflow
+    from distillbench.bench.report.trackers.mlflow import MLflow
 
     with pytest.raises(UserError, match=r"^--mlflow: nonsense://x: "):
         MLflow("nonsense://x", "distillbench")

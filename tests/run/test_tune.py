@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from distillbench.bench.analysis.results import summaries
 from distillbench.bench.commands.options import numbers
 from distillbench.bench.commands.tune import tune
-from distillbench.bench.report.trials import markdown
+from distillbench.bench.report.trials import table
+from distillbench.bench.report.writers import markdown
 from distillbench.bench.run import runner
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan, plan
@@ -241,7 +242,7 @@ def test_chosen_values_are_a_file_that_a_suite_includes() -> None:
     assert text.startswith("# Written by a test.\n")
     values = {"hyperparameters": {"mimic": {"weight": 0.1}}}
     assert tomllib.loads(text) == {"tasks": {"classification": {"pair": {"cnn_mlp": values, "a.b": values}}}}
-    table = markdown([better, same], BUDGET)
+    text = markdown([table([better, same], BUDGET)])
     row = (
         "classification",
         "cnn_mlp",
@@ -254,7 +255,7 @@ def test_chosen_values_are_a_file_that_a_suite_includes() -> None:
         "weight 0.1",
         "",
     )
-    assert row in [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in table.splitlines()]
+    assert row in [tuple(cell.strip() for cell in line.split("|")[1:-1]) for line in text.splitlines()]
 
 
 # -- on a suite ---------------------------------------------------------------------------------------------------
@@ -376,7 +377,7 @@ def test_the_command(cli: Run, tmp_path: Path) -> None:
     assert suite_.methods["mimic"] == Mimic(weight=0.25)
     refused = cli("tune", suite, *options, "--confirm", "x")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("distillbench: --confirm: 'x' is no seed (")
+    assert refused.stderr.startswith("distillbench: --confirm: invalid seed 'x' (")
     assert len(refused.stderr.splitlines()) == 1
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from distillbench.bench.analysis.summary import Summary, summarise
-from distillbench.bench.report.tables import markdown
+from distillbench.bench.report.summaries import tables
+from distillbench.bench.report.writers import markdown
 from distillbench.bench.store.configurations import groups, plain
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.manifest import ExpectedCell
@@ -71,7 +72,8 @@ def test_hyperparameters_make_rows_and_share_scratch() -> None:
     found = rows(made)
     assert found["mimic (weight 1)"]["difference"] == pytest.approx(5.0)
     assert found["mimic (weight 0.25)"]["difference"] == pytest.approx(-5.0)
-    assert "- cnn_mlp: mimic (weight 1) weight 1; mimic (weight 0.25) weight 0.25\n" in markdown(summarise(made))
+    text = markdown(tables(summarise(made)))
+    assert "- cnn_mlp: mimic (weight 1) weight 1; mimic (weight 0.25) weight 0.25\n" in text
 
 
 def test_edited_code_is_another_configuration() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from distillbench.bench.analysis.summary import summarise
-from distillbench.bench.report.tables import numbers
+from distillbench.bench.report.summaries import tables
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.manifest import ExpectedCell
@@ -107,4 +107,4 @@ EXPECTED = [ExpectedCell("classification", "cnn_mlp", "student", "broken", seed)
 
 
 def rows(records: list[Record]) -> dict[str, dict[str, Any]]:
-    return {row["method"]: row for row in numbers(summarise(records, EXPECTED))}
+    return {row["method"]: row for table in tables(summarise(records, EXPECTED)) for row in table.data}

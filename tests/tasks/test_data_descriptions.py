@@ -41,7 +41,7 @@ def test_a_card_credits_the_sets_of_a_configuration() -> None:
         "all splits: CIFAR-10"
     )
     assert licences({"train": "a", "validation": "carved", "test": {"name": "set5"}})[2].startswith("test: Set5 (")
-    assert licences({"name": "gone", "sha256": "0"}) == ["all splits: gone; its licence is not known here"]
+    assert licences({"name": "gone", "sha256": "0"}) == ["all splits: gone; its licence is not known"]
 
 
 def test_the_settings_of_named_sets_are_read_off_a_configuration() -> None:

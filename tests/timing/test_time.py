@@ -27,7 +27,8 @@ from distillbench.bench.measure.failures import NotAvailable
 from distillbench.bench.measure.memory import resident_growth
 from distillbench.bench.measure.onnx_export import INPUT, export, session
 from distillbench.bench.measure.quantise import quantise
-from distillbench.bench.report.speeds import markdown
+from distillbench.bench.report.speeds import tables
+from distillbench.bench.report.writers import markdown
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.documents import canonical_hash
@@ -278,8 +279,8 @@ def test_a_timing_that_cannot_be_used_is_named_and_taken_again(
             "--precisions: unknown name 'int8-statc'; did you mean 'int8-static'?",
         ),
         (["smoke", "--backends", "eager", "--precisions", "int8-static"], "eager supports none of int8-static"),
-        (["smoke", "--batch", "0"], "--batch: 0 is out of range"),
-        (["smoke", "--batch", "x"], "--batch: 'x'"),
+        (["smoke", "--batch", "0"], "--batch: invalid batch size 0"),
+        (["smoke", "--batch", "x"], "--batch: invalid batch size 'x'"),
         (["smoke", "--task", "gann"], "did you mean 'gan'"),
         (["smoke", "--output", "x.md"], "--output: needs --format"),
         (["smoke", "--device", "cuda"], "torch sees no CUDA device"),
@@ -441,7 +442,7 @@ def test_what_quantisation_costs_is_paired_by_seed_and_item() -> None:
     assert quality is not None
     assert quality.interval.mean == pytest.approx(-0.2, abs=1e-3)
     assert 0.1 < quality.interval.half_width < 0.5, "other pictures do not matter: they cancel"
-    assert "-0.200 ±" in markdown([table])
+    assert "-0.200 ±" in markdown(tables([table]))
     stranger = [export.model_copy(update={"weights_sha256": "x"}) for export in made]
     (table,) = tabulate_timings([static], records, stranger)
     assert table.rows[-1].quality_change is None

@@ -96,7 +96,7 @@ def test_a_stopped_run_says_so_in_a_line_and_keeps_what_was_finished(
     process.send_signal(number)
     errors = assert_all_gone(process)
     assert process.returncode == code
-    assert errors == f"distillbench: {word}; what was finished is kept, run again to go on\n"
+    assert errors == f"distillbench: {word}; finished work is kept, run the command again to resume\n"
     assert [record.label for record in Store(out)] == ["nearest centroid"]
 
 

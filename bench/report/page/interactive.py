@@ -1,20 +1,28 @@
-"""Charts for the screen: what plotly.js is given, as JSON terms."""
+"""Charts for the screen: the input of plotly.js, as values for JSON."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from distillbench.bench.report.charts import Axis, Chart, Point, Series
+from distillbench.bench.report.chart import Axis, Chart, Point, Series
+from distillbench.bench.report.formatting import count_text
 from distillbench.bench.report.page.colours import colours
-from distillbench.bench.report.tables import count_text
 from distillbench.common.text import visible
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
 
 
 def figure(chart: Chart) -> dict[str, Any]:
-    """{"data": traces, "layout": …}. Colours of paper and letters are the page's: it knows whether it is dark."""
+    """A chart as plotly.js takes it.
+
+    Args:
+        chart: What is drawn.
+
+    Returns:
+        {"data": traces, "layout": layout}, without the colours of background and text: the page sets them, since it
+        knows whether it is dark.
+    """
     palette = colours(series.name for series in chart.series)
     rows = len(chart.y.categories)
     points = [point for series in chart.series for point in series.points]
@@ -34,7 +42,7 @@ def figure(chart: Chart) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """plotly.js reads tags in all of its texts."""
+    """Text without tags, which plotly.js would interpret everywhere."""
     return visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -86,19 +94,19 @@ def _errors(name: str, points: list[Point], which: str, colour: str) -> dict[str
 
 
 def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
-    found: dict[str, Any] = {"title": {"text": plain(axis.title)}, "zeroline": not axis.log}
+    settings: dict[str, Any] = {"title": {"text": plain(axis.title)}, "zeroline": not axis.log}
     if axis.log:
         ticks = _ticks(min(values), max(values))
-        found |= {"type": "log", "tickvals": ticks, "ticktext": [count_text(tick) for tick in ticks]}
+        settings |= {"type": "log", "tickvals": ticks, "ticktext": [count_text(tick) for tick in ticks]}
     if axis.categories:
-        found |= {"tickvals": list(range(len(axis.categories))), "ticktext": [plain(c) for c in axis.categories]}
-    return found
+        settings |= {"tickvals": list(range(len(axis.categories))), "ticktext": [plain(c) for c in axis.categories]}
+    return settings
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten, where these would be many the powers alone; plotly.js labels every digit."""
+    """1, 2 and 5 times powers of ten, or the powers alone where that were many; plotly.js would label every digit."""
     decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    found = [m * 10.0**k for k in decades for m in (1, 2, 5) if low / 1.6 <= m * 10.0**k <= high * 1.6]
-    if len(found) < 3:
-        return sorted({low, high, *found})
-    return found if len(found) <= 7 else [tick for tick in found if math.log10(tick) % 1 < 1e-9]
+    ticks = [m * 10.0**k for k in decades for m in (1, 2, 5) if low / 1.6 <= m * 10.0**k <= high * 1.6]
+    if len(ticks) < 3:
+        return sorted({low, high, *ticks})
+    return ticks if len(ticks) <= 7 else [tick for tick in ticks if math.log10(tick) % 1 < 1e-9]

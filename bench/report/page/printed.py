@@ -15,14 +15,14 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image
 
-from distillbench.bench.report.charts import Axis, Chart, HeatMap, Series
+from distillbench.bench.report.chart import Axis, Chart, HeatMap, Series
 from distillbench.bench.report.page.colours import DIVERGING, colours
 from distillbench.common.text import matplotlib_text, visible
 
 DPI = 200
 COLOURS = 128
 MARGIN = 0.1
-"""Inches around."""
+"""Inches around a chart."""
 MAP = LinearSegmentedColormap.from_list("recovered", [((place + 1) / 2, colour) for colour, place in DIVERGING])
 STYLE: Any = {"svg.hashsalt": "distillbench", "svg.fonttype": "none", "font.size": 9, "axes.titlesize": 10}
 
@@ -31,16 +31,26 @@ FORMS = ("svg", "png")
 
 
 def files(chart: Chart | HeatMap, forms: Collection[str] = FORMS) -> dict[str, bytes]:
-    """A chart in each form. It is laid out once, which takes longer than to draw it."""
+    """A chart as files.
+
+    It is laid out once for all forms, since that takes longer than drawing it.
+
+    Args:
+        chart: What is drawn.
+        forms: Which files: 'svg', 'png'.
+
+    Returns:
+        {form: content}, the same bytes for the same chart.
+    """
     with matplotlib.rc_context(STYLE):
         figure = _laid_out(draw(chart))
         return {form: _svg(figure, chart) if form == "svg" else _png(figure) for form in forms}
 
 
 def _laid_out(figure: Figure) -> Figure:
-    """Where everything stands, for good, and as much room around as it takes.
+    """The figure with the final place of everything, and the size that it needs.
 
-    ``savefig`` would find that out again for each form, and draw the whole figure twice besides.
+    ``savefig`` would lay it out again for each form, and draw the whole figure twice besides.
     """
     engine, (axes,) = figure.get_layout_engine(), figure.axes
     assert engine is not None
@@ -62,14 +72,14 @@ def _laid_out(figure: Figure) -> Figure:
 
 def _svg(figure: Figure, chart: Chart | HeatMap) -> bytes:
     content = io.BytesIO()
-    about = {"Date": None, "Creator": None, "Description": chart.alt, "Title": chart.title}
-    FigureCanvasSVG(figure).print_svg(content, metadata=about)
+    metadata = {"Date": None, "Creator": None, "Description": chart.alt, "Title": chart.title}
+    FigureCanvasSVG(figure).print_svg(content, metadata=metadata)
     return content.getvalue()
 
 
 def _png(figure: Figure) -> bytes:
-    """With a palette, which takes a third of the room."""
-    figure.set_dpi(DPI)  # of an SVG they are 72
+    """A PNG with a palette, which takes a third of the space."""
+    figure.set_dpi(DPI)  # an SVG has 72
     canvas, small = FigureCanvasAgg(figure), io.BytesIO()
     canvas.draw()
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
@@ -79,11 +89,12 @@ def _png(figure: Figure) -> bytes:
 
 
 def draw(chart: Chart | HeatMap) -> Figure:
+    """A chart as a figure of matplotlib, not laid out yet."""
     return _heat_map(chart) if isinstance(chart, HeatMap) else _chart(chart)
 
 
 def _plain(text: str) -> str:
-    """A name is no formula."""
+    """Text that matplotlib does not read as a formula."""
     return matplotlib_text(visible(text, 60))
 
 
@@ -162,7 +173,7 @@ def _heat_map(chart: HeatMap) -> Figure:
 
 
 def _shade(chart: HeatMap, row: str, column: str) -> float:
-    """What is not sure is pale."""
+    """The value that decides the colour; what is not significant is pale."""
     cell = chart.cells[row, column]
     value = 0.0 if cell.value is None else max(-1.0, min(1.0, cell.value))
-    return value if cell.sure else 0.1 * value
+    return value if cell.significant else 0.1 * value

@@ -1,4 +1,4 @@
-"""Templates and the files that every page needs: untrusted text is made visible and escaped, in one place."""
+"""Templates, and the files that every page needs. Untrusted text is made visible and escaped here, for all pages."""
 
 from __future__ import annotations
 
@@ -16,20 +16,28 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from distillbench.bench.report.charts import Cell
+from distillbench.bench.report.chart import HeatMapCell
 from distillbench.common.text import LONGEST_NOTE, visible
 
 Files = dict[str, bytes]
-"""Their contents by their places."""
+"""The files of a site: {path: content}."""
 
 
 def slug(text: str) -> str:
-    """A file's name for any text: the text itself where it is harmless."""
+    """A file name for any text: the text itself where it is harmless."""
     return text if re.fullmatch(r"[A-Za-z0-9_-]{1,60}", text) else sha256(text.encode()).hexdigest()[:16]
 
 
 def renderer(names: Mapping[str, str], origin: str) -> Any:
-    """A function (template, its name among ``names``, title, what it shows) -> HTML. origin: stands beneath."""
+    """The function that fills templates.
+
+    Args:
+        names: {task: file name without its suffix}, for the navigation.
+        origin: Where the content is from; stands at the end of every page.
+
+    Returns:
+        A function (template, the page's key among ``names``, title, values of the template) -> HTML.
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("distillbench.bench.report.page"),
         autoescape=True,
@@ -38,6 +46,7 @@ def renderer(names: Mapping[str, str], origin: str) -> Any:
         finalize=lambda value: shown(value) if isinstance(value, str) else value,
     )
     environment.filters |= {"shade": _shade, "slug": slug}
+    environment.globals |= {"zip": zip}
 
     def render(template: str, here: str, title: str, **context: Any) -> bytes:
         text = environment.get_template(template).render(here=here, title=title, names=names, origin=origin, **context)
@@ -47,26 +56,26 @@ def renderer(names: Mapping[str, str], origin: str) -> Any:
 
 
 def shown(text: str) -> str:
-    """All of it can be seen, and it is not without end; what is markup already is left as it is."""
+    """Text of which all is visible, and not too long; markup is left as it is."""
     return text if isinstance(text, Markup) else visible(text, LONGEST_NOTE)
 
 
-def _shade(cell: Cell) -> str:
-    """A class of page.css: what is not sure is pale."""
+def _shade(cell: HeatMapCell) -> str:
+    """A class of page.css; what is not significant is pale."""
     if cell.value is None:
         return "none"
-    size = 0 if not cell.sure else 1 if abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
+    size = 0 if not cell.significant else 1 if abs(cell.value) < 0.25 else 2 if abs(cell.value) < 0.6 else 3
     return f"{'gain' if cell.value >= 0 else 'loss'}-{size}"
 
 
 def script(name: str, content: bytes) -> bytes:
-    """A script that hands its packed content over: from a file system a page may load scripts and nothing else."""
+    """A script that hands over packed content: on a file system a page may load scripts and nothing else."""
     packed = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
     return f"distillbench({json.dumps(name)},{json.dumps(packed)});\n".encode()
 
 
 def _installed(package: str) -> Path:
-    """Where a package lies, which is not imported: itables would ask for a home folder."""
+    """The folder of a package, which is not imported: itables would ask for a home folder."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations
@@ -74,7 +83,7 @@ def _installed(package: str) -> Path:
 
 
 def assets() -> Files:
-    """plotly.js and DataTables as the packages plotly and itables bring them."""
+    """The style sheet and scripts of every page, with plotly.js and DataTables from the packages plotly and itables."""
     own, tables = files("distillbench.bench.report.page") / "static", _installed("itables") / "html"
     plotly = (files("plotly") / "package_data" / "plotly.min.js").read_bytes()
     return {
@@ -87,7 +96,7 @@ def assets() -> Files:
 
 
 def _classic(module: str) -> str:
-    """A module as a script: from a file system a browser loads no modules."""
+    """A JavaScript module as a classic script: on a file system a browser loads no modules."""
     export = re.search(r"export\{([^}]*)\};?", module)
     if export is None:
         raise RuntimeError("itables: its bundle exports nothing")

@@ -1,5 +1,5 @@
 "use strict";
-// Whatever comes from a record is text: it is set as textContent, never as markup.
+// Everything from a record is text: it is set as textContent, never as markup.
 
 // All of a text can be seen: marks of direction and other controls are written as their numbers.
 const visible = (text) => text.replace(/[\p{Cc}\p{Cf}\p{Co}\p{Cn}\p{Zl}\p{Zp}]/gu, (c) => c === "\n" ? c : `\\u{${c.codePointAt(0).toString(16)}}`);
@@ -59,14 +59,14 @@ async function draw(figure) {
   await Plotly.newPlot(place, data, whole, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
 }
 
-const seen = new IntersectionObserver((entries) => {
+const visibility = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (!entry.isIntersecting) continue;
-    seen.unobserve(entry.target);
+    visibility.unobserve(entry.target);
     draw(entry.target);
   }
 }, { rootMargin: "400px" });
-for (const figure of document.querySelectorAll("figure.chart")) seen.observe(figure);
+for (const figure of document.querySelectorAll("figure.chart")) visibility.observe(figure);
 darkness.addEventListener("change", () => {
   shade();
   for (const figure of document.querySelectorAll("figure.chart:has(.js-plotly-plot)")) draw(figure);
@@ -94,8 +94,8 @@ function filters(table, shown) {
     const select = element("select", undefined, element("option", "all"), ...values.map((value) => element("option", value)));
     select.options[0].value = "";
     select.addEventListener("change", () => {
-      const wanted = values[select.selectedIndex - 1];
-      column.search.fixed("choice", wanted === undefined ? null : (text, row, index) => texts[index] === wanted);
+      const choice = values[select.selectedIndex - 1];
+      column.search.fixed("choice", choice === undefined ? null : (text, row, index) => texts[index] === choice);
       shown.draw();
     });
     bar.append(element("label", `${heading.textContent} `, select));
@@ -104,10 +104,10 @@ function filters(table, shown) {
 }
 
 function element(name, text, ...children) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = visible(text);
-  made.append(...children);
-  return made;
+  const created = document.createElement(name);
+  if (text !== undefined) created.textContent = visible(text);
+  created.append(...children);
+  return created;
 }
 
 function pairsTable(caption, entries) {
@@ -144,19 +144,19 @@ async function cell(place) {
   document.getElementById("cell-name").textContent = visible(name) || "A cell";
   if (file !== undefined && !(file in packed)) await script(`data/${file}.js`);
   const cells = file === undefined ? {} : await (await unpacked(packed[file])).json();
-  if (!Object.hasOwn(cells, name)) return place.replaceChildren(element("p", "There is no such cell in this page."));
+  if (!Object.hasOwn(cells, name)) return place.replaceChildren(element("p", "This page has no such cell."));
   const { record, suite, intervals } = cells[name];
   const parts = [];
   const metrics = Object.entries(record.metrics).map(([metric, m]) =>
     [metric.replaceAll("_", " "), `${m.value.toFixed(m.decimals)}${over(intervals, metric, m)} ${m.unit} (${m.direction} is better)`]);
   if (record.failure) parts.push(element("p", `failed: ${record.failure.reason}`));
-  if (metrics.length) parts.push(pairsTable("Metrics", metrics), element("p", `Of this seed alone; ±: 95% interval over its ${record.item_names.length} test items, for metrics that have items.`));
+  if (metrics.length) parts.push(pairsTable("Metrics", metrics), element("p", `This seed alone; ±: 95% interval over its ${record.example_names.length} test examples, for metrics with per-example results.`));
   if (record.training) parts.push(pairsTable("Training", flat(record.training)));
-  if (record.size) parts.push(pairsTable("Size of what is deployed", flat(record.size)));
+  if (record.size) parts.push(pairsTable("Size of the deployed network", flat(record.size)));
   parts.push(
     pairsTable("Configuration", flat(record.config)), pairsTable("Environment", flat(record.environment)),
-    element("h2", "The record itself"), saved(`${name.replaceAll("/", "--")}.json`, `${JSON.stringify(record, null, 1)}\n`),
-    element("h2", "To make it again"), element("pre", "distillbench run again.toml --out again"), saved("again.toml", suite),
+    element("h2", "Record"), saved(`${name.replaceAll("/", "--")}.json`, `${JSON.stringify(record, null, 1)}\n`),
+    element("h2", "Reproduce"), element("pre", "distillbench run again.toml --out again"), saved("again.toml", suite),
     element("pre", suite),
   );
   place.replaceChildren(...parts);

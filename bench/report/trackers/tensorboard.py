@@ -1,20 +1,20 @@
-"""TensorBoard: a run a record."""
+"""TensorBoard as an experiment tracker: one run for each record."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from distillbench.bench.report.sinks.base import Sink, package, parameters, scalars
+from distillbench.bench.report.trackers.base import Tracker, package, parameters, scalars
 from distillbench.bench.store.records import Record
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
 
 MARK = "distillbench.txt"
-"""In a run's folder: the hash of the configuration that it is of."""
+"""A file in a run's folder that identifies the record of the run."""
 
 
-class TensorBoard(Sink):
-    """Event files beneath a folder, in the places that records have in theirs."""
+class TensorBoard(Tracker):
+    """Event files beneath a folder, in the same subfolders as the records."""
 
     def __init__(self, folder: Path) -> None:
         package("tensorboard", "tensorboard", "--tensorboard")
@@ -30,10 +30,10 @@ class TensorBoard(Sink):
         from torch.utils.tensorboard import SummaryWriter
 
         place = self.folder / record.path.relative_to("records").with_suffix("")
-        mark, of = place / MARK, f"{record.config_hash} {record.created.isoformat()}\n"
-        if mark.exists() and mark.read_text(encoding="utf-8") == of:
+        mark, identity = place / MARK, f"{record.config_hash} {record.created.isoformat()}\n"
+        if mark.exists() and mark.read_text(encoding="utf-8") == identity:
             return False
-        if mark.exists():  # of another configuration; what we did not write we leave alone
+        if mark.exists():  # another record's; files of other programs are left alone
             for old in place.glob("events.out.tfevents.*"):
                 old.unlink()
         writer = SummaryWriter(str(place))
@@ -42,5 +42,5 @@ class TensorBoard(Sink):
         lines = (f"    {name} = {value}" for name, value in parameters(record).items())
         writer.add_text("configuration", "\n".join(lines))
         writer.close()
-        write_atomically(mark, of.encode())
+        write_atomically(mark, identity.encode())
         return True

@@ -1,4 +1,4 @@
-"""What is told of a record, whoever is told."""
+"""What every experiment tracker is given of a record."""
 
 from __future__ import annotations
 
@@ -12,16 +12,29 @@ from distillbench.bench.store.records import Record
 from distillbench.common.errors import UserError
 
 
-class Sink(ABC):
-    """Takes each record once, however often it is given."""
+class Tracker(ABC):
+    """An experiment tracker, which stores each record once, however often it is written."""
 
     @abstractmethod
     def write(self, record: Record) -> bool:
-        """Whether it was not there yet."""
+        """Store a record.
+
+        Returns:
+            Whether the tracker did not have it yet.
+        """
 
 
 def package(name: str, extra: str, option: str) -> Any:
-    """An optional package; UserError that names the extra where it is not installed."""
+    """Import an optional package.
+
+    Args:
+        name: The package or module.
+        extra: The extra of distillbench that installs it.
+        option: The option that needs it, for the message.
+
+    Raises:
+        UserError: If the package is not installed.
+    """
     try:
         return import_module(name)
     except ImportError as error:
@@ -29,7 +42,7 @@ def package(name: str, extra: str, option: str) -> Any:
 
 
 def scalars(record: Record) -> Iterator[tuple[str, int, float]]:
-    """(name, step, value): the training curve, then the metrics after the last step."""
+    """The training curve, then the metrics after the last step, as (name, step, value)."""
     steps = record.training.steps if record.training else 0
     if record.training:
         curve = record.training.curve
@@ -43,5 +56,5 @@ def scalars(record: Record) -> Iterator[tuple[str, int, float]]:
 
 
 def parameters(record: Record) -> dict[str, str]:
-    """Its configuration, one text a setting."""
+    """The configuration of a record, one text for each setting."""
     return {name: str(value) for name, value in flat(record.config).items() if name and value is not None}

@@ -1,0 +1,68 @@
+"""Numbers as the text of a table's cell, and metrics as the heading of its column."""
+
+from __future__ import annotations
+
+import math
+
+from distillbench.bench.analysis.series import Estimate
+from distillbench.bench.statistics import Interval, Ratio
+from distillbench.bench.store.records import MetricValue
+from distillbench.common.text import visible
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+"""Which way is better."""
+ABSENT = "n/a"
+SIGNIFICANT = "*"
+"""Follows a difference that is significant."""
+
+
+def heading(name: str, metric: MetricValue) -> str:
+    """A metric's name, direction and unit: 'accuracy ↑ (%)'."""
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return visible(f"{name.replace('_', ' ')} {ARROWS[metric.direction]}{unit}")
+
+
+def estimate_text(estimate: Estimate | None, metric: MetricValue, signed: bool = False) -> str:
+    """A mean with its interval, '86.10 ± 2.73', or 'n/a'.
+
+    Args:
+        estimate: The mean and its interval; None where there is none.
+        metric: Says how many decimals are shown.
+        signed: Whether a plus stands before what is positive.
+    """
+    return ABSENT if estimate is None else interval_text(estimate.interval, metric.decimals, signed)
+
+
+def interval_text(interval: Interval, decimals: int, signed: bool = False) -> str:
+    """'86.10 ± 2.73', or the mean alone where the interval is not known."""
+    mean = f"{interval.mean:{'+' if signed else ''}.{decimals}f}"
+    return mean if math.isnan(interval.half_width) else f"{mean} ± {interval.half_width:.{decimals}f}"
+
+
+def ratio_text(ratio: Ratio | None) -> str:
+    """'2.48 [2.46, 2.50]' with fewer decimals where it is large; '' for None."""
+    if ratio is None:
+        return ""
+    decimals = 2 if ratio.value < 10 else 1 if ratio.value < 100 else 0
+    value = f"{ratio.value:.{decimals}f}"
+    return value if math.isnan(ratio.low) else f"{value} [{ratio.low:.{decimals}f}, {ratio.high:.{decimals}f}]"
+
+
+def count_text(value: float | None) -> str:
+    """Three digits and a prefix: 9.61k, 1.5M; '' for None."""
+    if value is None:
+        return ""
+    for limit, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.3g}{prefix}"
+    return f"{value:.3g}"
+
+
+def milli_text(value: float | None) -> str:
+    """Three digits of seconds as milliseconds, or of joules as millijoules: '0.295'; '' for None."""
+    return "" if value is None else f"{1000 * value:.3g}"
+
+
+def finite(value: float) -> float | None:
+    """The value, or None for a NaN or an infinity, which JSON has no word for."""
+    return value if math.isfinite(value) else None

@@ -1,1 +1,0 @@
-"""Where records are written besides: TensorBoard, MLflow."""

@@ -1,0 +1,159 @@
+"""Summaries as tables: one for each task, with a row for each method, the teacher and the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from distillbench.bench.analysis.series import Estimate
+from distillbench.bench.analysis.summary import Row as Result
+from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.report.formatting import (
+    ABSENT,
+    SIGNIFICANT,
+    count_text,
+    estimate_text,
+    finite,
+    heading,
+    milli_text,
+)
+from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
+from distillbench.bench.store.records import MetricValue
+from distillbench.common.errors import at_most
+from distillbench.common.text import visible
+
+CAPTION = (
+    "mean ± 95% confidence interval; Δ scratch is paired by seed and test example; *: significant vs. scratch "
+    "(p < 0.05, Holm-corrected over all methods of this table); {best} marks the best student: better than every "
+    "other, outside the intervals; gap recovered: with its 95% interval, blank where Δ is not significant or a loss"
+)
+MOST_PROBLEMS = 20
+"""So many files that are left out are named beneath a table; JSON names all."""
+
+
+def tables(summaries: Iterable[Summary]) -> list[Table]:
+    """A table for each task."""
+    return [table(summary) for summary in summaries]
+
+
+def table(summary: Summary) -> Table:
+    """One task as a table of results."""
+    fields = [*names(summary), *_fields(summary)]
+    return Table(
+        title=summary.task,
+        columns=columns(fields),
+        rows=tuple(Row(cells(fields, row), row.kind, row.pair) for row in summary.rows),
+        caption=CAPTION,
+        notes=(*summary.notes, *at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in summary.problems])),
+        data=tuple(_data(summary)),
+        facts={
+            "task": summary.task,
+            "primary_metric": summary.primary_metric,
+            "notes": summary.notes,
+            "problems": summary.problems,
+            "metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in summary.metrics.items()},
+        },
+        digits=10,  # the last digits of a bootstrap depend on the threads that a library sums with
+    )
+
+
+def names(summary: Summary) -> list[Field[Result]]:
+    """The columns that name a row: the pair, where a task has several, and the method."""
+    method: Field[Result] = (words("method", header=True), lambda row: Cell(visible(row.name)))
+    if len({row.pair for row in summary.rows}) == 1:
+        return [method]
+    return [(words("pair"), lambda row: Cell(visible(row.pair))), method]
+
+
+def metric_field(summary: Summary, name: str, importance: int) -> Field[Result]:
+    """The column of a metric: its mean with its interval."""
+    metric = summary.metrics[name]
+
+    def cell(row: Result) -> Cell:
+        estimate = row.metrics.get(name)
+        best = row.best and name == summary.primary_metric
+        return Cell(estimate_text(estimate, metric), estimate.interval.mean if estimate else None, best)
+
+    return Column(heading(name, metric), importance), cell
+
+
+def difference_cell(row: Result, metric: MetricValue | None) -> Cell:
+    """The difference to scratch with its interval, and a mark where it is significant."""
+    if row.difference is None or metric is None:
+        return Cell("")
+    text = estimate_text(row.difference, metric, signed=True)
+    return Cell(text + SIGNIFICANT * row.significant, row.difference.interval.mean)
+
+
+def _fields(summary: Summary) -> list[Field[Result]]:
+    primary, incomplete = summary.primary_metric, any(row.failed or row.missing for row in summary.rows)
+    metric = summary.metrics.get(primary)
+    return [
+        (Column("seeds", 2 if incomplete else 7), _seeds),
+        *(metric_field(summary, name, 1 if name == primary else 8) for name in summary.metrics),
+        (Column(f"Δ scratch ({primary.replace('_', ' ')})", 3), lambda row: difference_cell(row, metric)),
+        (Column("gap recovered", 4), _gap),
+        (Column("params", 5), lambda row: Cell(count_text(row.parameters), row.parameters)),
+        (Column("MACs", 9), lambda row: Cell(count_text(row.macs), row.macs)),
+        (Column("latency (ms)", 9), lambda row: Cell(milli_text(row.latency), row.latency)),
+        (Column("speedup", 6), _speedup),
+    ]
+
+
+def _seeds(row: Result) -> Cell:
+    """How many seeds the row has, and how many failed or are missing."""
+    if row.kind == "baseline" and row.finished:
+        return Cell("")
+    parts = [str(row.finished)]
+    parts += [f"{row.failed} failed"] if row.failed else []
+    parts += [f"{row.missing} missing"] if row.missing else []
+    return Cell(", ".join(parts), row.finished)
+
+
+def _gap(row: Result) -> Cell:
+    if row.gap is not None and row.gap.value > 0:  # a loss recovers nothing: Δ says how much it is
+        value, low, high = (round(100 * part) for part in (row.gap.value, row.gap.low, row.gap.high))
+        return Cell(f"{value}% [{low}, {high}]", row.gap.value)
+    return Cell(ABSENT if row.kind == "student" and row.difference is not None and not row.gap_defined else "")
+
+
+def _speedup(row: Result) -> Cell:
+    return Cell("") if row.speedup is None else Cell(f"{row.speedup.value:.1f}×", row.speedup.value)
+
+
+def _data(summary: Summary) -> Iterator[dict[str, Any]]:
+    """One flat row for each method, as numbers; None for what is missing."""
+    for row in summary.rows:
+        yield {
+            "task": summary.task,
+            "pair": row.pair,
+            "method": row.name,
+            "kind": row.kind,
+            "primary_metric": summary.primary_metric,
+            "finished": row.finished,
+            "failed": row.failed,
+            "missing": row.missing,
+            **{key: value for name, estimate in row.metrics.items() for key, value in _numbers(name, estimate).items()},
+            **_numbers("difference", row.difference),
+            "difference_p_holm": row.p,
+            "gap_recovered": row.gap.value if row.gap else None,
+            "gap_recovered_low": row.gap.low if row.gap else None,
+            "gap_recovered_high": row.gap.high if row.gap else None,
+            "best": row.best,
+            "parameters": row.parameters,
+            "macs": row.macs,
+            "latency_seconds": row.latency,
+            "speedup": row.speedup.value if row.speedup else None,
+            "speedup_low": finite(row.speedup.low) if row.speedup else None,
+            "speedup_high": finite(row.speedup.high) if row.speedup else None,
+        }
+
+
+def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """A mean, the half-width of its interval, and the half-width over seeds alone."""
+    both, seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
+    return {
+        name: both.mean if both else None,
+        f"{name}_half_width": finite(both.half_width) if both else None,
+        f"{name}_half_width_seeds_only": finite(seeds.half_width) if seeds else None,
+    }

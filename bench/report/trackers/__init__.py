@@ -1,0 +1,1 @@
+"""Experiment trackers that records are also written to: TensorBoard and MLflow."""
