@@ -39,7 +39,8 @@ def run(
     """
     from distillbench.bench.analysis.frames import frame
     from distillbench.bench.run import runner
-    from distillbench.bench.run.progress import Counter
+    from distillbench.bench.run.plan import plan
+    from distillbench.bench.run.progress import CellCounter
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.resolve import load
     from distillbench.common.paths import expanded
@@ -48,8 +49,9 @@ def run(
         raise ValueError(f"failures: {failures!r} (allowed: 'raise', 'return')")
     loaded = load(suite, overrides, tasks, methods, seeds, device)
     folder = expanded(out) if out is not None else Path("runs", loaded.name)
-    listener = None if progress is None else Counter(progress)
-    done = runner.run(loaded, folder, expanded(cache) if cache is not None else None, workers, overwrite, listener)
+    listener = None if progress is None else CellCounter(progress)
+    before = plan(loaded, folder, expanded(cache) if cache is not None else None)
+    done = runner.run(before, workers, overwrite, listener)
     records = [record for cell in done.cells if (record := Store(folder).find(cell.path)) is not None]
     failed = {r.name: r.failure.reason for r in records if r.failure is not None}
     if failed and failures == "raise":

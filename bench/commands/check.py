@@ -43,12 +43,12 @@ def check(
 
         settings: dict[str, Any] = {**_named(network), **assigned(set_ or [])}
         with settled():
-            findings = list(examine(*pair_with(task, settings, task_set or []), Path("runs", "cache")))
-    width = max(len(finding.what) for finding in findings)
-    for finding in findings:
-        output.print(f"{finding.what.ljust(width)}  {MARKS[finding.verdict]}", end="")
-        output.print(finding.text, markup=False, soft_wrap=True)
-    if any(finding.verdict == "no" for finding in findings):
+            results = list(examine(*pair_with(task, settings, task_set or []), Path("runs", "cache")))
+    width = max(len(result.name) for result in results)
+    for result in results:
+        output.print(f"{result.name.ljust(width)}  {MARKS[result.verdict]}", end="")
+        output.print(result.text, markup=False, soft_wrap=True)
+    if any(result.verdict == "no" for result in results):
         raise typer.Exit(1)
 
 

@@ -17,7 +17,7 @@ from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, results_folder
 
 if TYPE_CHECKING:
-    from distillbench.bench.export.trained_network import Deployed
+    from distillbench.bench.export.trained_network import TrainedNetwork
     from distillbench.bench.measure.onnx_export import Exported
 
 
@@ -49,13 +49,13 @@ def export(
     content = Store(record.parent).read(record)
     name = "-".join((content.task, content.pair, content.label, f"seed-{content.seed}"))
     with _folder(out, f"{name}.onnx") as folder, one_thread():
-        deployed = load(record, content, cache, assigned(set_ or []))
-        exported = _export(deployed)
+        network = load(record, content, cache, assigned(set_ or []))
+        exported = _export(network)
         if exported.failure is not None:
             print(f"distillbench: {record}: cannot be exported: {exported.failure}", file=sys.stderr)
             raise typer.Exit(1)
         records = Store(results_of(record, content)).scan().records
-        _write(folder, name, deployed, exported, card(content, deployed.pair, exported, f"{name}.onnx", records))
+        _write(folder, name, network, exported, card(content, network.pair, exported, f"{name}.onnx", records))
     parity, size = exported.parity, len(exported.content)
     assert parity is not None
     operators = sum((exported.operators or {}).values())
@@ -67,34 +67,34 @@ def export(
     print(f"beside it: {', '.join(BESIDE)}")
 
 
-def _export(deployed: Deployed) -> Exported:
+def _export(network: TrainedNetwork) -> Exported:
     import json
 
     from distillbench.bench.measure import onnx_export as measure
     from distillbench.bench.report.card import interface_of
 
-    interface = interface_of(deployed.record.task)
+    interface = interface_of(network.record.task)
     metadata = {
-        "record": deployed.record.name,
-        "configuration": deployed.record.config_hash,
+        "record": network.record.name,
+        "configuration": network.record.config_hash,
         "prepare": interface.prepare,
         "multiple": str(interface.multiple),
-        "classes": json.dumps(_classes(deployed)),
+        "classes": json.dumps(_classes(network)),
     }
-    return measure.export(deployed.model, deployed.task.example_input(1), deployed.inputs, metadata)
+    return measure.export(network.model, network.task.example_input(1), network.inputs, metadata)
 
 
-def _classes(deployed: Deployed) -> list[str]:
+def _classes(network: TrainedNetwork) -> list[str]:
     """The names of the classes, if the outputs are their logits."""
     import torch
 
     with torch.no_grad():
-        output = deployed.model(deployed.inputs[0][:1])
-    names = list(getattr(deployed.task.splits.test, "classes", ()))
+        output = network.model(network.inputs[0][:1])
+    names = list(getattr(network.task.splits.test, "classes", ()))
     return names if output.ndim == 2 and output.shape[1] == len(names) else []
 
 
-def _write(folder: Path, name: str, deployed: Deployed, exported: Exported, text: str) -> None:
+def _write(folder: Path, name: str, network: TrainedNetwork, exported: Exported, text: str) -> None:
     import numpy as np
 
     from distillbench.bench.measure import run_onnx
@@ -102,7 +102,7 @@ def _write(folder: Path, name: str, deployed: Deployed, exported: Exported, text
     (folder / f"{name}.onnx").write_bytes(exported.content)
     (folder / "README.md").write_text(text, encoding="utf-8")
     shutil.copyfile(run_onnx.__file__, folder / "run.py")
-    np.save(folder / "input.npy", deployed.inputs[0][:1].numpy())
+    np.save(folder / "input.npy", network.inputs[0][:1].numpy())
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from distillbench.bench.commands.options import (
 
 if TYPE_CHECKING:
     from distillbench.bench.report.table import Table
-    from distillbench.bench.run.runner import Plan
+    from distillbench.bench.run.plan import Plan
 
 
 def plan(
@@ -39,15 +39,15 @@ def plan(
 ) -> None:
     """Show which cells a suite has and which are finished, without running anything."""
     from distillbench.bench.report.terminal import grid, notes
-    from distillbench.bench.run import runner
+    from distillbench.bench.run import plan as planning
     from distillbench.bench.run.progress import summary_line
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
-    todo = runner.plan(chosen, out if out is not None else Path("runs", chosen.name))
+    todo = planning.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(grid(_table(todo), table_width(output)))
-    output.print(notes(["other: finished with another configuration"] if todo.other else []))
+    output.print(notes(["stale: finished with another configuration"] if todo.stale else []))
     output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 
@@ -59,7 +59,7 @@ def _table(plan: Plan) -> Table:
         "finished": plan.finished,
         "missing": plan.missing,
         "failed": plan.failed,
-        "other": [cell for cell, _ in plan.other],
+        "stale": plan.stale,
     }
     counts: dict[tuple[str, str, str], Counter[str]] = {}
     for state, cells in states.items():

@@ -45,28 +45,36 @@ def run(
     output = console()
     with output.status(f"{suite}: reading"):
         from distillbench.bench.run import runner
-        from distillbench.bench.run.missing_figures import undrawn
-        from distillbench.bench.run.progress import Live, StatusFile, Together, format_seconds, summary_line
+        from distillbench.bench.run.figures.missing import missing_figures
+        from distillbench.bench.run.plan import plan
+        from distillbench.bench.run.preconditions import check_device_and_folders
+        from distillbench.bench.run.progress import (
+            Listeners,
+            ProgressDisplay,
+            StatusFile,
+            format_seconds,
+            summary_line,
+        )
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         folder = out if out is not None else Path("runs", chosen.name)
-        before = runner.plan(chosen, folder)
+        before = plan(chosen, folder, cache)
         if before.to_do:
-            runner.prepare(chosen, folder, cache)
-        line = summary_line(before, workers, cache, overwrite)
+            check_device_and_folders(chosen, folder, cache)
+        line = summary_line(before, workers, overwrite)
     output.print(line, markup=False, soft_wrap=True)
-    with StatusFile(folder) as status, Live(output) as live:
-        after = runner.run(chosen, folder, cache, workers, overwrite, Together(live, status))
-    if undrawn(after):
-        from distillbench.bench.run.figures import draw_pictures
+    with StatusFile(folder) as status, ProgressDisplay(output) as display:
+        after = runner.run(before, workers, overwrite, Listeners(display, status))
+    if missing_figures(after):
+        from distillbench.bench.run.figures.drawing import draw_figures
 
         try:
-            problems = draw_pictures(after, cache or folder / "cache")
+            problems = draw_figures(after)
         except OSError as error:
             raise UserError(f"{folder}: figures cannot be written: {error.strerror or error}") from error
         for problem in at_most(5, problems):
             output.print(problem, markup=False, soft_wrap=True)
-    if before.to_do or before.other:
+    if before.to_do or before.stale:
         took = format_seconds(time.monotonic() - start)
         counts = f"{len(after.finished)} finished, {len(after.failed)} failed"
         output.print(f"{counts} after {took}; distillbench table {folder}", markup=False, soft_wrap=True)

@@ -29,20 +29,21 @@ def selftest(
         from distillbench.bench.machine.load import look
         from distillbench.bench.machine.lock import alone_on_the_machine
         from distillbench.bench.machine.processor import description
-        from distillbench.bench.timing.selftest import FULL, QUICK, network, subjects
+        from distillbench.bench.timing.selftest import FULL, QUICK, network, workloads
         from distillbench.bench.timing.selftest import selftest as measure
 
-    plan = QUICK if quick else FULL
+    design = QUICK if quick else FULL
     if seconds is not None:
-        plan = replace(plan, seconds=seconds, truth_seconds=min(plan.truth_seconds, seconds / 8))
+        design = replace(design, seconds=seconds, truth_seconds=min(design.truth_seconds, seconds / 8))
     with alone_on_the_machine():
         before = look()
         about = environment()
-        screen.print(f"{description(about)}, {about['cores']} cores, 1 thread; at most {plan.seconds / 60:.2g} minutes")
+        limit = f"at most {design.seconds / 60:.2g} minutes"
+        screen.print(f"{description(about)}, {about['cores']} cores, 1 thread; {limit}")
         for note in before.notes():
             screen.print(note)
-        pair = subjects(*network(), seconds=min(8.0, plan.seconds / 10))
-        result = measure(*pair, plan, start=start)  # no progress meanwhile: a moving bar is work, too
+        pair = workloads(*network(), seconds=min(8.0, design.seconds / 10))
+        result = measure(*pair, design, start=start)  # no progress meanwhile: a moving bar is work, too
         for note in before.notes(after=look()):
             if note not in before.notes():
                 screen.print(note)

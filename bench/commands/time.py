@@ -107,6 +107,7 @@ def time(
         screen.print(line, markup=False, soft_wrap=True)
 
     with screen.status(f"{what}: reading"):
+        from distillbench.bench.export import exporter
         from distillbench.bench.machine.lock import alone_on_the_machine
         from distillbench.bench.suite.file import assigned
         from distillbench.bench.timing import timer
@@ -115,21 +116,21 @@ def time(
         folder, pairs, problems = _pairs(what, tasks, out, set_, device)
         kept, locations = cache or folder / "cache", assigned(set_ or []) if expanded(what).is_dir() else {}
         conditions = timer.conditions(backend_names, precision_names, sizes, threads, pairs[0].device)
-        forms = timer.forms(conditions)
-        students = timer.convertible(pairs, forms, folder)
-        number = timer.Launches() if launches is None else timer.Launches(launches, launches)
-        todo = timer.plan(timer.targets(pairs, kept), conditions, number, folder, again=overwrite)
-        if todo.other and not overwrite:
-            many = f"{len(todo.other)} of {todo.conditions + todo.finished} timings"
-            raise UserError(f"{todo.other[0]} ({many}; choose another folder with --out, or --overwrite)")
+        forms = exporter.forms_of(conditions)
+        students = exporter.unexported(pairs, forms, folder)
+        limits = timer.LaunchLimits() if launches is None else timer.LaunchLimits(launches, launches)
+        todo = timer.timing_plan(timer.targets(pairs, kept), conditions, limits, folder, again=overwrite)
+        if todo.stale and not overwrite:
+            many = f"{len(todo.stale)} of {todo.conditions + todo.finished} timings"
+            raise UserError(f"{todo.stale[0]} ({many}; choose another folder with --out, or --overwrite)")
     if students or todo.missing:
         with alone_on_the_machine():
             if students:
                 say(f"{len(students)} students to export and quantise")
-                problems += timer.convert(students, forms, folder, kept, locations, say)
+                problems += exporter.convert(students, forms, folder, kept, locations, say)
             if todo.missing:
-                say(f"{todo.conditions} conditions to time, {number}; {todo.finished} are there")
-                problems += timer.measure(todo, number, folder, kept, say)
+                say(f"{todo.conditions} conditions to time, {limits}; {todo.finished} are there")
+                problems += timer.measure(todo, limits, folder, kept, say)
     timed = {(pair.task, pair.pair) for pair in pairs}
     _print(folder, timed, format_, target, table_width(screen, wide))
     for line in at_most(MOST_PROBLEMS, problems):
@@ -144,7 +145,7 @@ def _pairs(
     """The results folder, the pairs to time, and why some cannot be timed. Raises UserError if there are none."""
     from dataclasses import replace
 
-    from distillbench.bench.run import runner
+    from distillbench.bench.run.preconditions import check_device_and_folders
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.file import assigned
     from distillbench.bench.suite.resolve import pairs as pairs_of_suite
@@ -155,7 +156,7 @@ def _pairs(
             raise UserError(f"{what}: holds no records")
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
-        runner.prepare(suite, folder)
+        check_device_and_folders(suite, folder)
         return folder, pairs_of_suite(suite), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")

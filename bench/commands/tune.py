@@ -26,7 +26,7 @@ from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file, results_folder
 
 if TYPE_CHECKING:
-    from distillbench.bench.run.runner import Plan
+    from distillbench.bench.run.plan import Plan
     from distillbench.bench.suite.cells import Cell
 
 
@@ -87,7 +87,9 @@ def tune(
         from distillbench.bench.report.trials import origin, pair_tables, table
         from distillbench.bench.report.writers import markdown
         from distillbench.bench.run import runner
-        from distillbench.bench.run.progress import Live, summary_line
+        from distillbench.bench.run.plan import plan
+        from distillbench.bench.run.preconditions import check_device_and_folders
+        from distillbench.bench.run.progress import ProgressDisplay, summary_line
         from distillbench.bench.run.tune import Budget, as_toml, decisions
         from distillbench.common.atomic import write_atomically
 
@@ -98,12 +100,12 @@ def tune(
         target = regular_file(output or folder / f"{resolved.name}.tuned.toml", "--output")
 
     def run(cells: Sequence[Cell]) -> Plan:
-        before = runner.plan(resolved, folder, cells)
+        before = plan(resolved, folder, kept, cells)
         if before.to_do:
-            runner.prepare(resolved, folder, kept)
-        screen.print(summary_line(before, workers, kept, overwrite), markup=False, soft_wrap=True)
-        with Live(screen) as live:
-            return runner.run(resolved, folder, kept, workers, overwrite, live, cells)
+            check_device_and_folders(resolved, folder, kept)
+        screen.print(summary_line(before, workers, overwrite), markup=False, soft_wrap=True)
+        with ProgressDisplay(screen) as display:
+            return runner.run(before, workers, overwrite, display)
 
     outcome = decisions(resolved, folder, budget, run)
     trials_file = markdown([table(outcome, budget)])

@@ -1,4 +1,4 @@
-"""Finished students as ONNX, in each form: whether they can be used, and what quantisation costs in quality."""
+"""Conversion of finished students to ONNX, in each form, and the quality of the quantised ones."""
 
 from __future__ import annotations
 
@@ -12,27 +12,35 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.export.trained_network import Deployed, load
+from distillbench.bench.export.trained_network import TrainedNetwork, load
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure import onnx_export as measure
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
+from distillbench.bench.measure.failures import failure_line
 from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.exports import Artefact, Difference, Export, quantisation
 from distillbench.bench.store.records import Record
-from distillbench.bench.store.terms import Form
+from distillbench.bench.store.terms import Form, Quantised
 from distillbench.bench.store.weights import teacher_path
 from distillbench.bench.training.determinism import settle_process
-from distillbench.common.errors import DataWarning, UserError, one_line
+from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Evaluation
-
-LONGEST = 200
-"""Characters of a reason."""
 
 
 @dataclass(frozen=True)
 class ConversionJob:
-    """records: of students of one pair. forms: what to make of each; float32 is always made. locations: of the data."""
+    """The conversion of some students of one pair.
+
+    Attributes:
+        id: Its name.
+        records: Of the students.
+        forms: To make of each; float32 is always made.
+        results: The results folder.
+        cache: Folder of teachers and feature extractors.
+        locations: Settings that say where the data lie.
+        needs: Nothing.
+    """
 
     id: str
     records: tuple[Record, ...]
@@ -44,28 +52,33 @@ class ConversionJob:
 
 
 @dataclass(frozen=True)
-class Converted:
-    """problems: why some records could not even be tried, one line each."""
+class Conversion:
+    """The result of a conversion job.
+
+    Attributes:
+        exports: One of each record that could be tried, failed or not.
+        problems: Why the others could not be tried, one line each.
+    """
 
     exports: tuple[Export, ...]
     problems: tuple[str, ...]
 
 
-def execute(job: ConversionJob, report: Callable[[int, int], None]) -> Converted:
-    """What came of each record. That weights are not there says nothing of a network, and is kept nowhere."""
+def execute(job: ConversionJob, report: Callable[[int, int], None]) -> Conversion:
+    """Convert the students of a job; missing weights say nothing of a network, and are not stored."""
     settle_process()
     simplefilter("ignore", DataWarning)
     exports: list[Export] = []
     problems: list[str] = []
-    for done, record in enumerate(job.records):
+    for count, record in enumerate(job.records, start=1):
         try:
-            deployed = load(job.results / record.path, record, job.cache, job.locations)
+            network = load(job.results / record.path, record, job.cache, job.locations)
         except UserError as error:
             problems.append(str(error))
         else:
-            exports.append(_export(record, _artefacts(deployed, job.forms, job.cache)))
-        report(done + 1, len(job.records))
-    return Converted(tuple(exports), tuple(problems))
+            exports.append(_export(record, _artefacts(network, job.forms, job.cache)))
+        report(count, len(job.records))
+    return Conversion(tuple(exports), tuple(problems))
 
 
 def _export(record: Record, artefacts: dict[Form, Artefact]) -> Export:
@@ -82,15 +95,17 @@ def _export(record: Record, artefacts: dict[Form, Artefact]) -> Export:
     )
 
 
-def _artefacts(deployed: Deployed, forms: Sequence[Form], cache: Path) -> dict[Form, Artefact]:
-    full = measure.export(deployed.model, deployed.task.example_input(1), deployed.inputs)
-    found: dict[Form, Artefact] = {"float32": _artefact(full)}
-    for form in [form for form in forms if form != "float32"]:
+def _artefacts(network: TrainedNetwork, forms: Sequence[Form], cache: Path) -> dict[Form, Artefact]:
+    full = measure.export(network.model, network.task.example_input(1), network.inputs)
+    artefacts: dict[Form, Artefact] = {"float32": _artefact(full)}
+    for form in forms:
+        if form == "float32":
+            continue
         try:
-            found[form] = _quantised(deployed, full.content, form, cache) if full.content else _artefact(full)
-        except Exception as error:  # the quantiser raises whatever its parts do; that it cannot is the result
-            found[form] = Artefact(failure=_line(error))
-    return {form: artefact.model_copy(update={"quantisation": quantisation(form)}) for form, artefact in found.items()}
+            artefacts[form] = _quantised(network, full.content, form, cache) if full.content else _artefact(full)
+        except Exception as error:  # the quantiser raises whatever its parts do
+            artefacts[form] = Artefact(failure=failure_line(error))
+    return {form: each.model_copy(update={"quantisation": quantisation(form)}) for form, each in artefacts.items()}
 
 
 def _artefact(exported: measure.Exported) -> Artefact:
@@ -106,25 +121,25 @@ def _artefact(exported: measure.Exported) -> Artefact:
     )
 
 
-def _quantised(deployed: Deployed, full: bytes, form: Form, cache: Path) -> Artefact:
-    calibration = [batch.numpy() for batch in evaluation_inputs(deployed.task, deployed.whole, "validation")]
-    content = quantise(full, "int8-static" if form == "int8-static" else "int8-dynamic", calibration)
+def _quantised(network: TrainedNetwork, full: bytes, form: Quantised, cache: Path) -> Artefact:
+    calibration = [batch.numpy() for batch in evaluation_inputs(network.task, network.whole, "validation")]
+    content = quantise(full, form, calibration)
     proto = onnx.load_from_string(content)
-    found = _artefact(replace(measure.compared(proto, deployed.model, deployed.inputs), failure=None))
+    artefact = _artefact(replace(measure.compared(proto, network.model, network.inputs), failure=None))
     try:
-        evaluation = _quality(deployed, content, cache)
-    except Exception as error:  # an evaluation may need what is not there any more: its teacher, a judge
-        return found.model_copy(update={"unmeasured": _line(error)})
+        evaluation = _quality(network, content, cache)
+    except Exception as error:  # an evaluation may need what was deleted: its teacher, a feature extractor
+        return artefact.model_copy(update={"unmeasured": failure_line(error)})
     if not evaluation.metrics:
-        return found.model_copy(update={"unmeasured": "no metric looks at what is deployed"})
+        return artefact.model_copy(update={"unmeasured": "no metric looks at what is deployed"})
     examples = {
         metric: tuple(float(f"{v:.7g}") for v in values.values()) for metric, values in evaluation.examples.items()
     }
-    return found.model_copy(update={"metrics": evaluation.metrics, "examples": examples})
+    return artefact.model_copy(update={"metrics": evaluation.metrics, "examples": examples})
 
 
-def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
-    """The task's own evaluation with the outputs of ONNX Runtime in the place of the network's.
+def _quality(deployed: TrainedNetwork, content: bytes, cache: Path) -> Evaluation:
+    """The task's own evaluation, with what ONNX Runtime puts out in the place of what the network does.
 
     Metrics that depend on other parts of a model than the deployed one are left out, such as a VAE's ELBO.
     """
@@ -149,15 +164,9 @@ def _quality(deployed: Deployed, content: bytes, cache: Path) -> Evaluation:
     )
 
 
-def _teacher(deployed: Deployed, cache: Path) -> nn.Module:
-    """For the metrics of agreement with it. Raises UserError where it is not there any more."""
+def _teacher(deployed: TrainedNetwork, cache: Path) -> nn.Module:
+    """Load the teacher, which metrics of agreement need. Raises UserError where it was deleted."""
     path = teacher_path(cache, str(deployed.record.config.get("teacher")))
     if not path.exists():
-        raise UserError(f"{path}: no weights are there, without its teacher a student cannot be evaluated")
+        raise UserError(f"{path}: missing: a student cannot be evaluated without its teacher")
     return load_teacher(deployed.task, path)[0]
-
-
-def _line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = lines[0] if lines else "no reason given"
-    return one_line(said if isinstance(error, UserError) else f"{type(error).__name__}: {said}")[:LONGEST]

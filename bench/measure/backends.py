@@ -5,61 +5,62 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.measure.interleaving import Subject
+from distillbench.bench.measure.failures import LONGEST, NotAvailable, failure_line
+from distillbench.bench.measure.interleaving import Workload
+from distillbench.bench.store.terms import BACKEND_PRECISIONS
 from distillbench.common.errors import UserError, did_you_mean, one_line
 from distillbench.tasks.base import read_only
 
-LONGEST = 200
-"""Characters of a reason."""
-PRECISIONS = {
-    "eager": ("float32", "bfloat16", "float16"),
-    "compile": ("float32", "bfloat16", "float16"),
-    "onnxruntime": ("float32", "int8-dynamic", "int8-static"),
-}
-"""Of each backend."""
 UNTRAINED = 10.0
+"""Tolerance of an untrained network's export, in units of that of a deployed one."""
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
-
-@dataclass(frozen=True)
-class NotAvailable:
-    """reason: why a network cannot be timed on a backend, here: one line."""
-
-    reason: str
-
-
 Content = Callable[[], bytes | NotAvailable]
-"""The ONNX file that ONNX Runtime is to run: made when it is asked for."""
+"""The ONNX file that ONNX Runtime runs: made when it is asked for."""
 
 
 def obstacle(backend: str, precision: str, device: str) -> str | None:
-    """Why no network at all can be timed so, here: one line; None where nothing is in the way.
+    """Return why no network at all can be timed under a condition on this machine.
 
-    device: "cpu", "cuda" or "cuda:N". Raises UserError for an unknown backend, or a precision that it does not have.
+    Args:
+        backend: One of ``BACKENDS``.
+        precision: One of the backend's ``BACKEND_PRECISIONS``.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Returns:
+        One line; None where nothing is in the way.
+
+    Raises:
+        UserError: The backend is unknown, or has no such precision.
     """
-    if backend not in PRECISIONS:
-        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, PRECISIONS)}")
-    if precision not in PRECISIONS[backend]:
-        raise UserError(f"{backend} has no precision {precision!r}{did_you_mean(precision, PRECISIONS[backend])}")
+    supported = next((precisions for name, precisions in BACKEND_PRECISIONS.items() if name == backend), None)
+    if supported is None:
+        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, BACKEND_PRECISIONS)}")
+    if precision not in supported:
+        guess = did_you_mean(precision, supported)
+        raise UserError(f"backend {backend!r} does not support precision {precision!r}{guess}")
     on_cpu = device == "cpu"
     if backend == "onnxruntime":
-        try:
-            import onnxruntime
-        except ImportError:
-            return "onnxruntime is not installed"
-        if precision != "float32" and not on_cpu:
-            return "quantised networks run on the CPU alone"
-        if not on_cpu and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-            return "this onnxruntime has no CUDA provider"
-        return None
+        return _obstacle_of_onnxruntime(precision, on_cpu)
     if precision in HALF and not _has_half(precision, on_cpu):
         return f"this {'processor' if on_cpu else 'GPU'} has no {precision} arithmetic"
     return "no C++ compiler" if backend == "compile" and on_cpu and compiler() is None else None
+
+
+def _obstacle_of_onnxruntime(precision: str, on_cpu: bool) -> str | None:
+    try:
+        import onnxruntime
+    except ImportError:
+        return "onnxruntime is not installed"
+    if precision != "float32" and not on_cpu:
+        return "quantised networks run on the CPU only"
+    if not on_cpu and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        return "this onnxruntime has no CUDA provider"
+    return None
 
 
 def prepare(
@@ -69,12 +70,19 @@ def prepare(
     threads: int = 1,
     precision: str = "float32",
     content: Content | None = None,
-) -> Subject | NotAvailable:
-    """One forward pass of a model on the example's device, in eval mode, as a call without arguments.
+) -> Workload | NotAvailable:
+    """Prepare one forward pass of a model in eval mode as a call without arguments; export and compilation are done.
 
-    Export and compilation are done when this returns, and no part of what a call takes. threads: of ONNX Runtime, which
-    has its own; torch's are the caller's to set. content: what ONNX Runtime is to run; default: the model, exported in
-    float32. Raises UserError as ``obstacle`` does.
+    Args:
+        backend: One of ``BACKENDS``.
+        model: The network; it is moved to the example's device.
+        example: A batch of inputs on the device that is timed.
+        threads: Threads of ONNX Runtime; torch's are the caller's to set.
+        precision: One of the backend's ``BACKEND_PRECISIONS``.
+        content: The ONNX file for ONNX Runtime; default: the model, exported in float32.
+
+    Raises:
+        UserError: The backend is unknown, or has no such precision.
     """
     if (reason := obstacle(backend, precision, str(example.device))) is not None:
         return NotAvailable(reason)
@@ -83,34 +91,36 @@ def prepare(
     model = read_only(model.to(example.device))
     if precision in HALF:
         model, example = model.to(HALF[precision]), example.to(HALF[precision])
-    subject = _eager(model if backend == "eager" else torch.compile(model, dynamic=False), example)
+    workload = _eager(model if backend == "eager" else torch.compile(model, dynamic=False), example)
     try:
-        subject.call()
+        workload.call()
     except Exception as error:  # torch's compiler raises whatever its parts do, and not all is there in half precision
-        return NotAvailable(f"cannot be {'run' if backend == 'eager' else 'compiled'} ({_first_line(error)})")
-    return subject
+        return NotAvailable(f"cannot be {'run' if backend == 'eager' else 'compiled'} ({failure_line(error)})")
+    return workload
 
 
 def exported(model: nn.Module, example: Tensor) -> bytes | NotAvailable:
-    """The model as ONNX, compared with eager on the example alone, and less strictly than what is deployed.
+    """Export a model to ONNX in order to time it, and compare it with eager on the example.
 
-    It is to be timed, and may be untrained: a normalisation may then divide by next to nothing.
+    The comparison is less strict than for deployment: an untrained normalisation may divide by next to nothing.
+
+    Args:
+        model: The network; it is moved to the CPU.
+        example: A batch of inputs.
     """
     from distillbench.bench.measure.onnx_export import export
 
     example = example.cpu()
-    found = export(model.cpu(), example[:1], [example], tolerance=UNTRAINED)
-    if found.failure is not None:
-        return NotAvailable(f"cannot be exported ({one_line(found.failure)[:LONGEST]})")
-    return found.content
+    result = export(model.cpu(), example[:1], [example], tolerance=UNTRAINED)
+    if result.failure is not None:
+        return NotAvailable(f"cannot be exported ({one_line(result.failure)[:LONGEST]})")
+    return result.content
 
 
 def compiler() -> str | None:
-    """The C++ compiler that torch would call."""
-    for name in filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++")):
-        if found := shutil.which(name.split()[0]):
-            return found
-    return None
+    """Return the path of the C++ compiler that torch would call."""
+    names = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
+    return next((path for name in names if (path := shutil.which(name.split()[0]))), None)
 
 
 def _has_half(precision: str, on_cpu: bool) -> bool:
@@ -118,40 +128,35 @@ def _has_half(precision: str, on_cpu: bool) -> bool:
     if not on_cpu:
         return precision == "float16" or torch.cuda.is_bf16_supported(including_emulation=False)
     names = {"bfloat16": ("avx512_bf16", "amx_bf16"), "float16": ("avx512_fp16", "amx_fp16")}[precision]
-    found: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not there in every torch
-    return any(bool(found.get(name)) for name in names)
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # not in every torch
+    return any(bool(capabilities.get(name)) for name in names)
 
 
-def _eager(model: Callable[[Tensor], object], example: Tensor) -> Subject:
+def _eager(model: Callable[[Tensor], object], example: Tensor) -> Workload:
     def call() -> object:
         with torch.inference_mode():
             return model(example)
 
-    return Subject(call, str(example.device))
+    return Workload(call, str(example.device))
 
 
-def _onnxruntime(content: Content, example: Tensor, threads: int) -> Subject | NotAvailable:
+def _onnxruntime(content: Content, example: Tensor, threads: int) -> Workload | NotAvailable:
     from distillbench.bench.measure.onnx_export import INPUT, OUTPUT, session
 
     if isinstance(model := content(), NotAvailable):
         return model
-    its = session(model, threads, str(example.device))
+    runtime = session(model, threads, str(example.device))
     if example.device.type == "cpu":
         feed = {INPUT: example.numpy()}
-        return Subject(lambda: its.run(None, feed))
+        return Workload(lambda: runtime.run(None, feed))
     # Input and output stay on the GPU; the call returns when it is done, so that the clock sees all of it.
-    binding, index = its.io_binding(), example.device.index or 0
+    binding, index = runtime.io_binding(), example.device.index or 0
     example = example.contiguous()
     torch.cuda.synchronize(example.device)
     binding.bind_input(INPUT, "cuda", index, example.numpy(force=True).dtype, tuple(example.shape), example.data_ptr())
     binding.bind_output(OUTPUT, "cuda", index)
 
-    def call(kept: Tensor = example) -> None:
-        its.run_with_iobinding(binding)
+    def call(alive: Tensor = example) -> None:
+        runtime.run_with_iobinding(binding)
 
-    return Subject(call)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return one_line(f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__)[:LONGEST]
+    return Workload(call)

@@ -12,7 +12,16 @@ LEAST_SECONDS = 2.0
 def joules_per_call(
     call: Callable[[], object], device: str, clock: Callable[[], float] = time.perf_counter
 ) -> float | None:
-    """Mean over as many calls as take two seconds, all of the GPU's power counted; None where nothing counts it."""
+    """Measure the mean energy of a call, all of the GPU's power counted, over as many calls as take two seconds.
+
+    Args:
+        call: Queues work on the device.
+        device: "cuda" or "cuda:N".
+        clock: In seconds.
+
+    Returns:
+        Joules; None where nothing counts them.
+    """
     import torch
 
     try:
@@ -21,7 +30,7 @@ def joules_per_call(
         pynvml.nvmlInit()
         handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
         before = pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except Exception:  # no library, no driver, or a GPU that does not count: all the same here
+    except Exception:  # no library, no driver, or a GPU that does not count: the same answer
         return None
     start, calls = clock(), 0
     while clock() - start < LEAST_SECONDS:

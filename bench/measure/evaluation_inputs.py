@@ -1,4 +1,4 @@
-"""What an evaluation gives to the network that is deployed: real inputs, to compare, to calibrate and to time with."""
+"""The inputs that an evaluation passes to the deployed network: real examples to compare, calibrate and time with."""
 
 from __future__ import annotations
 
@@ -7,34 +7,36 @@ from torch import Tensor, nn
 from distillbench.tasks.base import Split, Task
 
 EXAMPLES = 48
-"""So many test inputs are enough."""
+"""As many examples are enough."""
 
 
 class _EnoughError(Exception):
-    """Seen enough."""
+    """The evaluation has passed enough examples."""
 
 
 def evaluation_inputs(task: Task, model: nn.Module, split: Split) -> list[Tensor]:
-    """What evaluation on a split gives to what is deployed, a batch each.
+    """Record what an evaluation passes to the deployed network, and stop it when that is enough.
 
-    The evaluation is stopped as soon as it has given enough. Where it gives none the example input is all.
+    Args:
+        task: Evaluates the model.
+        model: What the task evaluates, of which the deployed network may be a part.
+        split: "test" or "validation".
+
+    Returns:
+        Batches of inputs; the task's example input alone where the evaluation passes none.
     """
-    seen: list[Tensor] = []
+    batches: list[Tensor] = []
 
-    def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        seen.append(inputs[0].detach().clone()[:EXAMPLES])
-        if sum(map(len, seen)) >= EXAMPLES:
+    def record(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        batches.append(inputs[0].detach().clone()[:EXAMPLES])
+        if sum(map(len, batches)) >= EXAMPLES:
             raise _EnoughError
 
-    deployed = task.deployed(model)
-    handle = deployed.register_forward_pre_hook(look)
+    handle = task.deployed(model).register_forward_pre_hook(record)
     try:
         task.evaluate(model, model, split)
-    except _EnoughError:
+    except Exception:  # stopped, or it needs what is missing, a feature extractor: what it passed before counts
         pass
-    except Exception:  # an evaluation may need what is not there, a extractor: what it gave before counts
-        if not seen:
-            seen.append(task.example_input(1))
     finally:
         handle.remove()
-    return seen or [task.example_input(1)]
+    return batches or [task.example_input(1)]

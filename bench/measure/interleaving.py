@@ -1,7 +1,7 @@
-"""Latency of several callables in one process, in turns: what disturbs the machine disturbs them alike.
+"""Latency of several callables in one process, interleaved: what disturbs the machine disturbs them alike.
 
 One sample each, in random balanced order, is a pair (of more than two: a round). A ratio is that of paired samples, so
-that drift and bursts of other work cancel, which two series taken one after the other do not allow.
+that drift and bursts of other work cancel; in two series taken one after the other they do not.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from distillbench.bench.statistics import Ratio, paired_ratio
 from distillbench.bench.store.timings import P90_FROM, P99_FROM
 
 LEAST_SAMPLE = 50 * 20e-6
-"""Seconds: calls are repeated until a sample takes as long, so that neither the clock nor the loop is what is seen."""
+"""Seconds: calls are repeated until a sample takes as long, so that clock and loop do not count."""
 WARM_UP = 0.25
-"""Part of a sample's calls that each turn begins with, untimed: the other subject has just had the caches."""
+"""Share of a sample's calls that are made before it, untimed: another workload has just had the caches."""
 LEAST_PAIRS = 30
 WIDTH = 0.01
 """Half-width of a ratio's interval, relative to the ratio, at which there are enough pairs."""
@@ -32,8 +32,13 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
-class Subject:
-    """call: what is timed. device: "cuda" (or "cuda:N") where it queues work on torch's stream and does not wait."""
+class Workload:
+    """A call to time.
+
+    Attributes:
+        call: The call, without arguments.
+        device: "cuda" (or "cuda:N") where it queues work on torch's stream and does not wait.
+    """
 
     call: Callable[[], object]
     device: str = "cpu"
@@ -41,38 +46,51 @@ class Subject:
 
 @dataclass(frozen=True)
 class Samples:
-    """seconds: of one call, each the mean over the ``loops`` calls of a sample, in the order they were taken."""
+    """The samples of one workload.
+
+    Attributes:
+        seconds: Of one call, each the mean over the calls of a sample, in the order in which they were taken.
+        loops: Calls of each sample.
+    """
 
     seconds: tuple[float, ...]
     loops: int
 
     def quantile(self, q: float) -> float:
+        """Return a quantile of the seconds of one call, ``q`` from 0 to 1."""
         return float(np.quantile(self.seconds, q))
 
     @property
     def median(self) -> float:
+        """The median of the seconds of one call."""
         return self.quantile(0.5)
 
     @property
     def quartiles(self) -> tuple[float, float]:
+        """The first and the third quartile of the seconds of one call."""
         return self.quantile(0.25), self.quantile(0.75)
 
     @property
     def p90(self) -> float | None:
-        """None with too few samples to say."""
+        """The 90th percentile; None with too few samples for it."""
         return self.quantile(0.9) if len(self.seconds) >= P90_FROM else None
 
     @property
     def p99(self) -> float | None:
-        """None with too few samples to say."""
+        """The 99th percentile; None with too few samples for it."""
         return self.quantile(0.99) if len(self.seconds) >= P99_FROM else None
 
 
 @dataclass(frozen=True)
-class Interleaved:
-    """samples: by subject, all of one length; the first is the baseline. ratios: the others' times over the baseline's.
+class InterleavedTimes:
+    """Times of two or more workloads that took turns.
 
-    stopped_by: "width" where every interval is as narrow as was asked, "cap" where pairs or seconds ran out before.
+    Attributes:
+        samples: By workload, all of one length; the first is the baseline.
+        ratios: The other workloads' times over the baseline's.
+        pairs: How many samples each workload has.
+        stopped_by: "width" where every interval is narrow enough, "cap" where pairs or seconds ran out before.
+        level: Confidence of the intervals.
     """
 
     samples: Mapping[str, Samples]
@@ -82,7 +100,7 @@ class Interleaved:
     level: float
 
     def line(self) -> str:
-        """'eager 0.21 ms, onnxruntime 0.08 ms: 2.61 times as fast [2.58, 2.64], 30 pairs'."""
+        """Return 'eager 0.21 ms, onnxruntime 0.08 ms: 2.61 times as fast [2.58, 2.64], 30 pairs'."""
         times = ", ".join(f"{name} {1000 * each.median:.3g} ms" for name, each in self.samples.items())
         named = len(self.ratios) > 1
         ratios = ", ".join(
@@ -94,7 +112,7 @@ class Interleaved:
 
 
 def interleave(
-    subjects: Mapping[str, Subject],
+    workloads: Mapping[str, Workload],
     *,
     seed: int = 0,
     threads: int = 1,
@@ -104,52 +122,61 @@ def interleave(
     width: float = WIDTH,
     level: float = 0.99,
     clock: Clock = time.perf_counter,
-) -> Interleaved:
-    """Time two or more subjects in turns until the interval of every ratio to the first is within ± ``width``.
+) -> InterleavedTimes:
+    """Time two or more workloads, interleaved, until the interval of every ratio is narrow enough.
 
-    It stops by that width, never by what the ratio is: a look at the result decides nothing. The caps, on pairs and on
-    seconds, count from ``least_pairs`` on. threads: of torch, while this runs. clock: in seconds; a
-    GPU has its own.
+    It stops by the width of intervals, never by the ratios: looking at the result must not decide when to stop.
 
-    Raises ValueError for fewer than two subjects, or caps that leave no pairs.
+    Args:
+        workloads: By name; the first is the baseline.
+        seed: Of the random order.
+        threads: Threads of torch meanwhile.
+        least_pairs: From here on the caps count, and the width.
+        most_pairs: Cap on pairs.
+        most_seconds: Cap on seconds.
+        width: Half-width of an interval, relative to its ratio, that is narrow enough.
+        level: Confidence of the intervals.
+        clock: In seconds; a GPU has its own.
+
+    Raises:
+        ValueError: There are fewer than two workloads, or the caps leave no pairs.
     """
-    if len(subjects) < 2:
-        raise ValueError("nothing to compare: fewer than two subjects")
+    if len(workloads) < 2:
+        raise ValueError("nothing to compare: fewer than two workloads")
     if not 1 < least_pairs <= most_pairs:
         raise ValueError(f"{least_pairs} pairs at least, {most_pairs} at most")
-    rng, names = Random(seed), list(subjects)
-    baseline, *others = names
-    taken: dict[str, list[float]] = {name: [] for name in names}
+    baseline, *others = names = list(workloads)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
     with undisturbed(threads):
         start = clock()
-        timers = {name: timer(subject, clock) for name, subject in subjects.items()}
+        timers = {name: timer(workload, clock) for name, workload in workloads.items()}
         loops = {name: enough_loops(timers[name]) for name in names}
         next_look = least_pairs
-        for pairs, order in enumerate(balanced_orders(names, rng), start=1):
+        for pairs, order in enumerate(balanced_orders(names, Random(seed)), start=1):
             for name in order:
                 timers[name](math.ceil(WARM_UP * loops[name]))
-                taken[name].append(timers[name](loops[name]) / loops[name])
+                seconds[name].append(timers[name](loops[name]) / loops[name])
             if pairs < least_pairs:
                 continue
             capped = pairs >= most_pairs or clock() - start >= most_seconds
             if capped or (pairs >= next_look and pairs % len(names) == 0):
-                ratios = {name: paired_ratio(taken[name], taken[baseline], level) for name in others}
+                ratios = {name: paired_ratio(seconds[name], seconds[baseline], level) for name in others}
                 narrow = all(half_width(ratio) <= width for ratio in ratios.values())
                 if narrow or capped:
                     break
-                wanted = max(map(half_width, ratios.values())) / width
-                next_look = math.ceil(pairs * min(max(0.8 * wanted**2, 1.1), 2.0))  # a width goes with 1 / √pairs
-    samples = {name: Samples(tuple(taken[name]), loops[name]) for name in names}
-    return Interleaved(samples, ratios, pairs, "width" if narrow else "cap", level)
+                excess = max(map(half_width, ratios.values())) / width
+                next_look = math.ceil(pairs * min(max(0.8 * excess**2, 1.1), 2.0))  # a width goes with 1 / √pairs
+    samples = {name: Samples(tuple(seconds[name]), loops[name]) for name in names}
+    return InterleavedTimes(samples, ratios, pairs, "width" if narrow else "cap", level)
 
 
 def half_width(ratio: Ratio) -> float:
-    """Of its interval, relative to the ratio."""
+    """Return the half-width of a ratio's interval, relative to the ratio."""
     return (ratio.high - ratio.low) / 2 / ratio.value
 
 
 def balanced_orders(names: Sequence[str], rng: Random) -> Iterator[list[str]]:
-    """Random orders without end. In each block of as many as there are names, every name is once in every place."""
+    """Yield random orders without end: in each block of ``len(names)``, every name is once in every place."""
     while True:
         row = rng.sample(names, len(names))
         block = [row[i:] + row[:i] for i in range(len(row))]
@@ -157,7 +184,11 @@ def balanced_orders(names: Sequence[str], rng: Random) -> Iterator[list[str]]:
 
 
 def enough_loops(time_of: Callable[[int], float]) -> int:
-    """Calls that take ``LEAST_SAMPLE`` also in the quickest of three trials. time_of: seconds of so many calls."""
+    """Return how many calls take at least ``LEAST_SAMPLE``, also in the quickest of three trials.
+
+    Args:
+        time_of: Makes a number of calls and returns the seconds that they took.
+    """
     loops = 1
     while (quickest := min(time_of(loops) for _ in range(3))) < LEAST_SAMPLE:
         needed = 1.1 * loops * LEAST_SAMPLE / max(quickest, 1e-9)
@@ -165,10 +196,13 @@ def enough_loops(time_of: Callable[[int], float]) -> int:
     return loops
 
 
-def timer(subject: Subject, clock: Clock) -> Callable[[int], float]:
-    """Seconds that so many calls take: by the clock, or on CUDA by events on its stream, the device idle before."""
-    call = subject.call
-    if not subject.device.startswith("cuda"):
+def timer(workload: Workload, clock: Clock) -> Callable[[int], float]:
+    """Return a function that makes a number of calls and returns their seconds.
+
+    They are taken by the clock, or on CUDA by events on its stream, the device idle before.
+    """
+    call = workload.call
+    if not workload.device.startswith("cuda"):
 
         def by_clock(loops: int) -> float:
             start = clock()
@@ -181,7 +215,7 @@ def timer(subject: Subject, clock: Clock) -> Callable[[int], float]:
     import torch
 
     def by_events(loops: int) -> float:
-        with torch.cuda.device(subject.device):
+        with torch.cuda.device(workload.device):
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
             torch.cuda.synchronize()
             start.record()
@@ -196,7 +230,7 @@ def timer(subject: Subject, clock: Clock) -> Callable[[int], float]:
 
 @contextmanager
 def undisturbed(threads: int) -> Iterator[None]:
-    """The garbage collector off and torch's threads fixed; both as they were afterwards."""
+    """Turn the garbage collector off and fix torch's threads meanwhile."""
     import torch
 
     before, collecting = torch.get_num_threads(), gc.isenabled()

@@ -14,20 +14,20 @@ from pathlib import Path
 STATUS, REFERENCES = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 PASSES = 3
 LONGEST = 300.0
-"""Seconds after which the process that measures is given up."""
+"""Seconds after which the measuring process is given up."""
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-"""Of glibc's malloc.h."""
+"""Parameters of mallopt, from glibc's malloc.h."""
 
 Make = Callable[[], Callable[[], object]]
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep what it frees, where the C library is glibc: as an allocator for servers does.
+    """Let this process keep the memory that it frees, where the C library is glibc, as allocators for servers do.
 
-    By default glibc gives large blocks back at once, and each pass takes its pages anew from the system, until the
-    process happens to have freed a larger block: a pass then takes half the time, or a third. What else a process did
-    before would decide its times.
+    By default glibc returns large blocks at once, and each pass takes its pages anew from the system, until the process
+    happens to have freed a larger block: a pass then takes half the time, or a third. The history of a process would
+    decide its times.
     """
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -36,36 +36,49 @@ def keep_freed_memory() -> None:
 
 
 def resident_growth(make: Make) -> int | None:
-    """Bytes by which the resident set of a fresh process is larger at its peak in three calls of what ``make`` gives.
+    """Measure by how much the resident set of a fresh process grows at its peak in three calls.
 
-    The process is a fork of this one, which must have no other threads at work. It has made and called the same once
-    before, so that neither what was loaded nor the code of libraries counts; nor does what only ``make`` needs. None
-    where the system does not tell, or the process failed.
+    The process is a fork of this one, which must have no other threads at work. It makes and calls the same once
+    before, so that libraries do not count, nor does what only ``make`` needs.
+
+    Args:
+        make: Returns the call.
+
+    Returns:
+        Bytes; None where the system does not report them, or the process failed.
     """
     if not hasattr(os, "fork") or not STATUS.exists():
         return None
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        found = b""
-        with suppress(BaseException):  # nothing of the parent's may run here, whatever happens
-            found = str(_growth(make)).encode()
-        os.write(writing, found)
+        answer = b""
+        with suppress(BaseException):  # nothing of the parent's may run in the child, whatever happens
+            answer = str(_growth(make)).encode()
+        os.write(writing, answer)
         os._exit(0)
     os.close(writing)
     try:
         ready = select.select([reading], [], [], LONGEST)[0]
-        said = os.read(reading, 32) if ready else b""
+        answer = os.read(reading, 32) if ready else b""
     finally:
         os.close(reading)
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    return int(said) if said else None
+    return int(answer) if answer else None
 
 
 def allocated_growth(make: Make, device: str) -> int:
-    """Bytes by which what torch has allocated on a CUDA device grows at most, likewise."""
+    """Measure by how much the memory that torch has allocated on a CUDA device grows at its peak in three calls.
+
+    Args:
+        make: Returns the call.
+        device: "cuda" or "cuda:N".
+
+    Returns:
+        Bytes.
+    """
     import torch
 
     torch.cuda.synchronize(device)
@@ -85,7 +98,7 @@ def _growth(make: Make) -> int:
         ctypes.CDLL(None).malloc_trim(0)
     before = _kilobytes("VmRSS")
     call = make()
-    REFERENCES.write_text("5")  # the peak is what there is now (proc(5))
+    REFERENCES.write_text("5")  # sets the peak to the present value (proc(5))
     for _ in range(PASSES):
         call()
     return 1024 * max(0, _kilobytes("VmHWM") - before)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,38 +15,44 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 
 from distillbench.bench.measure.onnx_export import INPUT
+from distillbench.bench.store.terms import Quantised
 
-Kind = Literal["int8-dynamic", "int8-static"]
 UNSIGNED = quantization.QuantType.QUInt8
 SIGNED: Any = {"weight_type": quantization.QuantType.QInt8, "reduce_range": True}
 
 
 class _Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, batches: Sequence[NDArray[np.float32]]) -> None:
-        self.left = iter(batches)
+        self.batches = iter(batches)
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        batch = next(self.left, None)
+        batch = next(self.batches, None)
         return None if batch is None else {INPUT: batch}
 
 
-def quantise(content: bytes, kind: Kind, calibration: Sequence[NDArray[np.float32]]) -> bytes:
-    """The file with its matrix products and convolutions in 8 bits. Raises whatever ONNX Runtime does where it cannot.
+def quantise(content: bytes, form: Quantised, calibration: Sequence[NDArray[np.float32]]) -> bytes:
+    """Quantise the matrix products and convolutions of an ONNX file to 8 bits.
 
     Signed weights are within ±64, and activations unsigned: x86 processors without VNNI add two products of an unsigned
     and a signed byte in 16 bits, which 2 · 255 · 64 does not overflow, and those of two unsigned ones in 32. So a file
-    puts out the same on every processor, whatever machine made it. A convolution whose ranges are found at each pass
-    has unsigned weights: for signed ones ONNX Runtime has a slow kernel, or none.
+    has the same output on every processor, whatever machine made it. With dynamic quantisation convolutions have
+    unsigned weights: for signed ones ONNX Runtime has a slow kernel, or none.
 
-    kind: with dynamic quantisation the range of activations is found at each pass, with static quantisation it is fixed
-    beforehand, to what the calibration batches span (Jacob et al. 2018, section 3). calibration: not of the test split.
+    Args:
+        content: The ONNX file in float32.
+        form: With dynamic quantisation the range of activations is computed at each pass, with static quantisation it
+            is fixed beforehand, to that of the calibration batches (Jacob et al. 2018, section 3).
+        calibration: Batches of inputs, not of the test split.
+
+    Raises:
+        Exception: Whatever ONNX Runtime raises where it cannot quantise the file.
     """
     with TemporaryDirectory() as folder, _silent():
         full, prepared, dense, small = (str(Path(folder, f"{i}.onnx")) for i in range(4))
         Path(full).write_bytes(content)
         quantization.quant_pre_process(full, prepared, skip_symbolic_shape=True)
         _forget_shapes(prepared)
-        if kind == "int8-dynamic":
+        if form == "int8-dynamic":
             quantization.quantize_dynamic(prepared, dense, op_types_to_quantize=["MatMul"], **SIGNED)
             quantization.quantize_dynamic(dense, small, op_types_to_quantize=["Conv"], weight_type=UNSIGNED)
         else:
@@ -55,7 +61,7 @@ def quantise(content: bytes, kind: Kind, calibration: Sequence[NDArray[np.float3
 
 
 def _forget_shapes(path: str) -> None:
-    """The quantiser transposes weights and infers shapes anew, which those in the file contradict."""
+    """Delete inferred shapes: the quantiser transposes weights and infers shapes anew, which would contradict them."""
     proto = onnx.load(path)
     del proto.graph.value_info[:]
     onnx.save(proto, path)
@@ -63,7 +69,7 @@ def _forget_shapes(path: str) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """It recommends on the root logger what was done before."""
+    """Silence the quantiser, which recommends on the root logger the pre-processing that was done."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -3,7 +3,7 @@
 python run.py [INPUT] [OUTPUT.npy]
 
 INPUT: an array (.npy) as the network takes it; or an image: .ppm, .pgm, a .npy of bytes (h, w) or (h, w, 3), or, where
-Pillow is installed, any that it reads. Default: input.npy, a test input. OUTPUT.npy: where to write what comes out.
+Pillow is installed, any that it reads. Default: input.npy, a test input. OUTPUT.npy: where to write the output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LUMA = (65.481, 128.553, 24.966)
 
 
 def read(path: Path) -> Any:
-    """Floats as the network takes them, or bytes (h, w) or (h, w, 3) of an image."""
+    """Read floats as the network takes them, or bytes (h, w) or (h, w, 3) of an image."""
     if path.suffix == ".npy":
         return np.load(path)
     content = path.read_bytes()
@@ -37,7 +37,7 @@ def read(path: Path) -> Any:
 
 
 def prepare(image: Any, how: str, shape: list[Any], multiple: int) -> Any:
-    """Bytes (h, w), (h, w, 1) or (h, w, 3) -> a batch of one, as the network was trained on."""
+    """Turn bytes (h, w), (h, w, 1) or (h, w, 3) into a batch of one, as the network was trained on."""
     image = image.reshape(*image.shape[:2], -1)
     height, width = (side // multiple * multiple for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
@@ -52,32 +52,33 @@ def prepare(image: Any, how: str, shape: list[Any], multiple: int) -> Any:
         channels = np.round(pixels @ np.array(GREY))[None]
     channels = channels >= 128 if how == "binary" else channels / 255
     batch = channels[None].astype(np.float32)
-    for side, wanted in zip(batch.shape, shape, strict=True):
-        if isinstance(wanted, int) and side != wanted:
-            sys.exit(f"the network takes {shape}, the image makes {list(batch.shape)}")
+    for side, fixed in zip(batch.shape, shape, strict=True):
+        if isinstance(fixed, int) and side != fixed:
+            sys.exit(f"the network takes inputs of shape {shape}, and the image has {list(batch.shape)}")
     return batch
 
 
 def main() -> None:
-    here = Path(__file__).resolve().parent
-    (model,) = here.glob("*.onnx")
+    """Run the model on an input and print what it was and what came out."""
+    folder = Path(__file__).resolve().parent
+    (model,) = folder.glob("*.onnx")
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    about = session.get_modelmeta().custom_metadata_map
-    taken = session.get_inputs()[0]
-    given = read(Path(sys.argv[1]) if len(sys.argv) > 1 else here / "input.npy")
-    if given.dtype == np.uint8:
-        if about["prepare"] == "array":
-            sys.exit(f"the network takes no image but an array of {taken.shape}")
-        given = prepare(given, about["prepare"], taken.shape, int(about["multiple"]))
-    output = session.run(None, {taken.name: given.astype(np.float32)})[0]
-    print(f"input  {given.shape}, {given.min():.4f} to {given.max():.4f}")
+    metadata = session.get_modelmeta().custom_metadata_map
+    interface = session.get_inputs()[0]
+    values = read(Path(sys.argv[1]) if len(sys.argv) > 1 else folder / "input.npy")
+    if values.dtype == np.uint8:
+        if metadata["prepare"] == "array":
+            sys.exit(f"the network takes an array of shape {interface.shape}, not an image")
+        values = prepare(values, metadata["prepare"], interface.shape, int(metadata["multiple"]))
+    output = session.run(None, {interface.name: values.astype(np.float32)})[0]
+    print(f"input  {values.shape}, {values.min():.4f} to {values.max():.4f}")
     print(f"output {output.shape}, {output.min():.4f} to {output.max():.4f}, mean {output.mean():.4f}")
-    if classes := json.loads(about["classes"]):
+    if classes := json.loads(metadata["classes"]):
         likely = np.exp(output - output.max(axis=1, keepdims=True))
         likely /= likely.sum(axis=1, keepdims=True)
         for number, row in enumerate(likely):
             best = row.argsort()[::-1][:3]
-            print(f"item {number}: " + ", ".join(f"{classes[i]} ({100 * row[i]:.1f}%)" for i in best))
+            print(f"example {number}: " + ", ".join(f"{classes[i]} ({100 * row[i]:.1f}%)" for i in best))
     if len(sys.argv) > 2:
         np.save(sys.argv[2], output)
 

@@ -16,7 +16,7 @@ from distillbench.bench.report.charts import course
 from distillbench.bench.report.summaries import difference_cell, metric_field, names
 from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns
 from distillbench.bench.report.terminal import fitted, grid, notes
-from distillbench.bench.run.progress import course_line, format_seconds
+from distillbench.bench.run.progress import format_seconds, progress_line
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record, Scan, Store
 from distillbench.bench.store.status import Status
@@ -152,7 +152,7 @@ def summary_line(view: View) -> str:
         return f"{view.note or 'no run is in progress'}: {what}"
     failed = f", {view.status.failed} failed" if view.status.failed else ""
     since = format_seconds(view.status.seconds)
-    line = course_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
+    line = progress_line(view.status.cells, view.status.expected, view.status.left, map(visible, view.status.running))
     return f"{line.replace(' cells', f' cells{failed}', 1)}; for {since}"
 
 

@@ -1,15 +1,14 @@
-"""The work that a process does: train a extractor, a teacher, or a group of students; evaluate; return records.
+"""The work of a process: train a feature extractor, a teacher or a group of students; evaluate; return records.
 
 A job is plain data that can be sent to any process with the same code; weights pass through the cache folder.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 
 from distillbench.bench.machine.environment import environment, revision
-from distillbench.bench.measure.size import size
+from distillbench.bench.measure.size import deployed_size
 from distillbench.bench.store.fingerprint import code_digest, forget_code
 from distillbench.bench.store.records import Failure, MetricValue, Record, Training, TrainingCurve
 from distillbench.bench.store.weights import digest, load_weights, save_weights, usable
@@ -30,40 +29,61 @@ from distillbench.bench.training.loop import Report, describe, initial, train_st
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
-from distillbench.tasks.networks.interfaces import ROLES
+
+JobKind = Literal["extractor", "teacher", "baseline", "group"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """kind: what to do. cells: whose records come of it. needs: jobs that come before."""
+    """A part of a run that one process does.
+
+    Attributes:
+        id: Its name.
+        kind: What it trains or evaluates; "group" are students of one seed.
+        pair: Of networks.
+        cells: Whose records it returns, in this order.
+        teachers: Whether all seeds share a teacher.
+        out: The results folder.
+        cache: Folder of feature extractors, teachers and decoded images.
+        needs: The ids of the jobs that must have succeeded before it.
+        teacher_seed: The seed of the teacher.
+    """
 
     id: str
-    kind: Literal["extractor", "teacher", "baseline", "group"]
+    kind: JobKind
     pair: Pair
     cells: tuple[Cell, ...]
     teachers: Literal["shared", "per-seed"]
     out: Path
     cache: Path
     needs: tuple[str, ...] = ()
-    teacher_seed: int = field(default=0)
+    teacher_seed: int = 0
 
 
 def execute(job: Job, report: Report) -> list[Record]:
-    """Do the job; its records, in the order of its cells."""
+    """Do a job and return its records, in the order of its cells.
+
+    Args:
+        job: The job.
+        report: Called with (step, steps) during training.
+
+    Raises:
+        RuntimeError: Code or data have changed since the run was planned.
+    """
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
-        raise RuntimeError("the code was edited while the run went on; run again")
+        raise RuntimeError("the code was edited during the run; run again")
     forget_code()
-    for name, now in job.pair.described().items():
-        if now != job.pair.config["settings"][name]:
-            what = f"{name}.network" if name in ROLES else name
-            raise RuntimeError(f"a file or the code of {what} was changed while the run went on; run again")
+    for key, setting in job.pair.described().items():
+        if setting != job.pair.config["settings"][key]:
+            name = f"{key}.network" if key in ("teacher", "student") else key
+            raise RuntimeError(f"a file or the code of {name} was changed during the run; run again")
     settle_process(job.pair.device)
-    warnings.simplefilter("ignore", DataWarning)  # the driver, which saw the data first, has told
+    warnings.simplefilter("ignore", DataWarning)  # the driver, which read the data first, has warned
     with undetermined() as operations:
         records = _records(job, report)
     if not operations:
         return records
-    warning = f"not the same bits each time: {', '.join(sorted(operations))} has no deterministic form on this device"
+    warning = f"not bit-identical each time: {', '.join(sorted(operations))} has no deterministic form on this device"
     return [record.model_copy(update={"warnings": (*record.warnings, warning)}) for record in records]
 
 
@@ -74,19 +94,19 @@ def _records(job: Job, report: Report) -> list[Record]:
         case "teacher":
             return _train_teacher(job, report)
         case "baseline":
-            return [_reference(job, cell) for cell in job.cells]
+            return [_baseline(job, cell) for cell in job.cells]
         case "group":
             return _train_group(job, report)
 
 
 @lru_cache(maxsize=2)
 def prepared_task(pair: Pair, cache: Path) -> Task:
-    """The task with its trained feature extractor; the data stay loaded for the next job of the same pair."""
+    """Build a pair's task with its feature extractor; its data stay loaded for the next job of the same pair."""
     return pair.build(cache, "trained")
 
 
 def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
-    """A cached teacher, frozen, with what its training cost."""
+    """Load a cached teacher, frozen, and the metadata of its file, which describe its training."""
     teacher = initial(task, "teacher", 0)
     metadata = load_weights(path, teacher, path.stem)
     return read_only(teacher), metadata
@@ -102,7 +122,7 @@ def _train_extractor(job: Job) -> list[Record]:
 
 
 def _train_teacher(job: Job, report: Report) -> list[Record]:
-    """Train or load the teacher unless it is cached; evaluate it, and check it on validation data."""
+    """Load the teacher, or train it where it is not cached; evaluate it, and check it on the validation split."""
     task = prepared_task(job.pair, job.cache)
     path = job.pair.teacher_path(job.cache, job.teacher_seed)
     training: Training | None = None
@@ -135,7 +155,7 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
 
 
 def pretrained(task: Task) -> nn.Module:
-    """A teacher that was trained elsewhere."""
+    """Build a teacher with weights that were trained elsewhere."""
     model = initial(task, "teacher", 0)
     recipe = task.settings.recipe("teacher")
     if recipe.weights is not None:
@@ -144,25 +164,25 @@ def pretrained(task: Task) -> nn.Module:
 
 
 def _check_teacher(task: Task, validation: Mapping[str, float]) -> tuple[str, ...]:
-    """A collapsed teacher must be seen before anything is distilled from it."""
+    """A collapsed teacher must be reported before anything is distilled from it."""
     baseline, name = task.baselines[0], task.primary_metric
-    here = validation[name]
+    value = validation[name]
     floor = task.baseline(baseline, "validation").metrics[name]
     metric = task.metrics[name]
-    if here > floor if metric.direction == "higher" else here < floor:
+    if value > floor if metric.direction == "higher" else value < floor:
         return ()
     unit = f" {metric.unit}" if metric.unit else ""
     return (
-        f"the teacher is no better than '{baseline}' on validation data: {name} {here:.{metric.decimals}f}{unit} "
+        f"the teacher is no better than '{baseline}' on validation data: {name} {value:.{metric.decimals}f}{unit} "
         f"against {floor:.{metric.decimals}f}{unit}",
     )
 
 
-def _reference(job: Job, cell: Cell) -> Record:
+def _baseline(job: Job, cell: Cell) -> Record:
     task = prepared_task(job.pair, job.cache)
     try:
         return _record(job, cell, evaluation=task.baseline(cell.label))
-    except Exception as error:  # one failed row must not take the others with it
+    except Exception as error:  # the other baselines do not fail with it
         return failed(job, cell, *describe(error))
 
 
@@ -201,19 +221,19 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
 
 
 def _trial(job: Job, task: Task, cell: Cell, trained: Trained, validation: Evaluation) -> Record:
-    """What there is to choose by; nobody ships a trial."""
+    """The record of a trial: the validation split only, and no weights."""
     return _record(job, cell, validation, _training(task, trained), task=task, validation=validation.metrics)
 
 
 def _training(task: Task, trained: Trained) -> Training:
-    curve, of = trained.curve, task.validation_part
+    curve = trained.curve
     return Training(
         steps=trained.steps,
         seconds=trained.seconds,
         images_per_second=trained.images_per_second,
         final_loss=trained.loss,
         final_distillation=trained.distillation,
-        curve=TrainingCurve(steps=curve.steps, loss=curve.loss, validation=curve.validation, of=of),
+        curve=TrainingCurve(steps=curve.steps, loss=curve.loss, validation=curve.validation, of=task.validation_part),
     )
 
 
@@ -240,7 +260,7 @@ def _record(
             if (value := evaluation.metrics.get(name)) is not None
         },
         validation={name: value for name, value in (validation or {}).items() if math.isfinite(value)},
-        **_items(evaluation),
+        **_examples(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
         weights_sha256=digest(model) if model is not None and model.state_dict() else None,
@@ -249,27 +269,26 @@ def _record(
     )
 
 
-def _items(evaluation: Evaluation) -> dict[str, Any]:
-    """Per-item results as a record keeps them: the names once. Seven digits are all that single precision has."""
+def _examples(evaluation: Evaluation) -> dict[str, Any]:
+    """Results by example as a record has them: names once, and seven digits, as many as single precision has."""
     if not evaluation.examples:
         return {}
     names = tuple(next(iter(evaluation.examples.values())))
     if any(tuple(values) != names for values in evaluation.examples.values()):
-        raise ValueError(f"the per-example results of {', '.join(evaluation.examples)} are not of the same examples")
+        raise ValueError(f"the results by example of {', '.join(evaluation.examples)} are of different examples")
     examples = {name: tuple(float(f"{v:.7g}") for v in values.values()) for name, values in evaluation.examples.items()}
     return {"example_names": names, "examples": examples}
 
 
-def deployed_size(task: Task, model: nn.Module) -> Any:
-    """Counted on a copy on the CPU: the counter must not see a device, nor a model that is still in use."""
-    deployed = task.deployed(model)
-    if next(deployed.parameters(), None) is None:
-        return None  # what runs elsewhere, from a file of its own, is not counted
-    return size(read_only(copy.deepcopy(deployed).cpu()), task.example_input(1))
-
-
 def failed(job: Job, cell: Cell, reason: str, traceback: str = "") -> Record:
-    """The record of a cell that came to nothing, and why."""
+    """Return the record of a cell that failed.
+
+    Args:
+        job: Of the cell.
+        cell: The cell.
+        reason: Why it failed, in one line.
+        traceback: Of the exception.
+    """
     return Record(**_identity(job, cell), status="failed", failure=Failure(reason=reason, traceback=traceback))
 
 
@@ -292,6 +311,6 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
 
 
 def untrained(pair: Pair, role: Role, cache: Path) -> tuple[nn.Module, torch.Tensor]:
-    """What a role deploys, with untrained weights, and an example input: all that a time depends on."""
+    """Return what a role deploys, with untrained weights, and an example input: a time depends on nothing else."""
     task = pair.build(cache)
     return task.deployed(initial(task, role, 0)), task.example_input(1)

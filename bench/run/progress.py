@@ -1,4 +1,4 @@
-"""What runs, how far it is, and how long it still takes."""
+"""The progress of a run: what runs, how far it is, and about how long it still takes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from distillbench.bench.run.estimate import seconds_of
 from distillbench.bench.run.jobs import Job
-from distillbench.bench.run.runner import Listener, Plan, estimate
+from distillbench.bench.run.plan import Plan
+from distillbench.bench.run.runner import Listener, estimate
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record
 from distillbench.common.errors import at_most
 from distillbench.common.signals import check_reader
 
 LINE_EVERY = 30
-"""Seconds between two lines where there is no terminal to draw on."""
+"""Seconds between two lines where the output is not a terminal."""
 BEAT_EVERY = 5
-"""Seconds between two signs of life."""
+"""Seconds between two updates of the status file's time."""
 STATUS_EVERY = 1
-"""Seconds between two writings of the status, at least."""
+"""Fewest seconds between two writings of the status file."""
 
 
-class Course(Listener):
-    """How far a run is, from what it tells. running: {job: (step, steps)}."""
+class RunProgress(Listener):
+    """The progress of a run.
+
+    Attributes:
+        cost: Estimated seconds by job.
+        running: Step and number of steps by job that runs.
+        finished: The jobs that have ended.
+        cells: How many cells are done.
+        failed: How many of these failed.
+        expected: How many cells there are.
+        start: By the monotonic clock.
+    """
 
     def __init__(self) -> None:
         self.cost: dict[str, float] = {}
@@ -54,18 +65,19 @@ class Course(Listener):
 
     @property
     def seconds(self) -> float:
+        """Seconds since the start."""
         return time.monotonic() - self.start
 
     @property
-    def left(self) -> float | None:
-        """Seconds, from the estimate, scaled by how it has held so far; None as long as that says little."""
+    def seconds_left(self) -> float | None:
+        """Seconds until the end, from the estimate scaled by the time so far; None before that is meaningful."""
         share = {job: step / steps for job, (step, steps) in self.running.items()} | dict.fromkeys(self.finished, 1.0)
         done, total = sum(c * share.get(k, 0.0) for k, c in self.cost.items()), sum(self.cost.values())
         return self.seconds * (total - done) / done if done > 0 and done >= 0.03 * total else None
 
 
-class StatusFile(Course):
-    """Writes how far the run is into its folder, and takes that away when it ends. A disk that is full ends no run."""
+class StatusFile(RunProgress):
+    """Writes the progress into the results folder, and deletes it at the end; a full disk does not end the run."""
 
     def __init__(self, results: Path) -> None:
         super().__init__()
@@ -86,7 +98,7 @@ class StatusFile(Course):
             status.remove(self.results)
 
     def _beat(self) -> None:
-        """An evaluation may be silent for minutes."""
+        """Show that the run continues: an evaluation may report nothing for minutes."""
         while not self.over.wait(BEAT_EVERY):
             with suppress(OSError):
                 status.touch(self.results)
@@ -112,15 +124,15 @@ class StatusFile(Course):
             failed=self.failed,
             expected=self.expected,
             seconds=self.seconds,
-            left=self.left,
+            left=self.seconds_left,
             running=self.running,
         )
         with suppress(OSError):
             status.write(self.results, now)
 
 
-class Live(Course):
-    """Bars on a terminal, a line now and then elsewhere."""
+class ProgressDisplay(RunProgress):
+    """Shows the progress: bars on a terminal, elsewhere a line now and then."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -138,7 +150,7 @@ class Live(Course):
         self.last_line = time.monotonic()
         self.total: TaskID | None = None
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> ProgressDisplay:
         self.bars.start()
         return self
 
@@ -159,7 +171,7 @@ class Live(Course):
         if job.id not in self.bar_of:
             self.bar_of[job.id] = self.bars.add_task(job.id, total=steps, left="")
         self.bars.update(self.bar_of[job.id], completed=step, total=steps)
-        self._warn_once()
+        self._show()
 
     def lost(self, job: Job, reason: str) -> None:
         self.console.print(f"{job.id}: {reason}; it is tried once more", markup=False, highlight=False, soft_wrap=True)
@@ -175,21 +187,21 @@ class Live(Course):
                     markup=False,
                     highlight=False,
                 )
-        self._warn_once()
+        self._show()
 
-    def _warn_once(self) -> None:
+    def _show(self) -> None:
         check_reader()
         if self.total is not None:
-            self.bars.update(self.total, completed=self.cells, left=time_left(self.left))
+            self.bars.update(self.total, completed=self.cells, left=time_left(self.seconds_left))
         if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_EVERY:
             self.last_line = time.monotonic()
             self.console.print(
-                course_line(self.cells, self.expected, self.left, self.running), markup=False, soft_wrap=True
+                progress_line(self.cells, self.expected, self.seconds_left, self.running), markup=False, soft_wrap=True
             )
 
 
-class Together(Listener):
-    """Several who watch one run."""
+class Listeners(Listener):
+    """Passes on what happens to several listeners."""
 
     def __init__(self, *listeners: Listener) -> None:
         self.listeners = listeners
@@ -215,50 +227,68 @@ class Together(Listener):
             listener.unreadable(problems)
 
 
-def course_line(cells: int, expected: int, left: float | None, running: Iterable[str]) -> str:
-    """'34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'; ``left``: None before it is known."""
-    course = ", ".join(filter(None, [f"{cells}/{expected} cells", time_left(left)]))
-    now = ", ".join(running)
-    return f"{course}; now: {now}" if now else course
+def progress_line(cells: int, expected: int, seconds_left: float | None, running: Iterable[str]) -> str:
+    """Format progress as '34/227 cells, about 6 min left; now: students gan/dense_128_16 seed 0'.
+
+    Args:
+        cells: How many are done.
+        expected: How many there are.
+        seconds_left: None before it is known.
+        running: The ids of the jobs that run.
+    """
+    line = ", ".join(filter(None, [f"{cells}/{expected} cells", time_left(seconds_left)]))
+    jobs = ", ".join(running)
+    return f"{line}; now: {jobs}" if jobs else line
 
 
 def time_left(seconds: float | None) -> str:
+    """Format the remaining time as 'about 6 min left'; '' where it is None."""
     return "" if seconds is None else f"about {format_seconds(seconds)} left"
 
 
-class Counter(Listener):
-    """Tells a function how many cells are done, of how many."""
+class CellCounter(Listener):
+    """Calls a function with how many cells are done, and how many there are."""
 
-    def __init__(self, tell: Callable[[int, int], None]) -> None:
-        self.tell, self.cells, self.expected = tell, 0, 0
+    def __init__(self, report: Callable[[int, int], None]) -> None:
+        self.report, self.cells, self.expected = report, 0, 0
 
     def planned(self, jobs: Sequence[Job]) -> None:
         self.expected = sum(len(job.cells) for job in jobs)
-        self.tell(0, self.expected)
+        self.report(0, self.expected)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         self.cells += len(records)
-        self.tell(self.cells, self.expected)
+        self.report(self.cells, self.expected)
 
 
-def summary_line(todo: Plan, workers: int | None, cache: Path | None = None, overwrite: bool = False) -> str:
-    """'quick: 192 cells, 0 finished, about 8 min on 2 workers'. Of a GPU nothing is known before it has run."""
-    text = f"{todo.suite.name}: {len(todo.cells)} cells, {len(todo.finished)} finished"
-    if todo.failed:
-        text += f", {len(todo.failed)} failed before"
-    if todo.unreadable:
-        text += f", {len(todo.unreadable)} unreadable"
-    if todo.other:
-        text += f", {len(todo.other)} of another configuration"
-    if not todo.to_do and not todo.other:
+def summary_line(plan: Plan, workers: int | None, overwrite: bool = False) -> str:
+    """Format a plan as 'quick: 192 cells, 0 finished, about 8 min on 2 workers'.
+
+    Args:
+        plan: The plan.
+        workers: How many processes; default: as in ``run``.
+        overwrite: Whether records of another configuration are replaced.
+
+    Raises:
+        UserError: Data or networks do not fit the settings of a pair.
+    """
+    counts: dict[str, Sequence[object]] = {
+        "failed before": plan.failed,
+        "unreadable": plan.reasons("unreadable"),
+        "of another configuration": plan.stale,
+    }
+    text = f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.finished)} finished"
+    text += "".join(f", {len(cells)} {name}" for name, cells in counts.items() if cells)
+    if not plan.to_do and not plan.stale:
         return f"{text}: nothing to do"
-    seconds, count = estimate(todo, workers, cache, overwrite)
-    unseen = "" if todo.suite.device == "cpu" else f" of a CPU ({todo.suite.device} was not looked at)"
-    return f"{text}, about {format_seconds(seconds)} on {count} worker{'s' if count > 1 else ''}{unseen}"
+    seconds, workers = estimate(plan, workers, overwrite)
+    # The constants are those of a CPU: a GPU's speed is unknown before it has run.
+    device = "" if plan.suite.device == "cpu" else f" of a CPU ({plan.suite.device} was not looked at)"
+    return f"{text}, about {format_seconds(seconds)} on {workers} worker{'s' if workers > 1 else ''}{device}"
 
 
 def format_seconds(seconds: float) -> str:
-    """'40 s', '8 min', '3.5 h'."""
+    """Format seconds as '40 s', '8 min' or '3.5 h'."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 Kind = Literal["teacher", "student", "baseline"]
 """What a record or a row of a table is of."""
 KINDS: tuple[Kind, ...] = ("teacher", "student", "baseline")
 
-Form = Literal["float32", "int8-dynamic", "int8-static"]
+Quantised = Literal["int8-dynamic", "int8-static"]
+Form = Literal["float32", Quantised]
 """Precisions in which a network is exported to ONNX."""
 FORMS: tuple[Form, ...] = ("float32", "int8-dynamic", "int8-static")
 
@@ -19,6 +21,12 @@ BACKENDS: tuple[Backend, ...] = ("eager", "compile", "onnxruntime")
 Precision = Literal["float32", "bfloat16", "float16", "int8-dynamic", "int8-static"]
 """Number formats in which a network is timed."""
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16", "float16", "int8-dynamic", "int8-static")
+BACKEND_PRECISIONS: Mapping[Backend, tuple[Precision, ...]] = {
+    "eager": ("float32", "bfloat16", "float16"),
+    "compile": ("float32", "bfloat16", "float16"),
+    "onnxruntime": FORMS,
+}
+"""The number formats that each backend has."""
 
 TimedNetwork = Literal["teacher", "student", "eager"]
 """Which network a sample of a time is of; eager: the student again, by eager PyTorch in float32, for comparison."""

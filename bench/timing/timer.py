@@ -1,4 +1,4 @@
-"""From pairs to timings, and from finished students to exports: what is missing, measured alone on the machine."""
+"""From pairs to timings: what is missing is measured alone on the machine, each launch in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,36 +10,38 @@ from typing import Any
 
 from distillbench.bench.export.trained_network import pair_of
 from distillbench.bench.machine.environment import environment, revision
-from distillbench.bench.machine.limits import cores
 from distillbench.bench.machine.load import look
-from distillbench.bench.machine.processor import same_processor
-from distillbench.bench.measure.backends import PRECISIONS, obstacle
+from distillbench.bench.measure.backends import obstacle
 from distillbench.bench.measure.interleaving import half_width
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.configurations import ABSENT, flat, order
-from distillbench.bench.store.records import Record, Store
-from distillbench.bench.store.terms import FORMS, Form
+from distillbench.bench.store.records import Record
+from distillbench.bench.store.terms import BACKEND_PRECISIONS
 from distillbench.bench.store.timings import Condition, Timing
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.timing import launch
-from distillbench.bench.timing.launch import LaunchJob, Networks, Taken
+from distillbench.bench.timing import timing_job
+from distillbench.bench.timing.timing_job import Measurement, Networks, TimingJob
 from distillbench.bench.training.determinism import one_thread
-from distillbench.bench.workers import local
-from distillbench.bench.workers.messages import Done
+from distillbench.bench.workers.executor import JobEnd
+from distillbench.bench.workers.local import LocalExecutor
 from distillbench.common.errors import UserError
-from distillbench.tasks.networks.interfaces import ROLES
 
-Say = Callable[[str], None]
 NOT_YET = "not timed yet"
 PRECISE = 0.025
 """Half-width of a speedup's interval, relative: two such runs can be told equal within what `compare` tolerates."""
-QUANTISED = {form for form in FORMS if form != "float32"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A pair whose two networks are to be timed; another pair of the same architectures needs no timing of its own."""
+    """A pair to time; another pair of the same two architectures needs no timing of its own.
+
+    Attributes:
+        pair: Of networks.
+        teacher: The digest of the teacher's architecture.
+        student: The digest of the student's architecture.
+        input_shape: Of one input, with its batch axis.
+    """
 
     pair: Pair
     teacher: str
@@ -48,78 +50,105 @@ class Target:
 
     @property
     def name(self) -> str:
+        """The names of task and pair: 'denoising/dncnn'."""
         return f"{self.pair.task}/{self.pair.pair}"
 
 
 @dataclass(frozen=True)
-class Todo:
-    """finished: what is there. missing: conditions of a target, with what is there of each so far.
+class TimingPlan:
+    """The timings of some targets, against a results folder.
 
-    other: why timings that lie in the place of missing ones are of something else.
+    Attributes:
+        finished: How many have launches enough.
+        missing: The others by target and condition, each with the timing to continue; None where there is none.
+        stale: Why stored timings in the places of missing ones are of something else, one line each.
     """
 
     finished: int
-    missing: tuple[tuple[Target, tuple[tuple[Condition, Timing | None], ...]], ...]
-    other: tuple[str, ...]
+    missing: Mapping[Target, Mapping[Condition, Timing | None]]
+    stale: tuple[str, ...]
 
     @property
     def conditions(self) -> int:
-        return sum(len(mine) for _, mine in self.missing)
+        """How many timings are missing."""
+        return sum(map(len, self.missing.values()))
 
 
 @dataclass(frozen=True)
-class Launches:
-    """Processes that each time is taken in: the fewest, and where the speedup varies, up to the most."""
+class LaunchLimits:
+    """How many launches a timing has.
+
+    Attributes:
+        least: The fewest.
+        most: Where the speedup varies, up to as many.
+    """
 
     least: int = 3
     most: int = 9
 
     def suffice(self, count: int, speedup: Ratio | None) -> bool:
-        """speedup: over these launches. One launch has no interval, and nothing to be made narrower."""
+        """Return whether a number of launches is enough.
+
+        Args:
+            count: How many there are.
+            speedup: Over these launches; None, or without an interval, for one launch: nothing could be made narrower.
+        """
         precise = speedup is None or not half_width(speedup) > PRECISE
         return count >= self.most or (count >= self.least and precise)
 
     def __str__(self) -> str:
-        return f"{self.least} launches each" + (
-            f", up to {self.most} where they vary" if self.most > self.least else ""
-        )
+        more = f", up to {self.most} where they vary" if self.most > self.least else ""
+        return f"{self.least} launches each{more}"
 
 
 def conditions(
     backends: Sequence[str], precisions: Sequence[str], batch_sizes: Sequence[int], threads: int, device: str
 ) -> list[Condition]:
-    """Every combination that there is: a backend has precisions of its own. Raises UserError where there is none."""
-    found = [
-        Condition.model_validate(
-            {
-                "backend": backend,
-                "precision": precision,
-                "batch_size": size,
-                "threads": threads,
-                "device": device.partition(":")[0],
-            }
+    """Return every combination of backends, their precisions and batch sizes.
+
+    Args:
+        backends: Names of backends.
+        precisions: Names of precisions, of which each backend has some.
+        batch_sizes: Numbers of examples.
+        threads: Threads of a network.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        UserError: No backend has any of these precisions.
+    """
+    combinations = [
+        Condition(
+            backend=backend,
+            precision=precision,
+            batch_size=batch_size,
+            threads=threads,
+            device=device.partition(":")[0],
         )
-        for size in batch_sizes
-        for backend in backends
-        for precision in PRECISIONS[backend]
-        if precision in precisions
+        for batch_size in batch_sizes
+        for backend, supported in BACKEND_PRECISIONS.items()
+        for precision in supported
+        if backend in backends and precision in precisions
     ]
-    if not found:
-        raise UserError(f"--precisions: {', '.join(backends)} has none of {', '.join(precisions)}")
-    return found
+    if not combinations:
+        raise UserError(f"--precisions: {', '.join(backends)} supports none of {', '.join(precisions)}")
+    return combinations
 
 
 def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[list[Pair], list[str]]:
-    """The pairs of a results folder's students, and why some cannot be built here, one line each.
+    """Return the pairs of finished students, and why some cannot be built from here, one line each.
 
-    Where students of one pair are of several configurations it is that of the first row of its table.
+    Where students of one pair are of several configurations, it is the pair of the first row of its table.
+
+    Args:
+        records: Of a results folder.
+        locations: Settings that say where the data lie.
     """
-    chosen: dict[tuple[str, str], Record] = {}
-    for record in sorted(records, key=lambda r: (order(r.kind, r.label), r.seed)):
-        if record.kind == "student" and record.status == "finished" and record.trial is None:
-            chosen.setdefault((record.task, record.pair), record)
+    students = [r for r in records if r.kind == "student" and r.status == "finished" and r.trial is None]
+    first: dict[tuple[str, str], Record] = {}
+    for record in sorted(students, key=lambda r: (order(r.kind, r.label), r.seed)):
+        first.setdefault((record.task, record.pair), record)
     pairs, problems = [], []
-    for record in chosen.values():
+    for record in first.values():
         try:
             pairs.append(pair_of(record, locations))
         except UserError as error:
@@ -129,110 +158,131 @@ def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[l
 
 @one_thread()
 def targets(pairs: Iterable[Pair], cache: Path) -> list[Target]:
-    """One a pair of architectures."""
-    found: dict[tuple[str, str], Target] = {}
+    """Return one target for each two architectures.
+
+    Args:
+        pairs: Of networks.
+        cache: Folder of decoded images.
+    """
+    by_architecture: dict[tuple[str, str], Target] = {}
     for pair in pairs:
         networks = Networks(pair, cache)
-        its = networks.architectures
+        teacher, student = networks.architectures["teacher"], networks.architectures["student"]
         shape = tuple(networks.task.example_input(1).shape)
-        found.setdefault((its["teacher"], its["student"]), Target(pair, its["teacher"], its["student"], shape))
-    return list(found.values())
+        by_architecture.setdefault((teacher, student), Target(pair, teacher, student, shape))
+    return list(by_architecture.values())
 
 
-def plan(
-    wanted: Sequence[Target], under: Sequence[Condition], launches: Launches, out: Path, again: bool = False
-) -> Todo:
-    """What is there and what is not: a timing is finished when it is of this machine and has launches enough.
+def timing_plan(
+    targets: Sequence[Target], conditions: Sequence[Condition], limits: LaunchLimits, results: Path, again: bool = False
+) -> TimingPlan:
+    """Compare what is to be timed with what is stored.
 
-    again: try once more what could not be timed.
+    Args:
+        targets: Pairs to time.
+        conditions: Under which each is timed.
+        limits: How many launches a timing has.
+        results: The results folder.
+        again: Whether to try once more what could not be timed.
     """
-    there = {timing.path: timing for timing in timings.scan(out).documents}
-    finished, missing, other = 0, [], []
-    for target in wanted:
-        mine: list[tuple[Condition, Timing | None]] = []
-        for condition in under:
-            kept = there.get(_empty(target, condition).path)
-            if kept is not None and (difference := _difference(kept, target)):
-                other.append(f"{out / kept.path}: {difference}")
-                kept = None
-            if kept is not None and kept.unavailable is not None and (again or not _tried(kept, target)):
-                kept = None
-            if kept is not None and (kept.unavailable is not None or _finished(kept, launches)):
+    stored = {timing.path: timing for timing in timings.scan(results).documents}
+    finished, missing, stale = 0, dict[Target, dict[Condition, Timing | None]](), list[str]()
+    for target in targets:
+        for condition in conditions:
+            timing = stored.get(_empty(target, condition).path)
+            if timing is not None and (difference := _difference(timing, target)):
+                stale.append(f"{results / timing.path}: {difference}")
+                timing = None
+            if timing is not None and timing.unavailable is not None and (again or not _still_unavailable(timing)):
+                timing = None
+            if timing is not None and (timing.unavailable is not None or _finished(timing, limits)):
                 finished += 1
             else:
-                mine.append((condition, kept))
-        if mine:
-            missing.append((target, tuple(mine)))
-    return Todo(finished, tuple(missing), tuple(other))
+                missing.setdefault(target, {})[condition] = timing
+    return TimingPlan(finished, missing, tuple(stale))
 
 
-def _difference(kept: Timing, target: Target) -> str:
-    """Why a timing cannot be gone on with; '' where it can."""
-    if (kept.teacher, kept.student) != (target.teacher, target.student):
-        return "is of other networks, or of another code"
-    if kept.quantisation != exports.quantisation(kept.condition.precision):
-        return "is of a file that was quantised in another way"
-    mine, its = flat(environment()), flat(kept.environment)
-    for field in sorted(mine.keys() | its.keys()):
-        if mine.get(field, ABSENT) != its.get(field, ABSENT):
-            return f"timed elsewhere: {field} was {its.get(field, ABSENT)}, here it is {mine.get(field, ABSENT)}"
+def _difference(timing: Timing, target: Target) -> str:
+    """Why a stored timing cannot be continued; '' where it can."""
+    if (timing.teacher, timing.student) != (target.teacher, target.student):
+        return "its networks, or the code, were different"
+    if timing.quantisation != exports.quantisation(timing.condition.precision):
+        return "its file was quantised in another way"
+    present, past = flat(environment()), flat(timing.environment)
+    for field in sorted(present.keys() | past.keys()):
+        if present.get(field, ABSENT) != past.get(field, ABSENT):
+            return f"timed on another machine: {field} was {past.get(field, ABSENT)}, is {present.get(field, ABSENT)}"
     return ""
 
 
-def _tried(kept: Timing, target: Target) -> bool:
-    """Whether the reason why there are no times still stands: a compiler may have been installed."""
-    reason = obstacle(kept.condition.backend, kept.condition.precision, target.pair.device)
-    return reason == kept.unavailable or kept.unavailable.startswith(ROLES)  # type: ignore[union-attr]
+def _still_unavailable(timing: Timing) -> bool:
+    """Whether the reason why there are no times still holds: a compiler may have been installed."""
+    condition, reason = timing.condition, timing.unavailable or ""
+    return obstacle(condition.backend, condition.precision, condition.device) == reason or reason.startswith(
+        timing_job.ROLES
+    )
 
 
-def measure(todo: Todo, launches: Launches, out: Path, cache: Path, say: Say) -> list[str]:
-    """Take the launches that are missing, each target's in turn, so that minutes lie between two of one target.
+def measure(
+    plan: TimingPlan, limits: LaunchLimits, results: Path, cache: Path, log: Callable[[str], None]
+) -> list[str]:
+    """Make the launches that are missing, and store the timings after each.
 
-    What is measured is kept after each. Returns why some could not be taken, one line each.
+    The first launch of every target comes before the second of any, so that minutes lie between two of one target.
+
+    Args:
+        plan: What is missing.
+        limits: How many launches a timing has.
+        results: The results folder.
+        cache: Folder of exports.
+        log: Called with a line for each launch.
+
+    Returns:
+        Why some launches failed, one line each.
     """
     problems: list[str] = []
-    state: dict[tuple[Target, Condition], Timing] = {
-        (target, condition): kept or _empty(target, condition)
-        for target, mine in todo.missing
-        for condition, kept in mine
+    state = {
+        (target, condition): timing or _empty(target, condition)
+        for target, missing in plan.missing.items()
+        for condition, timing in missing.items()
     }
-    given_up: set[Target] = set()
-    for number in range(launches.most):
-        for target, mine in todo.missing:
-            short = tuple(
-                condition
-                for condition, _ in mine
-                if len(state[target, condition].launches) <= number
-                and not _finished(state[target, condition], launches)
-                and state[target, condition].unavailable in (None, NOT_YET)
-            )
-            if not short or target in given_up:
+    failed: set[Target] = set()
+    for number in range(limits.most):
+        for target, missing in plan.missing.items():
+            due = tuple(condition for condition in missing if _due(state[target, condition], number, limits))
+            if not due or target in failed:
                 continue
-            start, before = time.monotonic(), look()
-            job = LaunchJob(f"{target.name}: launch {number + 1}", target.pair, short, number, cache.resolve())
-            found, reason = _launched(job)
-            if reason is not None:
-                problems.append(f"{job.id} failed: {reason}")
-                given_up.add(target)
+            start, load = time.monotonic(), look()
+            job = TimingJob(f"{target.name}: launch {number + 1}", target.pair, due, number, cache.resolve())
+            measurements, failure = _run(job)
+            if failure is not None:
+                problems.append(f"{job.id} failed: {failure}")
+                failed.add(target)
                 continue
-            notes = before.notes(after=look())
-            for taken in found:
-                state[target, taken.condition] = _with(state[target, taken.condition], taken, notes)
-                timings.write(out, state[target, taken.condition])
-            say(f"{job.id}: {len(short)} conditions, {time.monotonic() - start:.0f} s")
+            notes = load.notes(after=look())
+            for measurement in measurements:
+                key = target, measurement.condition
+                state[key] = _extended(state[key], measurement, notes)
+                timings.write(results, state[key])
+            log(f"{job.id}: {len(due)} conditions, {time.monotonic() - start:.0f} s")
     return problems
 
 
-def _finished(timing: Timing, launches: Launches) -> bool:
-    return launches.suffice(len(timing.launches), timing.speedup())
+def _due(timing: Timing, number: int, limits: LaunchLimits) -> bool:
+    """Whether a timing lacks this launch, counted from 0."""
+    open_ = timing.unavailable in (None, NOT_YET) and not _finished(timing, limits)
+    return open_ and len(timing.launches) <= number
 
 
-def _launched(job: LaunchJob) -> tuple[list[Taken], str | None]:
-    """In a fresh process, which is gone afterwards."""
-    for event in local.run([job], launch.execute, 1):
-        if isinstance(event, Done):
-            return event.result or [], None if event.error is None else f"{type(event.error).__name__}: {event.error}"
-    return [], "it did not end"
+def _finished(timing: Timing, limits: LaunchLimits) -> bool:
+    return limits.suffice(len(timing.launches), timing.speedup())
+
+
+def _run(job: TimingJob) -> tuple[list[Measurement], str | None]:
+    """Run a job in a fresh process, which is gone afterwards: its measurements, or why it failed."""
+    ends = [e for e in LocalExecutor(1).run([job], timing_job.execute) if isinstance(e, JobEnd)]
+    error = ends[0].error
+    return ends[0].result or [], None if error is None else f"{type(error).__name__}: {error}"
 
 
 def _empty(target: Target, condition: Condition) -> Timing:
@@ -248,72 +298,16 @@ def _empty(target: Target, condition: Condition) -> Timing:
     )
 
 
-def _with(kept: Timing, taken: Taken, notes: Sequence[str]) -> Timing:
-    launches = (*kept.launches, *([taken.launch] if taken.launch else []))
-    return kept.model_copy(
+def _extended(timing: Timing, measurement: Measurement, notes: Sequence[str]) -> Timing:
+    launches = (*timing.launches, *([measurement.launch] if measurement.launch else []))
+    return timing.model_copy(
         update={
             "launches": launches,
-            "unavailable": None if launches else taken.unavailable,
-            "memory": taken.memory or kept.memory,
-            "energy": taken.energy or kept.energy,
-            "notes": tuple(dict.fromkeys((*kept.notes, *notes))),
+            "unavailable": None if launches else measurement.unavailable,
+            "memory": measurement.memory or timing.memory,
+            "energy": measurement.energy or timing.energy,
+            "notes": tuple(dict.fromkeys((*timing.notes, *notes))),
             "environment": environment(),
             "revision": revision(),
         }
     )
-
-
-def forms(under: Iterable[Condition]) -> list[Form]:
-    """What the conditions need of each student: nothing where none of them is of a quantised network, here."""
-    wanted = {c.precision for c in under if obstacle(c.backend, c.precision, c.device) is None}
-    return [form for form in FORMS if form == "float32" or form in wanted] if wanted & QUANTISED else []
-
-
-def convertible(pairs: Iterable[Pair], wanted: Sequence[Form], out: Path) -> list[Record]:
-    """Finished students of these pairs whose export is not there yet, of this processor and in one of these forms."""
-    if not wanted or not (out / "records").is_dir():
-        return []
-    mine = {(pair.task, pair.pair) for pair in pairs}
-    there = {export.path: export for export in exports.scan(out).documents}
-    found = []
-    for record in Store(out).scan().records:
-        student = record.kind == "student" and record.status == "finished" and record.trial is None
-        if not student or (record.task, record.pair) not in mine:
-            continue
-        kept = there.get(exports.path_of(record))
-        whole = kept is not None and kept.is_of(record) and kept.has(wanted)
-        if kept is None or not whole or not same_processor(kept.environment, environment()):
-            found.append(record)
-    return found
-
-
-def convert(
-    records: Sequence[Record], wanted: Sequence[Form], out: Path, cache: Path, locations: Mapping[str, Any], say: Say
-) -> list[str]:
-    """Export and quantise students, and measure what that costs in quality; why some came to nothing, a line each."""
-    from distillbench.bench.export import conversion  # needs ONNX Runtime, which timing does without
-
-    rows: dict[str, list[Record]] = {}
-    for record in records:
-        rows.setdefault(f"{record.task}/{record.pair}/{record.label}", []).append(record)
-    jobs = [
-        conversion.ConversionJob(name, tuple(mine), tuple(wanted), out.resolve(), cache.resolve(), dict(locations))
-        for name, mine in rows.items()
-    ]
-    problems = []
-    for event in local.run(jobs, conversion.execute, cores()):
-        if not isinstance(event, Done):
-            continue
-        if event.error is not None:
-            problems.append(f"{event.id}: {type(event.error).__name__}: {event.error}")
-        made = event.result.exports if event.result else ()
-        problems += event.result.problems if event.result else ()
-        for export in made:
-            exports.write(out, export)
-            problems += [
-                f"{export.path}: {form}: {artefact.failure}"
-                for form, artefact in export.artefacts.items()
-                if artefact.failure is not None
-            ]
-        say(f"{event.id}: {len(made)} exports")
-    return problems

@@ -10,8 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from distillbench.bench.run.jobs import deployed_size
-from distillbench.bench.run.runner import check_data
+from distillbench.bench.measure.size import deployed_size
+from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.store.configurations import OF_A_METHOD
 from distillbench.bench.store.records import Record, Size
 from distillbench.bench.suite.cells import Cell, Pair

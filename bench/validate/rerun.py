@@ -13,7 +13,7 @@ from torch import nn
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.run.estimate import seconds_of
 from distillbench.bench.run.jobs import Job, execute, load_teacher, prepared_task
-from distillbench.bench.run.runner import prepare
+from distillbench.bench.run.preconditions import check_device_and_folders
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.weights import digest, load_weights, usable
 from distillbench.bench.suite.cells import Pair
@@ -67,7 +67,7 @@ def rerun(
     Raises:
         UserError: The suite's device is not available, or the cache cannot be written.
     """
-    prepare(suite.suite, cache, cache)
+    check_device_and_folders(suite.suite, cache, cache)
     start, state = time.monotonic(), _Rerun(submission, suite, cache, progress)
     violations = [
         Violation(NAME, str(record.path), "", f"has no weights to evaluate again ({record.weights_path})")

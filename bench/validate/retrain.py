@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distillbench.bench.run import runner
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import code_digest
 from distillbench.bench.store.records import Record, Store
@@ -114,7 +115,7 @@ def retrain(
 def _train(cell: Cell, suite: ClaimedSuite, cache: Path, workers: int | None) -> Record:
     with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
         out = Path(folder)
-        runner.run(suite.suite, out, cache, workers, wanted=[cell])
+        runner.run(plan(suite.suite, out, cache, [cell]), workers)
         record = Store(out).find(cell.path)
     assert record is not None
     return record

@@ -1,1 +1,1 @@
-"""Where jobs run. An executor knows nothing of what a job does but its name and what it needs."""
+"""Where jobs run: the interface of an executor, and processes of this machine as the one that implements it."""

@@ -1,4 +1,4 @@
-"""A worker process: does the jobs that come in on its standard input, and tells on its standard output what happens.
+"""A worker process: does the jobs that come in on its standard input, and reports events on its standard output.
 
 It lives as long as that input does. The driver holds the only other end, so when the driver closes it, or ends in
 whatever way (killed, out of memory), the worker is gone at once, in the middle of a step if need be. It does not import
@@ -14,11 +14,12 @@ import threading
 import traceback
 from typing import BinaryIO
 
-from distillbench.bench.workers.messages import Done, Progress, receive, send
+from distillbench.bench.workers.executor import JobEnd, JobProgress
+from distillbench.bench.workers.pipes import receive, send
 
 
 def main() -> None:
-    """Work until the input closes. What a job prints goes to standard error: standard output is for messages."""
+    """Do jobs until the input closes; what they print goes to standard error, since standard output is for events."""
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
@@ -35,25 +36,25 @@ def _listen(source: BinaryIO, jobs: queue.SimpleQueue[bytes]) -> None:
     try:
         while True:
             jobs.put(receive(source))
-    except BaseException:  # whatever happened to the pipe: there is nobody left to work for
+    except BaseException:  # whatever happened to the pipe: the driver is gone
         os._exit(1)
 
 
 def _work(message: bytes, sink: BinaryIO) -> None:
-    id_, task = pickle.loads(message)
-    send(sink, Progress(id_, 0, 1))  # it has begun; what comes next may report no steps
+    id_, content = pickle.loads(message)
+    send(sink, JobProgress(id_, 0, 1))  # it has started; not every job reports steps
     try:
-        execute, job = pickle.loads(task)
-        result = execute(job, lambda step, steps: send(sink, Progress(id_, step, steps)))
-        send(sink, Done(id_, result, None))
+        execute, job = pickle.loads(content)
+        result = execute(job, lambda step, steps: send(sink, JobProgress(id_, step, steps)))
+        send(sink, JobEnd(id_, result, None))
     except BrokenPipeError:
         raise
     except Exception as error:  # it fails this job, not the worker
-        send(sink, Done(id_, None, _portable(error)))
+        send(sink, JobEnd(id_, None, _portable(error)))
 
 
 def _portable(error: Exception) -> Exception:
-    """The error as it can be sent, its traceback in a note."""
+    """An error that can be pickled, its traceback in a note."""
     text = "".join(traceback.format_exception(error))
     try:
         copy: Exception = pickle.loads(pickle.dumps(error))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distillbench.bench.machine.processor import same_processor
-from distillbench.bench.run.runner import plan
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.figures import usable
@@ -36,7 +36,7 @@ def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite
     state = plan(loaded, RESULTS / suite)
     assert not state.missing
     assert not state.failed
-    assert not state.other
+    assert not state.stale
     assert len(list(Store(RESULTS / suite))) == len(cells(loaded)), "nothing else lies there"
 
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from distillbench.bench.export import conversion
-from distillbench.bench.export.trained_network import Deployed, inputs_of
+from distillbench.bench.export.trained_network import TrainedNetwork, inputs_of
 from distillbench.bench.measure.onnx_export import export
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Task, read_only
@@ -35,7 +35,7 @@ def test_what_the_onnx_file_puts_out_is_what_is_judged_though_the_student_was_ju
     )
     model = task.deployed(whole)
     content = export(model, task.example_input(1), inputs_of(task, whole)).content
-    found = conversion._quality(Deployed(record, None, task, whole, model, ()), content, Path())
+    found = conversion._quality(TrainedNetwork(record, None, task, whole, model, ()), content, Path())
     assert found.metrics.keys() == looking
     for metric, value in found.metrics.items():
         assert value == pytest.approx(known.metrics[metric], rel=1e-3)

@@ -221,7 +221,7 @@ def test_the_snippet_gives_what_eager_gives(folder: Path, tiny_results: Path, tm
     logits = model(torch.from_numpy(np.load(folder / "input.npy")))
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), logits.numpy(), rtol=1e-4, atol=1e-5)
     likely = logits.softmax(1)[0]
-    assert f"item 0: {likely.argmax()} ({100 * likely.max():.1f}%)" in done.stdout
+    assert f"example 0: {likely.argmax()} ({100 * likely.max():.1f}%)" in done.stdout
     assert run(folder).stdout == done.stdout
 
 
@@ -236,7 +236,7 @@ def test_the_snippet_takes_an_image_as_training_did(folder: Path, tmp_path: Path
     (tmp_path / "large.pgm").write_bytes(b"P5\n9 8\n255\n" + bytes(72))
     refused = run(folder, tmp_path / "large.pgm")
     assert refused.returncode == 1
-    assert refused.stderr == "the network takes ['batch', 1, 8, 8], the image makes [1, 1, 8, 9]\n"
+    assert refused.stderr == "the network takes inputs of shape ['batch', 1, 8, 8], and the image has [1, 1, 8, 9]\n"
 
 
 def test_the_snippet_prepares_photographs_as_the_tasks_do(task_of: TaskOf) -> None:
@@ -285,7 +285,7 @@ def test_a_teacher_comes_out_of_the_cache(cli: Run, tiny_results: Path, tmp_path
     assert run(tmp_path / "out").returncode == 0
     nowhere = tmp_path / "nowhere"
     file = nowhere / "teachers" / f"{Store(tiny_results).read(record).config_hash}.safetensors"
-    reason = f"distillbench: {file}: no weights are there (--cache says where teachers are kept)\n"
+    reason = f"distillbench: {file}: the weights are missing (give the folder of teachers with --cache)\n"
     assert here("export", record, "-o", tmp_path / "other", "--cache", nowhere) == (2, reason)
     assert not (tmp_path / "other").exists()
 
@@ -323,12 +323,12 @@ def absent(student: Path) -> str:
 
 def reference(student: Path) -> str:
     shutil.copy(next(student.parents[1].glob("baseline-*/seed-0.json")), student)
-    return "is a baseline: no network made it"
+    return "is a baseline: it has no network"
 
 
 def failed(student: Path) -> str:
     changed(student, status="failed", failure={"reason": "no reason"}, metrics={}, examples={})
-    return "the cell failed, there is no network (no reason)"
+    return "the cell failed, it has no network (no reason)"
 
 
 def trial(student: Path) -> str:
@@ -338,22 +338,20 @@ def trial(student: Path) -> str:
 
 def other_code(student: Path) -> str:
     changed(student, config=config(student, code="0" * 64))
-    return "made with another code: code is 000000000000…, here "
+    return "made with different code: code was 000000000000…, is "
 
 
 def other_data(student: Path) -> str:
     ours = identity(Folders(), "digits")["sha256"]
     changed(student, config=config(student, data={"name": "digits", "sha256": "ab" * 32}))
-    return (
-        f"made with other data: data.sha256 is abababababab…, here {ours[:12]}…; --set data.train=DIR and its like say"
-    )
+    return f"made with different data: data.sha256 was abababababab…, is {ours[:12]}…; give the place of the data with"
 
 
 def elsewhere(student: Path) -> str:
     content = student.read_text()
     student.unlink()
     student.write_text(content.replace('"pair": "cnn_mlp"', '"pair": "other"'))
-    return "lies in no results folder, where its place is records/classification/other/temperature/seed-0.json"
+    return "is not in a results folder (expected: records/classification/other/temperature/seed-0.json in one)"
 
 
 def weights(student: Path) -> Path:
@@ -362,7 +360,7 @@ def weights(student: Path) -> Path:
 
 def no_weights(student: Path) -> str:
     weights(student).unlink()
-    return f"{weights(student)}: no weights are there"
+    return f"{weights(student)}: the weights are missing"
 
 
 def damaged_weights(student: Path) -> str:
@@ -379,7 +377,7 @@ def cut_weights(student: Path) -> str:
 
 def weights_of_another_run(student: Path) -> str:
     changed(student, weights_sha256="0" * 64)
-    return f"{weights(student)}: are not the weights that {student} is of"
+    return f"{weights(student)}: does not hold the weights of {student}"
 
 
 BAD = (
@@ -453,7 +451,7 @@ def test_the_pair_of_a_record_is_the_pair_that_made_it(tiny_results: Path) -> No
     record = Store(tiny_results).read(tiny_results / PLACE / "teacher/seed-0.json")
     pair = pair_of(record)
     assert pair.teacher_hash(0) == record.config_hash
-    with pytest.raises(UserError, match=r"^--set steps: says not where data lie \(allowed: data\)$"):
+    with pytest.raises(UserError, match=r"^--set steps: is not a setting of where data lie \(allowed: data\)$"):
         pair_of(record, {"steps": 3})
 
 
@@ -477,7 +475,7 @@ def test_a_network_of_the_users_images_is_exported_where_they_are_given(cli: Run
     record = tmp_path / "r" / PLACE / "scratch/seed-0.json"
     code, said = here("export", record, "-o", tmp_path / "out")
     assert code == 2
-    assert "made with other data" in said
+    assert "made with different data" in said
     done = cli("export", record, "-o", tmp_path / "out", "--set", where)
     assert done.returncode == 0, done.stderr
     assert "files of the user's" in (tmp_path / "out/README.md").read_text()

@@ -13,11 +13,11 @@ from distillbench.bench.analysis.notes import machine_name, origin_notes
 from distillbench.bench.analysis.speeds import OTHER_PROCESSOR, tabulate_timings
 from distillbench.bench.compare.margins import Margins
 from distillbench.bench.compare.results import compare_results
+from distillbench.bench.export import exporter
 from distillbench.bench.machine import processor
 from distillbench.bench.machine.processor import about, description, model_name, same_processor
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.records import Store
-from distillbench.bench.timing import timer
 from support.paths import ROOT
 from support.processes import Run
 
@@ -140,10 +140,10 @@ def test_students_are_quantised_again_where_they_were_on_another_processor(
     student = next(record for record in students if record.kind == "student")
     export = next(each for each in converted if each.is_of(student))
     Store(tmp_path).write(student.path, student)
-    monkeypatch.setattr(timer, "environment", lambda: WIDE)
+    monkeypatch.setattr(exporter, "environment", lambda: WIDE)
     for where, again in ((WIDE, 0), (NARROW, 1), (OLD, 1)):
         exports.write(tmp_path, export.model_copy(update={"environment": where}))
-        assert len(timer.convertible([student], ["int8-dynamic"], tmp_path)) == again
+        assert len(exporter.unexported([student], ["int8-dynamic"], tmp_path)) == again
 
 
 def test_the_gate_compares_times_of_one_processor_and_says_where_qualities_are_of_two(

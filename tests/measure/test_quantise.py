@@ -1,4 +1,4 @@
-"""Quantised files put out the same on every processor: none of their products saturates, whatever the activations."""
+"""Quantised files have the same output on every processor: none of their products saturates."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
 from distillbench.bench.measure.onnx_export import export, session
-from distillbench.bench.measure.quantise import Kind, quantise
+from distillbench.bench.measure.quantise import quantise
 from distillbench.bench.store.exports import QUANTISATION, Artefact, Export
+from distillbench.bench.store.terms import Quantised
 
 
 class Attention(nn.Module):
@@ -46,10 +47,10 @@ PRODUCTS = {"MatMul", "Gemm", "Conv", "MatMulInteger", "ConvInteger"}
 
 
 @cache
-def small(name: str, kind: Kind) -> onnx.ModelProto:
+def small(name: str, form: Quantised) -> onnx.ModelProto:
     torch.manual_seed(0)
     model, inputs = NETWORKS[name]()
-    return onnx.load_from_string(quantise(export(model, inputs[:1], [inputs]).content, kind, [inputs.numpy()]))
+    return onnx.load_from_string(quantise(export(model, inputs[:1], [inputs]).content, form, [inputs.numpy()]))
 
 
 def factors(proto: onnx.ModelProto) -> Iterator[NDArray[Any]]:
@@ -74,11 +75,11 @@ def saturating(activations: NDArray[np.uint8], signed: NDArray[np.int8]) -> NDAr
     return pairs.clip(-(2**15), 2**15 - 1).sum(1)
 
 
-@pytest.mark.parametrize("kind", ["int8-dynamic", "int8-static"])
+@pytest.mark.parametrize("form", ["int8-dynamic", "int8-static"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_no_activations_saturate_a_product(name: str, kind: Kind) -> None:
+def test_no_activations_saturate_a_product(name: str, form: Quantised) -> None:
     """The worst are 255 wherever two weights of one sign meet; which are paired is up to the kernel."""
-    found = list(factors(small(name, kind)))
+    found = list(factors(small(name, form)))
     assert len(found) >= 2
     for array in (array for array in found if array.dtype != np.uint8):  # of two unsigned bytes no sum is in 16 bits
         assert array.dtype == np.int8
@@ -97,14 +98,14 @@ def test_all_eight_bits_would_saturate() -> None:
         assert np.array_equal(saturating(activations, signed), exact) is agrees
 
 
-@pytest.mark.parametrize("kind", ["int8-dynamic", "int8-static"])
+@pytest.mark.parametrize("form", ["int8-dynamic", "int8-static"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_quantised_file_is_nearly_the_network(name: str, kind: Kind) -> None:
+def test_a_quantised_file_is_nearly_the_network(name: str, form: Quantised) -> None:
     torch.manual_seed(0)
     model, inputs = NETWORKS[name]()
     with torch.no_grad():
         exact = model(inputs).numpy()
-    (output,) = session(small(name, kind).SerializeToString()).run(None, {"input": inputs.numpy()})
+    (output,) = session(small(name, form).SerializeToString()).run(None, {"input": inputs.numpy()})
     assert 0 < np.abs(output - exact).max() < 0.05 * np.abs(exact).max()
 
 

@@ -25,7 +25,7 @@ from distillbench.bench.report.charts import curve, gap_recovered, of_task
 from distillbench.bench.report.page.printed import draw, files
 from distillbench.bench.report.page.site import build, site
 from distillbench.bench.report.suite_of_record import suite_file
-from distillbench.bench.run.figures import png
+from distillbench.bench.run.figures.drawing import png
 from distillbench.bench.store.figures import FigureFile, FigureSet, usable, write
 from distillbench.bench.store.records import Failure, Record, Store
 from distillbench.bench.suite.resolve import cells, load

@@ -1,4 +1,4 @@
-"""Pictures: what each task shows, and that it can be read."""
+"""Figures: what each task shows, and that it can be read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from distillbench.bench.run import figures as pictures_module
-from distillbench.bench.run.figures import MOST_BYTES, arrange, described, png
+from distillbench.bench.run.figures import drawing
+from distillbench.bench.run.figures.drawing import MOST_BYTES, alternative_text, grid_figure, png
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
@@ -53,7 +53,7 @@ def shown(task: Task, name: str | None = None, *students: str) -> ImageGrid:
 def test_nothing_overlaps_and_nothing_is_cut_off(task_of: TaskOf, name: str, panel: str) -> None:
     pictures = shown(task_of(name), panel, "one", "other")
     assert {"teacher", "one", "other"} <= {*pictures.rows, *pictures.heads}
-    figure = arrange(pictures, f"{name}, some_pair, seed 0")
+    figure = grid_figure(pictures, f"{name}, some_pair, seed 0")
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     boxes = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts if text.get_text()]
@@ -88,7 +88,7 @@ def test_super_resolution_shows_its_errors_as_much_too_bright_as_it_says(task_of
 def test_heads_and_note_say_what_columns_and_inversions_mean(task_of: TaskOf) -> None:
     classification = shown(task_of("classification"))
     assert list(classification.heads[:10]) == [str(digit) for digit in range(10)]
-    assert "inverted: a wrong answer" in classification.note
+    assert "inverted: an error" in classification.note
     vae = shown(task_of("vae"))
     assert set(vae.heads[: len(vae.rows["real"])]) == {"reconstructions"}
     assert set(vae.heads[len(vae.rows["real"]) :]) == {"samples of the prior"}
@@ -106,13 +106,13 @@ def test_heads_and_captions_must_have_something_to_stand_at() -> None:
 
 
 def test_what_is_too_long_for_its_place_is_cut_to_it() -> None:
-    figure = arrange(ImageGrid({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
+    figure = grid_figure(ImageGrid({"a": torch.zeros(4, 1, 8, 8)}, ["w" * 200, "b", "c", "d"]), "title")
     heads = [text.get_text() for text in figure.texts]
     assert any(head.endswith("…") and head.startswith("www") for head in heads)
 
 
 def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    widths, looked = pictures_module._width, list[str]()
+    widths, looked = drawing._width, list[str]()
 
     def width(text: str, size: float) -> float:
         looked.append(text)
@@ -120,11 +120,11 @@ def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monke
 
     name = "abcdefghij" * 24
     whole = next(n for n in range(1, 240) if widths(name[: n + 1] + "…", 10) > 1)
-    monkeypatch.setattr(pictures_module, "_width", width)
-    assert pictures_module._fitted(name, 1, 10) == name[:whole] + "…"
+    monkeypatch.setattr(drawing, "_width", width)
+    assert drawing._fitted(name, 1, 10) == name[:whole] + "…"
     assert len(looked) < 12
-    assert pictures_module._fitted("short", 1, 10) == "short"
-    assert pictures_module._fitted(name, 0, 10) == "…"
+    assert drawing._fitted("short", 1, 10) == "short"
+    assert drawing._fitted(name, 0, 10) == "…"
 
 
 @pytest.mark.filterwarnings("error")
@@ -134,7 +134,7 @@ def test_long_names_leave_room_for_a_diagram() -> None:
 
 def test_a_name_with_dollars_is_no_formula() -> None:
     names = ["$\\frac$", "US$ and $"]
-    figure = arrange(ImageGrid({"a": torch.zeros(2, 1, 8, 8)}, names), "title")
+    figure = grid_figure(ImageGrid({"a": torch.zeros(2, 1, 8, 8)}, names), "title")
     figure.draw_without_rendering()
     assert png(Counts("says", "says", names, {"$x$": torch.eye(2).long()}), "title")
 
@@ -147,9 +147,9 @@ def test_a_grid_of_noise_is_no_larger_than_is_allowed() -> None:
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
-def test_every_panel_can_be_told_and_is_the_same_every_time(task_of: TaskOf, name: str) -> None:
+def test_every_figure_can_be_described_and_is_the_same_every_time(task_of: TaskOf, name: str) -> None:
     found, again = (panels(task_of(name), "one", "other") for _ in range(2))
-    assert all("other" in described(panel) for panel in found.values())
+    assert all("other" in alternative_text(panel) for panel in found.values())
     last = list(found)[-1]  # none takes long, and all are drawn alike
     assert png(found[last], "title") == png(again[last], "title")
 

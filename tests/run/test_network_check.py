@@ -15,7 +15,7 @@ from support.processes import Run
 
 
 def verdicts(task: str, network: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    return {f.what: (f.verdict, f.text) for f in examine(*pair_with(task, network), Path("nowhere"))}
+    return {f.name: (f.verdict, f.text) for f in examine(*pair_with(task, network), Path("nowhere"))}
 
 
 def test_a_good_network_passes_every_check() -> None:
@@ -28,10 +28,10 @@ def test_a_good_network_passes_every_check() -> None:
 def test_what_is_wrong_with_a_network_is_found() -> None:
     around = verdicts("denoising", {"name": "module", "factory": "my_networks:LooksAround"})
     assert around["in eval mode"][0] == "no"
-    assert "depends on the others of its batch" in around["in eval mode"][1]
+    assert "depends on the other examples of its batch" in around["in eval mode"][1]
     assert around["gradients"] == (
         "no",
-        "none reaches unused.weight, unused.bias: they would stay as they are drawn",
+        "none for unused.weight, unused.bias: they would keep their initial values",
     )
     draws = verdicts("denoising", {"name": "module", "factory": "my_networks:Draws"})
     assert draws["in eval mode"][0] == "no"

@@ -22,11 +22,13 @@ from distillbench.bench.report.trials import table
 from distillbench.bench.report.writers import markdown
 from distillbench.bench.run import runner
 from distillbench.bench.run.jobs import Job
-from distillbench.bench.run.tune import Budget, Decision, Tuning, as_toml, decide, decisions, points, trials_of, tunings
+from distillbench.bench.run.plan import Plan, plan
+from distillbench.bench.run.trials import Tuning, points, trials_of, tunings
+from distillbench.bench.run.tune import Budget, Decision, as_toml, decide, decisions
 from distillbench.bench.store.records import Failure, MetricValue, Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.resolve import Suite, load, pairs
-from distillbench.bench.workers.messages import Done
+from distillbench.bench.workers.executor import JobEnd
 from distillbench.common.errors import UserError
 from distillbench.methods.base import Choice, LogUniform, Method
 from distillbench.methods.cross_model import CrossModel
@@ -108,7 +110,7 @@ def test_what_the_suite_sets_is_not_searched() -> None:
 def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
     (pair,) = pairs(load("smoke", tasks=["vae"]))
     assert len(trials_of(pair, "flagged", Flagged(), 2)) == 2
-    with pytest.raises(UserError, match="--trials: 3, and flagged has 2 different settings to try"):
+    with pytest.raises(UserError, match=r"--trials: 3 is out of range .flagged has only 2 different settings to try"):
         trials_of(pair, "flagged", Flagged(), 3)
     with pytest.raises(UserError, match=r"vae/mlp_256_16/temperature: weight .*: alpha replaces weight"):
         trials_of(pair, "temperature", Temperature(alpha=0.5), 3)
@@ -122,7 +124,7 @@ def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
         (Budget(seeds=(1,)), "--seeds: 1: reported by smoke"),
         (Budget(confirm=(0, 101)), "--confirm: 0: reported by smoke"),
         (Budget(confirm=(101,)), "--confirm: 101 .allowed: 2 or more"),
-        (Budget(seeds=(100, 101), confirm=(101, 102)), "--confirm: 101: the trials are picked by it"),
+        (Budget(seeds=(100, 101), confirm=(101, 102)), "--confirm: 101: the best trial is picked by it"),
     ],
 )
 def test_a_budget_that_cannot_be_trusted_is_refused(budget: Budget, message: str) -> None:
@@ -215,17 +217,17 @@ def test_what_was_picked_by_luck_and_is_worse_is_not_chosen() -> None:
     assert found.notes == ("weight 0.1: worse with other seeds",)
 
 
-def test_a_choice_at_the_edge_of_its_range_is_said_to_be() -> None:
+def test_a_choice_at_the_search_boundary_is_reported() -> None:
     found = decided({0: [80.0, 80.0, 80.0, 80.0, 80.0], 1: [70.0], 2: around(83.0, 82.0)})
     assert found.chosen == 2
-    assert found.notes == ("weight: at the edge of 0.003 to 10",)
+    assert found.notes == ("weight: at the search boundary (0.003 to 10)",)
 
 
 def test_a_trial_that_failed_has_lost() -> None:
     assert decided({0: [80.0], 1: [None], 2: [70.0]}).notes == ("no trial is better", "1 of 3 trials failed")
     late = decided({0: [80.0] * 5, 1: [83.0, 82.0, None, 82.0, 82.0], 2: [70.0]})
     assert late.chosen == 0
-    assert late.notes == ("weight 0.1: the best, but not with every seed", "1 of 3 trials failed")
+    assert late.notes == ("weight 0.1: the best, but failed with a confirming seed", "1 of 3 trials failed")
     default = decided({0: [None] * 5, 1: around(83.0, 82.0), 2: [70.0]})
     assert (default.chosen, default.notes[0]) == (1, "the default failed")
     nothing = decided({0: [None], 1: [None], 2: [None]})
@@ -273,18 +275,21 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs run here, one after another; those that ran."""
     ran: list[Job] = []
 
-    def run(todo: Sequence[Job], execute: Callable[..., Any], workers: int) -> Iterator[Done[Any]]:
-        for job in todo:
-            ran.append(job)
-            yield Done(job.id, execute(job, lambda step, steps: None), None)
+    class SerialExecutor:
+        def __init__(self, workers: int) -> None: ...
 
-    monkeypatch.setattr("distillbench.bench.run.runner.local.run", run)
+        def run(self, jobs: Sequence[Job], execute: Callable[..., Any]) -> Iterator[JobEnd[Any]]:
+            for job in jobs:
+                ran.append(job)
+                yield JobEnd(job.id, execute(job, lambda step, steps: None), None)
+
+    monkeypatch.setattr("distillbench.bench.run.runner.LocalExecutor", SerialExecutor)
     return ran
 
 
 def tuned(suite: Suite, out: Path, budget: Budget = SMALL) -> list[Decision]:
-    def run(cells: Sequence[Cell]) -> runner.Plan:
-        return runner.run(suite, out, workers=1, wanted=cells)
+    def run(cells: Sequence[Cell]) -> Plan:
+        return runner.run(plan(suite, out, cells=cells), workers=1)
 
     return decisions(suite, out, budget, run)
 
@@ -378,7 +383,7 @@ def test_the_command(cli: Run, tmp_path: Path) -> None:
 
 def test_a_trial_is_no_cell_of_a_run_and_a_copy_is_no_trial(tmp_path: Path, jobs: list[Job]) -> None:
     tuned(load(TINY), tmp_path)
-    assert not runner.plan(load(TINY, seeds=SMALL.seeds), tmp_path).finished
+    assert not plan(load(TINY, seeds=SMALL.seeds), tmp_path).finished
     folder = tmp_path / "records/classification/cnn_mlp/mimic"
     count = len(Store(tmp_path).scan().records)
     shutil.copytree(folder / "trial-1", folder / "trial-9")

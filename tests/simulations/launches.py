@@ -20,13 +20,13 @@ from distillbench.bench.compare.margins import Margins
 from distillbench.bench.compare.times import compare_launch_values
 from distillbench.bench.statistics import geometric_mean
 from distillbench.bench.store import timings
-from distillbench.bench.timing.timer import Launches
+from distillbench.bench.timing.timer import LaunchLimits
 
 SEED = 0
 RUNS = 100
 """Of each condition."""
 MARGINS = (0.01, 0.02, 0.05, 0.1)
-NUMBERS = (Launches(3, 3), Launches(6, 6), Launches(9, 9), Launches())
+NUMBERS = (LaunchLimits(3, 3), LaunchLimits(6, 6), LaunchLimits(9, 9), LaunchLimits())
 Condition = tuple[float, float]
 """Seconds of a call of the student, and the standard deviation of the logarithm of its speedup over launches."""
 
@@ -40,25 +40,25 @@ def stored_conditions(folders: Sequence[str], batch_size: int) -> Iterator[Condi
                 yield geometric_mean([launch.median("student") for launch in timing.launches]).value, logs.std(ddof=1)
 
 
-def draw_run(rng: Generator, spread: float, number: Launches) -> list[float]:
+def draw_run(rng: Generator, spread: float, limits: LaunchLimits) -> list[float]:
     """Draw the ratios of student to teacher that a run measures, one a launch."""
-    ratios = np.exp(spread * rng.normal(size=number.most)).tolist()
-    count = next(n for n in range(1, number.most + 1) if number.suffice(n, geometric_mean(ratios[:n])))
+    ratios = np.exp(spread * rng.normal(size=limits.most)).tolist()
+    count = next(n for n in range(1, limits.most + 1) if limits.suffice(n, geometric_mean(ratios[:n])))
     return ratios[:count]
 
 
-def line(rng: Generator, conditions: Sequence[Condition], number: Launches) -> dict[str, float | str]:
+def line(rng: Generator, conditions: Sequence[Condition], limits: LaunchLimits) -> dict[str, float | str]:
     """Return what is inconclusive in %, by margin, and how many launches a run takes on average."""
     inconclusive, launches = dict.fromkeys(MARGINS, 0), 0
     for seconds, spread in conditions * RUNS:
-        before, after = draw_run(rng, spread, number), draw_run(rng, spread, number)
+        before, after = draw_run(rng, spread, limits), draw_run(rng, spread, limits)
         launches += len(before)
         for margin in MARGINS:
             comparison = compare_launch_values("", "", before, after, seconds, Margins(speed=margin))
             inconclusive[margin] += comparison.finding.outcome == "inconclusive"
     total = len(conditions) * RUNS
     return {
-        "launches": f"{number.least} to {number.most}" if number.most > number.least else f"{number.least}",
+        "launches": f"{limits.least} to {limits.most}" if limits.most > limits.least else f"{limits.least}",
         "on average": launches / total,
         **{f"± {margin:.0%}": 100 * count / total for margin, count in inconclusive.items()},
     }

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from distillbench.bench.store import timings
-from distillbench.bench.timing.timer import Launches
+from distillbench.bench.timing.timer import LaunchLimits
 from simulations.cell_cost import costs
 from support.paths import ROOT
 from support.records import records, timing
@@ -48,5 +48,5 @@ def test_what_two_runs_would_leave_inconclusive_by_the_spread_of_stored_launches
     (condition,) = launches.stored_conditions([str(tmp_path)], 1)
     assert condition == pytest.approx((2e-3, 0.01), rel=0.01)
     monkeypatch.setattr(launches, "RUNS", 20)
-    few, many = (launches.line(np.random.default_rng(0), [condition], Launches(n, n)) for n in (3, 9))
+    few, many = (launches.line(np.random.default_rng(0), [condition], LaunchLimits(n, n)) for n in (3, 9))
     assert few["± 1%"] > many["± 1%"] > many["± 5%"] == 0

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from distillbench.bench.run.runner import _jobs as jobs_of
-from distillbench.bench.run.runner import damaged, plan
+from distillbench.bench.run.job_graph import job_graph
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import cells, load, pairs
 from support.images import write_image
 from support.processes import Run, reproducible
 
@@ -102,24 +102,24 @@ def test_a_damaged_teacher_is_told_and_made_again(cli: Run, tiny_suite: Path, ou
 def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     """Feature extractors and teachers, whatever their weights are: the files that stand for them here hold others."""
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
-    todo = plan(suite, tmp_path)
+    students = [cell for cell in cells(suite) if cell.kind == "student"]
+    todo = plan(suite, tmp_path, tmp_path, students)
     (pair,) = pairs(suite)
     extractor, teacher = pair.extractor_path(tmp_path), pair.teacher_path(tmp_path, 0)
-    todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
 
     def kinds() -> list[str]:
-        return [job.kind for job in jobs_of(todo, tmp_path, tmp_path)]
+        return [job.kind for job in job_graph(todo).jobs]
 
-    assert (kinds(), damaged(todo, tmp_path)) == (["extractor", "teacher", "group"], [])
+    assert (kinds(), job_graph(todo).damaged) == (["extractor", "teacher", "group"], ())
     for path in (extractor, teacher):
         save_weights(path, nn.Linear(3, 2), path.stem)
-    assert (kinds(), damaged(todo, tmp_path)) == (["group"], [])
+    assert (kinds(), job_graph(todo).damaged) == (["group"], ())
     extractor.write_bytes(flipped(extractor.read_bytes(), -1))
     assert kinds() == ["extractor", "group"]
     shutil.copy(extractor, teacher)
     assert kinds() == ["extractor", "teacher", "group"]
     reason = "the content does not match its checksum"
-    assert damaged(todo, tmp_path) == [f"{extractor}: {reason}", f"{teacher}: {reason}"]
+    assert job_graph(todo).damaged == (f"{extractor}: {reason}", f"{teacher}: {reason}")
 
 
 # -- images ---------------------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_damaged_decoded_images_are_told_once_and_made_again(cli: Run, tmp_path:
     assert len(whole) == 3
     kept[0].write_bytes(flipped(whole[0], -1))
     assert cli(*command).stderr == (
-        f"distillbench: data: {kept[0]} is damaged (its content is not what its checksum says); it is made again\n"
+        f"distillbench: data: {kept[0]} is damaged (the content does not match its checksum); it is made again\n"
     )
     assert [path.read_bytes() for path in kept] == whole
 
@@ -165,7 +165,7 @@ def test_a_picture_that_cannot_be_drawn_names_what_it_lacks(cli: Run, tiny_suite
     assert done.stdout.endswith(reason)
     assert not (out / PICTURE).exists()
     student.unlink()
-    assert f"{out / DRAWING}: not drawn: {student}: is not there\n" in cli("run", tiny_suite, "--out", out).stdout
+    assert f"{out / DRAWING}: not drawn: {student}: is missing\n" in cli("run", tiny_suite, "--out", out).stdout
 
 
 # -- the list of what was to be made --------------------------------------------------------------------------------

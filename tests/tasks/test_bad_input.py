@@ -10,8 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.run.runner import check_data
-from distillbench.bench.store.terms import ROLES
+from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.suite.preflight import training_bytes
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, UserError
@@ -20,6 +19,7 @@ from distillbench.tasks.data.files import DataError, digest, read, read_all
 from distillbench.tasks.data.folders import identity, labelled_once, labelled_splits
 from distillbench.tasks.data.image_files import image_names
 from distillbench.tasks.figures.kinds import ImageGrid
+from distillbench.tasks.networks.interfaces import ROLES
 from support.images import write_image
 from support.processes import Run, refused
 

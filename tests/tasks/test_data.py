@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import prepared_task
-from distillbench.bench.run.runner import _jobs as jobs_of
-from distillbench.bench.run.runner import plan
+from distillbench.bench.run.plan import plan
 from distillbench.bench.store.weights import save_weights
 from distillbench.bench.suite.resolve import load, pairs
 from distillbench.common.errors import DataWarning, warn_once
@@ -219,7 +219,7 @@ def test_a_worker_does_not_hash_the_users_files_again(
     class_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suite = load("smoke", [f"tasks.gan.data.train={class_folders}"], ["gan"])
-    jobs = jobs_of(plan(suite, tmp_path), tmp_path, tmp_path)
+    jobs = job_graph(plan(suite, tmp_path, tmp_path)).jobs
     pair = jobs[0].pair
     assert pair.feature_extractor is not None
     save_weights(pair.extractor_path(tmp_path), pair.feature_extractor.build(), str(pair.extractor_hash))

@@ -264,7 +264,7 @@ def test_a_change_of_a_discriminator_is_seen_as_well(tmp_path: Path, monkeypatch
     job = Job("references", "baseline", own_pair, (), "shared", tmp_path, tmp_path)
     assert own_pair.config["settings"]["discriminator"]["code"].startswith("sha256:")
     (tmp_path / "judging.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
-    with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed while the run went on"):
+    with settled(), pytest.raises(RuntimeError, match=r"the code of discriminator was changed during the run"):
         execute(job, lambda step, steps: None)
 
 
@@ -277,7 +277,7 @@ def test_a_change_while_a_run_goes_on_is_seen(tmp_path: Path, monkeypatch: pytes
     with settled():
         assert execute(job, lambda step, steps: None)[0].status == "finished"
         (tmp_path / "live.py").write_text("WIDTH = 3\n" + (USER / "my_networks.py").read_text())
-        with pytest.raises(RuntimeError, match=r"the code of student\.network was changed while the run went on"):
+        with pytest.raises(RuntimeError, match=r"the code of student\.network was changed during the run"):
             execute(job, lambda step, steps: None)
 
 
@@ -302,7 +302,7 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     path = tmp_path / "out/records/denoising/dncnn/scratch/seed-0.json"
     done = cli("export", path, "-o", tmp_path / "onnx", env=environment)
     assert done.returncode == 2
-    assert "'my_networks:denoiser' would be imported and run: say it again with --set student.network.factory" in (
+    assert "'my_networks:denoiser' would be imported and run: confirm it with --set student.network.factory" in (
         done.stderr
     )
     factory_setting = ["--set", "student.network.factory=my_networks:denoiser"]
@@ -312,7 +312,7 @@ def test_a_record_from_elsewhere_runs_no_code_that_it_names(cli: Run, tmp_path: 
     assert done.returncode == 0, "of one task alone: the other has no such factory" + done.stderr
     # Nor does one say another factory than it was made with.
     (record,) = (r for r in Store(tmp_path / "out") if (r.task, r.kind) == ("denoising", "student"))
-    with pytest.raises(UserError, match=r"made with other settings: settings\.student\.network"):
+    with pytest.raises(UserError, match=r"made with different settings: settings\.student\.network"):
         pair_of(record, {"student": {"network": {"factory": "my_networks:number"}}})
 
 

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 
 from distillbench.bench.measure.onnx_export import export
+from distillbench.bench.run.plan import plan
 from distillbench.bench.run.runner import run
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.resolve import load
@@ -99,11 +100,11 @@ def test_a_teacher_that_is_trained_already_need_not_be_trainable(
     suite = load({"seeds": [0], "steps": 2, "methods": methods, "tasks": {"classification": {"teacher": teacher}}})
     if refused:
         with pytest.raises(UserError, match=r"teacher\.network: has no weights to train"):
-            run(suite, tmp_path / "out", workers=1)
+            run(plan(suite, tmp_path / "out"), workers=1)
     else:
-        plan = run(suite, tmp_path / "out", workers=1)
-        assert not plan.failed
-        assert len(plan.finished) == 3
+        done = run(plan(suite, tmp_path / "out"), workers=1)
+        assert not done.failed
+        assert len(done.finished) == 3
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path, resnet: tuple[nn.Module, Path]) -> None:

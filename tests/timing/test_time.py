@@ -21,8 +21,9 @@ from torch import nn
 
 from distillbench.bench.analysis.speeds import tabulate_timings
 from distillbench.bench.machine.environment import environment
-from distillbench.bench.measure.backends import NotAvailable, obstacle, prepare
+from distillbench.bench.measure.backends import obstacle, prepare
 from distillbench.bench.measure.energy import joules_per_call
+from distillbench.bench.measure.failures import NotAvailable
 from distillbench.bench.measure.memory import resident_growth
 from distillbench.bench.measure.onnx_export import INPUT, export, session
 from distillbench.bench.measure.quantise import quantise
@@ -35,7 +36,7 @@ from distillbench.bench.store.exports import Artefact, Export
 from distillbench.bench.store.records import MetricValue, Record, Store
 from distillbench.bench.store.timings import Condition, Launch, Timing
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.timing.timer import Launches, Target, conditions, plan, targets
+from distillbench.bench.timing.timer import LaunchLimits, Target, conditions, targets, timing_plan
 from distillbench.common.errors import UserError
 from support.own_pairs import pair
 from support.paths import ROOT
@@ -148,7 +149,7 @@ def test_weights_that_are_not_there_are_told_and_nothing_is_kept_of_them(out: Pa
     weights.unlink()
     done = cli("time", out, *QUICK)
     assert done.returncode == 1
-    assert done.stderr == f"distillbench: {weights}: no weights are there\n"
+    assert done.stderr == f"distillbench: {weights}: the weights are missing\n"
     assert sorted(path.name for path in kept.iterdir()) == ["seed-0.json", "seed-2.json"]
 
 
@@ -235,7 +236,7 @@ def test_times_of_another_machine_are_kept_until_told(out: Path, cli: Run) -> No
     before = path.read_bytes()
     refused = cli("time", out, *QUICK)
     assert refused.returncode == 2
-    assert f"{path}: timed elsewhere: cpu was Another" in refused.stderr
+    assert f"{path}: timed on another machine: cpu was Another" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
     assert path.read_bytes() == before
     done = cli("time", out, *QUICK, "--overwrite")
@@ -277,7 +278,7 @@ def test_a_timing_that_cannot_be_used_is_named_and_taken_again(
             ["smoke", "--precisions", "int8-statc"],
             "--precisions: unknown name 'int8-statc'; did you mean 'int8-static'?",
         ),
-        (["smoke", "--backends", "eager", "--precisions", "int8-static"], "eager has none of int8-static"),
+        (["smoke", "--backends", "eager", "--precisions", "int8-static"], "eager supports none of int8-static"),
         (["smoke", "--batch", "0"], "--batch: invalid batch size 0"),
         (["smoke", "--batch", "x"], "--batch: invalid batch size 'x'"),
         (["smoke", "--task", "gann"], "did you mean 'gan'"),
@@ -344,8 +345,8 @@ def timing(*launches: Launch, **more: Any) -> Timing:
 )
 def test_what_varies_takes_more_launches(count: int, half_width: float, suffice: bool) -> None:
     speedup = Ratio(5.0, 5.0 * (1 - half_width), 5.0 * (1 + half_width))
-    assert Launches().suffice(count, speedup) == suffice
-    assert Launches(2, 2).suffice(count, speedup)
+    assert LaunchLimits().suffice(count, speedup) == suffice
+    assert LaunchLimits(2, 2).suffice(count, speedup)
 
 
 def test_a_time_of_a_file_that_was_quantised_in_another_way_is_taken_again(tmp_path: Path) -> None:
@@ -354,11 +355,11 @@ def test_a_time_of_a_file_that_was_quantised_in_another_way_is_taken_again(tmp_p
     for condition, quantisation in ((static, exports.QUANTISATION), (full, None)):
         made = timing(*[launch(2, 1)] * 3, condition=condition, quantisation=quantisation, environment=environment())
         timings.write(tmp_path, made)
-    assert plan([target], [static, full], Launches(3, 3), tmp_path).finished == 2
+    assert timing_plan([target], [static, full], LaunchLimits(3, 3), tmp_path).finished == 2
     timings.write(tmp_path, timing(*[launch(2, 1)] * 3, condition=static, environment=environment()))
-    state = plan([target], [static, full], Launches(3, 3), tmp_path)
+    state = timing_plan([target], [static, full], LaunchLimits(3, 3), tmp_path)
     assert state.finished == 1
-    assert state.other[0].endswith("is of a file that was quantised in another way")
+    assert state.stale[0].endswith("its file was quantised in another way")
 
 
 def test_what_a_process_frees_it_keeps() -> None:
@@ -528,5 +529,5 @@ def test_half_precision_is_that_of_the_processor(monkeypatch: pytest.MonkeyPatch
     reason = "cannot be run (NotImplementedError: not implemented for 'BFloat16')"
     assert prepare("eager", Single(), example, precision="bfloat16") == NotAvailable(reason)
     assert obstacle("eager", "float16", "cpu") == "this processor has no float16 arithmetic"
-    with pytest.raises(UserError, match="eager has no precision 'int8-static'"):
+    with pytest.raises(UserError, match="backend 'eager' does not support precision 'int8-static'"):
         obstacle("eager", "int8-static", "cpu")

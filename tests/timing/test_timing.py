@@ -26,12 +26,20 @@ from typer.testing import CliRunner
 from distillbench.bench import cli as command_line
 from distillbench.bench.machine import lock
 from distillbench.bench.machine.load import Load, look
-from distillbench.bench.measure.backends import NotAvailable, prepare
-from distillbench.bench.measure.interleaving import LEAST_SAMPLE, Interleaved, Samples, Subject, half_width, interleave
+from distillbench.bench.measure.backends import prepare
+from distillbench.bench.measure.failures import NotAvailable
+from distillbench.bench.measure.interleaving import (
+    LEAST_SAMPLE,
+    InterleavedTimes,
+    Samples,
+    Workload,
+    half_width,
+    interleave,
+)
 from distillbench.bench.run.jobs import untrained
 from distillbench.bench.statistics import paired_ratio
 from distillbench.bench.suite.resolve import load, pairs
-from distillbench.bench.timing.selftest import Plan, Rate, rule_of_the_gate, selftest
+from distillbench.bench.timing.selftest import Design, Rate, rule_of_the_gate, selftest
 from distillbench.common.errors import UserError
 
 
@@ -50,7 +58,7 @@ class Machine:
     def clock(self) -> float:
         return self.now
 
-    def subject(self, seconds: float, name: str = "") -> Subject:
+    def subject(self, seconds: float, name: str = "") -> Workload:
         def call() -> None:
             if self.bursts and self.random.random() < self.bursts:
                 self.burst_ends = self.now + self.random.expovariate(1 / 0.01)
@@ -61,9 +69,9 @@ class Machine:
             self.last = name
             self.calls.append(name)
 
-        return Subject(call)
+        return Workload(call)
 
-    def time(self, *seconds: float, **options: Any) -> Interleaved:
+    def time(self, *seconds: float, **options: Any) -> InterleavedTimes:
         subjects = {name: self.subject(each, name) for name, each in zip("abcd", seconds, strict=False)}
         return interleave(subjects, clock=self.clock, **options)
 
@@ -117,7 +125,7 @@ def test_a_subject_that_takes_no_time_at_all_is_still_timed() -> None:
     def patient() -> None:
         machine.now += 1e-8
 
-    found = interleave({"a": Subject(patient), "b": Subject(patient)}, clock=clock, most_pairs=30)
+    found = interleave({"a": Workload(patient), "b": Workload(patient)}, clock=clock, most_pairs=30)
     assert found.samples["a"].loops >= 50_000
 
 
@@ -132,7 +140,7 @@ def test_nothing_disturbs_a_sample_and_all_is_as_before_afterwards() -> None:
             raise AssertionError
 
     torch.set_num_threads(2)
-    interleave({"a": Subject(call), "b": Subject(call)}, clock=machine.clock)
+    interleave({"a": Workload(call), "b": Workload(call)}, clock=machine.clock)
     assert seen == {(False, 1)}
     assert (gc.isenabled(), torch.get_num_threads()) == (True, 2)
 
@@ -140,7 +148,7 @@ def test_nothing_disturbs_a_sample_and_all_is_as_before_afterwards() -> None:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        interleave({"a": Subject(fail), "b": Subject(fail)}, clock=machine.clock)
+        interleave({"a": Workload(fail), "b": Workload(fail)}, clock=machine.clock)
     assert (gc.isenabled(), torch.get_num_threads()) == (True, 2)
 
 
@@ -182,7 +190,7 @@ def test_all_ratios_must_be_narrow() -> None:
         noisy.subject(0.002).call()
         machine.now += noisy.now - before
 
-    subjects = {"a": machine.subject(0.002, "a"), "b": machine.subject(0.002, "b"), "c": Subject(call)}
+    subjects = {"a": machine.subject(0.002, "a"), "b": machine.subject(0.002, "b"), "c": Workload(call)}
     found = interleave(subjects, clock=machine.clock)
     assert set(found.ratios) == {"b", "c"}
     assert found.pairs > 30
@@ -260,7 +268,7 @@ def test_on_cuda_time_is_that_of_events_and_the_device_is_idle_before(monkeypatc
     monkeypatch.setattr(torch.cuda, "Event", Event)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: log.append("synchronize"))
     monkeypatch.setattr(torch.cuda, "device", on)
-    subjects = {name: Subject(device.subject(s, name).call, "cuda:1") for name, s in (("a", 0.002), ("b", 0.003))}
+    subjects = {name: Workload(device.subject(s, name).call, "cuda:1") for name, s in (("a", 0.002), ("b", 0.003))}
     found = interleave(subjects, clock=lambda: 0.0)
     assert found.samples["a"].median == pytest.approx(0.002)
     assert found.ratios["b"].value == pytest.approx(1.5)
@@ -383,7 +391,7 @@ def test_a_student_is_timed_on_two_backends_in_pairs_and_said_in_a_line(tmp_path
     (pair,) = pairs(load("quick", tasks=["classification"]))
     model, example = untrained(pair, "student", tmp_path)
     prepared = {backend: prepare(backend, model, example) for backend in ("eager", "onnxruntime")}
-    subjects = {name: subject for name, subject in prepared.items() if isinstance(subject, Subject)}
+    subjects = {name: subject for name, subject in prepared.items() if isinstance(subject, Workload)}
     assert subjects == prepared
     outputs: dict[str, Any] = {name: subject.call() for name, subject in subjects.items()}
     np.testing.assert_allclose(np.asarray(outputs["onnxruntime"])[0], outputs["eager"].numpy(), rtol=1e-4, atol=1e-5)
@@ -425,11 +433,11 @@ def test_the_bounds_of_a_rate_are_clopper_and_pearsons(count: int, of: int) -> N
         assert (rate.at_least, rate.at_most) == (0, 1)
 
 
-SMALL = Plan(unchanged=300, slowed=80, most_pairs=150, seconds=1e9, truth_seconds=1e9)
+SMALL = Design(unchanged=300, slowed=80, most_pairs=150, seconds=1e9, truth_seconds=1e9)
 
 
 def simulated(
-    plan: Plan = SMALL, slowdown: float = 1.05, rule: Any = rule_of_the_gate, before: float = 0.0, **world: float
+    design: Design = SMALL, slowdown: float = 1.05, rule: Any = rule_of_the_gate, before: float = 0.0, **world: float
 ) -> Any:
     """before: seconds that preparation took."""
     machine = Machine(5, **({"noise": 0.01} | world))
@@ -437,7 +445,7 @@ def simulated(
     return selftest(
         lambda: machine.subject(0.002),
         lambda: machine.subject(0.002 * slowdown),
-        plan,
+        design,
         rule=rule,
         clock=machine.clock,
         start=0.0,
@@ -448,19 +456,19 @@ def test_a_machine_with_some_noise_sees_five_per_cent() -> None:
     found = simulated(noise=0.02, drift=0.2)
     assert found.answer == "yes"
     assert found.false_alarms == Rate(0, 300)
-    assert found.found.of == 80
+    assert found.detections.of == 80
     assert found.truth.value == pytest.approx(1.05, abs=0.003)
     assert re.fullmatch(
-        r"yes: this machine sees a slowdown of 5% .*, with \d+ pairs \(at most \d+\)", found.lines()[-1]
+        r"yes: this machine detects a slowdown of 5% .*, with \d+ pairs \(at most \d+\)", found.lines()[-1]
     )
 
 
 def test_a_rule_that_never_alarms_is_caught_and_so_is_one_that_always_does() -> None:
     never, always = (simulated(rule=lambda _, said=said: said) for said in ("pass", "regressed"))
-    assert (never.false_alarms.count, never.found.count) == (0, 0)
+    assert (never.false_alarms.count, never.detections.count) == (0, 0)
     assert never.answer == always.answer == "no"
-    assert never.lines()[-1].endswith("not found often enough")
-    assert always.found.value == always.false_alarms.value == 1
+    assert never.lines()[-1].endswith("not detected often enough")
+    assert always.detections.value == always.false_alarms.value == 1
     assert always.lines()[-1].endswith("false alarms")
     improving = simulated(rule=lambda _: "improved")
     assert improving.false_alarms.value == 1
@@ -473,21 +481,21 @@ def test_a_rule_without_a_margin_for_error_raises_false_alarms() -> None:
 
 
 def test_a_machine_too_noisy_to_see_it_says_so_without_a_false_alarm() -> None:
-    found = simulated(noise=0.3, plan=Plan(300, 80, 30, 1e9, 1e9))
+    found = simulated(noise=0.3, design=Design(300, 80, 30, 1e9, 1e9))
     assert found.answer != "yes"
     assert found.false_alarms.value <= 0.01
-    assert found.found.value < 0.5
+    assert found.detections.value < 0.5
 
 
 @pytest.mark.parametrize("slowdown", [1.03, 1.08])
 def test_a_slowdown_that_is_not_what_it_was_meant_to_be_shows_nothing(slowdown: float) -> None:
-    found = simulated(slowdown=slowdown, plan=Plan(300, 60, 100, 1e9, 1e9))
+    found = simulated(slowdown=slowdown, design=Design(300, 60, 100, 1e9, 1e9))
     assert found.answer == "inconclusive"
     assert re.search(r"slowed by [\d.]+%, not by 5%", found.lines()[-1])
 
 
 def test_too_few_comparisons_show_nothing() -> None:
-    found = simulated(plan=Plan(300, 80, 150, 30.0, 5.0))
+    found = simulated(design=Design(300, 80, 150, 30.0, 5.0))
     assert 10 < found.false_alarms.of < 250
     assert found.answer == "inconclusive"
     assert "time ran out" in found.lines()[-1]
@@ -498,15 +506,15 @@ def test_the_limit_holds_for_all_that_is_done(noise: float, before: float, truth
     machine = Machine(5, noise=noise)
     machine.now = before
     # A comparison that may take as many pairs as it likes must not go on by itself, nor the long run before.
-    plan = Plan(unchanged=300, slowed=80, most_pairs=10**9, seconds=120.0, truth_seconds=truth)
+    design = Design(unchanged=300, slowed=80, most_pairs=10**9, seconds=120.0, truth_seconds=truth)
     subjects = (lambda: machine.subject(0.02), lambda: machine.subject(0.021))
-    found = selftest(*subjects, plan, clock=machine.clock, start=0.0)
+    found = selftest(*subjects, design, clock=machine.clock, start=0.0)
     assert machine.now < 150  # the fewest pairs of one comparison, and of the long run, take some seconds
     assert found.answer == "inconclusive"
 
 
 def test_where_no_comparison_was_made_there_is_no_rate() -> None:
-    lines = simulated(plan=Plan(300, 80, 150, 30.0, 5.0), before=40.0).lines()
+    lines = simulated(design=Design(300, 80, 150, 30.0, 5.0), before=40.0).lines()
     assert not any("nan" in line for line in lines)
     assert "no comparisons" in lines[1]
     assert "no comparisons" in lines[2]
@@ -516,7 +524,7 @@ def test_where_no_comparison_was_made_there_is_no_rate() -> None:
 def test_the_command_says_what_it_found_and_is_refused_while_another_holds_the_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, holder: Callable[[], subprocess.Popen[str]]
 ) -> None:
-    monkeypatch.setattr("distillbench.bench.timing.selftest.QUICK", Plan(4, 1, 30, 30.0, 0.5))
+    monkeypatch.setattr("distillbench.bench.timing.selftest.QUICK", Design(4, 1, 30, 30.0, 0.5))
     monkeypatch.setenv(lock.VARIABLE, str(tmp_path / lock.NAME))
     done = CliRunner().invoke(command_line.app, ["selftest", "--quick"])
     assert done.exit_code == 4, done.output  # five comparisons show nothing; two missed ones would say no

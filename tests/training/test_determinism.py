@@ -16,7 +16,8 @@ from distillbench.bench.store.weights import save_weights
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.training.determinism import settled, undetermined
 from distillbench.bench.training.loop import initial
-from distillbench.bench.workers import local
+from distillbench.bench.workers.executor import JobEnd
+from distillbench.bench.workers.local import LocalExecutor
 from distillbench.methods.base import Method
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.response import Responses
@@ -58,8 +59,8 @@ def test_a_users_process_gets_its_settings_back() -> None:
 
 def test_workers_have_what_cublas_needs_to_be_deterministic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    events = local.run([executor_jobs.Job("job", "", tmp_path)], executor_jobs.environment_of, 1)
-    (environment,) = [event.result for event in events if isinstance(event, local.Done)]
+    events = LocalExecutor(1).run([executor_jobs.Job("job", "", tmp_path)], executor_jobs.environment_of)
+    (environment,) = [event.result for event in events if isinstance(event, JobEnd)]
     assert environment is not None
     assert environment["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 

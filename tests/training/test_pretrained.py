@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from distillbench.bench.run.jobs import pretrained
-from distillbench.bench.run.runner import check_data
+from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.store.architecture import architecture
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import as_table, load, pairs

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from distillbench.bench.store.records import Store
-from distillbench.bench.workers.local import run
-from distillbench.bench.workers.messages import Done, Lost, Progress
+from distillbench.bench.workers.executor import JobEnd, JobProgress, WorkerLoss
+from distillbench.bench.workers.local import LocalExecutor
 from support.executor_jobs import Job, execute
 from support.processes import Run, finish, reproducible, start
 
@@ -137,13 +137,13 @@ def test_a_table_for_a_reader_that_goes_away_is_cut_quietly(tiny_results: Path) 
 def outcomes(jobs: Sequence[Job], workers: int = 2) -> tuple[dict[str, str], list[str]]:
     """{job: result or reason of its failure}, and the jobs whose worker was lost."""
     ended, lost = {}, []
-    for event in run(jobs, execute, workers):
-        if isinstance(event, Done):
+    for event in LocalExecutor(workers).run(jobs, execute):
+        if isinstance(event, JobEnd):
             ended[event.id] = str(event.error or event.result)
-        elif isinstance(event, Lost):
+        elif isinstance(event, WorkerLoss):
             lost.append(event.id)
         else:
-            assert isinstance(event, Progress)
+            assert isinstance(event, JobProgress)
     return ended, lost
 
 

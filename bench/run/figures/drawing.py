@@ -1,4 +1,4 @@
-"""Pictures: what the models make of the same test inputs."""
+"""Draw figures: grids of images and diagrams, each a PNG of limited size."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from matplotlib.textpath import TextPath
 from PIL import Image
 from torch import nn
 
-from distillbench.bench.run.diagrams import diagrams
+from distillbench.bench.run.figures.diagrams import diagram_figure
+from distillbench.bench.run.figures.missing import missing_figures, obstacle
 from distillbench.bench.run.jobs import load_teacher, prepared_task
-from distillbench.bench.run.missing_figures import obstacle, undrawn
-from distillbench.bench.run.runner import Plan
+from distillbench.bench.run.plan import Plan
 from distillbench.bench.store.figures import FOLDER, FigureFile, FigureSet, write
 from distillbench.bench.store.weights import load_weights
 from distillbench.bench.suite.cells import Cell
@@ -31,57 +31,65 @@ from distillbench.common.text import matplotlib_text
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 
-PICTURE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
-"""How wide a picture should be, by how many columns there are at most."""
+IMAGE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
+"""Width of an image, by the largest number of columns for which it holds."""
 GAP = 0.07
+"""Inches between two images."""
 TITLE, TEXT, SMALL = 12, 10, 9
-"""Sizes of letters, points."""
+"""Sizes of fonts in points."""
 DPI = 100
 MOST_BYTES = 300_000
 QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7), (32, 0.6))
-"""Colours and relative size, best first."""
+"""Numbers of colours and relative sizes, best first."""
 
 
 @settled()
-def draw_pictures(plan: Plan, cache: Path) -> list[str]:
-    """A PNG a task and pair that lacks one. Returns why some cannot be drawn, one line each."""
+def draw_figures(plan: Plan) -> list[str]:
+    """Draw the figures that a plan's folder lacks.
+
+    Args:
+        plan: Against the results folder as it is.
+
+    Returns:
+        Why some cannot be drawn, one line each.
+    """
     problems = []
-    for wanted in undrawn(plan):
-        if (problem := obstacle(wanted, plan.out, cache)) is not None:
-            problems.append(one_line(f"{plan.out / wanted.path}: not drawn: {problem}"))
+    for missing in missing_figures(plan):
+        if (problem := obstacle(missing, plan.out, plan.cache)) is not None:
+            problems.append(one_line(f"{plan.out / missing.path}: not drawn: {problem}"))
             continue
-        pair, cells = wanted.pair, wanted.cells
-        task = prepared_task(pair, cache)
-        models = {"teacher": load_teacher(task, pair.teacher_path(cache, cells[0].teacher_seed))[0]}
+        pair, cells = missing.pair, missing.cells
+        task = prepared_task(pair, plan.cache)
+        models = {"teacher": load_teacher(task, pair.teacher_path(plan.cache, cells[0].teacher_seed))[0]}
         models |= {cell.label: _student(task, plan.out, cell) for cell in cells}
-        title = f"{pair.task}, {pair.pair}, seed {wanted.seed}"
+        title = f"{pair.task}, {pair.pair}, seed {missing.seed}"
         figures = tuple(
-            _drawn(plan.out, wanted.path.stem, name, panel, title) for name, panel in task.figures(models).items()
+            _drawn(plan.out, missing.path.stem, name, data, title) for name, data in task.figures(models).items()
         )
         write(
             plan.out,
-            FigureSet(task=pair.task, pair=pair.pair, seed=wanted.seed, students=wanted.students, figures=figures),
+            FigureSet(task=pair.task, pair=pair.pair, seed=missing.seed, students=missing.students, figures=figures),
         )
     return problems
 
 
-def _drawn(out: Path, stem: str, name: str, panel: FigureData, title: str) -> FigureFile:
+def _drawn(out: Path, stem: str, name: str, data: FigureData, title: str) -> FigureFile:
     file = f"{stem}--{name}.png"
-    content = png(panel, f"{title}: {name}")
+    content = png(data, f"{title}: {name}")
     write_atomically(out / FOLDER / file, content)
-    return FigureFile(name=name, file=file, sha256=sha256(content).hexdigest(), alt=described(panel))
+    return FigureFile(name=name, file=file, sha256=sha256(content).hexdigest(), alt=alternative_text(data))
 
 
-def described(panel: FigureData) -> str:
-    """What a picture shows, for who cannot see it."""
-    match panel:
+def alternative_text(data: FigureData) -> str:
+    """Describe a figure for readers who cannot see it."""
+    match data:
         case ImageGrid():
-            heads = f"; columns: {', '.join(dict.fromkeys(panel.heads))}" if panel.heads else ""
-            return f"Pictures in rows: {', '.join(panel.rows)}{heads}"
+            heads = f"; columns: {', '.join(dict.fromkeys(data.heads))}" if data.heads else ""
+            return f"Images in rows: {', '.join(data.rows)}{heads}"
         case Lines():
-            return f"{panel.y} against {panel.x} of {', '.join(panel.of)}"
+            return f"{data.y} against {data.x} of {', '.join(data.of)}"
         case Counts():
-            return f"How often '{panel.rows}' meets '{panel.columns}', of {', '.join(panel.of)}"
+            return f"How often '{data.rows}' meets '{data.columns}', of {', '.join(data.of)}"
 
 
 def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
@@ -90,9 +98,14 @@ def _student(task: Task, out: Path, cell: Cell) -> nn.Module:
     return read_only(student)
 
 
-def png(panel: FigureData, title: str) -> bytes:
-    """A PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels."""
-    figure = arrange(panel, title) if isinstance(panel, ImageGrid) else diagrams(panel, title)
+def png(data: FigureData, title: str) -> bytes:
+    """Draw a PNG of at most ``MOST_BYTES``, if need be with fewer colours or pixels.
+
+    Args:
+        data: What the figure shows.
+        title: Above the figure.
+    """
+    figure = grid_figure(data, title) if isinstance(data, ImageGrid) else diagram_figure(data, title)
     contents = (_png(figure, round(scale * DPI), colours) for colours, scale in QUALITIES)
     for content in contents:
         if len(content) <= MOST_BYTES:
@@ -100,22 +113,25 @@ def png(panel: FigureData, title: str) -> bytes:
     return content
 
 
-def arrange(pictures: ImageGrid, title: str) -> Figure:
-    """Everything at its place, in inches: pictures in a grid, names on the left, heads above, captions beneath."""
-    first = next(iter(pictures.rows.values()))
-    pixels = next(size for most, size in PICTURE_PIXELS if pictures.columns <= most)
+def grid_figure(grid: ImageGrid, title: str) -> Figure:
+    """Draw images in a grid, names of rows on the left, heads above, captions beneath; all places are in inches.
+
+    Args:
+        grid: The images and their texts.
+        title: Above the figure.
+    """
+    first = next(iter(grid.rows.values()))
+    pixels = next(size for most, size in IMAGE_PIXELS if grid.columns <= most)
     enlarged = max(1, pixels // first.shape[3])  # by whole numbers: every pixel is a square
     wide = min(pixels, enlarged * first.shape[3]) / DPI
     high = wide * first.shape[2] / first.shape[3]
-    left = _whole(max(_width(name, TEXT) for name in pictures.rows) + 3 * GAP)
-    top = _whole((TITLE + (TEXT if pictures.heads else 0)) / 72 + (6 if pictures.heads else 3) * GAP)
-    captions = {name: _whole(SMALL / 72 + GAP) if name in pictures.captions else 0.0 for name in pictures.rows}
-    note = _whole(SMALL / 72 + 2 * GAP) if pictures.note else 0.0
-    width = left + pictures.columns * (wide + GAP)
-    width = _whole(
-        max(width, *(_width(text, size) + 2 * GAP for text, size in ((title, TITLE), (pictures.note, SMALL))))
-    )
-    height = top + sum(high + captions[name] + GAP for name in pictures.rows) + note
+    left = _whole(max(_width(name, TEXT) for name in grid.rows) + 3 * GAP)
+    top = _whole((TITLE + (TEXT if grid.heads else 0)) / 72 + (6 if grid.heads else 3) * GAP)
+    captions = {name: _whole(SMALL / 72 + GAP) if name in grid.captions else 0.0 for name in grid.rows}
+    note = _whole(SMALL / 72 + 2 * GAP) if grid.note else 0.0
+    width = left + grid.columns * (wide + GAP)
+    width = _whole(max(width, *(_width(text, size) + 2 * GAP for text, size in ((title, TITLE), (grid.note, SMALL)))))
+    height = top + sum(high + captions[name] + GAP for name in grid.rows) + note
     figure = Figure(figsize=(width, height), facecolor="white")
 
     def write(x: float, down: float, text: str, size: float, **options: Any) -> None:
@@ -123,7 +139,7 @@ def arrange(pictures: ImageGrid, title: str) -> Figure:
 
     write(GAP, GAP, title, TITLE, va="top", weight="bold")
     at = 0
-    for head, group in groupby(pictures.heads):
+    for head, group in groupby(grid.heads):
         count = len(list(group))
         start, end = (left + column * (wide + GAP) for column in (at, at + count))
         at += count
@@ -131,7 +147,7 @@ def arrange(pictures: ImageGrid, title: str) -> Figure:
         line = 1 - (top - GAP) / height
         figure.add_artist(Line2D([start / width, (end - GAP) / width], [line, line], color="0.6", linewidth=0.6))
     down = top
-    for name, images in pictures.rows.items():
+    for name, images in grid.rows.items():
         write(left - GAP, down + high / 2, name, TEXT, ha="right", va="center")
         for column, image in enumerate(images):
             x = left + column * (wide + GAP)
@@ -140,28 +156,28 @@ def arrange(pictures: ImageGrid, title: str) -> Figure:
             grey = image.shape[0] == 1
             shown = image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1)
             axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
-        for column, caption in enumerate(pictures.captions.get(name, ())):
+        for column, caption in enumerate(grid.captions.get(name, ())):
             x = left + column * (wide + GAP) + wide / 2
             write(x, down + high + GAP / 2, _fitted(caption, wide, SMALL), SMALL, ha="center", va="top")
         down += high + captions[name] + GAP
-    write(GAP, height - GAP, pictures.note, SMALL, color="0.3")
+    write(GAP, height - GAP, grid.note, SMALL, color="0.3")
     return figure
 
 
 def _whole(inches: float) -> float:
-    """Of pixels: between two a picture would be blurred."""
+    """Round up to whole pixels: an image between two would be blurred."""
     return math.ceil(inches * DPI) / DPI
 
 
 def _width(text: str, size: float) -> float:
-    """In inches, as the default font has it."""
+    """The width of a text in inches, in the default font."""
     if not text.strip():
         return 0.0
     return TextPath((0, 0), matplotlib_text(text), size=size).get_extents().width / 72
 
 
 def _fitted(text: str, inches: float, size: float) -> str:
-    """The text, or as much of it as there is room for."""
+    """A text, shortened to its place."""
     if len(text) < 2 or _width(text, size) <= inches:
         return text
     lengths = range(1, len(text))
@@ -169,7 +185,7 @@ def _fitted(text: str, inches: float, size: float) -> str:
 
 
 def _png(figure: Figure, dpi: int, colours: int) -> bytes:
-    """With a palette, which takes a third of the room."""
+    """A PNG with a palette, which is a third as large."""
     raw, small = io.BytesIO(), io.BytesIO()
     figure.savefig(raw, dpi=dpi)
     with Image.open(raw) as image:

@@ -1,4 +1,4 @@
-"""Small diagrams of several models side by side: reliability, confusion."""
+"""Figures of small diagrams, one for each model: reliability, confusion."""
 
 from __future__ import annotations
 
@@ -12,35 +12,40 @@ from distillbench.common.text import matplotlib_text
 from distillbench.tasks.figures.kinds import Counts, Lines
 
 ACROSS = 4
-"""Diagrams side by side, at most."""
+"""Diagrams in a row, at most."""
 SIDE = 2.1
-"""Inches."""
+"""Of a diagram, in inches."""
 SMALL, TITLE = 7, 12
 LETTERS = 12
-"""Of a class's name beside a diagram, at most."""
+"""Longest name of a class beside a diagram."""
 
 
-def diagrams(panel: Lines | Counts, title: str) -> Figure:
-    """A diagram a model."""
-    columns = min(ACROSS, len(panel.of))
-    rows = math.ceil(len(panel.of) / columns)
+def diagram_figure(data: Lines | Counts, title: str) -> Figure:
+    """Draw a diagram for each model.
+
+    Args:
+        data: Of the models.
+        title: Above the figure.
+    """
+    columns = min(ACROSS, len(data.of))
+    rows = math.ceil(len(data.of) / columns)
     figure = Figure((columns * SIDE + 0.4, rows * (SIDE + 0.25) + 0.7), facecolor="white", layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for axes in grid.flat[len(panel.of) :]:
+    for axes in grid.flat[len(data.of) :]:
         axes.set_axis_off()
-    for axes, name in zip(grid.flat, panel.of, strict=False):
+    for axes, name in zip(grid.flat, data.of, strict=False):
         axes.set_box_aspect(1)
         axes.tick_params(labelsize=SMALL, length=2)
-        axes.set_title(_titled(name, panel.captions), fontsize=SMALL + 1)
-        if isinstance(panel, Lines):
-            _lines(axes, *panel.of[name])
+        axes.set_title(_titled(name, data.captions), fontsize=SMALL + 1)
+        if isinstance(data, Lines):
+            _lines(axes, *data.of[name])
         else:
-            _counts(axes, panel, name)
+            _counts(axes, data, name)
     figure.suptitle(title, fontsize=TITLE, weight="bold")
-    figure.supxlabel(panel.x if isinstance(panel, Lines) else panel.columns, fontsize=SMALL + 2)
-    figure.supylabel(panel.y if isinstance(panel, Lines) else panel.rows, fontsize=SMALL + 2)
-    if panel.note:
-        figure.text(1, 0, panel.note, fontsize=SMALL, color="0.3", ha="right", va="bottom")
+    figure.supxlabel(data.x if isinstance(data, Lines) else data.columns, fontsize=SMALL + 2)
+    figure.supylabel(data.y if isinstance(data, Lines) else data.rows, fontsize=SMALL + 2)
+    if data.note:
+        figure.text(1, 0, data.note, fontsize=SMALL, color="0.3", ha="right", va="bottom")
     return figure
 
 
@@ -57,12 +62,12 @@ def _lines(axes: Axes, x: object, y: object, weight: object) -> None:
     axes.grid(alpha=0.25, linewidth=0.6)
 
 
-def _counts(axes: Axes, panel: Counts, name: str) -> None:
-    """Colours of each row's shares; what is off the diagonal is written down where there is room."""
-    counts = panel.of[name].double()
+def _counts(axes: Axes, data: Counts, name: str) -> None:
+    """Colours show each row's shares; counts are written where there is room."""
+    counts = data.of[name].double()
     shares = counts / counts.sum(1, keepdim=True).clamp_min(1)
-    axes.imshow(shares.sqrt().numpy(), cmap="Purples", vmin=0, vmax=1)  # square root: few are seen as well
-    size = len(panel.names)
+    axes.imshow(shares.sqrt().numpy(), cmap="Purples", vmin=0, vmax=1)  # square root: small shares are visible as well
+    size = len(data.names)
     if size <= 12:
         for i, j in ((i, j) for i in range(size) for j in range(size)):
             if (count := int(counts[i, j])) > 0:
@@ -70,7 +75,7 @@ def _counts(axes: Axes, panel: Counts, name: str) -> None:
                 axes.text(j, i, str(count), ha="center", va="center", fontsize=5, color=colour)
         names = [
             matplotlib_text(name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…")
-            for name in map(str, panel.names)
+            for name in map(str, data.names)
         ]
         axes.set_xticks(range(size), names)
         axes.set_yticks(range(size), names)

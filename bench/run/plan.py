@@ -1,0 +1,147 @@
+"""The plan of a run: which cells of a suite a results folder has, and which are missing, failed or stale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from distillbench.bench.store.configurations import ABSENT, flat, plain
+from distillbench.bench.store.documents import OtherSchemaError
+from distillbench.bench.store.records import Record, Store
+from distillbench.bench.suite.cells import Cell
+from distillbench.bench.suite.registry import TASKS
+from distillbench.bench.suite.resolve import Suite
+from distillbench.bench.suite.resolve import cells as cells_of
+from distillbench.common.errors import UserError, one_line
+
+Status = Literal["finished", "failed", "missing", "unreadable", "stale"]
+
+
+@dataclass(frozen=True)
+class CellState:
+    """A cell against a results folder.
+
+    Attributes:
+        cell: The cell.
+        status: "finished" and "failed" as its record is; "stale" where that is of another configuration or schema
+            version, "unreadable" where it cannot be used.
+        reason: How a stale record differs, or why one is unreadable, in one line.
+    """
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a suite against a results folder.
+
+    Attributes:
+        suite: The suite.
+        out: The results folder.
+        cache: Folder of feature extractors, teachers and decoded images.
+        states: Of the cells, in the order of the suite.
+    """
+
+    suite: Suite
+    out: Path
+    cache: Path
+    states: tuple[CellState, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All cells."""
+        return [state.cell for state in self.states]
+
+    @cached_property
+    def finished(self) -> list[Cell]:
+        """The cells whose record is complete and has the same configuration hash."""
+        return self._with("finished")
+
+    @cached_property
+    def failed(self) -> list[Cell]:
+        """The cells whose record says that they failed."""
+        return self._with("failed")
+
+    @cached_property
+    def missing(self) -> list[Cell]:
+        """The cells without a record, or with one that cannot be used."""
+        return self._with("missing", "unreadable")
+
+    @cached_property
+    def stale(self) -> list[Cell]:
+        """The cells whose record is of another configuration or schema version."""
+        return self._with("stale")
+
+    @property
+    def to_do(self) -> list[Cell]:
+        """The cells to run: the missing and the failed ones."""
+        return [*self.missing, *self.failed]
+
+    def reasons(self, status: Status) -> list[str]:
+        """Return why cells have a status, one line each."""
+        return [state.reason for state in self.states if state.status == status]
+
+    def with_stale_missing(self) -> Plan:
+        """Return the plan that runs stale cells again."""
+        states = (replace(s, status="missing") if s.status == "stale" else s for s in self.states)
+        return replace(self, states=tuple(states))
+
+    def refreshed(self) -> Plan:
+        """Return the plan of the same cells against the folder as it is now."""
+        return plan(self.suite, self.out, self.cache, self.cells)
+
+    def _with(self, *statuses: Status) -> list[Cell]:
+        return [state.cell for state in self.states if state.status in statuses]
+
+
+def plan(suite: Suite, out: Path, cache: Path | None = None, cells: Sequence[Cell] | None = None) -> Plan:
+    """Compare the cells of a suite with a results folder.
+
+    Args:
+        suite: The suite.
+        out: The results folder; it need not exist.
+        cache: Folder of feature extractors, teachers and decoded images; default: in the results folder.
+        cells: The cells; default: those of the suite.
+    """
+    store = Store(out)
+    states = tuple(_state(store, out, cell) for cell in (cells_of(suite) if cells is None else cells))
+    return Plan(suite, out, out / "cache" if cache is None else cache, states)
+
+
+def _state(store: Store, out: Path, cell: Cell) -> CellState:
+    try:
+        record = store.find(cell.path)
+        if record is None:
+            return CellState(cell, "missing")
+        if record.config_hash != cell.hash or record.path != cell.path:
+            return CellState(cell, "stale", f"{out / cell.path}: {_difference(cell, record)}")
+        _check_metrics(out / cell.path, cell, record)
+    except OtherSchemaError as error:
+        return CellState(cell, "stale", str(error))
+    except UserError as error:
+        return CellState(cell, "unreadable", one_line(str(error)))
+    return CellState(cell, record.status)
+
+
+def _check_metrics(path: Path, cell: Cell, record: Record) -> None:
+    """A record describes its metrics as its task does."""
+    for name, metric in TASKS.get(cell.pair.task).metrics.items():
+        for field in ("direction", "unit") if name in record.metrics else ():
+            recorded, defined = getattr(record.metrics[name], field), getattr(metric, field)
+            if recorded != defined:
+                raise UserError(f"{path}: metrics.{name}.{field}: {recorded!r} (allowed: {defined!r}, as in the task)")
+
+
+def _difference(cell: Cell, record: Record) -> str:
+    """The first field in which a record's configuration differs from the cell's."""
+    expected, recorded = flat(cell.config), flat(record.config)
+    for name in sorted(expected.keys() | recorded.keys()):
+        past, now = recorded.get(name, ABSENT), expected.get(name, ABSENT)
+        if past != now:
+            return f"{name}: made with {plain(past)}, asked for {plain(now)}"
+    return f"holds the record of {record.path}"
