@@ -37,7 +37,7 @@ def watch(
     """
     from rich.live import Live
 
-    from distillbench.bench.report.watching import Watcher, drawn, summary_line
+    from distillbench.bench.report.watching import Watcher, layout, summary_line
     from distillbench.common.signals import check_reader
 
     screen = console()
@@ -54,7 +54,7 @@ def watch(
                         tracker.write(record)
             running = view.status is not None and not once
             if running and screen.is_terminal:
-                live.update(drawn(view, width), refresh=True)
+                live.update(layout(view, width), refresh=True)
             elif running and changed and (line := summary_line(view)) != printed:
                 printed = line
                 screen.print(line, markup=False, soft_wrap=True)
@@ -63,7 +63,7 @@ def watch(
             check_reader()
             # A folder of many records takes a while to read: most of the time is the run's.
             time.sleep(max(every, 3 * (time.monotonic() - start)))
-    screen.print(drawn(view, width), soft_wrap=width is None)
+    screen.print(layout(view, width), soft_wrap=width is None)
 
 
 def _trackers(tensorboard: Path | None, mlflow: str | None, experiment: str) -> list[Tracker]:

@@ -129,11 +129,11 @@ class Watcher:
             return []
 
 
-def drawn(view: View, width: int | None) -> Group:
+def layout(view: View, width: int | None) -> Group:
     """A view on a terminal: the run, then a table for each task with its results so far.
 
     Args:
-        view: What is drawn.
+        view: What is shown.
         width: Columns of the terminal; None shows everything, however wide.
     """
     parts: list[RenderableType] = [Text(line) for line in (summary_line(view), *_running(view)) if line]

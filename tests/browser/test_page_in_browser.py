@@ -63,17 +63,17 @@ class Visit:
 @pytest.fixture
 def visit(browser: Any, page_folder: Path) -> Iterator[Visit]:
     """Whatever a test does, nothing may go wrong beside it."""
-    made = Visit(browser, page_folder)
-    yield made
-    made.context.close()
-    assert made.wrong == []
+    tab = Visit(browser, page_folder)
+    yield tab
+    tab.context.close()
+    assert tab.wrong == []
 
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*.html"))
 
 
-def test_every_page_opens_with_all_its_charts_and_pictures(visit: Visit, page_folder: Path) -> None:
+def test_every_page_opens_with_all_its_charts_and_figures(visit: Visit, page_folder: Path) -> None:
     for name in names(page_folder):
         tab = visit.open(name)
         charts = tab.locator("figure.chart")
@@ -81,11 +81,11 @@ def test_every_page_opens_with_all_its_charts_and_pictures(visit: Visit, page_fo
             charts.nth(i).scroll_into_view_if_needed()
             charts.nth(i).locator(".main-svg").first.wait_for()
             assert charts.nth(i).locator(".trace").count() > 0
-        pictures = tab.locator("figure.image img")
-        for i in range(pictures.count()):
-            pictures.nth(i).scroll_into_view_if_needed()
+        images = tab.locator("figure.image img")
+        for i in range(images.count()):
+            images.nth(i).scroll_into_view_if_needed()
             tab.wait_for_function(
-                "image => image.complete && image.naturalWidth > 0", arg=pictures.nth(i).element_handle()
+                "image => image.complete && image.naturalWidth > 0", arg=images.nth(i).element_handle()
             )
 
 
@@ -109,12 +109,12 @@ def test_a_click_on_a_heading_sorts_by_number(visit: Visit) -> None:
     heading = tab.locator("table.sortable").first.locator("thead th").nth(params)
     heading.click()
     heading.and_(tab.locator("[aria-sort=ascending]")).wait_for()
-    found = numbers(column(tab, params))
-    assert len(found) > 5
-    assert found == sorted(found)
+    values = numbers(column(tab, params))
+    assert len(values) > 5
+    assert values == sorted(values)
     heading.locator("[tabindex='0']").press("Enter")
     heading.and_(tab.locator("[aria-sort=descending]")).wait_for()
-    assert numbers(column(tab, params)) == found[::-1]
+    assert numbers(column(tab, params)) == values[::-1]
 
 
 def numbers(texts: list[str]) -> list[float]:
@@ -230,10 +230,10 @@ def test_a_board_is_sorted_and_sifted_by_size_and_keeps_its_ranks(browser: Any, 
     board.locator("thead [aria-sort]").first.wait_for()
     assert sorted(ranks.all_inner_texts()) == sorted(before)
     tab.get_by_label("Students").select_option("under 1k parameters")
-    shown = tab.locator("#shown").inner_text()
-    few, all_ = map(int, re.findall(r"\d+", shown)[:2])
+    note = tab.locator("#shown").inner_text()
+    few, all_ = map(int, re.findall(r"\d+", note)[:2])
     assert 0 < few < all_
-    assert "ranks and tiers are those of all" in shown
+    assert "ranks and tiers are those of all" in note
     assert visit.wrong == []
     visit.context.close()
 

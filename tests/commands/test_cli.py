@@ -68,14 +68,14 @@ def test_what_is_missing_is_made_again_to_the_bit(
 ) -> None:
     out = tmp_path / "copy"
     shutil.copytree(tiny_results, out)
-    wanted = reproducible(out)
+    expected_records = reproducible(out)
     shutil.rmtree(out / "cache")
     for gone in ("logistic/seed-1", "cross_model/seed-2", "teacher/seed-0"):
         (out / f"records/classification/cnn_mlp/{gone}.json").unlink()
     plan = cli("plan", tiny_suite, "--out", out)
     assert "17 cells, 14 finished" in plan.stdout
     assert cli("run", tiny_suite, "--out", out).returncode == 0
-    assert reproducible(out) == wanted
+    assert reproducible(out) == expected_records
 
 
 def test_another_configuration_is_not_overwritten_unasked(
@@ -117,9 +117,9 @@ def test_formats_agree(tiny_results: Path, cli: Run, tmp_path: Path) -> None:
 
 
 def test_show_prints_a_record(tiny_results: Path, cli: Run) -> None:
-    shown = cli("show", tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json").stdout
-    assert "'temperature': 4.0" in shown
-    assert "'config_hash'" in shown
+    printed = cli("show", tiny_results / "records/classification/cnn_mlp/temperature/seed-0.json").stdout
+    assert "'temperature': 4.0" in printed
+    assert "'config_hash'" in printed
 
 
 def test_the_library_gives_the_same_records(tiny_results: Path) -> None:
@@ -170,7 +170,7 @@ def test_completion_knows_suites_methods_and_tasks(cli: Run) -> None:
 def test_methods_and_seeds_are_chosen_on_the_command_line(cli: Run, tmp_path: Path) -> None:
     arguments = ("--task", "vae,gan", "--methods", "scratch", "--methods", "logistic", "--seeds", "2-4,9")
     plan = cli("plan", "smoke", *arguments, "--out", tmp_path).stdout
-    assert "22 cells" in plan  # for each task: a teacher, 2 × 4 students, 2 references
+    assert "22 cells" in plan  # for each task: a teacher, 2 × 4 students, 2 baselines
     assert "temperature" not in plan
     refused(cli("plan", "smoke", "--seeds", "1,x"), "--seeds: invalid seed 'x'")
     refused(cli("plan", "smoke", "--seeds", "5-2"), "--seeds: the range '5-2' has 0 values (allowed: 1 to 10000)")
@@ -283,14 +283,14 @@ def test_a_disk_that_fills_up_stops_the_run_and_keeps_what_was_finished(
     """The records' folder cannot be written any more: one line, exit code 2, the other records still read."""
     out = tmp_path / "copy"
     shutil.copytree(tiny_results, out)
-    wanted = reproducible(out)
+    expected_records = reproducible(out)
     target = out / "records/classification/cnn_mlp/mimic"
     shutil.rmtree(target)
     target.write_text("in the way")  # as on a read-only disk, but also for root
     refused(cli("run", tiny_suite, "--out", out), "cannot be written", "what was finished is kept")
     target.unlink()
     assert cli("run", tiny_suite, "--out", out).returncode == 0
-    assert reproducible(out) == wanted
+    assert reproducible(out) == expected_records
 
 
 @pytest.mark.parametrize("form", ["terminal", "markdown"])

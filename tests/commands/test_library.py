@@ -112,5 +112,5 @@ def test_the_package_is_what_users_type(tmp_path: Path) -> None:
 
 def test_show_gives_a_record_as_json(out: Path, cli: Run) -> None:
     path = out / "first" / "records/classification/cnn_mlp/temperature/seed-0.json"
-    shown = json.loads(cli("show", path, "--json").stdout)
-    assert shown == json.loads(path.read_text())
+    printed = json.loads(cli("show", path, "--json").stdout)
+    assert printed == json.loads(path.read_text())

@@ -38,7 +38,7 @@ from support.results import folder
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return site(folder(tmp_path_factory.mktemp("results"), records()))
 
 
@@ -48,29 +48,29 @@ def links(page: bytes) -> set[str]:
     return {target.partition("#")[0] for target in targets if target and not target.startswith(("#", "data:,"))}
 
 
-def test_every_link_and_source_is_a_file_of_the_page(made: dict[str, bytes]) -> None:
-    for name, content in made.items():
+def test_every_link_and_source_is_a_file_of_the_page(pages: dict[str, bytes]) -> None:
+    for name, content in pages.items():
         if name.endswith(".html"):
-            assert links(content) <= made.keys(), name
+            assert links(content) <= pages.keys(), name
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path: Path, made: dict[str, bytes]) -> None:
+def test_the_same_records_give_the_same_bytes(tmp_path: Path, pages: dict[str, bytes]) -> None:
     again = site(folder(tmp_path / "results", records()))
-    assert {name for name in made if made[name] != again.get(name)} <= {"index.html", "cell.html"} | {
-        name for name in made if name.startswith("data/")
+    assert {name for name in pages if pages[name] != again.get(name)} <= {"index.html", "cell.html"} | {
+        name for name in pages if name.startswith("data/")
     }  # records are of another second
 
 
-def test_the_overview_says_what_each_method_recovers_and_what_is_not_there(made: dict[str, bytes]) -> None:
-    text = Collector(made["index.html"]).text
+def test_the_overview_shows_what_each_method_recovers_and_which_cells_failed(pages: dict[str, bytes]) -> None:
+    text = Collector(pages["index.html"]).text
     assert "Gap recovered" in text
     assert "57%" in text
     assert re.search(r"classification, cnn_mlp, broken: 1 failed", text)
 
 
-def test_a_cell_page_has_the_whole_record(made: dict[str, bytes]) -> None:
-    (name,) = (name for name in made if name.startswith("data/"))
-    packed = json.loads(re.search(r',("[^"]*")\);', made[name].decode()).group(1))  # type: ignore[union-attr]
+def test_a_cell_page_has_the_whole_record(pages: dict[str, bytes]) -> None:
+    (name,) = (name for name in pages if name.startswith("data/"))
+    packed = json.loads(re.search(r',("[^"]*")\);', pages[name].decode()).group(1))  # type: ignore[union-attr]
     cells = json.loads(gzip.decompress(base64.b64decode(packed)))
     record = Record.model_validate(cells["classification/cnn_mlp/good/seed-0"]["record"])
     assert record.label == "good"
@@ -86,28 +86,28 @@ def test_a_hostile_name_is_text(tmp_path: Path) -> None:
     named = [r.model_copy(update={"pair": name.replace("/", "|")}) for name in HOSTILE for r in records()[:4]]
     (broken,) = (r for r in records() if r.failure)
     named.append(broken.model_copy(update={"failure": Failure(reason="x" * 1_000_000)}))
-    made = site(folder(tmp_path, named))
-    for name, content in made.items():
+    pages = site(folder(tmp_path, named))
+    for name, content in pages.items():
         if name.endswith(".html"):
-            found = Collector(content)
-            scripts = [attributes for tag, attributes in found.tags if tag == "script"]
+            page = Collector(content)
+            scripts = [attributes for tag, attributes in page.tags if tag == "script"]
             assert all(s.get("src", "").startswith("assets/") or s.get("type") == "application/json" for s in scripts)
-            assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
-    text = Collector(made["classification.html"]).text
+            assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
+    text = Collector(pages["classification.html"]).text
     assert all(name.replace("/", "|") in text for name in HOSTILE[:-1])
     assert "49" not in text
     assert "\\u202e" in text
     assert "\u202e" not in text
-    assert len(made["classification.html"]) < 1_000_000
-    dangling = [link for name in made if name.endswith(".html") for link in links(made[name]) if link not in made]
+    assert len(pages["classification.html"]) < 1_000_000
+    dangling = [link for name in pages if name.endswith(".html") for link in links(pages[name]) if link not in pages]
     assert dangling == []
-    tables = [content.decode() for name, content in made.items() if name.endswith(".csv")]
+    tables = [content.decode() for name, content in pages.items() if name.endswith(".csv")]
     assert not any(cell.startswith("=") for table in tables for line in csv.reader(table.splitlines()) for cell in line)
 
 
 def test_a_folder_without_methods_has_a_page_without_a_map(tmp_path: Path) -> None:
-    made = site(folder(tmp_path, [r for r in records() if r.label in ("scratch", "teacher")]))
-    assert "Gap recovered" not in Collector(made["index.html"]).text
+    pages = site(folder(tmp_path, [r for r in records() if r.label in ("scratch", "teacher")]))
+    assert "Gap recovered" not in Collector(pages["index.html"]).text
 
 
 def test_a_folder_of_something_else_is_not_written_to(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_suite_on_a_cells_page_makes_that_cell_again(tmp_path: Path, seed: i
     assert [c.hash for c in again] == [cell.hash]
 
 
-def drawn(results: Path) -> FigureSet:
+def figure_set(results: Path) -> FigureSet:
     """A figure of the folder's first seed of one pair."""
     students = [r for r in Store(results).scan().records if r.kind == "student" and r.seed == 0]
     task, pair = students[0].task, students[0].pair
@@ -162,11 +162,11 @@ def drawn(results: Path) -> FigureSet:
 
 def test_a_figure_of_these_records_is_shown_with_its_alt_text(tmp_path: Path) -> None:
     results = folder(tmp_path, records())
-    figures = drawn(results)
-    made = site(results)
-    images = [a for tag, a in Collector(made[f"{figures.task}.html"]).tags if tag == "img"]
+    figures = figure_set(results)
+    pages = site(results)
+    images = [a for tag, a in Collector(pages[f"{figures.task}.html"]).tags if tag == "img"]
     assert {"figures/zeros.png": "Nothing but zeros"}.items() <= {i["src"]: i["alt"] for i in images}.items()
-    assert made["figures/zeros.png"] == (results / "figures" / "zeros.png").read_bytes()
+    assert pages["figures/zeros.png"] == (results / "figures" / "zeros.png").read_bytes()
 
 
 def changed(results: Path, figures: FigureSet) -> None:
@@ -196,7 +196,7 @@ def test_a_figure_that_is_not_as_it_was_made_of_these_records_is_left_out(
     tmp_path: Path, harm: Callable[[Path, FigureSet], None]
 ) -> None:
     results = folder(tmp_path, records())
-    figures = drawn(results)
+    figures = figure_set(results)
     hashes = {record.config_hash for record in Store(results).scan().records}
     assert usable(results, hashes) == [figures]
     harm(results, figures)
@@ -205,10 +205,10 @@ def test_a_figure_that_is_not_as_it_was_made_of_these_records_is_left_out(
 
 def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
     values = [82.0, 80.0, 81.0]
-    made = [record("teacher", "teacher", 0, 90.0)]
-    made += [record("student", "scratch", seed, value) for seed, value in enumerate(values)]
-    made += [record("student", "hardly", seed, value - 0.02 + seed / 100) for seed, value in enumerate(values)]
-    cell = gap_recovered(summarise(made)).cells["hardly", "classification"]
+    students = [record("teacher", "teacher", 0, 90.0)]
+    students += [record("student", "scratch", seed, value) for seed, value in enumerate(values)]
+    students += [record("student", "hardly", seed, value - 0.02 + seed / 100) for seed, value in enumerate(values)]
+    cell = gap_recovered(summarise(students)).cells["hardly", "classification"]
     assert cell.value is not None
     assert -0.005 < cell.value < 0
     assert cell.text.rstrip("*") == "0%"
@@ -218,11 +218,11 @@ def test_a_gap_that_rounds_to_zero_has_no_sign() -> None:
 def test_the_charts_of_a_task_have_its_numbers(tmp_path: Path) -> None:
     results = folder(tmp_path, records())
     (summary,) = (s for s in summaries(results) if s.task == "classification")
-    charts = {chart.name: chart for its in of_task(summary).values() for chart in its}
+    charts = {chart.name: chart for pair_charts in of_task(summary).values() for chart in pair_charts}
     differences = charts["classification-cnn_mlp-differences"]
     good = next(row for row in summary.rows if row.name == "good")
-    shown = [p for p in differences.series[0].points if p.label.startswith("good")]
-    assert [p.x for p in shown] == list(good.differences_by_seed.values())
+    points = [p for p in differences.series[0].points if p.label.startswith("good")]
+    assert [p.x for p in points] == list(good.differences_by_seed.values())
     assert good.difference is not None
     mean = next(p for p in differences.series[1].points if p.label.startswith("good"))
     assert mean.x == pytest.approx(sum(good.differences_by_seed.values()) / len(good.differences_by_seed))
@@ -240,8 +240,8 @@ def test_the_band_of_a_curve_of_percentages_ends_where_they_do(tiny_results: Pat
     rows = []
     for row in summary.rows:
         curves = {
-            seed: its.model_copy(update={"validation": tuple({0: 10.0}.get(seed, 90.0) for _ in its.validation)})
-            for seed, its in row.curves.items()
+            seed: points.model_copy(update={"validation": tuple({0: 10.0}.get(seed, 90.0) for _ in points.validation)})
+            for seed, points in row.curves.items()
         }
         rows.append(replace(row, curves=curves))
     chart = curve(replace(summary, rows=tuple(rows)), "cnn_mlp", "validation")

@@ -22,9 +22,9 @@ def test_the_golden_table(name: str, write: Any) -> None:
 
 
 def test_gap_recovered_is_the_part_of_the_way_to_the_teacher() -> None:
-    found = rows(records())
-    assert found["good"]["gap_recovered"] == pytest.approx((86.1 - 81.0) / (90.0 - 81.0))
-    assert found["scratch"]["gap_recovered"] is None
+    results = rows(records())
+    assert results["good"]["gap_recovered"] == pytest.approx((86.1 - 81.0) / (90.0 - 81.0))
+    assert results["scratch"]["gap_recovered"] is None
 
 
 @pytest.mark.parametrize("teacher", [81.5, 81.0, 60.0])
@@ -40,8 +40,8 @@ def test_only_a_student_that_beats_all_others_outside_the_interval_is_best() -> 
 
 
 def test_differences_are_paired_by_seed_over_the_seeds_that_both_have() -> None:
-    found = rows([r for r in records() if (r.label, r.seed) != ("scratch", 2)])
-    assert found["good"]["difference"] == pytest.approx((5.0 + 5.2) / 2)
+    results = rows([r for r in records() if (r.label, r.seed) != ("scratch", 2)])
+    assert results["good"]["difference"] == pytest.approx((5.0 + 5.2) / 2)
 
 
 def test_what_failed_and_what_is_missing_is_counted() -> None:
@@ -49,56 +49,56 @@ def test_what_failed_and_what_is_missing_is_counted() -> None:
     assert (broken["finished"], broken["failed"], broken["missing"]) == (0, 1, 2)
 
 
-def with_items(made: list[Record], spread: float, rng: np.random.Generator) -> list[Record]:
+def with_examples(originals: list[Record], spread: float, rng: np.random.Generator) -> list[Record]:
     """The same records with per-example results whose means are their metrics; examples differ by ``spread``."""
     shared = rng.normal(0, spread, 40)
-    names = tuple(f"item {i}" for i in range(40))
-    found = []
-    for r in made:
+    names = tuple(f"example {i}" for i in range(40))
+    copies = []
+    for r in originals:
         own = rng.normal(0, spread, 40)
         examples = {
             m: tuple((v.value + shared - shared.mean() + own - own.mean()).tolist()) for m, v in r.metrics.items()
         }
-        found.append(r.model_copy(update={"examples": examples, "example_names": names} if examples else {}))
-    return found
+        copies.append(r.model_copy(update={"examples": examples, "example_names": names} if examples else {}))
+    return copies
 
 
-def test_intervals_cover_test_items_where_there_are_any() -> None:
+def test_intervals_cover_test_examples_where_there_are_any() -> None:
     rng = np.random.default_rng(0)
-    over_seeds, over_both = rows(records())["good"], rows(with_items(records(), 20.0, rng))["good"]
+    over_seeds, over_both = rows(records())["good"], rows(with_examples(records(), 20.0, rng))["good"]
     assert over_both["accuracy"] == pytest.approx(over_seeds["accuracy"])
     assert over_both["accuracy_half_width_seeds_only"] == pytest.approx(over_seeds["accuracy_half_width"])
     assert over_both["accuracy_half_width"] > 1.3 * over_seeds["accuracy_half_width"]
     # What all rows find hard or easy cancels in a difference; what is each one's own does not.
-    shared = rows(with_items(records(), 0.0, rng))["good"]
+    shared = rows(with_examples(records(), 0.0, rng))["good"]
     assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
     assert over_both["difference_half_width"] > shared["difference_half_width"]
-    (summary,) = summarise(with_items(records(), 20.0, rng))
+    (summary,) = summarise(with_examples(records(), 20.0, rng))
     assert "± covers other seeds and other test examples than these 40: accuracy, nll" in summary.notes
     (summary,) = summarise(records())
     assert "± covers other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
 
 
-def test_the_teacher_and_references_have_an_interval_over_items_alone() -> None:
-    found = rows(with_items(records(), 5.0, np.random.default_rng(0)))
-    assert found["teacher"]["accuracy_half_width"] > 0.5
-    assert found["nearest centroid"]["accuracy_half_width"] > 0.5
-    assert found["teacher"]["accuracy_half_width_seeds_only"] is None
+def test_the_teacher_and_baselines_have_an_interval_over_examples_alone() -> None:
+    results = rows(with_examples(records(), 5.0, np.random.default_rng(0)))
+    assert results["teacher"]["accuracy_half_width"] > 0.5
+    assert results["nearest centroid"]["accuracy_half_width"] > 0.5
+    assert results["teacher"]["accuracy_half_width_seeds_only"] is None
 
 
 def test_the_gap_has_an_interval_and_is_blank_where_the_difference_may_be_zero() -> None:
-    found = rows(records())
-    assert found["good"]["gap_recovered_low"] < 0.56 < found["good"]["gap_recovered_high"]
-    assert found["noise"]["difference"] is not None
-    assert found["noise"]["gap_recovered"] is None
+    results = rows(records())
+    assert results["good"]["gap_recovered_low"] < 0.56 < results["good"]["gap_recovered_high"]
+    assert results["noise"]["difference"] is not None
+    assert results["noise"]["gap_recovered"] is None
     text = markdown(tables(summarise(records())))
     assert "57% [" in text
 
 
 def test_a_loss_recovers_no_gap() -> None:
-    made = records() + [record("student", "worse", i, v - 5 + i / 10) for i, v in enumerate(STUDENTS["scratch"])]
-    assert rows(made)["worse"]["gap_recovered"] < 0
-    (line,) = (line for line in markdown(tables(summarise(made))).splitlines() if line.startswith("| worse"))
+    worse = records() + [record("student", "worse", i, v - 5 + i / 10) for i, v in enumerate(STUDENTS["scratch"])]
+    assert rows(worse)["worse"]["gap_recovered"] < 0
+    (line,) = (line for line in markdown(tables(summarise(worse))).splitlines() if line.startswith("| worse"))
     assert "%" not in line
 
 
@@ -118,27 +118,27 @@ def test_a_mark_is_given_after_correction_for_the_number_of_methods() -> None:
 
 
 def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
-    made = [
+    changed = [
         r.model_copy(update={"config": r.config | {"hyperparameters": {"weight": 0.5, "alpha": None, "mutual": True}}})
         if r.label == "good"
         else r
         for r in records()
     ]
-    assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(tables(summarise(made)))
+    assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(tables(summarise(changed)))
 
 
 def test_lower_is_better_where_the_metric_says_so() -> None:
-    made = []
+    changed = []
     for r in records():
         flipped = {k: m.model_copy(update={"direction": "lower", "value": 100 - m.value}) for k, m in r.metrics.items()}
-        made.append(r.model_copy(update={"metrics": flipped}))
-    assert rows(made)["good"]["best"]
-    assert rows(made)["good"]["gap_recovered"] == pytest.approx((86.1 - 81.0) / (90.0 - 81.0))
+        changed.append(r.model_copy(update={"metrics": flipped}))
+    assert rows(changed)["good"]["best"]
+    assert rows(changed)["good"]["gap_recovered"] == pytest.approx((86.1 - 81.0) / (90.0 - 81.0))
 
 
 def test_a_speedup_is_that_of_the_pairs_with_its_interval_over_launches() -> None:
-    (found,) = summarise(records(), timings=[timing(records())])
-    by_name = {row.name: row for row in found.rows}
+    (summary,) = summarise(records(), timings=[timing(records())])
+    by_name = {row.name: row for row in summary.rows}
     speedup = by_name["good"].speedup
     assert speedup is not None
     assert speedup.value == pytest.approx(10)
@@ -160,12 +160,12 @@ def test_a_speedup_is_that_of_the_pairs_with_its_interval_over_launches() -> Non
     ids=lambda other: "-".join(map(str, other)),
 )
 def test_the_time_of_something_else_is_not_in_the_table(other: dict[str, Any]) -> None:
-    (found,) = summarise(records(), timings=[timing(records(), **other)])
-    assert {row.latency for row in found.rows if row.kind == "student"} == {None}
+    (summary,) = summarise(records(), timings=[timing(records(), **other)])
+    assert {row.latency for row in summary.rows if row.kind == "student"} == {None}
 
 
 def test_a_student_beside_another_teacher_has_a_latency_and_no_speedup() -> None:
-    (found,) = summarise(records(), timings=[timing(records(), teacher="0" * 64)])
-    by_name = {row.name: row for row in found.rows}
+    (summary,) = summarise(records(), timings=[timing(records(), teacher="0" * 64)])
+    by_name = {row.name: row for row in summary.rows}
     assert (by_name["good"].latency, by_name["good"].speedup) == (pytest.approx(2e-5), None)
     assert by_name["teacher"].latency is None

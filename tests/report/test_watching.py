@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from distillbench.bench.report.trackers.base import package, scalars
-from distillbench.bench.report.watching import CachedStore, View, Watcher, drawn, sparkline, summary_line
+from distillbench.bench.report.watching import CachedStore, View, Watcher, layout, sparkline, summary_line
 from distillbench.bench.run import progress
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Failure, Store
@@ -26,10 +26,10 @@ from support.results import folder
 GOING_ON = Status(cells=3, failed=1, expected=9, seconds=100, left=200, running={"students gan/x seed 0": (40, 100)})
 
 
-def shown(view: View, width: int = 80) -> list[str]:
+def lines_of(view: View, width: int = 80) -> list[str]:
     screen = Console(width=width, force_terminal=False, highlight=False)
     with screen.capture() as text:
-        screen.print(drawn(view, width))
+        screen.print(layout(view, width))
     return text.get().splitlines()
 
 
@@ -37,7 +37,7 @@ def test_a_folder_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     watcher = Watcher(folder(tmp_path, records()))
     view, changed = watcher.look()
     assert changed
-    lines = shown(view)
+    lines = lines_of(view)
     assert lines[0].startswith("no run is in progress: ")
     assert all(len(line) <= 80 for line in lines)
     row = next(line for line in lines if line.lstrip("▸ ").startswith("good"))
@@ -52,7 +52,7 @@ def test_the_run_is_shown_with_what_runs_and_what_is_left(tmp_path: Path) -> Non
     status.write(results, GOING_ON)
     view, _ = Watcher(results).look()
     assert summary_line(view) == "3/9 cells, 1 failed, about 3 min left; now: students gan/x seed 0; for 2 min"
-    assert shown(view)[1] == f"  {'█' * 8}{'░' * 12} students gan/x seed 0, step 40 of 100"
+    assert lines_of(view)[1] == f"  {'█' * 8}{'░' * 12} students gan/x seed 0, step 40 of 100"
     status.write(results, GOING_ON.model_copy(update={"cells": 0, "failed": 0, "left": None}))  # before the first cell
     view, _ = Watcher(results).look()
     assert summary_line(view) == "0/9 cells; now: students gan/x seed 0; for 2 min"
@@ -75,7 +75,7 @@ def test_a_damaged_status_is_named_and_stops_nothing(tmp_path: Path, content: st
     results = folder(tmp_path, records())
     (results / status.NAME).write_text(content)
     view, _ = Watcher(results).look()
-    assert shown(view)[0].startswith(str(results / status.NAME)[:70])
+    assert lines_of(view)[0].startswith(str(results / status.NAME)[:70])
     assert len(view.records) == len(Store(results).scan().records)
 
 
@@ -112,7 +112,7 @@ def test_a_folder_with_nothing_but_damaged_files_names_them(tmp_path: Path) -> N
     path = tmp_path / "records" / "vae" / "x" / "mimic" / "seed-0.json"
     path.parent.mkdir(parents=True)
     path.write_text("{")
-    text = " ".join(shown(Watcher(tmp_path).look()[0], 400))
+    text = " ".join(lines_of(Watcher(tmp_path).look()[0], 400))
     assert f"left out: {path}: cannot be read as a record" in text
 
 
@@ -132,7 +132,7 @@ def test_hostile_names_are_shown_as_they_are_written(tmp_path: Path) -> None:
     hostile = [r.model_copy(update={"pair": "[red]\u202e\x1b[2J"}) for r in records()]
     broken = next(r for r in hostile if r.failure)
     hostile.append(broken.model_copy(update={"seed": 1, "failure": Failure(reason="x" * 1_000_000)}))
-    text = "\n".join(shown(Watcher(folder(tmp_path, hostile)).look()[0]))
+    text = "\n".join(lines_of(Watcher(folder(tmp_path, hostile)).look()[0]))
     assert "[red]" in text
     assert "\\u202e" in text
     assert "\x1b" not in text
@@ -213,11 +213,11 @@ def test_a_package_that_is_not_there_is_named_with_its_extra() -> None:
 def test_the_scalars_of_a_record_are_its_curve_and_its_metrics(tiny_results: Path) -> None:
     record = next(r for r in Store(tiny_results).scan().records if r.kind == "student")
     assert record.training is not None
-    found = list(scalars(record))
-    assert [(step, value) for name, step, value in found if name == "train/loss"] == list(
+    values = list(scalars(record))
+    assert [(step, value) for name, step, value in values if name == "train/loss"] == list(
         zip(record.training.curve.steps, record.training.curve.loss, strict=True)
     )
-    assert ("test/accuracy", record.training.steps, record.metrics["accuracy"].value) in found
+    assert ("test/accuracy", record.training.steps, record.metrics["accuracy"].value) in values
 
 
 def test_tensorboard_has_each_record_once(tmp_path: Path) -> None:
