@@ -60,7 +60,7 @@ def table(summary: Summary) -> Table:
 def names(summary: Summary) -> list[Field[Result]]:
     """The columns that name a row: the pair, where a task has several, and the method."""
     method: Field[Result] = (words("method", header=True), lambda row: Cell(visible(row.name)))
-    if len({row.pair for row in summary.rows}) == 1:
+    if len({row.pair for row in summary.rows}) <= 1:
         return [method]
     return [(words("pair"), lambda row: Cell(visible(row.pair))), method]
 
