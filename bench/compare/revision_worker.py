@@ -62,12 +62,12 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
     """Builds what is to be timed. Answers with sizes by cell, if asked for, and why a subject is not there."""
     import torch
 
-    untrained, load, pairs = map(_function, ("untrained", "load", "pairs"))
+    untrained, load = map(_function, ("untrained", "load"))
     _keep_memory()
     torch.set_num_threads(1)
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
     sizes, unavailable = {}, {}
-    for pair in pairs(suite):
+    for pair in (entry.pair for entry in suite.entries):
         for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
@@ -89,10 +89,9 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
 NOW = {
     "untrained": "distillbench.bench.run.jobs",
     "load": "distillbench.bench.suite.resolve",
-    "pairs": "distillbench.bench.suite.resolve",
     "prepare": "distillbench.bench.measure.backends",
 }
-ONCE = {"untrained": "bench.jobs", "load": "bench.suite", "pairs": "bench.suite", "prepare": "bench.measure.backends"}
+ONCE = {"untrained": "bench.jobs", "load": "bench.suite", "prepare": "bench.measure.backends"}
 """Where these functions are in a revision, and where they were when the harness was a package of its own, ``bench``."""
 
 

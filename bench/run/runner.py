@@ -24,7 +24,7 @@ from distillbench.bench.store.terms import ROLES
 from distillbench.bench.store.weights import damage, usable
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
-from distillbench.bench.suite.resolve import Suite, cells
+from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training import contract
 from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.training.loop import describe
@@ -76,7 +76,7 @@ def plan(suite: Suite, out: Path, wanted: Sequence[Cell] | None = None) -> Plan:
     wanted: these cells in place of the suite's own.
     """
     result, store = Plan(suite, out), Store(out)
-    for cell in cells(suite) if wanted is None else wanted:
+    for cell in suite.cells if wanted is None else wanted:
         try:
             record = store.find(cell.path)
             if record is not None and record.config_hash == cell.hash:

@@ -234,10 +234,10 @@ def subjects(
 
 def network() -> tuple[nn.Module, Tensor]:
     """A student of the quick suite, untrained, and one input: what a pass takes does not depend on the weights."""
-    from distillbench.bench.suite.resolve import load, pairs
+    from distillbench.bench.suite.resolve import load
     from distillbench.bench.training.loop import initial
 
-    (pair,) = pairs(load("quick", tasks=["denoising"]))
+    (pair,) = load("quick", tasks=["denoising"]).pairs
     task = pair.build()
     return task.deployed(initial(task, "student", 0)), task.example_input(1)
 

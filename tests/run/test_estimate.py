@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from distillbench.bench.run.estimate import FlopCounter, longest_first
 from distillbench.bench.run.jobs import Job
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Role, Task
 from support.tasks import TASK_NAMES
@@ -34,7 +34,7 @@ def test_the_light_counter_agrees_with_torchs(task_of: Callable[[str], Task], na
 
 
 def test_what_the_most_work_waits_for_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     seconds = {"teacher a": 9.0, "group a": 1.0, "teacher b": 2.0, "group b": 20.0, "references": 3.0}
     monkeypatch.setattr("distillbench.bench.run.estimate.seconds_of", lambda job: seconds[job.id])
 

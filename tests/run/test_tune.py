@@ -24,7 +24,7 @@ from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.tune import Budget, Decision, Tuning, as_toml, decide, decisions, points, trials_of, tunings
 from distillbench.bench.store.records import Failure, MetricValue, Store
 from distillbench.bench.suite.cells import Cell
-from distillbench.bench.suite.resolve import Suite, load, pairs
+from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.workers.messages import Done
 from distillbench.common.errors import UserError
 from distillbench.methods.base import Choice, LogUniform, Method
@@ -96,7 +96,7 @@ class Flagged(Method):
 
 
 def test_what_the_suite_sets_is_not_searched() -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     found = trials_of(pair, "temperature", Temperature(weight=0.5), 5)
     assert {trial.weight for trial in found} == {0.5}  # type: ignore[attr-defined]
     assert len({trial.temperature for trial in found}) == 5  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def test_what_the_suite_sets_is_not_searched() -> None:
 
 
 def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     assert len(trials_of(pair, "flagged", Flagged(), 2)) == 2
     with pytest.raises(UserError, match="--trials: 3, and flagged has 2 different settings to try"):
         trials_of(pair, "flagged", Flagged(), 3)
@@ -151,7 +151,7 @@ def decided(
 
     spread: how far each of two examples is from the primary metric, by trial; None: there are no examples.
     """
-    (pair,) = pairs(load("smoke", tasks=["classification"]))
+    (pair,) = load("smoke", tasks=["classification"]).pairs
     tuning = Tuning(pair, label, (Mimic(), Mimic(weight=0.1), Mimic(weight=9.0)))
 
     def one(trial: int, seed: int, value: float | None) -> Any:

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from torch import nn
 
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.determinism import settle_process
 from distillbench.bench.training.loop import Learner, initial, train
 from distillbench.methods.scratch import Scratch
@@ -26,7 +26,7 @@ from distillbench.tasks.base import Role, Task, read_only
 
 def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """A row a pair and role."""
-    for pair in pairs(load(suite, overrides)):
+    for pair in load(suite, overrides).pairs:
         with TemporaryDirectory() as cache:
             task = pair.build(Path(cache))
             if (recipe := task.extractor_recipe()) is not None:

@@ -12,7 +12,7 @@ from torch import nn
 from distillbench.bench.run.runner import _jobs as jobs_of
 from distillbench.bench.run.runner import damaged, plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from support.images import write_image
 from support.processes import Run, reproducible
 
@@ -103,7 +103,7 @@ def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     """Feature extractors and teachers, whatever their weights are: the files that stand for them here hold others."""
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
     todo = plan(suite, tmp_path)
-    (pair,) = pairs(suite)
+    (pair,) = suite.pairs
     extractor, teacher = pair.extractor_path(tmp_path), pair.teacher_path(tmp_path, 0)
     todo.missing = [cell for cell in todo.missing if cell.kind == "student"]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.loop import Trained, train_students, train_teacher, validation_events
 from distillbench.methods import logistic
 from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
@@ -59,7 +59,7 @@ def built() -> dict[str, Task]:
     sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
     tasks = {
         pair.task: pair.build(extractor="untrained")
-        for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))
+        for pair in load("smoke", [f"tasks.{size}" for size in sizes]).pairs
     }
     assert all(task.training_examples for task in tasks.values())
     return tasks
