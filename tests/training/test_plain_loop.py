@@ -57,19 +57,18 @@ NETWORKS: dict[str, dict[Role, Any]] = {
 def built() -> dict[str, Task]:
     """The tasks of the smoke suite on small patches, their data loaded."""
     sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
-    tasks = {
-        pair.task: pair.build(extractor="untrained")
-        for pair in load("smoke", [f"tasks.{size}" for size in sizes]).pairs
-    }
+    tasks = {pair.task: pair.build() for pair in load("smoke", [f"tasks.{size}" for size in sizes]).pairs}
     assert all(task.training_examples for task in tasks.values())
     return tasks
 
 
 def made() -> dict[str, Task]:
-    """The tasks, each with a feature extractor that was never trained."""
+    """The tasks, each with a feature extractor that was never trained, in the precision that is the default now."""
     tasks = {name: copy.copy(task) for name, task in built().items()}
     for task in tasks.values():
-        task.feature_extractor = copy.deepcopy(task.feature_extractor)  # its precision may be changed
+        if (recipe := task.extractor_recipe()) is not None:
+            torch.manual_seed(0)
+            task.feature_extractor = read_only(recipe.build())
     return tasks
 
 
