@@ -65,13 +65,13 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
     """Build what is to be timed; the answer holds sizes by network, if requested, and why a subject is unavailable."""
     import torch
 
-    untrained, load, pairs = map(_function, ("untrained", "load", "pairs"))
+    untrained, load = map(_function, ("untrained", "load"))
     _keep_memory()
     torch.set_num_threads(1)
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
     sizes: dict[str, dict[str, int]] = {}
     unavailable: dict[str, str] = {}
-    for pair in pairs(suite):
+    for pair in (entry.pair for entry in suite.entries):
         for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
@@ -101,16 +101,10 @@ def _prepare_all(cell: str, backends: list[str], model: Any, example: Any, calls
 PRESENT_LAYOUT = {
     "untrained": "distillbench.bench.run.jobs",
     "load": "distillbench.bench.suite.resolve",
-    "pairs": "distillbench.bench.suite.resolve",
     "prepare": "distillbench.bench.measure.backends",
 }
 """The modules of the functions that are needed here."""
-OLD_LAYOUT = {
-    "untrained": "bench.jobs",
-    "load": "bench.suite",
-    "pairs": "bench.suite",
-    "prepare": "bench.measure.backends",
-}
+OLD_LAYOUT = {"untrained": "bench.jobs", "load": "bench.suite", "prepare": "bench.measure.backends"}
 """Their modules in revisions whose harness was a package of its own, ``bench``, beside ``distillbench``."""
 
 
