@@ -71,7 +71,7 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
     sizes: dict[str, dict[str, int]] = {}
     unavailable: dict[str, str] = {}
-    for pair in (entry.pair for entry in suite.entries):
+    for pair in _pairs(suite):
         for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
@@ -101,11 +101,22 @@ def _prepare_all(cell: str, backends: list[str], model: Any, example: Any, calls
 PRESENT_LAYOUT = {
     "untrained": "distillbench.bench.run.jobs",
     "load": "distillbench.bench.suite.resolve",
+    "pairs": "distillbench.bench.suite.resolve",
     "prepare": "distillbench.bench.measure.backends",
 }
 """The modules of the functions that are needed here."""
-OLD_LAYOUT = {"untrained": "bench.jobs", "load": "bench.suite", "prepare": "bench.measure.backends"}
+OLD_LAYOUT = {
+    "untrained": "bench.jobs",
+    "load": "bench.suite",
+    "pairs": "bench.suite",
+    "prepare": "bench.measure.backends",
+}
 """Their modules in revisions whose harness was a package of its own, ``bench``, beside ``distillbench``."""
+
+
+def _pairs(suite: Any) -> Any:
+    """The pairs of a suite: its property, or what the function of an older revision returns."""
+    return suite.pairs if hasattr(suite, "pairs") else _function("pairs")(suite)
 
 
 def _function(name: str) -> Any:
