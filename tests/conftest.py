@@ -18,7 +18,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.validate.claimed_suite import ClaimedSuite, claimed_suite
 from distillbench.common.errors import warn_once
 from distillbench.tasks.base import Task
@@ -55,7 +55,7 @@ def task_of() -> Callable[[str], Task]:
 
     def get(name: str) -> Task:
         if name not in made:
-            made[name] = next(pair for pair in pairs(suite) if pair.task == name).build(extractor="untrained")
+            made[name] = next(pair for pair in suite.pairs if pair.task == name).build(extractor="untrained")
         return made[name]
 
     return get

@@ -148,7 +148,6 @@ def _pairs(
     from distillbench.bench.run.preconditions import check_device_and_folders
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.file import assigned
-    from distillbench.bench.suite.resolve import pairs as pairs_of_suite
     from distillbench.bench.timing.timer import pairs_of
 
     if not (expanded(what) / "records").is_dir():
@@ -157,7 +156,7 @@ def _pairs(
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
         check_device_and_folders(suite, folder)
-        return folder, pairs_of_suite(suite), []
+        return folder, list(suite.pairs), []
     if out is not None:
         raise UserError("--out: a results folder keeps its own timings (leave it out)")
     records = Store(expanded(what)).scan().records

@@ -65,13 +65,13 @@ def _open(request: dict[str, Any], calls: Calls) -> dict[str, Any]:
     """Build what is to be timed; the answer holds sizes by network, if requested, and why a subject is unavailable."""
     import torch
 
-    untrained, load, pairs = map(_function, ("untrained", "load", "pairs"))
+    untrained, load = map(_function, ("untrained", "load"))
     _keep_memory()
     torch.set_num_threads(1)
     suite = load(request["suite"], overrides=request["set"], tasks=request["tasks"], device="cpu")
     sizes: dict[str, dict[str, int]] = {}
     unavailable: dict[str, str] = {}
-    for pair in pairs(suite):
+    for pair in _pairs(suite):
         for role in ("student", "teacher") if request["sizes"] else ("student",):
             model, example = untrained(pair, role, Path(request["cache"]))
             cell = f"{pair.task}/{pair.pair}"
@@ -112,6 +112,11 @@ OLD_LAYOUT = {
     "prepare": "bench.measure.backends",
 }
 """Their modules in revisions whose harness was a package of its own, ``bench``, beside ``distillbench``."""
+
+
+def _pairs(suite: Any) -> Any:
+    """The pairs of a suite: its property, or what the function of an older revision returns."""
+    return suite.pairs if hasattr(suite, "pairs") else _function("pairs")(suite)
 
 
 def _function(name: str) -> Any:

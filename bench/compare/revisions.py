@@ -144,7 +144,8 @@ def compare_interleaved(
     notes += (*teacher_notes(measured), *_new_pairs(measured))
     notes += (f"{measured.launches} launches of 3 processes, at most {budget.rounds} rounds, {clock() - start:.0f} s",)
     notes += tuple(
-        f"{_subject_text(subject)}: {_control_text(times, rule)}" for subject, times in measured.times.items()
+        f"A/A control of {subject.replace(SEPARATOR, ', ')}: {_ratio_text(control_ratio(times, rule))}"
+        for subject, times in measured.times.items()
     )
     timed = (_time_finding(subject, times, rule) for subject, times in measured.times.items())
     return Report(base, head, (*_structural_findings(measured), *timed), notes)
@@ -155,11 +156,12 @@ def _time_finding(subject: str, times: Times, rule: Rule) -> Finding:
     ratio, after = decision.ratio, before * decision.ratio.value
     timeout = "" if decision.final or decision.outcome == "pass" else ", when time ran out"
     launches = f"{len(times.head)} launch{'es' if len(times.head) > 1 else ''}"
+    control = _ratio_text(control_ratio(times, rule))
     values = f"{before * 1e6:.2f} us -> {after * 1e6:.2f} us, ratio {_ratio_text(ratio)}"
     return Finding(
         *_cell_and_metric(subject),
         decision.outcome,
-        f"{values}, {decision.reason} after {launches}{timeout} ({_control_text(times, rule)})",
+        f"{values}, {decision.reason} after {launches}{timeout} (A/A control: {control})",
         baseline=before,
         candidate=after,
         unit="s",
@@ -212,14 +214,6 @@ def _cell_and_metric(subject: str) -> tuple[str, str]:
     return cell, f"time, {backend}" if backend else "time"
 
 
-def _control_text(times: Times, rule: Rule) -> str:
-    return f"A/A control: {_ratio_text(control_ratio(times, rule))}"
-
-
 def _ratio_text(ratio: Ratio) -> str:
     interval = "no interval" if math.isnan(ratio.low) else f"{ratio.low:.4f}, {ratio.high:.4f}"
     return f"{ratio.value:.4f} [{interval}]"
-
-
-def _subject_text(subject: str) -> str:
-    return subject.replace(SEPARATOR, ", ")

@@ -7,8 +7,7 @@ from typing import Any
 
 from distillbench.bench.store.fingerprint import without_digests
 from distillbench.bench.store.records import Record
-from distillbench.bench.suite.file import written
-from distillbench.bench.suite.precedence import NONE
+from distillbench.bench.suite.file import NONE, written
 from distillbench.tasks.data.sets import settings_of
 
 FILE = "FILE with {digest}"

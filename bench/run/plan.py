@@ -14,7 +14,6 @@ from distillbench.bench.store.records import Record, Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite
-from distillbench.bench.suite.resolve import cells as cells_of
 from distillbench.common.errors import UserError, one_line
 
 Status = Literal["finished", "failed", "missing", "unreadable", "stale"]
@@ -109,7 +108,7 @@ def plan(suite: Suite, out: Path, cache: Path | None = None, cells: Sequence[Cel
         cells: The cells; default: those of the suite.
     """
     store = Store(out)
-    states = tuple(_state(store, out, cell) for cell in (cells_of(suite) if cells is None else cells))
+    states = tuple(_state(store, out, cell) for cell in (suite.cells if cells is None else cells))
     return Plan(suite, out, out / "cache" if cache is None else cache, states)
 
 

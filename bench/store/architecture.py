@@ -14,22 +14,27 @@ OF_TRAINING = frozenset({
     "schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "weights_key",
     "label_smoothing",
 })  # fmt: skip
-"""Settings that say how a network is trained, and not what it is."""
+"""Settings that decide how a network is trained, and not what it is."""
 
 
 def architecture(config: Mapping[str, Any], role: Role, size: Size | None) -> str:
-    """The digest of what is deployed, for one input.
+    """The digest of a network as it is deployed: equal digests take equal time.
 
-    config: of a pair or record. It is of the code, of the settings of the task and of the role but those of training
-    (a scale, which is the task's, decides the size of the output), and of all that is counted: parameters, MACs, bytes
-    and the shape of an input. Settings that do not matter make two of what could be one, and never one of two.
+    It covers the code, the settings of the task and of the role except those of training (a scale, which is the task's,
+    decides the size of the output), and all that is counted. Settings that do not matter may give one architecture two
+    digests, but never two architectures one.
+
+    Args:
+        config: the configuration of a pair or a record.
+        role: which of the pair's two networks.
+        size: its parameters, MACs, bytes and input shape, where they were counted.
     """
     settings = _table(config.get("settings"))
     shared = {key: value for key, value in settings.items() if key not in {*ROLES, *OF_TRAINING}}
-    own = {key: value for key, value in _table(settings.get(role)).items() if key not in OF_TRAINING}
+    recipe = {key: value for key, value in _table(settings.get(role)).items() if key not in OF_TRAINING}
     counted = None if size is None else size.model_dump(mode="json")
     code = config.get("code")
-    return canonical_hash({"task": config["task"], "code": code, "of": [shared, own], "size": counted})
+    return canonical_hash({"task": config["task"], "code": code, "of": [shared, recipe], "size": counted})
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -38,7 +43,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def architecture_of(record: Record) -> str | None:
-    """Of a student's or teacher's record; None where there is no network, or none that was kept."""
+    """The architecture of a record's network; None where it has no network, or one that was not kept."""
     unsized = record.size is None and record.kind == "student"  # a trial; a teacher may run from a file of its own
     if record.kind == "baseline" or record.status == "failed" or unsized:
         return None

@@ -15,18 +15,20 @@ from distillbench.bench.store.terms import KINDS, Kind
 SCRATCH = "scratch"
 FIRST = ("teacher", SCRATCH, "mimic", "random_teacher")
 OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
-"""What a student's configuration need not share with that of the scratch row that it is compared with."""
+"""Fields in which a student's configuration may differ from that of scratch, with which it is compared."""
 DIGESTS = frozenset({"code", "method_code", "teacher", "feature_extractor"})
-"""Fields that say that something differs and not what: named where nothing else differs."""
+"""Fields that show that something differs and not what: named only where nothing else differs."""
 ABSENT = "absent"
 PER_SEED = "per-seed"
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The records of one configuration, whatever their seed.
+    """The records of one configuration, of any seed: a row of a table.
 
-    config: what they share. difference: what tells it from the others of its label, '' where there are none.
+    Attributes:
+        config: what the records share.
+        difference: what distinguishes it from other groups of the same label; '' where there are none.
     """
 
     kind: Kind
@@ -37,12 +39,13 @@ class Group:
 
     @property
     def name(self) -> str:
+        """The label, with '(pretrained)' and the difference where there is one."""
         marks = [*(["pretrained"] if self.pretrained else []), *([self.difference] if self.difference else [])]
         return f"{self.label} ({', '.join(marks)})" if marks else self.label
 
     @property
     def pretrained(self) -> bool:
-        """Whether it is a teacher from a file, which was not trained here."""
+        """Whether it is a teacher whose weights come from a file."""
         settings = self.config.get("settings")
         recipe = flat(settings.get("teacher") if isinstance(settings, Mapping) else None)
         return self.kind == "teacher" and any(
@@ -51,11 +54,12 @@ class Group:
 
     @cached_property
     def finished(self) -> dict[int, Record]:
+        """The finished records, by seed."""
         return {record.seed: record for record in self.records if record.status == "finished"}
 
     @property
     def surroundings(self) -> dict[str, Any]:
-        """All but the method: a difference between two students means something where this is the same."""
+        """All of the configuration but the method: two students can be compared where this is equal."""
         return {key: value for key, value in self.config.items() if key not in OF_A_METHOD}
 
 
@@ -76,22 +80,22 @@ def groups(records: Sequence[Record]) -> list[Group]:
         key = record.kind, record.label, canonical_hash(config)
         members.setdefault(key, []).append(record)
         configs[key] = config
-    found = []
+    result: list[Group] = []
     for kind, label in sorted({(kind, label) for kind, label, _ in members}, key=lambda row: order(*row)):
         keys = [key for key in members if key[:2] == (kind, label)]
         names = differences([configs[key] for key in keys])
-        found += [Group(kind, label, configs[k], tuple(members[k]), n) for k, n in zip(keys, names, strict=True)]
-    return found
+        result += [Group(kind, label, configs[k], tuple(members[k]), n) for k, n in zip(keys, names, strict=True)]
+    return result
 
 
 def order(kind: Kind, label: str) -> tuple[int, int, str]:
-    """Where a row stands in a table."""
+    """The key by which the rows of a table are sorted: teachers, students, baselines; first scratch and controls."""
     place = FIRST.index(label) if label in FIRST else len(FIRST)
     return KINDS.index(kind), place, label
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """'student.learning_rate 0.01, steps 100' for each of several configurations; '' for a single one."""
+    """How each of several configurations differs: 'student.learning_rate 0.01, steps 100'; '' for a single one."""
     if len(configs) == 1:
         return [""]
     fields = differing(configs)
@@ -106,27 +110,27 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The fields in which configurations differ, digests only where nothing else does."""
-    flats = [flat(config) for config in configs]
-    fields = sorted({field for one in flats for field in one})
-    fields = [field for field in fields if len({repr(one.get(field, ABSENT)) for one in flats}) > 1]
+    tables = [flat(config) for config in configs]
+    fields = sorted({field for table in tables for field in table})
+    fields = [field for field in fields if len({repr(table.get(field, ABSENT)) for table in tables}) > 1]
     return [field for field in fields if field.rpartition(".")[2] not in DIGESTS] or fields
 
 
 def named(fields: Sequence[str]) -> str:
-    """'student.learning_rate, steps and 2 more'."""
+    """A few fields as text: 'student.learning_rate, steps and 2 more'."""
     text = ", ".join(map(_short, fields[:3]))
     return f"{text} and {len(fields) - 3} more" if len(fields) > 3 else text
 
 
 def flat(config: object, prefix: str = "") -> dict[str, object]:
-    """{'settings.student.steps': 100, ...} from nested tables."""
+    """Nested tables as one table with dotted keys: {'settings.student.steps': 100, ...}."""
     if not isinstance(config, Mapping) or not config:
         return {prefix: config}
     return {k: v for key, value in config.items() for k, v in flat(value, f"{prefix}.{key}" if prefix else key).items()}
 
 
 def plain(value: object) -> str:
-    """A value as a suite file has it; of a long one its beginning."""
+    """A value as a suite file has it, a long one shortened."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     text = f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

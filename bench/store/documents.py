@@ -1,4 +1,4 @@
-"""What is kept as JSON: frozen pydantic models with a schema version, read in whole or refused, written atomically."""
+"""JSON documents: frozen pydantic models with a schema version, read whole or refused, written atomically."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Part(BaseModel):
 
 
 def contradiction(field: str, problem: str, allowed: str = "") -> PydanticCustomError:
-    """What a validator raises for a field inside what it validates; ``read`` says it as a UserError of this field."""
+    """The error that a validator raises for a field inside of what it validates; ``read`` makes a UserError of it."""
     context = {"field": field, "problem": problem, "allowed": allowed}
     return PydanticCustomError("contradiction", "{problem}", context)
 
@@ -58,7 +58,7 @@ def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 Table = Annotated[dict[str, Any], AfterValidator(_finite)]
-"""Whatever JSON holds."""
+"""A table of anything that JSON can hold."""
 
 
 class Filed(Part, ABC):
@@ -66,7 +66,8 @@ class Filed(Part, ABC):
 
     @property
     @abstractmethod
-    def path(self) -> Path: ...
+    def path(self) -> Path:
+        """Where it lies in a results folder."""
 
 
 P = TypeVar("P", bound=Part)
@@ -87,7 +88,7 @@ class Scan(Generic[F]):
 
 
 class OtherSchemaError(UserError):
-    """A document of another schema version: not readable here, and perhaps valuable."""
+    """A document of another schema version: it cannot be read here, but may be valuable."""
 
 
 def canonical_hash(value: Any) -> str:
@@ -118,10 +119,10 @@ def read(path: Path, model: type[P], version: int, noun: str) -> P:
         raise UserError(f"cannot be read as a {noun} ({error})", path) from error
     if not isinstance(content, dict) or "schema_version" not in content:
         raise UserError(f"not a distillbench {noun} (no field schema_version)", path)
-    found = content["schema_version"]
-    if found != version:
-        kind = OtherSchemaError if isinstance(found, int) else UserError
-        raise kind(f"{found} is not one that this program reads", path, "schema_version", allowed=str(version))
+    schema = content["schema_version"]
+    if schema != version:
+        kind = OtherSchemaError if isinstance(schema, int) else UserError
+        raise kind(f"{schema} is not a version that this program reads", path, "schema_version", allowed=str(version))
     try:
         if _SUSPECT.search(raw):
             _check_characters(content, path)
@@ -152,8 +153,8 @@ def _first_error(error: ValidationError, path: Path) -> UserError:
     for key, words in _BOUNDS.items():
         if key in context:
             value = str(first["input"])
-            shown = value if len(value) <= 20 else f"{value[:20]}…"
-            return UserError(f"{shown} is out of range", path, field, allowed=f"{words} {context[key]:g}")
+            short = value if len(value) <= 20 else f"{value[:20]}…"
+            return UserError(f"{short} is out of range", path, field, allowed=f"{words} {context[key]:g}")
     return UserError(first["msg"].removeprefix("Value error, "), path, field)
 
 
@@ -162,7 +163,18 @@ _BOUNDS = {"le": "at most", "lt": "below", "ge": "at least", "gt": "above"}
 
 
 def scan(results: Path, folder: str, model: type[F], version: int, noun: str) -> Scan[F]:
-    """Every document beneath a folder of a results folder that can be read and lies where it belongs."""
+    """Read every document beneath a folder of a results folder.
+
+    Args:
+        results: the results folder.
+        folder: inside it.
+        model: what the documents must be.
+        version: of their schema.
+        noun: what such a document is called in messages.
+
+    Returns:
+        Those that can be read and lie where they belong, and an error for every other file.
+    """
     documents, errors = [], {}
     for path in sorted((results / folder).rglob("*.json")):
         place = path.relative_to(results)
@@ -177,7 +189,7 @@ def scan(results: Path, folder: str, model: type[F], version: int, noun: str) ->
 
 
 def write(path: Path, document: Part) -> None:
-    """Whole, or not at all."""
+    """Write a document, whole or not at all."""
     write_atomically(path, (_text(document.model_dump(mode="json")) + "\n").encode())
 
 

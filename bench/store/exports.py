@@ -1,7 +1,4 @@
-"""What came of a student's export to ONNX, in full precision and quantised, and the folder that keeps it.
-
-It lies beside the record of a results folder, ``exports/TASK/PAIR/METHOD/seed-N.json``.
-"""
+"""Documents of exports to ONNX, in full precision and quantised: ``exports/TASK/PAIR/METHOD/seed-N.json``."""
 
 from __future__ import annotations
 
@@ -20,11 +17,17 @@ from distillbench.bench.store.terms import Form
 SCHEMA_VERSION = 2
 FOLDER = "exports"
 QUANTISATION = 2
-"""How files are quantised. 2: no processor saturates. 1, in exports that do not say it: those without VNNI do."""
+"""The way of quantising. 2: no processor saturates. 1, in exports without a number: processors without VNNI do."""
 
 
 class Difference(Part):
-    """How far ONNX Runtime is from eager on ``examples`` test inputs. relative: to the largest output of a batch."""
+    """The largest difference between the outputs of ONNX Runtime and eager PyTorch.
+
+    Attributes:
+        examples: test inputs that were compared.
+        absolute: in the unit of the output.
+        relative: to the largest output of a batch.
+    """
 
     examples: int
     absolute: float
@@ -32,11 +35,14 @@ class Difference(Part):
 
 
 class Artefact(Part):
-    """One ONNX file. failure: why it cannot be used, in a line.
+    """One ONNX file.
 
-    metrics, examples: as a record's, on the test split, of what it puts out; of a quantised one, and those metrics
-    alone that look at what is deployed. unmeasured: why there are none, in a line. quantisation: which, of a quantised
-    one.
+    Attributes:
+        metrics: of a quantised file, its quality on the test split, as in a record; only metrics of what is deployed.
+        examples: of a quantised file, those metrics for each test example.
+        unmeasured: why a quantised file has no metrics, in a line.
+        failure: why the file cannot be used, in a line.
+        quantisation: which way of quantising made it; None in full precision.
     """
 
     bytes: int = 0
@@ -51,7 +57,7 @@ class Artefact(Part):
 
 
 class Export(Filed):
-    """Of one record's network. config_hash, weights_sha256: of the record, whose network it was made from."""
+    """What came of exporting the network of one record; config_hash and weights_sha256 are those of the record."""
 
     schema_version: Literal[2] = 2
     task: str
@@ -67,6 +73,7 @@ class Export(Filed):
 
     @property
     def path(self) -> Path:
+        """Where it lies in a results folder."""
         return _path(self.task, self.pair, self.label, self.seed)
 
     def is_of(self, record: Record) -> bool:
@@ -74,11 +81,12 @@ class Export(Filed):
         return (self.config_hash, self.weights_sha256) == (record.config_hash, record.weights_sha256)
 
     def has(self, forms: Iterable[Form]) -> bool:
-        """Whether each of these is there, quantised as it would be today."""
+        """Whether it has each of these forms, quantised as it would be today."""
         return all(form in self.artefacts and self.artefacts[form].quantisation == quantisation(form) for form in forms)
 
 
 def quantisation(form: str) -> int | None:
+    """Which way of quantising makes this form today; None in full precision."""
     return None if form == "float32" else QUANTISATION
 
 
@@ -97,5 +105,5 @@ def scan(results: Path) -> Scan[Export]:
 
 
 def write(results: Path, export: Export) -> None:
-    """Whole, or not at all."""
+    """Write an export, whole or not at all."""
     documents.write(results / export.path, export)

@@ -1,4 +1,4 @@
-"""What identifies a configuration beside its settings: files by their content, and the code that decides a figure.
+"""Digests that identify a configuration beside its settings: of files, and of the code that decides its results.
 
 An edit of what is computed changes the digest of code; an edit of a comment, a module's name or place does not.
 """
@@ -21,11 +21,11 @@ PREFIX = "sha256:"
 CODE = "code"
 """The key of a network's digest, beside its settings."""
 TRAINING = "distillbench.bench.training.loop"
-"""Decides what every learner becomes, whatever its task and method."""
+"""The module that decides what every learner becomes, whatever its task and method."""
 DECISIVE = ("distillbench.bench", "distillbench.methods", "distillbench.tasks")
-"""The packages of this project whose code can decide a figure."""
+"""The packages of this project whose code can decide a result."""
 SEARCH_SPACES = ("LogUniform", "Choice")
-"""Marks in a field's annotation that say what tuning may choose from: no figure depends on them."""
+"""Marks in a field's annotation that say what tuning may choose from: no result depends on them."""
 
 
 @cache
@@ -60,7 +60,7 @@ Import = tuple[str, str, str]
 
 
 def _collected(name: str, beside: Collection[str]) -> tuple[dict[str, str], dict[str, set[Import]]]:
-    """Of every module that counts the digest of its own code, without import statements, and what it imports."""
+    """Collect every module that counts: the digest of its own code, without import statements, and what it imports."""
     roots = {local_root(module) for module in beside} - {None}
     own_package = name.partition(".")[0]
 
@@ -89,7 +89,7 @@ def _collected(name: str, beside: Collection[str]) -> tuple[dict[str, str], dict
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[Import]:
-    """What a module imports, wherever the statement stands. package: which its relative imports start from."""
+    """The imports of a module, wherever they stand. package: where its relative imports start."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "", alias.asname or alias.name.partition(".")[0]) for alias in node.names)
@@ -101,11 +101,11 @@ def _imports(tree: ast.Module, package: str) -> Iterator[Import]:
 
 def _identified(entry: Import, code: Mapping[str, str]) -> Import:
     """The import with its module's code in place of the module's name; other packages are identified by their names."""
-    source, name, here = entry
+    source, name, alias = entry
     if (module := f"{source}.{name}") in code:
-        return code[module], "", here
+        return code[module], "", alias
     package = source.partition(".")[0]
-    return code.get(source, package if package == "distillbench" else source), name, here
+    return code.get(source, package if package == "distillbench" else source), name, alias
 
 
 def _local(module: str, roots: Collection[Path | None]) -> bool:
@@ -142,24 +142,30 @@ def _says_nothing(node: Any) -> bool:
 
 
 def described(settings: BaseModel, prefix: str = "", leave: Collection[str] = ()) -> dict[str, Any]:
-    """Settings in JSON terms, but for what is left out. prefix: what they are called in a suite, for messages.
+    """Settings in JSON terms, files by their content and networks with the digest of their code.
 
-    Raises DataError for a file that cannot be read.
+    Args:
+        settings: of a task, a recipe or a network.
+        prefix: what they are called in a suite, for messages.
+        leave: names of settings to leave out.
+
+    Raises:
+        DataError: a file cannot be read.
     """
     from distillbench.tasks.data.files import file_digest
     from distillbench.tasks.networks.base import Network
 
-    found: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for name, dumped in settings.model_dump(mode="json", exclude={*leave}).items():
         value, place = getattr(settings, name), f"{prefix}.{name}".removeprefix(".")
         if isinstance(value, Path):
-            found[name] = PREFIX + file_digest(value, place)
+            table[name] = PREFIX + file_digest(value, place)
         elif isinstance(value, Network):
             code = _code(type(value).__module__, value.sources)
-            found[name] = {**described(value, place), CODE: PREFIX + code}
+            table[name] = {**described(value, place), CODE: PREFIX + code}
         else:
-            found[name] = dumped
-    return found
+            table[name] = dumped
+    return table
 
 
 @cache
@@ -168,20 +174,25 @@ def _code(module: str, sources: tuple[str, ...]) -> str:
 
 
 def forget_code() -> None:
-    """Networks' code is looked at again when it is asked for next."""
+    """Make the next call read the code of networks again."""
     _code.cache_clear()
 
 
 def without_digests(values: Any, file: str = "") -> dict[str, Any]:
-    """Of a configuration's settings those that a suite can have: all but digests. file: in place of a file's."""
+    """The settings of a configuration as a suite can have them, without digests.
+
+    Args:
+        values: the settings, from a record that anybody may have written.
+        file: what to put in the place of a file's digest, with ``{digest}`` in it; '': nothing.
+    """
     if not isinstance(values, Mapping):
         return {}
-    found: dict[str, Any] = {}
+    table: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            found[key] = without_digests(value, file)
+            table[key] = without_digests(value, file)
         elif not (isinstance(value, str) and value.startswith(PREFIX)):
-            found[key] = value
+            table[key] = value
         elif file and key != CODE:
-            found[key] = file.format(digest=value)
-    return found
+            table[key] = file.format(digest=value)
+    return table

@@ -1,4 +1,4 @@
-"""What a results folder was to hold: written when a run starts, so that a table can name what is missing."""
+"""The list of cells that runs on a results folder were to make: from it a table knows what is missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAME = "expected.json"
 
 @dataclass(frozen=True)
 class ExpectedCell:
-    """A cell that a run was to make; how a table knows what is missing."""
+    """A cell that a run was to make."""
 
     task: str
     pair: str
@@ -28,7 +28,11 @@ class ExpectedCell:
 
 
 def expected(results: Path) -> list[ExpectedCell]:
-    """Every cell that any run on this folder was to make; none where the folder has no such list."""
+    """Every cell that any run on this folder was to make; none where the folder has no list.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
     path = results / NAME
     if not path.exists():
         return []
@@ -41,14 +45,14 @@ def expected(results: Path) -> list[ExpectedCell]:
 
 def expect(results: Path, cells: Iterable[ExpectedCell]) -> None:
     """Add cells to the list."""
-    known = dict.fromkeys(expected(results))
-    merged = known | dict.fromkeys(cells)
-    if merged.keys() != known.keys():
+    listed = dict.fromkeys(expected(results))
+    merged = listed | dict.fromkeys(cells)
+    if merged.keys() != listed.keys():
         _write(results, merged)
 
 
 def heal(results: Path, cells: Iterable[ExpectedCell]) -> str | None:
-    """Begin a list anew that cannot be read; returns why it cannot."""
+    """Replace a list that cannot be read by these cells; returns why it cannot, or None where it can."""
     try:
         expected(results)
     except UserError as error:

@@ -24,11 +24,11 @@ SCHEMA_VERSION = 5
 FOLDER, WEIGHTS = "records", "weights"
 """Folders in a results folder: of records, and of the weights of the students that they are of."""
 ROUNDING = 1e-6
-"""Per-item results keep seven digits: so far, relative to their size, may their mean be from the metric."""
+"""How far the mean of per-example results, which keep seven digits, may be from the metric, relative to their size."""
 
 
 def record_path(kind: Kind, task: str, pair: str, label: str, seed: int, trial: int | None = None) -> Path:
-    """Where a record lies in a results folder."""
+    """Where the record of a cell lies in a results folder."""
     folder = label
     if kind == "baseline":
         folder = "baseline-" + "".join(c if c.isalnum() else "-" for c in label).strip("-")
@@ -36,7 +36,7 @@ def record_path(kind: Kind, task: str, pair: str, label: str, seed: int, trial: 
 
 
 def weights_path(record: Path) -> Path:
-    """Where a student's weights lie in a results folder. record: where its record does."""
+    """Where the weights of a student lie in a results folder, from where its record lies."""
     return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
 
 
@@ -51,9 +51,13 @@ class MetricValue(Part):
 
 
 class TrainingCurve(Part):
-    """steps: done at each point. loss: its mean since the point before. validation: the primary metric then.
+    """How training went, point by point; None stands for what was not finite, or not measured.
 
-    of: what the validation metric was measured on. None stands for what was not finite, or not measured.
+    Attributes:
+        steps: done at each point.
+        loss: its mean since the point before.
+        validation: the primary metric at each point.
+        of: what the validation metric was measured on.
     """
 
     steps: tuple[Count, ...]
@@ -69,18 +73,27 @@ class TrainingCurve(Part):
 
 
 class Training(Part):
-    """What training cost. seconds: this model's own steps, without work shared by its group."""
+    """The cost of training.
+
+    Attributes:
+        seconds: of this model's own steps, without the work that its group shares.
+    """
 
     steps: Count
     seconds: Number
     images_per_second: Number
     final_loss: Number = Field(description="mean over the last tenth of the steps")
-    final_distillation: Number = Field(description="the distillation loss alone, likewise")
+    final_distillation: Number = Field(description="the distillation loss alone, over the same steps")
     curve: TrainingCurve
 
 
 class Size(Part):
-    """parameters and bytes of what is deployed; macs: multiply-accumulates for one input of ``input_shape``."""
+    """The size of a network as it is deployed.
+
+    Attributes:
+        macs: multiply-accumulates for one input of ``input_shape``.
+        bytes: of its parameters and buffers.
+    """
 
     parameters: Count
     macs: Count
@@ -89,21 +102,21 @@ class Size(Part):
 
 
 class Failure(Part):
-    """reason: one line."""
+    """Why a cell failed: one line, and the traceback."""
 
     reason: str
     traceback: str = ""
 
 
 class Record(Part):
-    """Everything about one cell: what it was, what came of it, where and by what it was made."""
+    """Everything about one cell: its configuration, its results, and the environment in which they were made."""
 
     schema_version: Literal[5] = 5
     kind: Kind
     status: Literal["finished", "failed"]
     task: str
     pair: str
-    label: str = Field(description="the method, 'teacher', or the name of the reference")
+    label: str = Field(description="the method, 'teacher', or the name of the baseline")
     seed: Count
     trial: Count | None = Field(None, description="of tuning: metrics and examples are of the validation split")
     teacher_seed: Count
@@ -162,6 +175,7 @@ class Record(Part):
 
     @property
     def path(self) -> Path:
+        """Where it lies in a results folder."""
         return record_path(self.kind, self.task, self.pair, self.label, self.seed, self.trial)
 
     @property
@@ -171,19 +185,19 @@ class Record(Part):
 
     @property
     def split(self) -> Literal["test", "validation"]:
-        """What its metrics and examples were measured on. A trial has not seen the test split."""
+        """The split that its metrics and examples were measured on; a trial has not seen the test split."""
         return "test" if self.trial is None else "validation"
 
     @property
     def name(self) -> str:
-        """'gan/dense_128_16/mimic/seed 0', as that of its cell."""
+        """The name of its cell: 'gan/dense_128_16/mimic/seed 0'."""
         trial = "" if self.trial is None else f"trial {self.trial}/"
         return f"{self.task}/{self.pair}/{self.label}/{trial}seed {self.seed}"
 
     def reproducible(self) -> dict[str, Any]:
-        """What an equal configuration must give again in the same environment: all but timings and circumstances.
+        """All that an equal configuration must give again, bit by bit, in the same environment: no times, no dates.
 
-        On another processor, or with other instructions or libraries, it is only near; ``compare`` says whether enough.
+        On another processor, or with other instructions or libraries, it is only near; ``compare`` tests how near.
         """
         record = self.model_dump(mode="json", exclude={"environment", "revision", "created"})
         if record["training"]:
@@ -211,16 +225,15 @@ class Store:
         self.root = root
 
     def read(self, path: Path) -> Record:
-        """One record; ``path`` as it is. Raises UserError for what is no record, or contradicts itself."""
+        """One record, from any path. Raises UserError for a file that is not a record, or contradicts itself."""
         return documents.read(path, Record, SCHEMA_VERSION, "record")
 
     def find(self, path: Path) -> Record | None:
-        """The record at a path inside the folder, or None."""
-        whole = self.root / path
-        return self.read(whole) if whole.exists() else None
+        """The record at a path inside the folder; None where there is none."""
+        return self.read(self.root / path) if (self.root / path).exists() else None
 
     def scan(self) -> Scan:
-        """Every record that can be trusted, by path, and what is wrong with the other files."""
+        """Every record that can be used, by path, and an error for every other file."""
         if not self.root.is_dir():
             raise UserError("no such results folder", self.root)
         records: dict[Path, Record] = {}
@@ -240,13 +253,14 @@ class Store:
         return Scan(list(records.values()), dict(sorted(errors.items())))
 
     def __iter__(self) -> Iterator[Record]:
-        """Every record, by path; raises UserError where a file is none."""
+        """Every record, by path. Raises UserError where a file is not a record."""
         scan = self.scan()
         for error in scan.errors.values():
             raise error
         return iter(scan.records)
 
     def write(self, path: Path, record: Record) -> None:
+        """Write a record to a path inside the folder, whole or not at all."""
         documents.write(self.root / path, record)
 
 

@@ -1,4 +1,4 @@
-"""How far a run is: a small file in the results folder while it goes on, for whoever watches from outside."""
+"""The progress of a run: a small file in its results folder while it runs, which another process can watch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,19 @@ from distillbench.bench.store.documents import Part
 NAME = "progress.json"
 SCHEMA_VERSION = 1
 SILENT = 20
-"""Seconds without news after which nothing is said to go on: a run that is killed leaves its file behind."""
+"""Seconds without a change after which a run counts as ended: one that is killed leaves its file behind."""
 
 
 class Status(Part):
-    """cells, failed: done so far, of ``expected``. seconds, left: since the start, and until the end, about.
+    """How far a run is.
 
-    running: {job: (step, steps)}.
+    Attributes:
+        cells: finished or failed so far.
+        failed: those of them that failed.
+        expected: cells in all.
+        seconds: since the start.
+        left: seconds until the end, about; None where nobody can say yet.
+        running: the step and the number of steps of each job that runs, by its name.
     """
 
     schema_version: Literal[1] = 1
@@ -35,7 +41,7 @@ class Status(Part):
 
 
 def read(results: Path) -> Status | None:
-    """Of a run that goes on in this folder; None where there is none. Raises UserError for a file that is no status."""
+    """The status of the run in this folder; None where none runs. Raises UserError for a file that is not a status."""
     path = results / NAME
     try:
         if time.time() - path.stat().st_mtime > SILENT:
@@ -46,13 +52,15 @@ def read(results: Path) -> Status | None:
 
 
 def write(results: Path, status: Status) -> None:
+    """Write the status of a run, whole or not at all."""
     documents.write(results / NAME, status)
 
 
 def touch(results: Path) -> None:
-    """Say that the run still goes on, though nothing has changed."""
+    """Show that the run still goes on, though nothing has changed."""
     os.utime(results / NAME)
 
 
 def remove(results: Path) -> None:
+    """Remove the status when the run has ended."""
     (results / NAME).unlink(missing_ok=True)

@@ -1,7 +1,6 @@
-"""The timing of one pair of architectures under one condition, and the folder that keeps them.
+"""Documents of timings, one for a pair of architectures and a condition: ``timings/TASK/PAIR/CONDITION.json``.
 
-They lie beside the records of a results folder, ``timings/TASK/PAIR/CONDITION.json``, and are joined to every record of
-the same architecture (``distillbench.bench.store.architecture``).
+A timing belongs to every record of the same architecture (``distillbench.bench.store.architecture``).
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from distillbench.bench.store.terms import Backend, Precision, TimedNetwork
 SCHEMA_VERSION = 1
 FOLDER = "timings"
 P90_FROM, P99_FROM = 64, 662
-"""Fewest samples that a percentile is said from: MLPerf Inference's rule for 99% confidence (Reddi et al. 2020)."""
+"""The fewest samples for a percentile: the rule of MLPerf Inference for 99% confidence (Reddi et al. 2020)."""
 
 
 class Condition(Part):
-    """What decides a time beside the architecture and the machine. device: its kind, "cpu" or "cuda"."""
+    """What decides a time beside the architecture and the machine; device is its kind, "cpu" or "cuda"."""
 
     backend: Backend = "eager"
     precision: Precision = "float32"
@@ -35,7 +34,7 @@ class Condition(Part):
 
     @property
     def name(self) -> str:
-        """'onnxruntime-int8-static-batch-64': unlike for each condition, and a file's name."""
+        """The name of its file, one for each condition: 'onnxruntime-int8-static-batch-64'."""
         precision = "" if self.precision == "float32" else f"-{self.precision}"
         threads = "" if self.threads == 1 else f"-threads-{self.threads}"
         device = "" if self.device == "cpu" else f"-{self.device}"
@@ -43,21 +42,24 @@ class Condition(Part):
 
     @property
     def way(self) -> str:
-        """'onnxruntime int8-static': without batch size, threads and device."""
+        """Backend and precision: 'onnxruntime int8-static'."""
         return self.backend if self.precision == "float32" else f"{self.backend} {self.precision}"
 
     @property
     def resources(self) -> str:
-        """', 4 threads, cuda': what is not usual of threads and device, to follow other words; '' where all is."""
+        """Threads and device where they are not one and the CPU, to follow other words: ', 4 threads, cuda'."""
         threads = f", {self.threads} threads" if self.threads > 1 else ""
         return threads + (f", {self.device}" if self.device != "cpu" else "")
 
 
 class Launch(Part):
-    """One process. seconds: of one call with the whole batch, a value a sample; the subjects' samples are paired.
+    """The samples of one process.
 
-    loops: calls that each sample is the mean of. stopped_by: "width" where every ratio's interval over the pairs was as
-    narrow as was asked, "cap" where pairs or seconds ran out before.
+    Attributes:
+        seconds: of one call with the whole batch, a value a sample; samples of equal index are paired.
+        loops: calls that each sample is the mean of.
+        stopped_by: "width" where the interval of every ratio over the pairs became as narrow as was asked, "cap" where
+            pairs or seconds ran out before.
     """
 
     seconds: dict[TimedNetwork, tuple[float, ...]]
@@ -73,18 +75,24 @@ class Launch(Part):
         return self
 
     def median(self, subject: TimedNetwork) -> float:
+        """Seconds of a call, the median of the samples."""
         return float(np.median(self.seconds[subject]))
 
     def ratio(self, numerator: TimedNetwork, denominator: TimedNetwork) -> float:
+        """How many times as long the numerator takes as the denominator, from the paired samples."""
         return paired_ratio(self.seconds[numerator], self.seconds[denominator]).value
 
 
 class Timing(Filed):
-    """Times of a teacher and its student, in turns. A launch is one process; intervals are over launches.
+    """Interleaved times of a teacher and its student. A launch is one process; intervals are over launches.
 
-    teacher, student: their architectures. unavailable: why there is nothing to time, in a line. memory: bytes by which
-    the peak of the resident set (on CUDA: of what is allocated) grew in a fresh process. energy: joules an item.
-    quantisation: how a quantised file was made (``distillbench.bench.store.exports``); of others, and older ones, None.
+    Attributes:
+        teacher: its architecture.
+        student: its architecture.
+        quantisation: the way of quantising (``distillbench.bench.store.exports``); None in other precisions.
+        unavailable: why there is nothing to time, in a line.
+        memory: bytes by which the peak of the resident set (on CUDA: of what is allocated) grew in a fresh process.
+        energy: joules for one example.
     """
 
     schema_version: Literal[1] = 1
@@ -114,11 +122,12 @@ class Timing(Filed):
 
     @property
     def path(self) -> Path:
+        """Where it lies in a results folder."""
         return Path(FOLDER, self.task, self.pair, f"{self.condition.name}.json")
 
     @property
     def environment_hash(self) -> str:
-        """Two stored times can be compared where this is equal: one machine, one set of libraries."""
+        """The hash of machine and libraries: stored times can be compared where it is equal."""
         return canonical_hash(self.environment)
 
     def times(self, subject: TimedNetwork) -> Ratio | None:
@@ -131,13 +140,13 @@ class Timing(Filed):
         return geometric_mean([launch.median(subject) for launch in self.launches])
 
     def speedup(self, over: TimedNetwork = "teacher") -> Ratio | None:
-        """How many times as fast as another subject the student is: paired in each launch, 95% over launches."""
+        """How many times as fast as another network the student is: paired in each launch, 95% over launches."""
         if not self.launches or any(over not in launch.seconds for launch in self.launches):
             return None
         return geometric_mean([launch.ratio(over, "student") for launch in self.launches])
 
     def percentile(self, subject: TimedNetwork, q: Literal[90, 99]) -> float | None:
-        """Of all samples, seconds of a call; None with too few samples to say."""
+        """A percentile of all samples, seconds of a call; None where there are too few samples for it."""
         samples = [value for launch in self.launches for value in launch.seconds.get(subject, ())]
         return float(np.percentile(samples, q)) if len(samples) >= {90: P90_FROM, 99: P99_FROM}[q] else None
 
@@ -148,10 +157,10 @@ def scan(results: Path) -> Scan[Timing]:
 
 
 def read(path: Path) -> Timing:
-    """One timing. Raises UserError for what is none, or contradicts itself."""
+    """One timing. Raises UserError for a file that is not a timing, or contradicts itself."""
     return documents.read(path, Timing, SCHEMA_VERSION, "timing")
 
 
 def write(results: Path, timing: Timing) -> None:
-    """Whole, or not at all."""
+    """Write a timing, whole or not at all."""
     documents.write(results / timing.path, timing)

@@ -1,4 +1,4 @@
-"""Weights of models on disk (safetensors), what they are of, and their digest."""
+"""Files of weights (safetensors): where they lie, what configuration they are of, and their digest."""
 
 from __future__ import annotations
 
@@ -33,14 +33,33 @@ def extractor_path(cache: Path, config_hash: str) -> Path:
 
 
 def save_weights(path: Path, model: nn.Module, of: str, metadata: Mapping[str, str] | None = None) -> None:
-    """All parameters and buffers, atomically. of: the hash of what decides them."""
+    """Write all parameters and buffers of a model, whole or not at all.
+
+    Args:
+        path: the file.
+        model: on any device.
+        of: the hash of the configuration that decides the weights.
+        metadata: further texts to keep in the file.
+    """
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    known = {**(metadata or {}), "of": of}
-    write_atomically(path, save(state, known | {CHECKSUM: _checksum(state, known)}))
+    texts = {**(metadata or {}), "of": of}
+    write_atomically(path, save(state, texts | {CHECKSUM: _checksum(state, texts)}))
 
 
 def load_weights(path: Path, model: nn.Module, of: str) -> dict[str, str]:
-    """Load into a model of the same architecture; returns the metadata. Raises DamagedError for another file."""
+    """Load a file of weights into a model of the same architecture.
+
+    Args:
+        path: the file.
+        model: gets the weights.
+        of: the hash of the configuration that they must be of.
+
+    Returns:
+        The texts that ``save_weights`` was given as metadata.
+
+    Raises:
+        DamagedError: the file is missing or damaged, or of another configuration or network.
+    """
     state, metadata = _read(path, of)
     try:
         model.load_state_dict(state)
@@ -50,7 +69,7 @@ def load_weights(path: Path, model: nn.Module, of: str) -> dict[str, str]:
 
 
 def damage(path: Path, of: str) -> str | None:
-    """Why a file cannot be used, in a line that names it; None where it is whole, or not there."""
+    """Why a file cannot be used, in a line that names it; None where it is whole, or missing."""
     if not path.exists():
         return None
     try:
@@ -61,7 +80,7 @@ def damage(path: Path, of: str) -> str | None:
 
 
 def usable(path: Path, of: str) -> bool:
-    """Whether the file is there, whole, and of what it should be."""
+    """Whether a file exists, whole, and is of this configuration."""
     return path.exists() and damage(path, of) is None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,7 +20,9 @@ from distillbench.common.errors import UserError, check_name
 from distillbench.common.paths import expanded, expanded_setting
 
 TUNED = ".tuned"
-"""Before .toml: chosen hyperparameters, which a suite includes, and no suite of their own."""
+"""Before .toml: a file of chosen hyperparameters, which a suite includes."""
+NONE = "none"
+"""No value, in a file: TOML has none."""
 SHIPPED = files("distillbench.bench") / "suites"
 LONGEST_NAME = 64
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)]
@@ -37,6 +39,7 @@ class PairTable(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
+        """All but what the table's own fields are."""
         return dict(self.__pydantic_extra__ or {})
 
 
@@ -71,15 +74,40 @@ class SuiteTable(BaseModel):
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings of one place. source: how a message names it. strict: a setting without effect is a mistake."""
+    """The settings that stand in one place.
+
+    Attributes:
+        source: how messages name the place.
+        strict: whether a setting without effect is a mistake there.
+    """
 
     source: str
     table: SuiteTable
     strict: bool = True
 
 
+@dataclass(frozen=True)
+class Layers:
+    """All places that settings of a suite come from; iterates from the weakest to the strongest."""
+
+    suite: Layer
+    tuned: Layer | None = None
+    options: tuple[Layer, ...] = ()
+
+    def __iter__(self) -> Iterator[Layer]:
+        if self.tuned is not None:
+            yield self.tuned
+        yield from (self.suite, *self.options)
+
+    def last(self, field: str) -> Any:
+        """A field of the suite as a whole: as the strongest layer sets it, or its default; None for 'none'."""
+        tables = [layer.table for layer in self if field in layer.table.model_fields_set]
+        value = getattr(tables[-1] if tables else SuiteTable(), field)
+        return None if str(value) == NONE else value
+
+
 def shipped() -> dict[str, str]:
-    """The suites that ship: name -> TOML text."""
+    """The suites that ship: the TOML text of each by its name."""
     return {
         entry.name.removesuffix(".toml"): entry.read_text(encoding="utf-8")
         for entry in sorted(SHIPPED.iterdir(), key=lambda e: e.name)
@@ -87,20 +115,42 @@ def shipped() -> dict[str, str]:
     }
 
 
-def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
-    """A shipped suite by name, a file by path, or a table; and the folder that its paths of files start from.
+def read_layers(
+    suite: str | Path | Mapping[str, Any], overrides: Sequence[str], options: Mapping[str, Any], tuned: bool
+) -> Layers:
+    """Everything that a user wrote about a suite, each name and type in it checked.
 
-    Raises UserError.
+    Args:
+        suite: the name of a suite that ships, the path of a file, or a table as a file has it.
+        overrides: settings as ``KEY=VALUE``.
+        options: fields of the suite as a whole that the command line sets.
+        tuned: whether the file of chosen hyperparameters is read.
+
+    Raises:
+        UserError: a file cannot be read, or something in it is unknown or of the wrong type.
     """
+    own, folder = _read(suite)
+    tables = [("--set", assigned(overrides))] if overrides else []
+    tables += [(f"--{name}", {name: value}) for name, value in options.items()]
+    layers = Layers(own, options=tuple(Layer(source, checked(table, source)) for source, table in tables))
+    path = layers.last("tuned")
+    if not tuned or path is None:
+        return layers
+    elsewhere = any("tuned" in layer.table.model_fields_set for layer in layers.options)
+    return replace(layers, tuned=_read_tuned(path if elsewhere else folder / path))
+
+
+def _read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
+    """A suite's own settings, and the folder that its paths of files start from."""
     if isinstance(suite, Mapping):
         source, table, folder = "suite", dict(suite), Path()
-    elif str(suite) in (known := shipped()):
+    elif str(suite) in (texts := shipped()):
         source, folder = f"suite {suite}", Path(str(SHIPPED))
-        table = {"name": str(suite)} | _parse(known[str(suite)], source)
+        table = {"name": str(suite)} | _parse(texts[str(suite)], source)
     else:
         path = expanded(suite)
         if path.suffix != ".toml" and not path.exists():
-            raise UserError(f"no suite {str(suite)!r}", allowed=[*sorted(known), "a .toml file"], name=str(suite))
+            raise UserError(f"no suite {str(suite)!r}", allowed=[*sorted(texts), "a .toml file"], name=str(suite))
         source, folder = str(path), path.parent
         table = {"name": _name_of(path)} | _parse(_text(path), source)
     if "tasks" not in table:
@@ -108,13 +158,13 @@ def read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
     return Layer(source, checked(table, source)), folder
 
 
-def read_tuned(path: Path) -> Layer:
-    """Chosen hyperparameters. Some may be of methods or tasks that a suite leaves out: that is no mistake."""
+def _read_tuned(path: Path) -> Layer:
+    """Chosen hyperparameters. Some may be of methods or tasks that a suite leaves out: that is not a mistake."""
     return Layer(str(path), checked(_parse(_text(path), str(path)), str(path)), strict=False)
 
 
 def _name_of(path: Path) -> str:
-    """Of a suite that has none of its own: of its file, but for what no ``Name`` has ('Prüfung (2)': 'Prufung-2')."""
+    """A suite's name from that of its file, without what a ``Name`` cannot have ('Prüfung (2)': 'Prufung-2')."""
     letters = unicodedata.normalize("NFKD", path.stem)
     plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).lstrip("_.-")[:LONGEST_NAME].rstrip("-") or "suite"
@@ -131,11 +181,11 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"not TOML ({error})", source) from error
+        raise UserError(f"is not valid TOML ({error})", source) from error
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:
-    """A table from ``KEY=VALUE``, a later one over an earlier; a value is TOML, or a plain string where it is none."""
+    """A table from ``KEY=VALUE``, a later one over an earlier; a value is TOML, otherwise a plain string."""
     table: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
@@ -156,20 +206,28 @@ def assigned(assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
-    """The table as a suite's; every method and task that it names exists. Raises UserError."""
+    """A table as the table of a suite, in which every method and task exists.
+
+    Args:
+        table: as it was read.
+        source: how messages name the place of the table.
+
+    Raises:
+        UserError: a field is unknown or of the wrong type, or a name does not exist.
+    """
     suite = validate(SuiteTable, table, place_in(source))
     for field in ("methods", "seeds"):
         values = getattr(suite, field)
         if len(set(values)) != len(values):
-            raise UserError(f"names something twice: {', '.join(map(str, values))}", source, field)
+            raise UserError(f"has an entry twice: {', '.join(map(str, values))}", source, field)
     for name in suite.methods:
         check_name("method", name, METHODS.names(), source, "methods")
     _check_methods(suite.hyperparameters, source, "")
     for name, task in suite.tasks.items():
         check_name("task", name, TASKS.names(), source, f"tasks.{name}")
         _check_methods(task.hyperparameters, source, f"tasks.{name}.")
-        for pair, its in task.pair.items():
-            _check_methods(its.hyperparameters, source, f"tasks.{name}.pair.{pair}.")
+        for pair, pair_table in task.pair.items():
+            _check_methods(pair_table.hyperparameters, source, f"tasks.{name}.pair.{pair}.")
     return suite
 
 
@@ -179,7 +237,7 @@ def _check_methods(tables: Hyperparameters, source: str, prefix: str) -> None:
 
 
 def written(table: Mapping[str, Any]) -> str:
-    """A suite's table as TOML, short lists in one line."""
+    """The table of a suite as TOML, lists of plain values in one line."""
     return re.sub(r"\[\n((?: {4}[^\[\]\n]+,\n)+)\]", _in_a_line, tomli_w.dumps(table))
 
 

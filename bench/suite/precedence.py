@@ -6,31 +6,35 @@ all tasks < one task < one of its pairs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
-from distillbench.bench.suite.file import Hyperparameters, Layer
+from distillbench.bench.suite.file import NONE, Hyperparameters, Layer
 from distillbench.bench.suite.validation import Place
 from distillbench.common.errors import UserError, at_most
 from distillbench.tasks.networks.interfaces import ROLES
 
 Path = tuple[str, ...]
-NONE = "none"
-"""No value, in a file: TOML has none."""
 ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
-"""Of a recipe: one takes the place of the other."""
+"""Settings of a recipe of which one takes the place of the other."""
 SOURCES = {"train": "name", "test": "test_name", "test_name": "test"}
-"""Of images (``data``): the former, said later, takes the place of the latter. A name takes all folders' place."""
+"""Settings of ``data`` that replace another one where they are set later. A name takes the place of all folders."""
 NEEDS = {"weights_key": "weights"}
-"""Of a recipe: the former says nothing without the latter."""
+"""Settings of a recipe that mean nothing without another one."""
 ARGUMENTS = "arguments"
-"""Of somebody else's function: no word in it is one of ours."""
+"""The table of arguments of a user's own function: no name in it is one of ours."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, and where it was said. source: '' for a default. key: as written there, 'tasks.gan.steps'."""
+    """A value, and where it was set.
+
+    Attributes:
+        source: the name of the layer; '' for a default.
+        key: as it is written there: 'tasks.gan.steps'.
+    """
 
     value: Any
     source: str
@@ -39,39 +43,55 @@ class Setting:
 
 Settings = Mapping[Path, Setting]
 Matrix = Mapping[tuple[str, str], Mapping[str, Settings]]
-"""By task and pair: the settings of the task under '', and the hyperparameters of each method under its name."""
+"""For every task and pair the settings of the task, under '', and the hyperparameters of each method, by its name."""
 
 
-def of_pair(
-    defaults: Mapping[str, Any], changes: Mapping[str, Any], task: str, pair: str, layers: Sequence[Layer]
+def task_settings(
+    defaults: Mapping[str, Any], changes: Mapping[str, Any], task: str, pair: str, layers: Iterable[Layer]
 ) -> Settings:
-    """A task's settings with one pair. changes: what the pair that ships sets."""
-    found: dict[Path, Setting] = {}
-    _merge(found, _leaves(defaults, "", ""))
-    _merge(found, _leaves(changes, "", ""))
+    """The settings of a task with one of its pairs.
+
+    Args:
+        defaults: the task's own.
+        changes: what the pair, one that ships, sets by itself.
+        task: its name.
+        pair: its name.
+        layers: what the user wrote, the weakest first.
+    """
+    settings: dict[Path, Setting] = {}
+    _merge(settings, _leaves(defaults, "", ""))
+    _merge(settings, _leaves(changes, "", ""))
     for layer in layers:
-        _merge(found, [(w.path, w.setting) for w in _written(layer) if not w.method and w.reaches(task, pair)])
-    return {path: setting for path, setting in found.items() if not _lacks_its_need(path, found)}
+        _merge(settings, [(w.path, w.setting) for w in _written(layer) if not w.method and w.reaches(task, pair)])
+    return {path: setting for path, setting in settings.items() if not _is_incomplete(path, settings)}
 
 
-def _lacks_its_need(path: Path, settings: Settings) -> bool:
+def _is_incomplete(path: Path, settings: Settings) -> bool:
+    """Whether a setting means nothing, because another one that it needs is not set."""
     if settings[path].value is None or path[-1] not in NEEDS or ARGUMENTS in path:
         return False
     need = settings.get((*path[:-1], NEEDS[path[-1]]))
     return need is None or need.value is None
 
 
-def of_method(task: str, pair: str, method: str, layers: Sequence[Layer]) -> Settings:
-    """A method's hyperparameters on one pair: those that are set."""
-    found: dict[Path, Setting] = {}
+def hyperparameters(task: str, pair: str, method: str, layers: Iterable[Layer]) -> Settings:
+    """The hyperparameters of a method on one pair, as far as they are set; layers: the weakest first."""
+    settings: dict[Path, Setting] = {}
     for layer in layers:
-        _merge(found, [(w.path, w.setting) for w in _written(layer) if w.method == method and w.reaches(task, pair)])
-    return found
+        _merge(settings, [(w.path, w.setting) for w in _written(layer) if w.method == method and w.reaches(task, pair)])
+    return settings
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A setting that a layer has. task, pair, method: what it is for; None: all of them; method '': the task itself."""
+    """A setting that a layer has.
+
+    Attributes:
+        path: of the setting, in the settings of a task or the hyperparameters of a method.
+        task: that it is for; None: every task.
+        pair: that it is for; None: every pair.
+        method: whose hyperparameter it is; '': it is a setting of the task.
+    """
 
     path: Path
     setting: Setting
@@ -80,74 +100,76 @@ class _Written:
     method: str
 
     def reaches(self, task: str, pair: str) -> bool:
+        """Whether it is for this pair."""
         return self.task in (None, task) and self.pair in (None, pair)
 
 
 def _written(layer: Layer) -> Iterator[_Written]:
-    """What a layer says, the more specific after the more general."""
+    """Every setting of a layer, the more specific after the more general."""
 
-    def of(
-        table: Mapping[str, Any], prefix: str, task: str | None, pair: str | None, method: str
+    def settings(
+        table: Mapping[str, Any], prefix: str, task: str | None, pair: str | None, method: str = ""
     ) -> Iterator[_Written]:
         for path, setting in _leaves(table, layer.source, prefix):
             yield _Written(path, setting, task, pair, method)
 
-    def hyperparameters(tables: Hyperparameters, prefix: str, task: str | None, pair: str | None) -> Iterator[_Written]:
+    def of_methods(tables: Hyperparameters, prefix: str, task: str | None, pair: str | None) -> Iterator[_Written]:
         for method, table in tables.items():
-            yield from of(table, f"{prefix}hyperparameters.{method}.", task, pair, method)
+            yield from settings(table, f"{prefix}hyperparameters.{method}.", task, pair, method)
 
     if layer.table.steps is not None:
         yield _Written(("steps",), Setting(layer.table.steps, layer.source, "steps"), None, None, "")
         for path in ((role, field) for role in ROLES for field in ALTERNATIVES):
             yield _Written(path, Setting(None, layer.source, "steps"), None, None, "")
-    yield from hyperparameters(layer.table.hyperparameters, "", None, None)
-    for task, its in layer.table.tasks.items():
-        yield from of(its.settings, f"tasks.{task}.", task, None, "")
-        yield from hyperparameters(its.hyperparameters, f"tasks.{task}.", task, None)
-        for pair, table in its.pair.items():
+    yield from of_methods(layer.table.hyperparameters, "", None, None)
+    for task, task_table in layer.table.tasks.items():
+        yield from settings(task_table.settings, f"tasks.{task}.", task, None)
+        yield from of_methods(task_table.hyperparameters, f"tasks.{task}.", task, None)
+        for pair, pair_table in task_table.pair.items():
             prefix = f"tasks.{task}.pair.{pair}."
-            yield from of(table.settings, prefix, task, pair, "")
-            yield from hyperparameters(table.hyperparameters, prefix, task, pair)
+            yield from settings(pair_table.settings, prefix, task, pair)
+            yield from of_methods(pair_table.hyperparameters, prefix, task, pair)
 
 
 def _leaves(table: Mapping[str, Any], source: str, prefix: str) -> list[tuple[Path, Setting]]:
     """Every value, at its path; a network's name before its sizes."""
-    found: list[tuple[Path, Setting]] = []
-    within = prefix.split(".")
+    leaves: list[tuple[Path, Setting]] = []
+    tables = prefix.split(".")
     for key, value in table.items():
         if isinstance(value, Mapping):  # an empty table says nothing
-            found += [((key, *path), setting) for path, setting in _leaves(value, source, f"{prefix}{key}.")]
+            leaves += [((key, *path), setting) for path, setting in _leaves(value, source, f"{prefix}{key}.")]
         else:
-            none = value == NONE and ARGUMENTS not in within
-            found.append(((key,), Setting(None if none else value, source, f"{prefix}{key}")))
-    return sorted(found, key=lambda leaf: leaf[0][-1] != "name" or ARGUMENTS in leaf[0])
+            none = value == NONE and ARGUMENTS not in tables
+            leaves.append(((key,), Setting(None if none else value, source, f"{prefix}{key}")))
+    return sorted(leaves, key=lambda leaf: leaf[0][-1] != "name" or ARGUMENTS in leaf[0])
 
 
-def _merge(found: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -> None:
+def _merge(settings: dict[Path, Setting], leaves: Sequence[tuple[Path, Setting]]) -> None:
+    """Set stronger values over weaker ones, and take away the weaker ones that lose their meaning."""
     for path, setting in leaves:
         holder = path[:-1]
         ours = ARGUMENTS not in path
-        renamed = ours and path[-1] == "name" and path in found and found[path].value != setting.value
-        for other in list(found):
-            inside = other[: len(path)] == path or path[: len(other)] == other
-            if inside or (renamed and other[: len(holder)] == holder):  # another network has sizes of its own
-                del found[other]
+        renamed = ours and path[-1] == "name" and path in settings and settings[path].value != setting.value
+        for weaker in list(settings):
+            inside = weaker[: len(path)] == path or path[: len(weaker)] == weaker
+            if inside or (renamed and weaker[: len(holder)] == holder):  # another network has sizes of its own
+                del settings[weaker]
         if ours and setting.value is not None:
             if path[-1] in ALTERNATIVES:
-                found.pop((*holder, ALTERNATIVES[path[-1]]), None)
+                settings.pop((*holder, ALTERNATIVES[path[-1]]), None)
             elif holder[-1:] == ("data",) and path[-1] in SOURCES:
                 earlier = (*holder, SOURCES[path[-1]])
-                if earlier in found and not _in_one_table(found[earlier], setting):  # both in one: refused
-                    found[earlier] = replace(setting, value=None)
-        found[path] = setting
+                if earlier in settings and not _in_one_table(settings[earlier], setting):  # both in one: refused
+                    settings[earlier] = replace(setting, value=None)
+        settings[path] = setting
 
 
-def _in_one_table(one: Setting, other: Setting) -> bool:
-    return one.source == other.source and one.key.rpartition(".")[0] == other.key.rpartition(".")[0]
+def _in_one_table(first: Setting, second: Setting) -> bool:
+    return first.source == second.source and first.key.rpartition(".")[0] == second.key.rpartition(".")[0]
 
 
 def nested(settings: Settings) -> dict[str, Any]:
-    """As tables in tables."""
+    """The values of settings as tables in tables."""
     result: dict[str, Any] = {}
     for path, setting in settings.items():
         holder = result
@@ -158,10 +180,15 @@ def nested(settings: Settings) -> dict[str, Any]:
 
 
 def place(settings: Settings, otherwise: str) -> Place:
-    """Names a field as it was written by who set it; where nobody did, it is one of ``otherwise``."""
+    """What names a field of settings as it is written where it was set.
+
+    Args:
+        settings: of a task or a method.
+        otherwise: the table that a field is in which nobody has set.
+    """
 
     def name(path: Sequence[str]) -> tuple[str, str]:
-        best = max(settings, key=lambda known: (_common(known, path), settings[known].source != ""), default=None)
+        best = max(settings, key=lambda each: (_common(each, path), settings[each].source != ""), default=None)
         if best is None or not settings[best].source or (path and not _common(best, path)):
             return "", ".".join([otherwise, *path])
         setting, common = settings[best], _common(best, path)
@@ -172,14 +199,9 @@ def place(settings: Settings, otherwise: str) -> Place:
     return name
 
 
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
     """How many parts two paths share at their start."""
-    count = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+    return sum(1 for _ in takewhile(lambda parts: parts[0] == parts[1], zip(first, second, strict=False)))
 
 
 # -- settings without effect --------------------------------------------------------------------------------------
@@ -187,7 +209,7 @@ def _common(one: Sequence[str], other: Sequence[str]) -> int:
 
 def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> UserError | None:
     """The first setting of a layer that changes nothing in the matrix, and why."""
-    winners = {(s.source, s.key) for its in matrix.values() for settings in its.values() for s in settings.values()}
+    winners = {(s.source, s.key) for tables in matrix.values() for table in tables.values() for s in table.values()}
     for written in _written(layer):
         reason = None
         key = written.setting.key
@@ -201,6 +223,7 @@ def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> User
 
 
 def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
+    """Why a setting wins nowhere."""
     if written.method and written.method not in methods:
         return f"method {written.method!r} is not run (methods: {', '.join(methods)})"
     tasks = list(dict.fromkeys(task for task, _ in matrix))
@@ -211,9 +234,9 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
         return f"pair {written.pair!r} is not run (pairs: {', '.join(pairs)})"
     winners = [
         f"{setting.source}: {setting.key}"
-        for (task, pair), its in matrix.items()
+        for (task, pair), tables in matrix.items()
         if written.reaches(task, pair)
-        for path, setting in its.get(written.method, {}).items()
+        for path, setting in tables.get(written.method, {}).items()
         if _common(path, written.path) == min(len(path), len(written.path))
     ]
     if not winners and written.path[-1] in ALTERNATIVES:
@@ -226,15 +249,13 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
 
 
 def _counts(source: str, key: str, matrix: Matrix) -> bool:
-    """Whether a number of steps reaches a network: each of the two may have its own."""
-    for its in matrix.values():
-        settings = its[""]
-        if any(
-            (s.source, s.key) == (source, key) and path != ("steps",) for path, s in settings.items()
-        ):  # of a suite's steps also that it takes away the networks' own
-            return True
-        its_own = [[settings.get((role, field)) for field in ALTERNATIVES] for role in ROLES]
-        mine = (settings[("steps",)].source, settings[("steps",)].key) == (source, key)
-        if mine and any(all(one is None or one.value is None for one in own) for own in its_own):
-            return True
-    return False
+    """Whether a number of steps reaches a network: teacher and student may each have their own."""
+    return any(_counts_in(source, key, tables[""]) for tables in matrix.values())
+
+
+def _counts_in(source: str, key: str, settings: Settings) -> bool:
+    winning = {path for path, setting in settings.items() if (setting.source, setting.key) == (source, key)}
+    if winning - {("steps",)}:  # a suite's steps also take away the networks' own
+        return True
+    lengths = [[settings.get((role, field)) for field in ALTERNATIVES] for role in ROLES]
+    return bool(winning) and any(all(s is None or s.value is None for s in fields) for fields in lengths)

@@ -1,15 +1,16 @@
-"""What to run: a suite file (TOML) or table, and what the command line sets over it -> a resolved Suite -> cells."""
+"""From a suite's layers of settings to the suite that is run: what is set for every pair and method, and the cells."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from distillbench.bench.suite import precedence
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.file import Layer, SuiteTable, assigned, checked, read, read_tuned
+from distillbench.bench.suite.file import NONE, Layer, Layers, read_layers
 from distillbench.bench.suite.precedence import Matrix
 from distillbench.bench.suite.preflight import check_networks
 from distillbench.bench.suite.registry import METHODS, TASKS
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A pair, and the methods with the hyperparameters that they have on it."""
+    """A teacher-student pair, and the methods with the hyperparameters that they have on it."""
 
     pair: Pair
     methods: Mapping[str, Method]
@@ -41,6 +42,24 @@ class Suite:
     teachers: Literal["shared", "per-seed"]
     entries: tuple[Entry, ...]
 
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The teacher-student pairs, by task."""
+        return tuple(entry.pair for entry in self.entries)
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
+        return tuple(cell for entry in self.entries for cell in self._cells_of(entry))
+
+    def _cells_of(self, entry: Entry) -> Iterable[Cell]:
+        pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in self.seeds}
+        yield from (Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines)
+        yield from (Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values())))
+        for seed, teacher_seed in teacher_seeds.items():
+            for name, method in entry.methods.items():
+                yield Cell("student", pair, name, seed, teacher_seed, method)
+
 
 def load(
     suite: str | Path | Mapping[str, Any],
@@ -51,109 +70,112 @@ def load(
     device: str | None = None,
     tuned: bool = True,
 ) -> Suite:
-    """A shipped suite by name, a file by path, or a table as a file has it.
+    """Read a suite, and resolve every setting in it.
 
-    overrides: ``key.path=value``. tasks, methods, seeds, device: these in place of the suite's. tuned: whether the
-    suite's file of chosen hyperparameters is read. Raises UserError.
+    Args:
+        suite: the name of a suite that ships, the path of a file, or a table as a file has it.
+        overrides: settings as ``KEY=VALUE``, with dots in the key.
+        tasks: the only tasks of the suite to run; default: all.
+        methods: in place of the suite's.
+        seeds: in place of the suite's.
+        device: in place of the suite's.
+        tuned: whether the suite's file of chosen hyperparameters is read.
+
+    Raises:
+        UserError: something is unknown, does not fit, has no effect, or is too large for this machine.
     """
-    own, folder = read(suite)
-    layers = [own]
-    if overrides:
-        layers.append(Layer("--set", checked(assigned(overrides), "--set")))
-    for option, values in (("methods", methods), ("seeds", seeds), ("device", device)):
-        if values:
-            layers.append(Layer(f"--{option}", checked({option: values}, f"--{option}")))
-    if tuned and (path := _last(layers, "tuned")) is not None:
-        beside = folder if "tuned" in own.table.model_fields_set and _last(layers[1:], "tuned") is None else Path()
-        layers.insert(0, read_tuned(beside / path))
-    for layer in layers:
-        for task in layer.table.tasks if layer.source == "--set" else ():
-            _check_task(task, own, layer.source, "tasks")
+    options = {"methods": methods, "seeds": seeds, "device": device}
+    layers = read_layers(suite, overrides, {name: value for name, value in options.items() if value}, tuned)
+    for layer in layers.options:
+        for task in layer.table.tasks:
+            _check_task(task, layers.suite, layer.source, "tasks")
     for task in tasks:
-        _check_task(task, own, own.source, "--tasks")
-    return _resolve(layers, own, tuple(tasks) or tuple(own.table.tasks))
+        _check_task(task, layers.suite, layers.suite.source, "--tasks")
+    return _resolve(layers, tuple(tasks) or tuple(layers.suite.table.tasks))
 
 
-def _check_task(task: str, own: Layer, where: str, field: str) -> None:
-    if task not in own.table.tasks:
-        raise UserError(f"the suite has no task {task!r}", where, field, allowed=sorted(own.table.tasks), name=task)
+def _check_task(task: str, suite: Layer, where: str, field: str) -> None:
+    if task not in suite.table.tasks:
+        raise UserError(f"the suite has no task {task!r}", where, field, allowed=sorted(suite.table.tasks), name=task)
 
 
-def _last(layers: Sequence[Layer], field: str) -> Any:
-    """A field of the suite as a whole: of the last layer that sets it."""
-    given = [layer.table for layer in layers if field in layer.table.model_fields_set]
-    value = getattr(given[-1] if given else SuiteTable(), field)
-    return None if str(value) == precedence.NONE else value
-
-
-def _resolve(layers: Sequence[Layer], own: Layer, tasks: Sequence[str]) -> Suite:
-    methods = _last(layers, "methods")
-    choices = {task: _choices(task, layers, own) for task in own.table.tasks}
-    matrix = _matrix(layers, choices, tasks, methods)
-    # A suite is judged by itself: what the command line leaves out or sets anew is not the suite's mistake.
-    its = _matrix([own], choices, tuple(own.table.tasks), own.table.methods)
-    for layer in layers:
-        scope = (its, own.table.methods) if layer is own else (matrix, methods)
-        if layer.strict and (mistake := precedence.without_effect(layer, *scope)) is not None:
-            raise mistake
-    device = _last(layers, "device")
+def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
+    changes = {task: _changes(task, layers) for task in layers.suite.table.tasks}
+    methods, device = layers.last("methods"), layers.last("device")
+    matrix = _matrix(layers, changes, tasks, methods)
+    _check_effects(layers, changes, matrix, methods)
     entries = tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items())
-    for entry in entries if _last(layers, "teachers") == "per-seed" else ():
-        if entry.pair.settings.pretrained:
-            problem = f"'per-seed', and the teacher of {entry.pair.task}/{entry.pair.pair} comes from a file"
+    for pair in (entry.pair for entry in entries if layers.last("teachers") == "per-seed"):
+        if pair.settings.pretrained:
+            problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
-    return Suite(
-        name=_last(layers, "name"),
-        description=_last(layers, "description"),
-        seeds=_last(layers, "seeds"),
-        methods=methods,
-        device=device,
-        teachers=_last(layers, "teachers"),
-        entries=entries,
-    )
+    fields = {field: layers.last(field) for field in ("name", "description", "seeds", "teachers")}
+    return Suite(**fields, methods=methods, device=device, entries=entries)
 
 
-Choices = Mapping[str, Mapping[str, Any]]
-"""What each pair of a task changes of its settings by itself: of one that ships; a new one changes nothing."""
+Changes = Mapping[str, Mapping[str, Any]]
+"""What each pair of a task sets by itself, by the pair's name: a pair that ships; a new one sets nothing."""
 
 
-def _choices(task: str, layers: Sequence[Layer], own: Layer) -> Choices:
-    """A new pair has settings, in the suite's own file or where some ``pairs`` name it: anything else is a slip."""
+def _changes(task: str, layers: Layers) -> Changes:
+    """The pairs of a task: those that ship, and new ones.
+
+    A new pair has settings, in the suite's own file or where some ``pairs`` name it: anything else is a slip.
+    """
     tables = [(layer, layer.table.tasks[task]) for layer in layers if layer.strict and task in layer.table.tasks]
-    in_pairs = {pair for _, table in tables for pair in table.pairs or ()}
+    listed = {pair for _, table in tables for pair in table.pairs or ()}
     new = [
         pair
         for layer, table in tables
         for pair, changes in table.pair.items()
-        if changes.settings and (layer is own or pair in in_pairs)
+        if changes.settings and (layer is layers.suite or pair in listed)
     ]
     ships = TASKS.get(task).pairs
     return {**ships, **{pair: {} for pair in new if pair not in ships}}
 
 
 def _matrix(
-    layers: Sequence[Layer], choices: Mapping[str, Choices], tasks: Sequence[str], methods: Sequence[str]
+    layers: Iterable[Layer], changes: Mapping[str, Changes], tasks: Sequence[str], methods: Sequence[str]
 ) -> Matrix:
     """What is set, for every pair of these tasks."""
-    found: dict[tuple[str, str], dict[str, precedence.Settings]] = {}
+    layers = tuple(layers)
+    matrix: dict[tuple[str, str], dict[str, precedence.Settings]] = {}
     for task in tasks:
-        cls, of_task = TASKS.get(task), choices[task]
-        chosen: Sequence[str] = tuple(of_task)
-        for layer in layers:
-            table = layer.table.tasks.get(task)
-            if table is None:
-                continue
-            for pair in (*(table.pair if layer.strict else ()), *(table.pairs or ())):
-                check_name("pair", pair, of_task, layer.source, f"tasks.{task}.pairs")
-            chosen = table.pairs or chosen
-        for pair in chosen:
-            settings = precedence.of_pair(cls.Settings().model_dump(), of_task[pair], task, pair, layers)
-            hyperparameters = {name: precedence.of_method(task, pair, name, layers) for name in methods}
-            found[task, pair] = {"": settings, **hyperparameters}
-    return found
+        defaults = TASKS.get(task).Settings().model_dump()
+        for pair in _chosen_pairs(task, layers, changes[task]):
+            settings = precedence.task_settings(defaults, changes[task][pair], task, pair, layers)
+            hyperparameters = {name: precedence.hyperparameters(task, pair, name, layers) for name in methods}
+            matrix[task, pair] = {"": settings, **hyperparameters}
+    return matrix
+
+
+def _chosen_pairs(task: str, layers: Sequence[Layer], changes: Changes) -> Sequence[str]:
+    """The pairs of a task that are run: those of the last layer that lists any; otherwise all."""
+    chosen: Sequence[str] = tuple(changes)
+    for layer in layers:
+        if (table := layer.table.tasks.get(task)) is None:
+            continue
+        for pair in (*(table.pair if layer.strict else ()), *(table.pairs or ())):
+            check_name("pair", pair, changes, layer.source, f"tasks.{task}.pairs")
+        chosen = table.pairs or chosen
+    return chosen
+
+
+def _check_effects(layers: Layers, changes: Mapping[str, Changes], matrix: Matrix, methods: Sequence[str]) -> None:
+    """Raise UserError for a setting that changes nothing.
+
+    A suite is judged by itself: what the command line leaves out or sets anew is not the suite's mistake.
+    """
+    table = layers.suite.table
+    alone = _matrix([layers.suite], changes, tuple(table.tasks), table.methods)
+    for layer in layers:
+        scope = (alone, table.methods) if layer is layers.suite else (matrix, methods)
+        if layer.strict and (mistake := precedence.without_effect(layer, *scope)) is not None:
+            raise mistake
 
 
 def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], device: str) -> Entry:
+    """The settings of a pair and its methods, validated; and whether this machine can hold its networks."""
     cls, settings = TASKS.get(task), tables[""]
     place = precedence.place(settings, f"tasks.{task}")
     resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), device)
@@ -195,27 +217,6 @@ def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> Non
             raise UserError(problem, field="methods")
 
 
-def pairs(suite: Suite) -> list[Pair]:
-    """The suite's pairs of networks, by task."""
-    return [entry.pair for entry in suite.entries]
-
-
-def cells(suite: Suite) -> list[Cell]:
-    """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
-    teacher_seeds = {seed: seed if suite.teachers == "per-seed" else 0 for seed in suite.seeds}
-    found: list[Cell] = []
-    for entry in suite.entries:
-        pair = entry.pair
-        found += [Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines]
-        found += [Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values()))]
-        found += [
-            Cell("student", pair, name, seed, teacher_seeds[seed], method)
-            for seed in suite.seeds
-            for name, method in entry.methods.items()
-        ]
-    return found
-
-
 def as_table(suite: Suite) -> dict[str, Any]:
     """The resolved suite as a table that a file can hold, and that loads as the same suite."""
     tasks: dict[str, dict[str, Any]] = {}
@@ -223,31 +224,35 @@ def as_table(suite: Suite) -> dict[str, Any]:
         cls, pair = TASKS.get(entry.pair.task), entry.pair
         table = tasks.setdefault(pair.task, {"pairs": [], "pair": {}})
         table["pairs"].append(pair.pair)
-        before = precedence.of_pair(cls.Settings().model_dump(), cls.pairs.get(pair.pair, {}), pair.task, pair.pair, ())
-        settings = _written(pair.settings.model_dump(mode="json"), precedence.nested(before))
+        changes = cls.pairs.get(pair.pair, {})
+        unset = precedence.task_settings(cls.Settings().model_dump(), changes, pair.task, pair.pair, ())
+        settings = _differences(pair.settings.model_dump(mode="json"), precedence.nested(unset))
         for role in ROLES:
             if settings[role].get("epochs") is not None:
-                settings[role].pop("steps", None)  # it is none
-        if all(_says_how_long(settings[role]) for role in ROLES):
+                settings[role].pop("steps", None)  # there are none
+        if all(_has_length(settings[role]) for role in ROLES):
             del settings["steps"]  # would have no effect
         methods = {name: method.model_dump(mode="json", exclude_none=True) for name, method in entry.methods.items()}
-        table["pair"][pair.pair] = settings | {"hyperparameters": {name: its for name, its in methods.items() if its}}
+        table["pair"][pair.pair] = settings | {
+            "hyperparameters": {name: values for name, values in methods.items() if values}
+        }
     fields = ("name", "description", "seeds", "methods", "device", "teachers")
     return {field: getattr(suite, field) for field in fields} | {"tasks": tasks}
 
 
-def _says_how_long(recipe: Mapping[str, Any]) -> bool:
-    return any(recipe.get(field, precedence.NONE) != precedence.NONE for field in precedence.ALTERNATIVES)
+def _has_length(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe says how long it trains, in steps or in epochs."""
+    return any(recipe.get(field, NONE) != NONE for field in precedence.ALTERNATIVES)
 
 
-def _written(values: Mapping[str, Any], default: Any) -> dict[str, Any]:
-    """Without what is none by default; what is none, and is not by default, said to be."""
+def _differences(values: Mapping[str, Any], default: Any) -> dict[str, Any]:
+    """Values without those that are none by default; those that are none otherwise, written out as 'none'."""
     result: dict[str, Any] = {}
     for key, value in values.items():
-        known_ = default.get(key) if isinstance(default, Mapping) else None
+        usual = default.get(key) if isinstance(default, Mapping) else None
         if isinstance(value, Mapping):
-            if inner := _written(value, known_):
+            if inner := _differences(value, usual):
                 result[key] = inner
-        elif value is not None or known_ is not None:
-            result[key] = precedence.NONE if value is None else value
+        elif value is not None or usual is not None:
+            result[key] = NONE if value is None else value
     return result

@@ -264,10 +264,10 @@ def workloads(
 
 def network() -> tuple[nn.Module, Tensor]:
     """Return an untrained student of the quick suite and one input: times do not depend on the weights."""
-    from distillbench.bench.suite.resolve import load, pairs
+    from distillbench.bench.suite.resolve import load
     from distillbench.bench.training.loop import initial
 
-    (pair,) = pairs(load("quick", tasks=["denoising"]))
+    (pair,) = load("quick", tasks=["denoising"]).pairs
     task = pair.build()
     return task.deployed(initial(task, "student", 0)), task.example_input(1)
 

@@ -15,7 +15,7 @@ from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.store.configurations import OF_A_METHOD
 from distillbench.bench.store.records import Record, Size
 from distillbench.bench.suite.cells import Cell, Pair
-from distillbench.bench.suite.resolve import Suite, cells
+from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Metric, Role, Task, read_only
@@ -57,7 +57,7 @@ class ClaimedSuite:
     @cached_property
     def cells(self) -> dict[tuple[str, str, str, str, int], Cell]:
         """The suite's cells by task, pair, kind, label and seed."""
-        return {(c.pair.task, c.pair.pair, c.kind, c.label, c.seed): c for c in cells(self.suite)}
+        return {(c.pair.task, c.pair.pair, c.kind, c.label, c.seed): c for c in self.suite.cells}
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Pair]:

@@ -12,7 +12,7 @@ import torch
 from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.learner import Learner
 from distillbench.bench.training.loop import index_batches, initial, validation_events
 from distillbench.tasks.base import Role, Task, read_only
@@ -26,7 +26,7 @@ def quick_task() -> Callable[[str], Task]:
     suite = load("quick")
 
     def build(name: str) -> Task:
-        return next(pair for pair in pairs(suite) if pair.task == name).build(extractor="untrained")
+        return next(pair for pair in suite.pairs if pair.task == name).build(extractor="untrained")
 
     return build
 
@@ -89,4 +89,4 @@ def test_summarising_results(benchmark: Any) -> None:
 
 def test_planning_a_suite(benchmark: Any) -> None:
     benchmark.group = "harness"
-    benchmark.pedantic(lambda: cells(load("quick")), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(lambda: load("quick").cells, rounds=5, warmup_rounds=1)

@@ -209,7 +209,7 @@ def test_cuda_without_a_device_is_said(cli: Run, tmp_path: Path) -> None:
         ("{", "cannot be read as a record"),
         ("[1, 2]", "not a distillbench record"),
         ('{"name": "other"}', "not a distillbench record (no field schema_version)"),
-        ('{"schema_version": 99}', "schema_version: 99 is not one that this program reads (allowed: 4)"),
+        ('{"schema_version": 99}', "schema_version: 99 is not a version that this program reads (allowed: 5)"),
         ('{"schema_version": 4}', "kind: Field required"),
     ],
 )

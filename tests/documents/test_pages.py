@@ -12,6 +12,7 @@ import pytest
 
 from distillbench import Task
 from support.paths import ROOT
+from test_architecture import FLOORS
 
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -83,3 +84,13 @@ def test_the_page_for_authors_of_tasks_names_every_member_and_no_other() -> None
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert named >= Task.__abstractmethods__ | {"metrics", "primary_metric", "baselines", "Settings"}
     assert named <= set(dir(Task)) | set(Task.__annotations__)
+
+
+def test_the_drawing_of_the_floors_is_what_the_test_of_imports_holds() -> None:
+    (drawing,) = re.findall(
+        r"^```\n(7 .*?)   ──", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    floors = re.split(r"^\d  ", drawing, flags=re.MULTILINE)[:0:-1]
+    assert len(floors) == len(FLOORS)
+    for text, rooms in zip(floors, FLOORS, strict=True):
+        assert rooms <= set(re.findall(r"(?:^|   *)(\w+)(?= )", text, re.MULTILINE)), text

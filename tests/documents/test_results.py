@@ -16,7 +16,7 @@ from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.figures import usable
 from distillbench.bench.store.records import Store
 from distillbench.bench.store.terms import FORMS
-from distillbench.bench.suite.resolve import cells, load
+from distillbench.bench.suite.resolve import load
 from support.paths import ROOT
 from support.processes import finish
 
@@ -37,7 +37,7 @@ def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite
     assert not state.missing
     assert not state.failed
     assert not state.stale
-    assert len(list(Store(RESULTS / suite))) == len(cells(loaded)), "nothing else lies there"
+    assert len(list(Store(RESULTS / suite))) == len(loaded.cells), "nothing else lies there"
 
 
 def test_published_tables_and_documents_say_what_the_records_say() -> None:
@@ -106,7 +106,7 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
 
 @published
 def test_every_pair_has_its_figures_and_none_is_large(suite: str) -> None:
-    pairs = {(cell.pair.task, cell.pair.pair) for cell in cells(load(suite))}
+    pairs = {(cell.pair.task, cell.pair.pair) for cell in load(suite).cells}
     listed = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
     assert {(entry.task, entry.pair) for entry in listed} == pairs
     files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}

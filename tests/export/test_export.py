@@ -24,7 +24,6 @@ from distillbench.bench.report.card import licences
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.weights import digest, save_weights
-from distillbench.bench.suite.resolve import cells
 from distillbench.bench.suite.resolve import load as load_suite
 from distillbench.bench.training.loop import initial
 from distillbench.common.errors import UserError
@@ -54,7 +53,7 @@ def exported_of(task_of: TaskOf, tmp_path_factory: pytest.TempPathFactory) -> Ex
 
     @cache
     def get(name: str, role: Role) -> tuple[Task, nn.Module, Exported]:
-        task, cell = task_of(name), next(c for c in cells(load_suite("smoke", tasks=[name])) if c.kind == role)
+        task, cell = task_of(name), next(c for c in load_suite("smoke", tasks=[name]).cells if c.kind == role)
         model = read_only(initial(task, role, 0))
         for number, weight in enumerate(model.parameters()):  # equal ones, of zeros, would be kept once
             weight += 0.01 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number))

@@ -28,7 +28,7 @@ from distillbench.bench.report.suite_of_record import suite_file
 from distillbench.bench.run.figures.drawing import png
 from distillbench.bench.store.figures import FigureFile, FigureSet, usable, write
 from distillbench.bench.store.records import Failure, Record, Store
-from distillbench.bench.suite.resolve import cells, load
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import UserError
 from distillbench.tasks.figures.kinds import ImageGrid
 from support.html import Collector
@@ -137,12 +137,12 @@ def test_the_suite_on_a_cells_page_makes_that_cell_again(tmp_path: Path, seed: i
             "classification": {"steps": 7, "hyperparameters": {"temperature": {"temperature": 3.0, "alpha": 0.2}}}
         },
     }
-    cell = next(c for c in cells(load(table)) if c.kind == "student" and c.seed == seed)
+    cell = next(c for c in load(table).cells if c.kind == "student" and c.seed == seed)
     pattern = next(r for r in records() if r.kind == "student")
     record = pattern.model_copy(update={"task": cell.pair.task, "pair": cell.pair.pair, "label": cell.label})
     record = record.model_copy(update={"seed": seed, "config": cell.config, "config_hash": cell.hash})
     (tmp_path / "again.toml").write_text(suite_file(record))
-    again = [c for c in cells(load(tmp_path / "again.toml")) if c.kind == "student"]
+    again = [c for c in load(tmp_path / "again.toml").cells if c.kind == "student"]
     assert [c.hash for c in again] == [cell.hash]
 
 

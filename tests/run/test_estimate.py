@@ -8,11 +8,11 @@ import pytest
 
 from distillbench.bench.run.estimate import longest_first
 from distillbench.bench.run.jobs import Job
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 
 
 def test_what_the_most_work_waits_for_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     seconds = {"teacher a": 9.0, "group a": 1.0, "teacher b": 2.0, "group b": 20.0, "baselines": 3.0}
     monkeypatch.setattr("distillbench.bench.run.estimate.seconds_of", lambda job: seconds[job.id])
 

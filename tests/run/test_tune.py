@@ -27,7 +27,7 @@ from distillbench.bench.run.trials import Tuning, points, trials_of, tunings
 from distillbench.bench.run.tune import Budget, Decision, as_toml, decide, decisions
 from distillbench.bench.store.records import Failure, MetricValue, Store
 from distillbench.bench.suite.cells import Cell
-from distillbench.bench.suite.resolve import Suite, load, pairs
+from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.workers.executor import JobEnd
 from distillbench.common.errors import UserError
 from distillbench.methods.base import Choice, LogUniform, Method
@@ -99,7 +99,7 @@ class Flagged(Method):
 
 
 def test_what_the_suite_sets_is_not_searched() -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     found = trials_of(pair, "temperature", Temperature(weight=0.5), 5)
     assert {trial.weight for trial in found} == {0.5}  # type: ignore[attr-defined]
     assert len({trial.temperature for trial in found}) == 5  # type: ignore[attr-defined]
@@ -108,7 +108,7 @@ def test_what_the_suite_sets_is_not_searched() -> None:
 
 
 def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
-    (pair,) = pairs(load("smoke", tasks=["vae"]))
+    (pair,) = load("smoke", tasks=["vae"]).pairs
     assert len(trials_of(pair, "flagged", Flagged(), 2)) == 2
     with pytest.raises(UserError, match=r"--trials: 3 is out of range .flagged has only 2 different settings to try"):
         trials_of(pair, "flagged", Flagged(), 3)
@@ -154,7 +154,7 @@ def decided(
 
     spread: how far each of two examples is from the primary metric, by trial; None: there are no examples.
     """
-    (pair,) = pairs(load("smoke", tasks=["classification"]))
+    (pair,) = load("smoke", tasks=["classification"]).pairs
     tuning = Tuning(pair, label, (Mimic(), Mimic(weight=0.1), Mimic(weight=9.0)))
 
     def one(trial: int, seed: int, value: float | None) -> Any:

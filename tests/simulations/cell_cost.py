@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from torch import nn
 
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.determinism import settle_process
 from distillbench.bench.training.learner import Learner
 from distillbench.bench.training.loop import initial, train
@@ -27,7 +27,7 @@ from distillbench.tasks.base import Role, Task, read_only
 
 def costs(suite: str, overrides: Sequence[str] = ()) -> Iterator[dict[str, str]]:
     """Yield a row for each pair and role of a suite."""
-    for pair in pairs(load(suite, overrides)):
+    for pair in load(suite, overrides).pairs:
         with TemporaryDirectory() as cache:
             task = pair.build(Path(cache))
             if (recipe := task.extractor_recipe()) is not None:

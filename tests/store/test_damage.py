@@ -12,7 +12,7 @@ from torch import nn
 from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.plan import plan
 from distillbench.bench.store.weights import DamagedError, damage, digest, load_weights, save_weights, usable
-from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.bench.suite.resolve import load
 from support.images import write_image
 from support.processes import Run, reproducible
 
@@ -102,9 +102,9 @@ def test_a_damaged_teacher_is_told_and_made_again(cli: Run, tiny_suite: Path, ou
 def test_what_is_damaged_is_told_and_planned_anew(tmp_path: Path) -> None:
     """Feature extractors and teachers, whatever their weights are: the files that stand for them here hold others."""
     suite = load("smoke", ["seeds=[0]", 'methods=["scratch"]'], ["vae"])
-    students = [cell for cell in cells(suite) if cell.kind == "student"]
+    students = [cell for cell in suite.cells if cell.kind == "student"]
     todo = plan(suite, tmp_path, tmp_path, students)
-    (pair,) = pairs(suite)
+    (pair,) = suite.pairs
     extractor, teacher = pair.extractor_path(tmp_path), pair.teacher_path(tmp_path, 0)
 
     def kinds() -> list[str]:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from distillbench.bench.suite.resolve import Suite, as_table, cells, load, pairs
+from distillbench.bench.suite.resolve import Suite, as_table, load
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Folders
 from support.processes import Run
@@ -27,7 +27,7 @@ def suite(tmp_path: Path, text: str) -> str:
 
 
 def rates(loaded: Suite) -> dict[str, float]:
-    return {pair.pair: pair.settings.recipe("student").learning_rate for pair in pairs(loaded)}
+    return {pair.pair: pair.settings.recipe("student").learning_rate for pair in loaded.pairs}
 
 
 def temperatures(loaded: Suite) -> dict[str, float]:
@@ -84,13 +84,13 @@ def test_folders_that_are_said_later_take_the_place_of_a_set_by_name(tmp_path: P
             Image.fromarray(np.full((8, 8), 10 * i + (split == "test"), dtype=np.uint8)).save(path)
     named: dict[str, Any] = {"tasks": {"vae": {"data": {"name": "mnist_sample"}}}}
     folders = {split: tmp_path / split for split in ("train", "test")}
-    (pair,) = pairs(load(named, [f'tasks.vae.data.{split}="{path}"' for split, path in folders.items()]))
+    (pair,) = load(named, [f'tasks.vae.data.{split}="{path}"' for split, path in folders.items()]).pairs
     assert pair.settings.data == Folders(**folders)
     two = {"pairs": ["mlp_256_16", "own"], "pair": {"own": {"data": folders}}}
     specific = {"tasks": {"vae": named["tasks"]["vae"] | two}}
-    assert [p.settings.data for p in pairs(load(specific))] == [Folders(name="mnist_sample"), Folders(**folders)]
+    assert [p.settings.data for p in load(specific).pairs] == [Folders(name="mnist_sample"), Folders(**folders)]
     again = load(specific, ['tasks.vae.data.name="mnist_sample"'])
-    assert [p.settings.data for p in pairs(again)] == 2 * [Folders(name="mnist_sample")]
+    assert [p.settings.data for p in again.pairs] == 2 * [Folders(name="mnist_sample")]
     with pytest.raises(UserError, match=r"data.name: has no effect: suite: tasks.vae.pair.own.data.train take"):
         load({"tasks": {"vae": named["tasks"]["vae"] | two | {"pairs": ["own"]}}})
     named["tasks"]["vae"]["data"]["train"] = str(tmp_path / "train")
@@ -105,10 +105,10 @@ def test_other_test_images_that_are_said_later_take_the_place_of_those_before(
     pictures(monkeypatch, data_root, "set12", test=2)
     folder = data_root / "set12"
     suite = {"tasks": {"denoising": {"data": {"name": "bsds500", "test_name": "set12"}}}}
-    (pair,) = pairs(load(suite, [f'tasks.denoising.data.test="{folder}"']))
+    (pair,) = load(suite, [f'tasks.denoising.data.test="{folder}"']).pairs
     assert pair.settings.data == Folders(name="bsds500", test=folder)
     suite["tasks"]["denoising"]["data"] = {"name": "bsds500", "test": str(folder)}
-    (pair,) = pairs(load(suite, ['tasks.denoising.data.test_name="set12"']))
+    (pair,) = load(suite, ['tasks.denoising.data.test_name="set12"']).pairs
     assert pair.settings.data == Folders(name="bsds500", test_name="set12")
 
 
@@ -119,17 +119,17 @@ def test_a_hyperparameter_on_the_command_line_wins_over_every_table_of_the_suite
 
 
 def test_steps_of_one_task_win_over_those_of_the_whole_suite() -> None:
-    steps = {p.task: p.settings.recipe("student").steps for p in pairs(load("smoke", ["tasks.gan.steps=200"]))}
+    steps = {p.task: p.settings.recipe("student").steps for p in load("smoke", ["tasks.gan.steps=200"]).pairs}
     assert steps["gan"] == 200
     assert {count for task, count in steps.items() if task != "gan"} == {3}
-    teachers = {p.settings.recipe("teacher").steps for p in pairs(load("quick", ["steps=4"]))}
+    teachers = {p.settings.recipe("teacher").steps for p in load("quick", ["steps=4"]).pairs}
     assert teachers == {4}, "and those of the command line win over the teachers' own"
 
 
 def test_a_pair_that_ships_wins_over_the_defaults_and_the_suite_over_it() -> None:
     def scales(*overrides: str) -> dict[str, int]:
         loaded = load("quick", overrides, tasks=["super_resolution"])
-        return {p.pair: p.settings.model_dump()["scale"] for p in pairs(loaded)}
+        return {p.pair: p.settings.model_dump()["scale"] for p in loaded.pairs}
 
     assert scales() == {"fsrcnn_x2": 2, "fsrcnn_x3": 3}
     assert scales("tasks.super_resolution.pair.fsrcnn_x3.scale=4") == {"fsrcnn_x2": 2, "fsrcnn_x3": 4}
@@ -214,7 +214,7 @@ def test_a_setting_of_the_command_line_without_effect_is_refused(arguments: dict
 
 def test_an_empty_table_says_nothing() -> None:
     for table in ({"student": {}}, {"teacher": {"network": {}}}, {"hyperparameters": {"mimic": {}}}, {"data": {}}):
-        assert pairs(load({"tasks": {"gan": table}})) == pairs(load({"tasks": {"gan": {}}}))
+        assert load({"tasks": {"gan": table}}).pairs == load({"tasks": {"gan": {}}}).pairs
 
 
 def test_what_equals_the_default_is_no_mistake() -> None:
@@ -248,8 +248,8 @@ SCALE, NAMED = "tasks.super_resolution.pair.x4.scale=4", 'tasks.super_resolution
 def test_the_command_line_makes_a_pair_as_a_file_does_whoever_names_it(
     table: dict[str, Any], overrides: list[str]
 ) -> None:
-    made = pairs(load({"tasks": {"super_resolution": table}}, overrides))
-    assert made == pairs(load(FOUR))
+    made = load({"tasks": {"super_resolution": table}}, overrides).pairs
+    assert made == load(FOUR).pairs
     assert [pair.pair for pair in made] == ["fsrcnn_x2", "x4"]
 
 
@@ -276,7 +276,7 @@ def test_chosen_values_make_no_pair(tmp_path: Path) -> None:
 
 def test_methods_and_seeds_of_the_command_line_take_the_place_of_the_suites() -> None:
     loaded = load("quick", methods=["scratch", "temperature"], seeds=[3, 9], tasks=["vae"])
-    students = [(cell.label, cell.seed) for cell in cells(loaded) if cell.kind == "student"]
+    students = [(cell.label, cell.seed) for cell in loaded.cells if cell.kind == "student"]
     assert students == [("scratch", 3), ("temperature", 3), ("scratch", 9), ("temperature", 9)]
     with pytest.raises(UserError, match="--methods: methods: unknown method 'temprature'; did you mean 'temperature'"):
         load("quick", methods=["temprature"])
@@ -299,7 +299,7 @@ def test_the_resolved_suite_runs_the_same(name: str, overrides: list[str], cli: 
     loaded = load(name, overrides)
     text = tomli_w.dumps(as_table(loaded))
     again = load(suite(tmp_path, text))
-    assert [cell.hash for cell in cells(again)] == [cell.hash for cell in cells(loaded)]
+    assert [cell.hash for cell in again.cells] == [cell.hash for cell in loaded.cells]
     assert as_table(again) == as_table(loaded)
     assert again.name == name
 
@@ -315,7 +315,7 @@ def test_config_prints_the_resolved_suite(cli: Run) -> None:
 
 
 def test_no_value_can_be_said_in_a_file(tmp_path: Path) -> None:
-    (pair,) = pairs(load(suite(tmp_path, '[tasks.classification]\nteacher = { steps = "none" }\n')))
+    (pair,) = load(suite(tmp_path, '[tasks.classification]\nteacher = { steps = "none" }\n')).pairs
     assert pair.settings.model_dump()["teacher"]["steps"] is None
     assert pair.settings.recipe("teacher").steps == pair.settings.steps == 500
 

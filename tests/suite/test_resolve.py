@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillbench.bench.store.documents import canonical_hash
-from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import UserError
 
 GOOD = "[tasks.classification]\n"
 WRONG = {
-    "not TOML": ("seeds = [", "not TOML"),
+    "not TOML": ("seeds = [", "is not valid TOML"),
     "unknown key": ("sedes = [1]\n" + GOOD, "sedes: unknown key; did you mean 'seeds'?"),
     "no task": ("seeds = [1]\n", "tasks: missing"),
     "empty tasks": ("[tasks]\n", "tasks: dictionary should have at least 1 item"),
     "unknown task": ("[tasks.clasification]\n", "unknown task 'clasification'; did you mean 'classification'?"),
     "unknown method": ('methods = ["scratsh"]\n' + GOOD, "unknown method 'scratsh'; did you mean 'scratch'?"),
-    "method twice": ('methods = ["mimic", "mimic"]\n' + GOOD, "methods: names something twice"),
+    "method twice": ('methods = ["mimic", "mimic"]\n' + GOOD, "methods: has an entry twice"),
     "no method": ("methods = []\n" + GOOD, "methods: tuple should have at least 1 item"),
-    "seed twice": ("seeds = [1, 1]\n" + GOOD, "seeds: names something twice"),
+    "seed twice": ("seeds = [1, 1]\n" + GOOD, "seeds: has an entry twice"),
     "no seeds": ("seeds = []\n" + GOOD, "seeds: tuple should have at least 1 item"),
     "negative seed": ("seeds = [-1]\n" + GOOD, "seeds.0: input should be greater than or equal to 0"),
     "seeds no list": ("seeds = 3\n" + GOOD, "seeds: input should be a valid tuple"),
@@ -131,7 +131,7 @@ def test_an_unknown_suite_is_guessed() -> None:
 
 
 def test_the_quick_suite_is_the_whole_matrix() -> None:
-    members = cells(load("quick"))
+    members = load("quick").cells
     students = [cell for cell in members if cell.kind == "student"]
     # Seven pairs (super-resolution has two), six methods, five seeds.
     assert len(students) == 7 * 6 * 5
@@ -140,13 +140,13 @@ def test_the_quick_suite_is_the_whole_matrix() -> None:
 
 
 def test_steps_set_for_all_reach_students_and_teachers() -> None:
-    for pair in pairs(load("quick", ["steps=7"])):
+    for pair in load("quick", ["steps=7"]).pairs:
         assert pair.settings.recipe("student").steps == pair.settings.recipe("teacher").steps == 7
 
 
 def test_the_hash_sees_every_setting_and_nothing_else() -> None:
     def hashes(*overrides: str) -> dict[str, str]:
-        return {str(cell): cell.hash for cell in cells(load("smoke", list(overrides)))}
+        return {str(cell): cell.hash for cell in load("smoke", list(overrides)).cells}
 
     plain = hashes()
     assert plain == hashes()
@@ -162,8 +162,8 @@ def test_the_hash_sees_every_setting_and_nothing_else() -> None:
 
 
 def test_per_seed_teachers_are_one_each() -> None:
-    shared = [c for c in cells(load("smoke")) if c.kind == "teacher"]
-    each = [c for c in cells(load("smoke", ['teachers="per-seed"'])) if c.kind == "teacher"]
+    shared = [c for c in load("smoke").cells if c.kind == "teacher"]
+    each = [c for c in load("smoke", ['teachers="per-seed"']).cells if c.kind == "teacher"]
     assert len(each) == 2 * len(shared)
 
 
@@ -173,7 +173,7 @@ def test_a_suite_can_define_a_pair_of_its_own(tmp_path: Path) -> None:
         '[tasks.classification]\npairs = ["cnn_mlp", "tiny"]\n'
         "[tasks.classification.pair.tiny]\nstudent = { network = { hidden = [4] } }\n"
     )
-    sizes = {pair.pair: pair.settings.model_dump()["student"]["network"]["hidden"] for pair in pairs(load(str(path)))}
+    sizes = {pair.pair: pair.settings.model_dump()["student"]["network"]["hidden"] for pair in load(str(path)).pairs}
     assert sizes == {"cnn_mlp": (128,), "tiny": (4,)}
 
 
@@ -181,7 +181,7 @@ def test_a_network_of_another_kind_leaves_the_old_ones_sizes_behind() -> None:
     suite = load(
         "quick", ['tasks.classification.student.network.name="cnn"', "tasks.classification.student.network.width=4"]
     )
-    (pair,) = (pair for pair in pairs(suite) if pair.task == "classification")
+    (pair,) = (pair for pair in suite.pairs if pair.task == "classification")
     assert pair.settings.model_dump()["student"]["network"]["width"] == 4
 
 

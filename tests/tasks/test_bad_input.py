@@ -12,7 +12,7 @@ from PIL import Image
 
 from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.suite.preflight import training_bytes
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data.files import DataError, digest, read, read_all
@@ -166,7 +166,7 @@ def test_a_folder_gives_all_its_labels_and_the_digits_a_hundred(classes: Path) -
         ("tasks.classification.labels=20", 20),
         (f"tasks.classification.data.train={classes}", 32),
     ):
-        (pair,) = pairs(load("smoke", [setting], ["classification"]))
+        (pair,) = load("smoke", [setting], ["classification"]).pairs
         assert pair.build().training_examples == count
 
 
@@ -212,7 +212,7 @@ def test_photographs_too_small_are_refused_by_name(
         write_image(tmp_path / split / f"{i}.png", i, (40, 40), "RGB")
     write_image(tmp_path / split / "small.png", 99, size, "RGB")
     overrides = [f"tasks.{task}.{setting}" for setting in (f"data.{split}={tmp_path / split}", *settings)]
-    pair, *_ = pairs(load("smoke", overrides, [task]))
+    pair, *_ = load("smoke", overrides, [task]).pairs
     with pytest.raises(UserError) as error:
         check_data(pair, tmp_path / "none")
     assert str(error.value).startswith(f"tasks.{task}.{expected}")
@@ -230,7 +230,7 @@ def test_images_too_small_for_the_discriminator_are_refused_by_name(cli: Run, tm
 def test_small_photographs_of_many_sizes_can_be_drawn(tmp_path: Path, name: str) -> None:
     for i in range(6):
         write_image(tmp_path / f"{i}.png", i, (40 + 8 * i, 80 - 7 * i), "RGB")
-    for pair in pairs(load("smoke", [f"tasks.{name}.data.test={tmp_path}"], [name])):
+    for pair in load("smoke", [f"tasks.{name}.data.test={tmp_path}"], [name]).pairs:
         task = pair.build(extractor="untrained")
         task.check()
         students = {method: task.network("student").eval() for method in ("scratch", "mimic")}
@@ -312,7 +312,7 @@ def test_the_command_refuses_a_size_in_a_line(cli: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["classification", "gan", "vae"])
 def test_without_hidden_layers_a_network_is_linear(name: str) -> None:
-    (pair,) = pairs(load("smoke", [f"tasks.{name}.student.network.hidden=[]"], [name]))
+    (pair,) = load("smoke", [f"tasks.{name}.student.network.hidden=[]"], [name]).pairs
     task = pair.build()
     student = task.network("student")
     inputs = task.shared_inputs([0, 1, 2], torch.Generator().manual_seed(0))
@@ -325,7 +325,7 @@ def test_reading_a_suite_reads_no_data_for_its_networks(monkeypatch: pytest.Monk
     def read(*_: object) -> None:
         raise AssertionError("data were read")
 
-    every = pairs(load("quick"))
+    every = load("quick").pairs
     for name in ("labelled", "photograph"):
         monkeypatch.setattr(f"distillbench.tasks.data.folders.{name}_splits", read)
     for pair in every:

@@ -14,7 +14,7 @@ from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import prepared_task
 from distillbench.bench.run.plan import plan
 from distillbench.bench.store.weights import save_weights
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import DataWarning, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.classification import few_labels
@@ -210,7 +210,7 @@ def test_shifts_move_by_at_most_an_eighth_and_fill_with_zeros() -> None:
 def test_a_style_that_is_too_small_is_named(tmp_path: Path) -> None:
     path = tmp_path / "small.png"
     Image.new("RGB", (40, 20)).save(path)
-    pair = pairs(load("smoke", [f'tasks.style_transfer.style="{path}"'], ["style_transfer"]))[0]
+    pair = load("smoke", [f'tasks.style_transfer.style="{path}"'], ["style_transfer"]).pairs[0]
     with pytest.raises(DataError, match=f"style: {path} is 40×20, but needs sides of 32"):
         _ = pair.build().style_picture  # type: ignore[attr-defined]
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.suite.resolve import cells, load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import DataError, DataWarning, warn_once
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data import disk_cache, reading, sets, standard
@@ -148,9 +148,9 @@ def test_the_suite_cifar10_runs_as_its_document_says(
     for line in re.findall(rf"^    distillbench ({command}.*)$", document, re.MULTILINE):
         words = shlex.split(line.replace("DIR", str(tmp_path / "DIR")))
         suite = load("cifar10", [word for before, word in pairwise(words) if before == "--set"])
-        (pair,) = pairs(suite)
+        (pair,) = suite.pairs
         assert len(pair.build().splits.test) == len(parts[1][0])
-        assert len(cells(suite)) == 11
+        assert len(suite.cells) == 11
 
 
 # -- mnist_sample ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from distillbench.bench.export.trained_network import pair_of
 from distillbench.bench.report.card import licences
 from distillbench.bench.report.suite_of_record import suite_file, suite_of
 from distillbench.bench.store.records import Store
-from distillbench.bench.suite.resolve import as_table, cells, load
+from distillbench.bench.suite.resolve import as_table, load
 from distillbench.tasks.base import Folders
 from distillbench.tasks.data import sets, standard
 from support.processes import Run
@@ -108,7 +108,7 @@ def test_a_run_on_a_set_by_name_leaves_records_that_know_it(cli: Run, tmp_path: 
     assert pair_of(student).settings.data == Folders(name="mnist_sample")
     again = suite_of(student)
     assert again["tasks"]["classification"]["data"] == {"name": "mnist_sample"}
-    (cell,) = [cell for cell in cells(load(again)) if cell.kind == "student"]
+    (cell,) = [cell for cell in load(again).cells if cell.kind == "student"]
     assert cell.hash == student.config_hash
     assert '[tasks.classification.data]\nname = "mnist_sample"\n' in suite_file(student)
     assert load(as_table(load(str(suite)))) == load(str(suite))

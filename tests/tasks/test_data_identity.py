@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import DataWarning, warn_once
 from distillbench.tasks.base import Folders, Splits
 from distillbench.tasks.data import disk_cache, embedded
@@ -20,7 +20,7 @@ from distillbench.tasks.data.folders import identity, photograph_splits
 
 
 def teacher_hash(task: str) -> str:
-    (pair,) = pairs(load("smoke", [], [task]))
+    (pair,) = load("smoke", [], [task]).pairs
     return pair.teacher_hash(0)
 
 

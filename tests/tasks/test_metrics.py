@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distillbench.bench.measure.size import size
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import UserError
 from distillbench.tasks.base import Task, evaluation_of
 from distillbench.tasks.data.embedded import digits, photographs
@@ -236,7 +236,7 @@ def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
 
 def test_style_is_measured_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
     own, vgg = (
-        pairs(load("smoke", more, ["style_transfer"]))[0]
+        load("smoke", more, ["style_transfer"]).pairs[0]
         for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
     )
     assert own.extractor_hash is None

@@ -35,7 +35,7 @@ from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.exports import Artefact, Export
 from distillbench.bench.store.records import MetricValue, Record, Store
 from distillbench.bench.store.timings import Condition, Launch, Timing
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.timing.timer import LaunchLimits, Target, conditions, targets, timing_plan
 from distillbench.common.errors import UserError
 from support.own_pairs import pair
@@ -248,7 +248,10 @@ def test_times_of_another_machine_are_kept_until_told(out: Path, cli: Run) -> No
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda t: t.update(schema_version=9), "schema_version: 9 is not one that this program reads (allowed: 1)"),
+        (
+            lambda t: t.update(schema_version=9),
+            "schema_version: 9 is not a version that this program reads (allowed: 1)",
+        ),
         (lambda t: t["launches"][0]["seconds"]["student"].pop(), "not as many samples of each subject"),
         (lambda t: t["launches"][0]["seconds"].update(student=[-1.0] * 500), "seconds: not"),
         (lambda t: t.update(pair="other"), "holds the timing of timings/classification/other"),
@@ -317,11 +320,11 @@ def test_a_backend_has_only_the_precisions_that_it_can() -> None:
 
 
 def test_networks_that_take_another_time_are_other_architectures(tmp_path: Path) -> None:
-    found = targets(pairs(load("quick")), tmp_path)
-    assert len(found) == len(pairs(load("quick")))
+    found = targets(load("quick").pairs, tmp_path)
+    assert len(found) == len(load("quick").pairs)
     assert len({target.student for target in found}) == len(found)
     trained_otherwise = load("quick", ["tasks.denoising.student.steps=9", "tasks.denoising.batch_size=4"])
-    same = targets(pairs(trained_otherwise), tmp_path)
+    same = targets(trained_otherwise.pairs, tmp_path)
     assert {t.student for t in same} == {t.student for t in found}
 
 

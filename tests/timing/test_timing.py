@@ -38,7 +38,7 @@ from distillbench.bench.measure.interleaving import (
 )
 from distillbench.bench.run.jobs import untrained
 from distillbench.bench.statistics import paired_ratio
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.timing.selftest import Design, Rate, rule_of_the_gate, selftest
 from distillbench.common.errors import UserError
 
@@ -388,7 +388,7 @@ def test_what_others_do_meanwhile_is_said(tmp_path: Path) -> None:
 
 
 def test_a_student_is_timed_on_two_backends_in_pairs_and_said_in_a_line(tmp_path: Path) -> None:
-    (pair,) = pairs(load("quick", tasks=["classification"]))
+    (pair,) = load("quick", tasks=["classification"]).pairs
     model, example = untrained(pair, "student", tmp_path)
     prepared = {backend: prepare(backend, model, example) for backend in ("eager", "onnxruntime")}
     subjects = {name: subject for name, subject in prepared.items() if isinstance(subject, Workload)}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
-from distillbench.bench.suite.resolve import as_table, cells, load
+from distillbench.bench.suite.resolve import as_table, load
 from distillbench.bench.training.learner import Learner, forward_pass, losses
 from distillbench.bench.training.loop import index_batches, initial, train
 from distillbench.bench.training.optimisation import rate_factor
@@ -160,7 +160,7 @@ def test_epochs_take_the_place_of_steps_and_the_other_way_round() -> None:
 def test_a_suite_with_epochs_written_out_is_the_same_suite(teacher: dict[str, Any]) -> None:
     suite = load({"name": "its", "tasks": {"classification": {"student": {"epochs": 2}, "teacher": teacher}}})
     again = load(as_table(suite))
-    assert [cell.hash for cell in cells(again)] == [cell.hash for cell in cells(suite)]
+    assert [cell.hash for cell in again.cells] == [cell.hash for cell in suite.cells]
 
 
 def test_label_smoothing_is_of_the_role_that_sets_it(task_of: TaskOf) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.suite.resolve import load, pairs
+from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.learner import Trained
 from distillbench.bench.training.loop import train_students, train_teacher, validation_events
 from distillbench.methods import logistic
@@ -58,7 +58,7 @@ NETWORKS: dict[str, dict[Role, Any]] = {
 def small_pairs() -> dict[str, Pair]:
     """The pairs of the smoke suite on small patches, by task."""
     sizes = ("super_resolution.patch=6", "denoising.patch=10", "style_transfer.patch=32")
-    return {pair.task: pair for pair in pairs(load("smoke", [f"tasks.{size}" for size in sizes]))}
+    return {pair.task: pair for pair in load("smoke", [f"tasks.{size}" for size in sizes]).pairs}
 
 
 @cache

@@ -19,7 +19,7 @@ from distillbench.bench.run.jobs import pretrained
 from distillbench.bench.run.preconditions import check_data
 from distillbench.bench.store.architecture import architecture
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.suite.resolve import as_table, load, pairs
+from distillbench.bench.suite.resolve import as_table, load
 from distillbench.bench.training.loop import initial
 from distillbench.common.errors import UserError
 from support.own_pairs import pair
@@ -239,5 +239,5 @@ def test_a_key_without_weights_has_no_effect(two_sets: tuple[Path, Mapping[str, 
     without = load(suite, ["tasks.classification.teacher.weights=none"]).entries[0].pair.settings.recipe("teacher")
     assert (without.weights, without.weights_key) == (None, None)
     assert load(suite).entries[0].pair.settings.recipe("teacher").weights_key == "state_dict_ema"
-    assert pairs(load(as_table(load(suite)))) == pairs(load(suite))
+    assert load(as_table(load(suite))).pairs == load(suite).pairs
     load({"tasks": {"classification": {"teacher": {"weights": "none", "weights_key": "none"}}}})
