@@ -109,7 +109,7 @@ def compare(
         only = {"--repository": repository, "--minutes": minutes, "--set": set_}
         _without(only, "needs --revisions")
         if len(texts) != 2:
-            raise UserError(f"compare: expected BASELINE CANDIDATE, or --revisions and a SUITE (got {len(texts)})")
+            raise UserError(f"expected BASELINE CANDIDATE, or --revisions and a SUITE (got {len(texts)})", "compare")
         ways = chosen("--backends", backends, BACKENDS) if backends else []
         sides = expanded(texts[0]), expanded(texts[1])
         report = _stored(*sides, margins, names("--metrics", metrics), names("--tasks", tasks), ways)
@@ -117,7 +117,7 @@ def compare(
         of_quality = {"--quality-margin": quality_margin, "--metrics": metrics}
         _without(of_quality, "cannot be used with --revisions, where nothing is trained")
         if len(texts) != 1:
-            raise UserError(f"--revisions: expected one SUITE after -- (got {len(texts)})")
+            raise UserError(f"expected one SUITE after -- (got {len(texts)})", "--revisions")
         report = _measured(
             revisions,
             texts[0],
@@ -135,7 +135,7 @@ def compare(
 def _without(options: Mapping[str, object], why: str) -> None:
     for option, value in options.items():
         if value is not None and value != []:
-            raise UserError(f"{option}: {why}")
+            raise UserError(why, option)
 
 
 def _stored(
@@ -146,14 +146,14 @@ def _stored(
 
     for side in (baseline, candidate):
         if not side.exists():
-            raise UserError(f"{side}: no such results folder or file")
+            raise UserError("no such results folder or file", side)
     of_benchmarks = [bool(files(side)) for side in (baseline, candidate)]
     if all(of_benchmarks):
         _without({"--metrics": metrics, "--tasks": tasks, "--backends": backends}, "needs results folders")
         return compare_benchmarks(baseline, candidate, margins)
     if any(of_benchmarks):
         raise UserError(
-            f"{candidate}: not the same kind as {baseline} (allowed: two results folders, or two files of benchmarks)"
+            f"not the same kind as {baseline}", candidate, allowed="two results folders, or two files of benchmarks"
         )
     return compare_results(baseline, candidate, margins, metrics, tasks, backends)
 
@@ -208,14 +208,14 @@ def _margins(quality: list[str], speed: str | None, seconds: float, stored: bool
         else:
             relative = _percent("--quality-margin", text, "1% or psnr=0.1")
     if not 0 <= seconds < math.inf:
-        raise UserError(f"--least-seconds: invalid time {seconds} (allowed: 0 and more, such as 2e-6)")
+        raise UserError(f"invalid time {seconds}", "--least-seconds", allowed="0 and more, such as 2e-6")
     default = STORED_SPEED if stored else INTERLEAVED_SPEED
     return Margins(relative, of_metric, default if speed is None else _percent("--speed-margin", speed, "1%"), seconds)
 
 
 def _percent(option: str, text: str, example: str) -> float:
     if not text.endswith("%"):
-        raise UserError(f"{option}: invalid margin {text!r} (allowed: 0 and more, such as {example})")
+        raise UserError(f"invalid margin {text!r}", option, allowed=f"0 and more, such as {example}")
     return _number(option, text, text[:-1], example) / 100
 
 
@@ -225,5 +225,5 @@ def _number(option: str, text: str, digits: str, example: str = "psnr=0.1") -> f
     except ValueError:
         value = math.nan
     if not 0 <= value < math.inf:
-        raise UserError(f"{option}: invalid margin {text!r} (allowed: 0 and more, such as {example})")
+        raise UserError(f"invalid margin {text!r}", option, allowed=f"0 and more, such as {example}")
     return value

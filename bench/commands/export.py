@@ -115,13 +115,13 @@ def _folder(out: Path, file: str) -> Iterator[Path]:
     """
     try:
         if out.exists() and not out.is_dir():
-            raise UserError(f"--out: {out} is not a folder")
+            raise UserError(f"{out} is not a folder", "--out")
         present = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
         replaced = {file} | (set(BESIDE) if file in present else set())
         exports = [name for name in present if name in BESIDE or name.endswith(".onnx")]
         if others := [name for name in exports if name not in replaced]:
             first = min(others, key=lambda name: not name.endswith(".onnx"))
-            raise UserError(f"--out: {out} holds another {first} (choose another folder)")
+            raise UserError(f"{out} holds another {first} (choose another folder)", "--out")
         base = out if out.is_dir() else out.parent
         base.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=base, prefix=f".{out.name}.") as temporary:
@@ -131,4 +131,4 @@ def _folder(out: Path, file: str) -> Iterator[Path]:
                 path.replace(out / path.name)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        raise UserError(f"--out: {out} cannot be written: {error.strerror or error}{where}") from error
+        raise UserError(f"{out} cannot be written: {error.strerror or error}{where}", "--out") from error

@@ -44,7 +44,7 @@ def leaderboard(
     Records that cannot be used are named and left out.
     """
     if not str(out) or out == Path():
-        raise UserError("--out: is empty or the current folder (give a folder of its own)")
+        raise UserError("is empty or the current folder (give a folder of its own)", "--out")
     screen = console()
     with screen.status(f"{len(results)} folders: reading"):
         from distillbench.bench.leaderboard import build, model

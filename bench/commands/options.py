@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError, check_name
 from distillbench.common.paths import expanded, regular_file, results_folder, some_folder
 from distillbench.common.signals import CLOSED, Stopped
 
@@ -62,7 +62,7 @@ def names(option: str, texts: list[str] | None) -> list[str]:
     """
     listed = [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
     if texts and not listed:
-        raise UserError(f"{option}: is empty (give at least one value, or leave the option out)")
+        raise UserError("is empty (give at least one value, or leave the option out)", option)
     return listed
 
 
@@ -74,8 +74,7 @@ def chosen(option: str, texts: list[str] | None, allowed: tuple[str, ...]) -> li
     """
     listed = names(option, texts)
     for name in listed:
-        if name not in allowed:
-            raise UserError(f"{option}: unknown name {name!r}{did_you_mean(name, allowed)}")
+        check_name("name", name, allowed, option)
     return [name for name in allowed if name in listed] if listed else list(allowed)
 
 
@@ -94,10 +93,10 @@ def numbers(option: str, texts: list[str] | None, noun: str = "seed") -> list[in
     for text in names(option, texts):
         first, dash, last = text.partition("-")
         if not (first.isdecimal() and (last.isdecimal() or not dash)):
-            raise UserError(f"{option}: invalid {noun} {text!r} (expected a number or a range such as 0-4)")
+            raise UserError(f"invalid {noun} {text!r} (expected a number or a range such as 0-4)", option)
         values = range(int(first), int(last or first) + 1)
         if not 0 < len(values) <= MOST_NUMBERS:
-            raise UserError(f"{option}: the range {text!r} has {len(values)} values (allowed: 1 to {MOST_NUMBERS})")
+            raise UserError(f"the range {text!r} has {len(values)} values", option, allowed=f"1 to {MOST_NUMBERS}")
         listed += values
     return listed
 
@@ -111,7 +110,7 @@ def named_tasks(where: Path, texts: list[str] | None, allowed: Iterable[str]) ->
     allowed, listed = set(allowed), names("--tasks", texts)
     for name in listed:
         if name not in allowed:
-            raise UserError(f"--tasks: {where} has no task {name!r}{did_you_mean(name, allowed)}")
+            raise UserError(f"{where} has no task {name!r}", "--tasks", allowed=sorted(allowed), name=name)
     return listed
 
 
@@ -122,7 +121,7 @@ def seconds_of(minutes: float) -> float:
         UserError: If that is not a positive number.
     """
     if not 0 < minutes < math.inf:
-        raise UserError(f"--minutes: invalid time {minutes} (allowed: above 0)")
+        raise UserError(f"invalid time {minutes}", "--minutes", allowed="above 0")
     return 60 * minutes
 
 
@@ -190,8 +189,8 @@ def output_file(output: Path | None, format_: StrEnum, formats: type[StrEnum]) -
         return None
     target = regular_file(output, "--output")
     if format_ == "terminal":
-        allowed = ", ".join(name for name in formats if name != "terminal")
-        raise UserError(f"--output: needs --format (allowed: {allowed})")
+        allowed = [name for name in formats if name != "terminal"]
+        raise UserError("needs --format", "--output", allowed=allowed)
     return target
 
 
@@ -209,7 +208,7 @@ def deliver(content: str | bytes, target: Path | None) -> None:
     try:
         write_atomically(target, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise UserError(f"--output: {target}: cannot be written ({error.strerror})") from error
+        raise UserError(f"{target}: cannot be written ({error.strerror})", "--output") from error
 
 
 def _data_root(folder: Path | None) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distillbench.bench.commands.options import Results, console, deliver
-from distillbench.common.errors import UserError, did_you_mean
+from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file
 
 
@@ -46,11 +46,13 @@ def plot(
             console().print(f"{visible(chart.name)}: {visible(chart.alt)}", markup=False, soft_wrap=True)
         return
     if name not in charts:
-        raise UserError(f"plot: {results} has no chart {name!r}{did_you_mean(name, charts)}")
+        raise UserError(f"{results} has no chart {name!r}", "plot", allowed=sorted(charts), name=name)
     target = regular_file(output or Path(f"{name}.svg"), "--output")
     form = target.suffix.lstrip(".")
     if form not in list(Form):
-        raise UserError(f"--output: {target.name}: unknown format {form!r} (allowed: .svg, .png, .csv)")
+        raise UserError(
+            f"{target.name}: unknown format {form!r}", "--output", allowed=[f".{suffix}" for suffix in Form]
+        )
     chart = charts[name]
     content = csv_frame(frame(chart)).encode() if form == "csv" else printed.files(chart, [form])[form]
     deliver(content, target)

@@ -71,7 +71,7 @@ def run(
         try:
             problems = draw_figures(after)
         except OSError as error:
-            raise UserError(f"{folder}: figures cannot be written: {error.strerror or error}") from error
+            raise UserError(f"figures cannot be written: {error.strerror or error}", folder) from error
         for problem in at_most(5, problems):
             output.print(problem, markup=False, soft_wrap=True)
     if before.to_do or before.stale:

@@ -99,7 +99,7 @@ def time(
     )
     sizes = numbers("--batch", [batches], "batch size")
     if min(sizes) < 1:
-        raise UserError("--batch: invalid batch size 0 (allowed: 1 and more)")
+        raise UserError("invalid batch size 0", "--batch", allowed="1 and more")
     target = output_file(output, format_, Format)
     screen = console()
 
@@ -152,19 +152,19 @@ def _pairs(
 
     if not (expanded(what) / "records").is_dir():
         if expanded(what).is_dir():
-            raise UserError(f"{what}: holds no records")
+            raise UserError("holds no records", what)
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
         check_device_and_folders(suite, folder)
         return folder, list(suite.pairs), []
     if out is not None:
-        raise UserError("--out: a results folder keeps its own timings (leave it out)")
+        raise UserError("a results folder keeps its own timings (leave it out)", "--out")
     records = Store(expanded(what)).scan().records
     selected = named_tasks(Path(what), tasks, (record.task for record in records))
     records = [record for record in records if not selected or record.task in selected]
     pairs, problems = pairs_of(records, assigned(set_ or []))
     if not pairs:
-        raise UserError(problems[0] if problems else f"{what}: holds no finished student")
+        raise UserError(problems[0]) if problems else UserError("holds no finished student", what)
     return expanded(what), [replace(pair, device=device or pair.device) for pair in pairs], problems
 
 

@@ -113,7 +113,7 @@ def tune(
         write_atomically(target, as_toml(outcome, origin(resolved.name, budget)).encode())
         write_atomically(folder / "trials.md", trials_file.encode())
     except OSError as error:
-        raise UserError(f"{error.filename or target}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot be written ({error.strerror})", error.filename or target) from error
     if format_ is Format.markdown:
         screen.print(trials_file, markup=False, soft_wrap=True)
     else:

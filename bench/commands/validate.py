@@ -62,9 +62,9 @@ def validate(
     Exit codes: 0 passed, 1 refused, 2 bad input.
     """
     if cache is not None and not (rerun or retrain is not None):
-        raise UserError("--cache: needs --rerun or --retrain")
+        raise UserError("needs --rerun or --retrain", "--cache")
     if cache is not None and cache.resolve().is_relative_to(path.resolve()):
-        raise UserError(f"--cache: {cache} is inside the submission, whose teachers cannot be trusted")
+        raise UserError(f"{cache} is inside the submission, whose teachers cannot be trusted", "--cache")
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
         with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():

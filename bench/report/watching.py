@@ -96,7 +96,7 @@ class Watcher:
             UserError: If there is no such folder.
         """
         if not self.results.is_dir():
-            raise UserError(f"{self.results}: no such results folder")
+            raise UserError("no such results folder", self.results)
         now, note = self._status()
         stamps = self._stamp()
         changed = stamps != self._stamps

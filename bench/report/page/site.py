@@ -42,7 +42,7 @@ def build(results: Path, out: Path) -> list[Path]:
         UserError: If there are no results, or ``out`` holds something else.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
-        raise UserError(f"{out}: is not a page of distillbench (allowed: a new or empty folder, or such a page)")
+        raise UserError("is not a page of distillbench", out, allowed="a new or empty folder, or such a page")
     files = site(results)
     for name, content in files.items():
         write_atomically(out / name, content)

@@ -38,7 +38,7 @@ def package(name: str, extra: str, option: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise UserError(f"{option}: needs the package {name} (pip install 'distillbench[{extra}]')") from error
+        raise UserError(f"needs the package {name} (pip install 'distillbench[{extra}]')", option) from error
 
 
 def scalars(record: Record) -> Iterator[tuple[str, int, float]]:

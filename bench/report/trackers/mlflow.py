@@ -6,7 +6,7 @@ from typing import Any
 
 from distillbench.bench.report.trackers.base import Tracker, package, parameters, scalars
 from distillbench.bench.store.records import Record
-from distillbench.common.errors import UserError, one_line
+from distillbench.common.errors import UserError
 
 LONGEST = 500
 """The longest parameter, in characters, that every version of MLflow takes."""
@@ -25,13 +25,13 @@ class MLflow(Tracker):
             known = self.client.get_experiment_by_name(experiment)
             self.experiment = known.experiment_id if known else self.client.create_experiment(experiment)
         except Exception as error:  # a server has many ways to refuse
-            raise UserError(one_line(f"--mlflow: {uri}: {type(error).__name__}: {error}")) from error
+            raise UserError(f"{uri}: {type(error).__name__}: {error}", "--mlflow") from error
 
     def write(self, record: Record) -> bool:
         try:
             return self._write(record)
         except Exception as error:  # a server may go away at any time
-            raise UserError(one_line(f"--mlflow: {record.name}: {type(error).__name__}: {error}")) from error
+            raise UserError(f"{record.name}: {type(error).__name__}: {error}", "--mlflow") from error
 
     def _write(self, record: Record) -> bool:
         identity = f"{record.config_hash} {record.created.isoformat()}"

@@ -24,7 +24,7 @@ class TensorBoard(Tracker):
         try:
             return self._write(record)
         except OSError as error:
-            raise UserError(f"--tensorboard: {self.folder} cannot be written ({error.strerror or error})") from error
+            raise UserError(f"{self.folder} cannot be written ({error.strerror or error})", "--tensorboard") from error
 
     def _write(self, record: Record) -> bool:
         from torch.utils.tensorboard import SummaryWriter
