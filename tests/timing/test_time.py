@@ -246,7 +246,10 @@ def test_times_of_another_machine_are_kept_until_told(out: Path, cli: Run) -> No
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda t: t.update(schema_version=9), "schema_version: 9 is not a version that this program reads (allowed: 1)"),
+        (
+            lambda t: t.update(schema_version=9),
+            "schema_version: 9 is not a version that this program reads (allowed: 1)",
+        ),
         (lambda t: t["launches"][0]["seconds"]["student"].pop(), "not as many samples of each subject"),
         (lambda t: t["launches"][0]["seconds"].update(student=[-1.0] * 500), "seconds: not"),
         (lambda t: t.update(pair="other"), "holds the timing of timings/classification/other"),
