@@ -12,7 +12,7 @@ import typer
 
 from distillbench.bench.commands.options import Data, console
 from distillbench.common.errors import DataError
-from distillbench.common.paths import expanded, some_folder
+from distillbench.common.paths import expanded, folder_option
 
 app = typer.Typer(name="data", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A set, as in distillbench data list.")]
@@ -75,7 +75,7 @@ def fetch(
     data: Annotated[
         Path | None,
         typer.Option(
-            "--data", parser=some_folder("--data"), metavar="DIR", help="Data root, which is made if need be."
+            "--data", parser=folder_option("--data"), metavar="DIR", help="Data root, which is made if need be."
         ),
     ] = None,
 ) -> None:

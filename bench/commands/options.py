@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distillbench.common.errors import UserError, did_you_mean
-from distillbench.common.paths import results_folder, some_folder
+from distillbench.common.paths import folder_option, results_folder
 from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        parser=some_folder("--data", there=True),
+        parser=folder_option("--data", must_exist=True),
         callback=_data_root,
         metavar="DIR",
         help="Where standard sets lie; default: $DISTILLBENCH_DATA.",
