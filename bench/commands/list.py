@@ -33,12 +33,12 @@ def list_(
     check_name("kind", kind, [k.value for k in Kind], "list")
     output = console()
     if name:
-        for block in catalogue.one(kind, name):
+        for block in catalogue.description(kind, name):
             output.print(block)
         return
     for each in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
         output.print(f"[bold]{each}[/bold]")
-        lines = catalogue.everything(each)
+        lines = catalogue.lines(each)
         indent = max(16, *map(len, lines)) + 4
         for entry, line in lines.items():
             start = f"  {entry}".ljust(indent)
