@@ -27,15 +27,28 @@ def run(
     progress: Callable[[int, int], None] | None = None,
     failures: Literal["raise", "return"] = "raise",
 ) -> pd.DataFrame:
-    """Run what is missing of a suite and return its records, one row a cell, as ``load_records`` does.
+    """Run what is missing of a suite.
 
-    suite: a shipped name, a file, or a table as a file has it, e.g. ``{"seeds": [0, 1], "tasks": {"gan": {}}}``.
-    out: the results folder; default: runs/NAME. overrides: as for ``--set``, e.g. ``["steps=100"]``. tasks, methods,
-    seeds, device: these in place of the suite's. cache: where trained teachers are kept. progress: called with the
-    number of cells that are done and of all that were to do. failures: "return" gives failed cells as rows, with
-    their reason, in place of raising.
+    Args:
+        suite: a shipped name, a file, or a table as a file has it, e.g. ``{"seeds": [0, 1], "tasks": {"gan": {}}}``.
+        out: the results folder; default: runs/NAME.
+        overrides: settings as for ``--set``, e.g. ``["steps=100"]``.
+        tasks: the only tasks of the suite to run.
+        methods: in place of the suite's.
+        seeds: in place of the suite's.
+        device: in place of the suite's.
+        workers: processes; default: as many as the machine's cores allow.
+        cache: where trained teachers are kept; default: in the results folder.
+        overwrite: whether records of other configurations are replaced.
+        progress: called with the number of cells that are done and of all that were to do.
+        failures: "return" gives failed cells as rows, with their reason, in place of raising.
 
-    Raises FailedCellsError where cells failed (the others are kept), UserError for what cannot be used.
+    Returns:
+        The records of the suite, one row a cell, as from ``load_records``.
+
+    Raises:
+        FailedCellsError: cells failed; the others are kept.
+        UserError: something in the suite, the folder or the machine cannot be used.
     """
     from distillbench.bench.analysis.frames import frame
     from distillbench.bench.run import runner
@@ -60,9 +73,16 @@ def run(
 
 
 def load_records(results: str | Path) -> pd.DataFrame:
-    """Every record of a results folder, one row a cell; columns as in ``distillbench.bench.analysis.frames.frame``.
+    """Read every record of a results folder; files that cannot be used are left out, with a warning each.
 
-    Files that cannot be used as records are left out, with a warning each.
+    Args:
+        results: the folder.
+
+    Returns:
+        One row a cell; columns as in ``distillbench.bench.analysis.frames.frame``.
+
+    Raises:
+        UserError: there is no such folder.
     """
     import warnings
 
@@ -70,7 +90,7 @@ def load_records(results: str | Path) -> pd.DataFrame:
     from distillbench.bench.store.records import Store
     from distillbench.common.paths import expanded
 
-    found = Store(expanded(results)).scan()
-    for problem in found.problems.values():
-        warnings.warn(f"left out: {problem}", stacklevel=2)
-    return frame(found.records)
+    scan = Store(expanded(results)).scan()
+    for error in scan.errors.values():
+        warnings.warn(f"left out: {error}", stacklevel=2)
+    return frame(scan.records)

@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, the registry of plugins, paths, atomic files, text from outside."""
+"""What every other package uses: errors, the registry of plugins, paths, atomic files, untrusted text."""

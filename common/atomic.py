@@ -8,7 +8,12 @@ from tempfile import NamedTemporaryFile
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """The whole file or none of it, also when the machine stops: written beside it, synchronised, then renamed."""
+    """Write a file whole or not at all, also when the machine stops: written beside it, synchronised, then renamed.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        content: all of it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as stream:
         temporary = Path(stream.name)

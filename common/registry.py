@@ -19,33 +19,42 @@ from distillbench.common.source import source_file
 
 T = TypeVar("T")
 CONTRACT = frozenset({"base", "settings", "response", "interfaces", "registry"})
-"""Modules of the packages that are no method, task or network themselves."""
+"""Modules of the packages that do not hold a method, task or network."""
 
 
 class Registry(Generic[T]):
-    """What can be named in a suite. A module ``package/NAME.py`` holds the one class called NAME."""
+    """The classes of one kind that a suite can name.
+
+    Args:
+        kind: what a class is called in messages: "method", "task", "network".
+        package: whose modules ``NAME.py`` each hold one class, which is called NAME.
+        base: the name of their base class, in the package's module ``base``.
+    """
 
     def __init__(self, kind: str, package: str, base: str) -> None:
         self.kind, self.package, self.base = kind, package, base
 
     @cached_property
     def built_in(self) -> frozenset[str]:
+        """The names of this project's own classes."""
         paths = [str(Path(p)) for p in importlib.import_module(self.package).__path__]
         return frozenset(m.name for m in iter_modules(paths) if not m.ispkg) - CONTRACT
 
     @cached_property
     def registered(self) -> dict[str, EntryPoint]:
+        """The entry points of other packages, by name."""
         return {point.name: point for point in entry_points(group=f"distillbench.{self.package.rpartition('.')[2]}")}
 
     def names(self) -> list[str]:
+        """All names, sorted."""
         return sorted(self.built_in | self.registered.keys())
 
     def check(self, name: str) -> None:
-        """Raise UserError, with a suggestion, where nothing has this name."""
+        """Raise UserError, with a suggestion, where no class has this name."""
         check_name(self.kind, name, self.names())
 
     def first_line(self, name: str) -> str:
-        """What the class says of itself, or why it cannot be used: a list must not break on one bad entry."""
+        """The first line of a class's docstring, or why it cannot be used: a list must not break on one bad entry."""
         line = self._first_line_of_source(name)
         if line is None:
             try:
@@ -57,7 +66,7 @@ class Registry(Generic[T]):
         return line
 
     def _first_line_of_source(self, name: str) -> str | None:
-        """Without importing the module, which would import torch; None where it cannot be read off the source."""
+        """The first line, read without importing the module, which would import torch; None where that fails."""
         if name in self.built_in:
             module, class_ = f"{self.package}.{name}", name.replace("_", "")
         else:
@@ -73,34 +82,34 @@ class Registry(Generic[T]):
         return None
 
     def get(self, name: str) -> type[T]:
-        """The class of this name. Built-ins come first: another package cannot replace one."""
+        """The class of this name; another package cannot replace a built-in one. Raises UserError where it fails."""
         self.check(name)
         base = getattr(importlib.import_module(f"{self.package}.base"), self.base)
         if name in self.built_in:
             module = importlib.import_module(f"{self.package}.{name}")
-            found = [
+            classes = [
                 value
                 for value in vars(module).values()
                 if inspect.isclass(value) and issubclass(value, base) and value.__module__ == module.__name__
             ]
-            if len(found) != 1:
-                raise UserError(f"{module.__file__} must define one {self.base}, and defines {len(found)}")
-            return cast(type[T], found[0])
+            if len(classes) != 1:
+                raise UserError(f"must define one {self.base}, and defines {len(classes)}", str(module.__file__))
+            return cast(type[T], classes[0])
         point = self.registered[name]
         try:
             loaded = point.load()
         except Exception as error:  # another package's import can fail in any way
-            hint = _written_now(error.name) if isinstance(error, ModuleNotFoundError) else ""
+            hint = _import_hint(error.name) if isinstance(error, ModuleNotFoundError) else ""
             raise UserError(f"{self.kind} {name!r} ({point.value}) cannot be imported: {error}{hint}") from error
         if not (inspect.isclass(loaded) and issubclass(loaded, base)):
             bases = inspect.getmro(loaded) if inspect.isclass(loaded) else ()
-            hint = next(filter(None, (_written_now(cls.__module__) for cls in bases)), "")
+            hint = next(filter(None, (_import_hint(cls.__module__) for cls in bases)), "")
             raise UserError(f"{self.kind} {name!r} ({point.value}) is not a subclass of distillbench.{self.base}{hint}")
         return cast(type[T], loaded)
 
 
-def _written_now(module: str | None) -> str:
-    """What to write in place of an import of a name that this package had before all of it was in one."""
+def _import_hint(module: str | None) -> str:
+    """What to write in place of an import from this project's former packages; '' for other modules."""
     package = (module or "").partition(".")[0]
     if package not in ("bench", "methods", "naming", "tasks"):
         return ""

@@ -1,4 +1,4 @@
-"""How a command is told to stop from outside: by a signal, or because nobody reads what it prints any more."""
+"""Stopping a command from outside: by a signal, or because nobody reads what it prints any more."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from contextlib import contextmanager
 from types import FrameType
 
 CLOSED = 128 + 13
-"""The exit code of what writes into a closed pipe (SIGPIPE)."""
+"""The exit code of a process that writes into a closed pipe (SIGPIPE)."""
 
 
 class Stopped(BaseException):
-    """Not an Exception: nothing that handles a failure may take it for one. code: the exit code by convention."""
+    """The command must end. Not an Exception: whatever handles failures must not catch it.
+
+    Args:
+        code: the exit code, by convention.
+    """
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -31,8 +35,8 @@ def signals() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in caught}
 
     def stop(number: int, _: FrameType | None) -> None:
-        for other in before:
-            signal.signal(other, signal.SIG_DFL)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
         raise Stopped(128 + number)
 
     for number, handler in before.items():
@@ -59,5 +63,5 @@ def check_reader() -> None:
 
 
 def silence() -> None:
-    """Send what is still printed nowhere, so that the interpreter's end does not trip over the closed pipe."""
+    """Discard what is still printed, so that the interpreter does not fail at its end because of the closed pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Where the source of a module lies, without importing it."""
+"""The place of the source of a module, found without importing it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 
 
 def source_file(module: str) -> Path | None:
-    """The file of a module; None for a name that is none (``from module import name``)."""
+    """The file of a module; None for a name that is not a module (``from module import name``)."""
     spec = _spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 @cache
 def local_root(module: str) -> Path | None:
-    """The folder in which a module, or its top-level package, lies; None for what is installed, or not there."""
+    """The folder of a module, or of its top-level package; None for one that is installed, or missing."""
     try:
         spec = find_spec(module.partition(".")[0])
     except (ImportError, ValueError):
@@ -31,7 +31,7 @@ def local_root(module: str) -> Path | None:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """find_spec imports what is above a module, also where that is no package, and so nothing can be in it."""
+    """The specification of a module; find_spec alone would also import parents that are not packages."""
     parent = module.rpartition(".")[0]
     if parent and ((above := _spec(parent)) is None or above.submodule_search_locations is None):
         return None

@@ -39,7 +39,7 @@ __all__ = [
     "total",
 ]
 
-_OF_PLUGINS = {
+_PLUGIN_MODULES = {
     "Choice": "methods.base",
     "LogUniform": "methods.base",
     "Method": "methods.base",
@@ -51,7 +51,7 @@ _OF_PLUGINS = {
 
 
 def __getattr__(name: str) -> Any:
-    """The classes that plugins derive from import torch: they are looked up when they are asked for."""
-    if name not in _OF_PLUGINS:
+    """Look up the classes of plugins, which import torch, only when they are used."""
+    if name not in _PLUGIN_MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_OF_PLUGINS[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_PLUGIN_MODULES[name]}"), name)

@@ -12,7 +12,7 @@ import typer
 
 from distillbench.bench.commands.options import Data, console, table_width
 from distillbench.common.errors import DataError
-from distillbench.common.paths import expanded, some_folder
+from distillbench.common.paths import expanded, folder_option
 
 if TYPE_CHECKING:
     from distillbench.tasks.data.sets import StandardSet
@@ -82,7 +82,7 @@ def fetch(
         Path | None,
         typer.Option(
             "--data",
-            parser=some_folder("--data"),
+            parser=folder_option("--data"),
             metavar="DIR",
             help="Folder of the standard data sets, created if it does not exist. Default: $DISTILLBENCH_DATA.",
         ),

@@ -35,12 +35,12 @@ def list_(
     check_name("kind", kind, [k.value for k in Kind], "list")
     output = console()
     if name:
-        for block in catalogue.one(kind, name):
+        for block in catalogue.description(kind, name):
             output.print(block)
         return
     for heading in ("tasks", "methods", "networks", "suites") if kind == "all" else (kind,):
         output.print(f"[bold]{heading}[/bold]")
-        lines = catalogue.everything(heading)
+        lines = catalogue.lines(heading)
         indent = max(16, *map(len, lines)) + 4
         for entry, line in lines.items():
             start = f"  {entry}".ljust(indent)

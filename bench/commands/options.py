@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from distillbench.common.errors import UserError, check_name
-from distillbench.common.paths import expanded, regular_file, results_folder, some_folder
+from distillbench.common.paths import expanded, folder_option, regular_file, results_folder
 from distillbench.common.signals import CLOSED, Stopped
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ Data = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        parser=some_folder("--data", there=True),
+        parser=folder_option("--data", must_exist=True),
         callback=_data_root,
         metavar="DIR",
         help="Folder of the standard data sets. Default: $DISTILLBENCH_DATA.",

@@ -1,1 +1,1 @@
-"""What this machine is and what it is doing: processor, limits, load, the lock of whoever times."""
+"""The machine: its processor, limits and load, and the lock under which something is timed."""

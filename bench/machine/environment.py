@@ -1,4 +1,4 @@
-"""Where and by what a figure was made."""
+"""The environment in which a result was made: machine, libraries, revision."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ from distillbench.bench.machine.load import governor as governor_of
 
 LIBRARIES = ("torch", "numpy", "torchmetrics", "scikit-learn", "scikit-image", "onnxruntime", "torchvision")
 EXTRAS = ("timm",)
-"""Libraries that need not be there."""
+"""Libraries that are optional."""
 
 
 @cache
 def environment() -> dict[str, Any]:
-    """Machine, system, library versions. cores: those it may run on; quota: of their time, where that is limited.
+    """Machine, system and library versions, as records keep them.
 
-    Nothing that names a user, a host or a folder, or that changes by itself.
+    ``cores`` are those that the process may run on, ``quota`` their time in cores where it is limited. Nothing in it
+    names a user, a host or a folder, or changes by itself.
     """
     import torch
 
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "cpu": processor.model_name(),
         "processor": processor.about(),
         "cores": limits.affinity(),
         "os": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "python": platform.python_version(),
-        "libraries": {name: its for name in LIBRARIES + EXTRAS if (its := _version(name))},
+        "libraries": {name: number for name in LIBRARIES + EXTRAS if (number := _version(name))},
     }
-    if (share := limits.quota()) is not None:
-        found["quota"] = share
+    if (quota := limits.quota()) is not None:
+        facts["quota"] = quota
     if (governor := governor_of()) is not None:
-        found["governor"] = governor
+        facts["governor"] = governor
     if torch.cuda.is_available():
-        found["gpu"] = torch.cuda.get_device_name()
-        found["cuda"] = torch.version.cuda
-    return found
+        facts["gpu"] = torch.cuda.get_device_name()
+        facts["cuda"] = torch.version.cuda
+    return facts
 
 
 def _version(name: str) -> str | None:
@@ -53,7 +54,7 @@ def _version(name: str) -> str | None:
 
 @cache
 def revision() -> str:
-    """The commit that this code is at ('-dirty' where it was changed), or the installed version outside of git."""
+    """The commit of this code, with '-dirty' where it was changed; outside of git the installed version."""
     root = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-HERE = Path("/")
-"""Where proc and sys are."""
+ROOT = Path("/")
+"""The folder that holds proc and sys."""
 
 
 def text_of(path: Path) -> str | None:
-    """What a file of the system says; None where it is not there."""
+    """The text of a file of the system; None where it cannot be read."""
     try:
         return path.read_text().strip()
     except (OSError, ValueError):
@@ -20,12 +20,12 @@ def text_of(path: Path) -> str | None:
 
 
 def affinity() -> int:
-    """Cores that this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def quota(root: Path = HERE) -> float | None:
-    """So many cores' time the process's group is given, as a container's; None where that is not limited."""
+def quota(root: Path = ROOT) -> float | None:
+    """The CPU time that the process's group may use, in cores, as a container limits it; None without a limit."""
     shares = [
         share
         for folder in group_folders("cpu", root)
@@ -38,23 +38,28 @@ def quota(root: Path = HERE) -> float | None:
     return min(shares, default=None)
 
 
-def cores(root: Path = HERE) -> int:
-    """Processes of one thread that can work at once. Of a part of a core one more: what it is given, it can use."""
-    share = quota(root)
-    return affinity() if share is None else max(1, min(affinity(), math.ceil(share)))
+def cores(root: Path = ROOT) -> int:
+    """The number of single-threaded processes that can work at once; a part of a core counts as one."""
+    limit = quota(root)
+    return affinity() if limit is None else max(1, min(affinity(), math.ceil(limit)))
 
 
-def memory(root: Path = HERE) -> float:
-    """Bytes of this machine, or of them what the process's group may have; infinite where nothing says."""
+def memory(root: Path = ROOT) -> float:
+    """The bytes of memory that this process may use: the machine's, or the limit of its group; infinite if unknown."""
     names = ("memory.max", "memory.limit_in_bytes")
     texts = [text_of(folder / name) for folder in group_folders("memory", root) for name in names]
     return min([physical_memory(), *(float(text) for text in texts if text and text.isdecimal())])
 
 
-def group_folders(controller: str, root: Path = HERE) -> Iterator[Path]:
-    """Folders of the process's control group and of all above it, whose limits hold as well: of version 2 and 1.
+def group_folders(controller: str, root: Path = ROOT) -> Iterator[Path]:
+    """The folders of the process's control group and of all groups above it, whose limits hold as well.
 
-    Inside a container the group's own folder may be the first that is there.
+    Args:
+        controller: "cpu" or "memory"; versions 1 and 2 of control groups are looked at.
+        root: the folder that holds proc and sys.
+
+    Yields:
+        Folders that need not exist: inside a container the group's own may be the first that does.
     """
     for line in (text_of(root / "proc/self/cgroup") or f"0::/\n1:{controller}:/").splitlines():
         controllers, _, path = line.partition(":")[2].partition(":")
@@ -73,7 +78,7 @@ def _share(words: list[str]) -> float | None:
 
 
 def physical_memory() -> float:
-    """Bytes of the machine; infinite where it does not say."""
+    """The bytes of memory of the machine; infinite where it does not report them."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What else a machine does while something is timed on it, as far as it says."""
+"""The load of a machine while something is timed on it, as far as the system reports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distillbench.bench.machine.limits import HERE, group_folders, text_of
+from distillbench.bench.machine.limits import ROOT, group_folders, text_of
 
 BUSY = 0.1
 """Cores that others may keep busy before a machine counts as loaded."""
@@ -16,10 +16,14 @@ BUSY = 0.1
 
 @dataclass(frozen=True)
 class Load:
-    """busy: cores that others kept busy in a short look. average: processes that ran or waited, over the last minute.
+    """What a machine does beside this process; None stands for what cannot be read.
 
-    throttled: how often this machine's processors, or this process's group, have been throttled so far. governor: of
-    the CPU's frequency. None: cannot be read.
+    Attributes:
+        cores: all of the machine's.
+        busy: cores that other processes kept busy in a short observation.
+        average: processes that ran or waited, over the last minute.
+        throttled: how often the machine's processors, or this process's group, have been throttled so far.
+        governor: of the CPU's frequency.
     """
 
     cores: int
@@ -30,25 +34,31 @@ class Load:
 
     @property
     def loaded(self) -> bool:
-        """By the look alone where there was one: the average still counts what has ended."""
+        """Whether other processes disturb: as observed, or by the average, which still counts what has ended."""
         return (self.busy if self.busy is not None else self.average or 0.0) > BUSY
 
     def notes(self, after: Load | None = None) -> list[str]:
-        """What a reader must know, one line each. after: as it was when the timing was over."""
-        found = []
+        """What a reader of the times must know, one line each. after: the load when the timing was over."""
+        notes = []
         if self.loaded:
-            seen = "" if self.busy is None else f"others keep {self.busy:.1f} of {self.cores} cores busy"
-            mean = "" if self.average is None else f"load average {self.average:.1f}"
-            found.append(f"loaded: {', '.join(filter(None, (seen, mean)))}")
+            busy = "" if self.busy is None else f"others keep {self.busy:.1f} of {self.cores} cores busy"
+            average = "" if self.average is None else f"load average {self.average:.1f}"
+            notes.append(f"loaded: {', '.join(filter(None, (busy, average)))}")
         if after is not None and None not in (self.throttled, after.throttled) and after.throttled != self.throttled:
-            found.append("throttled: the processor was slowed down, or its share of time used up, meanwhile")
+            notes.append("throttled: the processor was slowed down, or its share of time used up, meanwhile")
         if self.governor not in (None, "performance"):
-            found.append(f"frequency governor: {self.governor}")
-        return found
+            notes.append(f"frequency governor: {self.governor}")
+        return notes
 
 
-def look(root: Path = HERE, seconds: float = 0.5, sleep: Callable[[float], None] = time.sleep) -> Load:
-    """Watch for so many seconds, in which this process does nothing. root: where proc and sys are."""
+def look(root: Path = ROOT, seconds: float = 0.5, sleep: Callable[[float], None] = time.sleep) -> Load:
+    """Observe the machine for some seconds, in which this process does nothing.
+
+    Args:
+        root: the folder that holds proc and sys.
+        seconds: how long.
+        sleep: waits so many seconds.
+    """
     before = _busy_seconds(root)
     sleep(seconds)
     after = _busy_seconds(root)
@@ -61,13 +71,13 @@ def look(root: Path = HERE, seconds: float = 0.5, sleep: Callable[[float], None]
     )
 
 
-def governor(root: Path = HERE) -> str | None:
-    """Of the CPU's frequency."""
+def governor(root: Path = ROOT) -> str | None:
+    """The governor of the CPU's frequency; None where the system does not report it."""
     return text_of(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
 def _busy_seconds(root: Path) -> float | None:
-    """Of all cores since the start: user, nice, system, interrupts, and what a hypervisor gave to others (proc(5))."""
+    """Busy seconds of all cores since the start: user, nice, system, interrupts, stolen by a hypervisor (proc(5))."""
     words = (text_of(root / "proc/stat") or "").partition("\n")[0].split()
     if words[:1] != ["cpu"]:
         return None
@@ -84,7 +94,7 @@ def _average(root: Path) -> float | None:
 
 
 def _throttled(root: Path) -> int | None:
-    """The cores' count where the hardware tells, and that of the group whose share of time is limited."""
+    """How often the cores were throttled, where the hardware counts it, and the group whose time is limited."""
     counts = [
         int(text)
         for path in root.glob("sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count")

@@ -1,4 +1,4 @@
-"""Nothing may be timed on a machine while something else is timed or trained there."""
+"""A lock for the machine: nothing may be timed while something else is timed or trained there."""
 
 from __future__ import annotations
 
@@ -15,21 +15,26 @@ from distillbench.common.errors import UserError, one_line
 from distillbench.common.paths import expanded
 
 FOLDER = Path("/tmp")
-"""Not ``TMPDIR``'s: every user of the machine must find the same file."""
+"""Not ``TMPDIR``: every user of the machine must find the same file."""
 NAME = "distillbench.lock"
 LONGEST = 200
-
-
+"""Characters of the description of who holds the lock."""
 VARIABLE = "DISTILLBENCH_LOCK"
-"""Of the environment: another file, where what shares a file system does not share processors."""
+"""The environment variable that names another file, where machines that share a file system do not share processors."""
 
 
 @contextmanager
 def alone_on_the_machine(path: Path | None = None) -> Iterator[None]:
-    """For who times: hold the machine's lock, or raise UserError that names who has it.
+    """Hold the machine's lock alone, to time.
 
-    The lock is the kernel's (flock): it is free when its holder has ended, however that was. What the file says of its
-    holder is only read while it is held. The file stays: to remove it would let two processes each hold "the" lock.
+    The lock is the kernel's (flock): it is free when its holder has ended, in whatever way. The file names its holder,
+    and is never removed: otherwise two processes could each hold "the" lock.
+
+    Args:
+        path: the file; default: that of the machine.
+
+    Raises:
+        UserError: another process holds it; the message names the process.
     """
     with _held(path, fcntl.LOCK_EX, "timing would disturb or be disturbed"):
         yield
@@ -37,7 +42,7 @@ def alone_on_the_machine(path: Path | None = None) -> Iterator[None]:
 
 @contextmanager
 def busy_on_the_machine(path: Path | None = None) -> Iterator[None]:
-    """For who trains, beside others who do: raise UserError where somebody times."""
+    """Share the machine's lock with other processes that train. Raises UserError where a process times."""
     with _held(path, fcntl.LOCK_SH, "training would disturb what is timed"):
         yield
 
@@ -55,12 +60,12 @@ def _held(path: Path | None, kind: int, why: str) -> Iterator[None]:
             holder = one_line(_text(descriptor)).strip() or "another process"
             raise UserError(f"the machine is in use, {why}: {holder}") from None
         program, *arguments = sys.argv
-        mine = f"process {os.getpid()}: {' '.join([Path(program).name, *arguments])}"[:LONGEST]
-        _write(descriptor, mine)  # of several who train, the last one
+        holder = f"process {os.getpid()}: {' '.join([Path(program).name, *arguments])}"[:LONGEST]
+        _write(descriptor, holder)  # of several that train, the last one
         try:
             yield
         finally:
-            if _text(descriptor) == mine:
+            if _text(descriptor) == holder:
                 _write(descriptor, "")
             fcntl.flock(descriptor, fcntl.LOCK_UN)  # also of copies that a fork has left in other processes
     finally:
@@ -72,7 +77,7 @@ def _text(descriptor: int) -> str:
 
 
 def _open(path: Path) -> int:
-    """Readable is enough to lock. O_CREAT is refused in a shared folder for a file that is another user's."""
+    """The file's descriptor; reading is enough to lock. A shared folder refuses O_CREAT for another user's file."""
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         try:
@@ -85,10 +90,10 @@ def _open(path: Path) -> int:
             except PermissionError:
                 descriptor = os.open(path, os.O_RDONLY | flags)
     except OSError as error:
-        raise UserError(f"{path}: the machine's lock cannot be opened ({error.strerror})") from error
+        raise UserError(f"the machine's lock cannot be opened ({error.strerror})", path) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise UserError(f"{path}: the machine's lock is not a regular file")
+        raise UserError("the machine's lock is not a regular file", path)
     return descriptor
 
 

@@ -1,4 +1,4 @@
-"""What there is to name in a suite, and what can be set: every setting with its default, range and description."""
+"""Everything that a suite can name, and every setting with its default, range and description, for the terminal."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One setting. name: as in a suite, 'teacher.network.width'."""
+class SettingRow:
+    """One setting, in words; its name as in a suite: 'teacher.network.width'."""
 
     name: str
     default: str
@@ -34,8 +34,8 @@ class Row:
     description: str
 
 
-def everything(kind: str) -> dict[str, str]:
-    """A line each, without importing torch but for pairs."""
+def lines(kind: str) -> dict[str, str]:
+    """A line about each method, task, network, pair or suite, by its name; torch is imported for pairs alone."""
     if kind == "suites":
         return {suite: tomllib.loads(text).get("description", "") for suite, text in shipped().items()}
     if kind == "pairs":
@@ -44,8 +44,14 @@ def everything(kind: str) -> dict[str, str]:
     return {name: registries[kind].first_line(name) for name in registries[kind].names()}
 
 
-def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: str = "") -> Iterator[Row]:
-    """Every setting of a model, those of models in it by their dotted names."""
+def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: str = "") -> Iterator[SettingRow]:
+    """Every setting of a model, those of the models in it by dotted names.
+
+    Args:
+        model: of the settings.
+        default: a model whose values are the defaults; otherwise those of the fields.
+        prefix: goes before the names.
+    """
     from distillbench.tasks.networks.base import OfKind
 
     for name, field in model.model_fields.items():
@@ -53,18 +59,18 @@ def settings(model: type[BaseModel], default: BaseModel | None = None, prefix: s
             continue  # the network of a task that builds its own
         value = getattr(default, name) if default is not None else field.get_default(call_default_factory=True)
         inner = models_of(field.annotation)
-        if not inner or not all(issubclass(m, BaseModel) for m in inner):
+        if not inner:
             if get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1:
-                continue  # the name of a network: said where the network is
-            yield Row(f"{prefix}{name}", plain(value), _range(field), field.description or "")
+                continue  # the name of a network, which stands at the network
+            yield SettingRow(f"{prefix}{name}", plain(value), _range(field), field.description or "")
             continue
         if kind := next((mark for mark in field.metadata if isinstance(mark, OfKind)), None):
             about = "distillbench list networks NAME has the settings of each"
-            yield Row(f"{prefix}{name}.name", value.name, ", ".join(kind.names()), about)
+            yield SettingRow(f"{prefix}{name}.name", value.name, ", ".join(kind.names()), about)
             yield from settings(type(value), value, f"{prefix}{name}.")
             continue
-        for each in inner:
-            rows = settings(each, value if isinstance(value, each) else None, f"{prefix}{name}.")
+        for part in inner:
+            rows = settings(part, value if isinstance(value, part) else None, f"{prefix}{name}.")
             yield from rows if value is not None else (replace(row, default=plain(None)) for row in rows)
 
 
@@ -80,7 +86,7 @@ def plain(value: Any) -> str:
 
 
 def _range(field: FieldInfo) -> str:
-    """'≥ 1, multiple of 4': from the field's type and bounds."""
+    """The values that a field allows, from its type and bounds: '≥ 1, multiple of 4'."""
     annotation = field.annotation
     if get_origin(annotation) is Literal:
         return ", ".join(map(str, get_args(annotation)))
@@ -103,7 +109,7 @@ def _networks(task: str, pair: str) -> str:
 
 
 def network(recipe: Recipe) -> str:
-    """A recipe's network in short, as 'cnn(width=32, batch_norm=true)'."""
+    """The network of a recipe in words: 'cnn(width=32, batch_norm=true)'."""
     if recipe.network is None:
         return "built by the task"
     sizes = {key: value for key, value in recipe.network.model_dump().items() if key != "name"}
@@ -117,8 +123,12 @@ def _resolved(task: str, pair: str) -> Any:
     return entry.pair.settings
 
 
-def one(kind: str, name: str) -> list[Any]:
-    """A method, a task, a task's pairs or a suite, for the terminal."""
+def description(kind: str, name: str) -> list[Any]:
+    """Everything about a method, a task, a network, a task's pairs or a suite, as parts for rich to print.
+
+    Raises:
+        UserError: nothing of this kind has this name.
+    """
     from rich.text import Text
 
     if kind in ("suites", "all"):
@@ -135,9 +145,9 @@ def one(kind: str, name: str) -> list[Any]:
         tuning = [Text(f"distillbench tune: {'; '.join(tuned)}")] if tuned else []
         return [Text(_doc(cls)), _table(list(settings(cls)), f"hyperparameters.{name}."), *tuning]
     if kind == "networks":
-        network_ = NETWORKS.get(name)
-        kinds = Text(f"it can be: {', '.join(kind.replace('_', '-') for kind in sorted(network_.kinds))}")
-        return [Text(_doc(network_)), kinds, _table(list(settings(network_)), "tasks.TASK.ROLE.network.")]
+        architecture = NETWORKS.get(name)
+        kinds = Text(f"it can be: {', '.join(kind.replace('_', '-') for kind in sorted(architecture.kinds))}")
+        return [Text(_doc(architecture)), kinds, _table(list(settings(architecture)), "tasks.TASK.ROLE.network.")]
     TASKS.check(name)
     task = TASKS.get(name)
     if kind == "tasks":
@@ -155,12 +165,12 @@ def one(kind: str, name: str) -> list[Any]:
 
 
 def _doc(cls: type[Any]) -> str:
-    """Its docstring, a line a paragraph: whoever shows it breaks lines."""
+    """The docstring of a class, a line a paragraph."""
     paragraphs = inspect.cleandoc(cls.__doc__ or "").split("\n\n")
     return "\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-def _table(rows: list[Row], prefix: str) -> Any:
+def _table(rows: list[SettingRow], prefix: str) -> Any:
     from rich import box
     from rich.table import Table
 

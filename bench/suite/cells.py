@@ -1,4 +1,4 @@
-"""What there is to run: pairs of networks, and cells of the matrix, each with the hash of all that decides it."""
+"""What a suite runs: teacher-student pairs, and cells of the matrix, each with the hash of what decides its result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ CONFIG_VERSION = 1
 
 @dataclass(frozen=True)
 class Pair:
-    """One task with one pair of networks, resolved: what teachers, students and baselines of it share."""
+    """A teacher-student pair: one task with two networks, and all that their runs share.
+
+    Attributes:
+        task: the name of the task.
+        pair: the name of the pair, one of its task's.
+        settings: of the task, with the recipes of teacher and student.
+        device: "cpu", "cuda" or "cuda:N".
+    """
 
     task: str
     pair: str
@@ -35,7 +42,7 @@ class Pair:
     device: str
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is sent to another process: all but the extractor, which holds the task and with it the data."""
+        """The state for another process, without the extractor, which holds the task and with it the data."""
         return {key: value for key, value in self.__dict__.items() if key != "feature_extractor"}
 
     def build(
@@ -70,12 +77,13 @@ class Pair:
         return task
 
     def described(self) -> dict[str, Any]:
-        """Its settings in JSON terms, files and the code of networks as they are now."""
+        """The settings in JSON terms, with the digests of files and of the code of networks as they are now."""
         settings = described(self.settings, leave={*self.settings.locations, "steps", *ROLES})
         return settings | {role: described(self.settings.recipe(role), role) for role in ROLES}
 
     @cached_property
     def config(self) -> dict[str, Any]:
+        """Everything that decides the results of the pair's runs, and is not of one teacher or student alone."""
         cls = TASKS.get(self.task)
         return {
             "version": CONFIG_VERSION,
@@ -88,18 +96,18 @@ class Pair:
 
     @cached_property
     def feature_extractor(self) -> ExtractorRecipe | None:
+        """The recipe of the task's feature extractor; None where its metrics need none."""
         return self.build().extractor_recipe()
 
     @cached_property
     def extractor_hash(self) -> str | None:
-        return (
-            None
-            if self.feature_extractor is None
-            else canonical_hash(self.feature_extractor.config | {"code": self.config["code"]})
-        )
+        """The hash of all that decides the feature extractor's weights; None where there is none."""
+        if self.feature_extractor is None:
+            return None
+        return canonical_hash(self.feature_extractor.config | {"code": self.config["code"]})
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
-        """Everything that decides a teacher's weights and its evaluation; not the student's network or steps."""
+        """Everything that decides a teacher's weights and its evaluation: nothing of the student."""
         settings = {key: value for key, value in self.config["settings"].items() if key != "student"}
         return self.config | {
             "settings": settings,
@@ -123,7 +131,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Cell:
-    """One record to be: a student, a teacher or a baseline. label: the row's name in tables. trial: of tuning."""
+    """One run, of which a record comes: a student, a teacher or a baseline.
+
+    Attributes:
+        label: the name of its row in tables: of the method or the baseline, or 'teacher'.
+        seed: of its initial weights, batches and draws.
+        teacher_seed: of the teacher that a student learns from.
+        method: of a student.
+        trial: the number of a trial of tuning; None where it is not one.
+    """
 
     kind: Kind
     pair: Pair
@@ -145,6 +161,7 @@ class Cell:
 
     @cached_property
     def config(self) -> dict[str, Any]:
+        """Everything that decides its result."""
         if self.kind == "teacher":
             return self.pair.teacher_config(self.seed)
         config = self.pair.config | {"feature_extractor": self.pair.extractor_hash, "role": self.kind}
@@ -163,6 +180,7 @@ class Cell:
 
     @cached_property
     def hash(self) -> str:
+        """The hash of its configuration, by which a finished run is recognised."""
         return canonical_hash(self.config)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Networks that no machine can hold, found when a suite is read: they are built without memory and counted."""
+"""Networks that are too large for this machine, found when a suite is read: built without memory, and counted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from distillbench.bench.suite.cells import Pair
 
 TRAINED = 4
-"""Times the weights' bytes that training takes: weights, gradients, Adam's two moments."""
+"""Memory for training in multiples of the weights: weights, gradients, Adam's two moments."""
 
 
 def check_networks(pair: Pair, place: Place) -> None:
-    """Raise UserError for a teacher or student that this machine cannot train, DataError for data that cannot be read.
+    """Check that this machine can train the networks of a pair, without reading more than the header of an image.
 
-    Reads no data but a header. place: how a setting is named in messages, with its file.
+    Args:
+        pair: with resolved settings.
+        place: names a setting, for messages.
+
+    Raises:
+        UserError: a network does not fit into memory.
+        DataError: the data cannot be read.
     """
     for role in ROLES:
         where, network = place([role, "network"])
@@ -42,7 +48,7 @@ def check_networks(pair: Pair, place: Place) -> None:
 
 
 class _Undrawn(TorchFunctionMode):
-    """Initial weights are not drawn: there is no memory for them, and torch would import its compiler to see that."""
+    """Leaves out drawing initial weights: there is no memory for them, and torch would import its compiler for it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -53,7 +59,7 @@ class _Undrawn(TorchFunctionMode):
 
 @lru_cache(maxsize=256)
 def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
-    """About what each part of a model takes to train; nothing where that cannot be told without data or memory."""
+    """The bytes that training takes, about, by part of a model; empty where that needs data or memory to know."""
     task = pair.build()
     task.__dict__["splits"] = task.outline()  # nothing is read, least of all onto the meta device
     network = pair.settings.recipe(role).network
@@ -67,18 +73,18 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
         return {
             name: TRAINED * sum(p.numel() * p.element_size() for p in part.parameters()) for name, part in parts.items()
         }
-    except Exception as error:  # a plugin's network may need more than an outline; what is wrong, a run will say
+    except Exception as error:  # a plugin's network may need more than an outline; a run will report what is wrong
         return {"network": math.inf} if "overflow" in str(error).lower() else {}
 
 
 @lru_cache(maxsize=8)
 def memory(device: str) -> tuple[float, str]:
-    """Bytes of what it is trained on, the machine or its GPU, and that in words.
+    """The memory of the device that trains, in bytes, and in words.
 
-    A machine without the GPU only plans: what it cannot build itself it cannot plan either.
+    A machine without that GPU only plans: there it is the machine's own memory, in which networks are built.
     """
     if device != "cpu" and torch.cuda.is_available():
-        with suppress(RuntimeError, AssertionError):  # there is no GPU of this number, as a run will say
+        with suppress(RuntimeError, AssertionError):  # there is no GPU of this number, which a run will report
             size = float(torch.cuda.get_device_properties(device).total_memory)
             return size, f"the GPU {device} has {_gigabytes(size)}"
     size, unseen = limits.memory(), "" if device == "cpu" else f" ({device} was not looked at)"

@@ -1,4 +1,4 @@
-"""What a suite may name: methods, tasks, networks."""
+"""The registries of what a suite may name: methods, tasks, networks."""
 
 from __future__ import annotations
 

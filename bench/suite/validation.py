@@ -1,4 +1,4 @@
-"""Plain data against a pydantic model; what does not fit is said in one line: where it stands, and what is allowed."""
+"""Validation of plain data by pydantic models, with errors that name the place and what is allowed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,23 @@ from distillbench.tasks.networks.registry import NETWORKS
 M = TypeVar("M", bound=BaseModel)
 Place = Callable[[Sequence[str]], tuple[str, str]]
 """Who set a field, and its name there: ('student', 'steps') -> ('mine.toml', 'tasks.gan.student.steps')."""
-SAYS_ALL = frozenset({"value_error", "network", "nesterov"})
-"""Complaints of our own, in which what was given stands already."""
-TABLES = frozenset({"model_type", "dict_type", "model_attributes_type"})
-"""What pydantic says of something that is no table, in words of Python."""
+OWN_ERRORS = frozenset({"value_error", "network", "nesterov"})
+"""Types of this project's own errors, whose messages have the value in them."""
+NOT_A_TABLE = frozenset({"model_type", "dict_type", "model_attributes_type"})
+"""Types of pydantic's errors about a value that is not a table, whose messages have words of Python."""
 
 
 def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
-    """The values as this model. Raises UserError for the first that does not fit."""
+    """Validate values.
+
+    Args:
+        model: what they must be.
+        values: tables in tables.
+        place: names a field, for messages.
+
+    Raises:
+        UserError: about the first value that does not fit.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -29,7 +38,7 @@ def validate(model: type[M], values: Mapping[str, Any], place: Place) -> M:
 
 
 def place_in(source: str) -> Place:
-    """Fields of one source, by their names."""
+    """Names fields by themselves, in one source."""
     return lambda path: (source, ".".join(path))
 
 
@@ -40,13 +49,13 @@ def _explained(error: ValidationError, model: type[BaseModel], place: Place, val
         return UserError("unknown key", *place(path), allowed=sorted(holder.model_fields), name=path[-1])
     if first["type"] == "missing":
         return UserError("missing", *place(path))
-    message = "input should be a table" if first["type"] in TABLES else first["msg"].removeprefix("Value error, ")
-    given = "" if first["type"] in SAYS_ALL else f", not {str(first['input'])[:60]!r}"
-    return UserError(f"{message[0].lower()}{message[1:]}{given}", *place(path))
+    message = "input should be a table" if first["type"] in NOT_A_TABLE else first["msg"].removeprefix("Value error, ")
+    value = "" if first["type"] in OWN_ERRORS else f", not {str(first['input'])[:60]!r}"
+    return UserError(f"{message[0].lower()}{message[1:]}{value}", *place(path))
 
 
 def models_of(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a field's annotation allows."""
+    """The models that the annotation of a field allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, UnionType, Annotated, dict, tuple):
@@ -55,7 +64,7 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _model_at(model: type[BaseModel], path: Sequence[str], values: Any) -> type[BaseModel] | None:
-    """The model whose fields the last part of a location in these values is among."""
+    """The model at a path in these values; None where there is not a model."""
     current: type[BaseModel] | None = model
     for part in path:
         values = values.get(part) if isinstance(values, Mapping) else None

@@ -76,7 +76,7 @@ def test_every_path_of_the_command_line_may_begin_with_a_home_folder(home: Path)
                 assert option.parser is not None, f"{callback.__name__}: {name}"
                 (home / "x").mkdir(exist_ok=True)
                 assert option.parser("~/x") == home / "x", f"{callback.__name__}: {name}"
-                with pytest.raises(UserError, match=f"{HOMELESS}: ~nobody-of-this-name is no home folder here"):
+                with pytest.raises(UserError, match=f"{HOMELESS}: ~nobody-of-this-name is not a home folder here"):
                     option.parser(HOMELESS)
 
 
@@ -110,7 +110,7 @@ def test_paths_of_settings_may_begin_with_a_home_folder(home: Path) -> None:
 
 @pytest.mark.parametrize("setting", ["style", "data.train", "teacher.weights", "loss_network"])
 def test_a_home_folder_that_is_none_is_told_with_its_setting(home: Path, setting: str) -> None:
-    with pytest.raises(UserError, match=f"^--set: tasks.style_transfer.{setting}: {HOMELESS}: .* is no home folder"):
+    with pytest.raises(UserError, match=f"^--set: tasks.style_transfer.{setting}: {HOMELESS}: .* is not a home folder"):
         load("smoke", [f"tasks.style_transfer.{setting}={HOMELESS}"], ["style_transfer"])
 
 
@@ -125,11 +125,11 @@ def test_the_chosen_values_of_a_suite_may_lie_at_home(home: Path) -> None:
 def test_folders_of_python_may_lie_at_home(home: Path) -> None:
     (home / "results").symlink_to(PUBLISHED)
     assert len(distillbench.load_records("~/results")) == len(distillbench.load_records(PUBLISHED)) > 0
-    with pytest.raises(UserError, match="is no home folder here"):
+    with pytest.raises(UserError, match="is not a home folder here"):
         distillbench.load_records(HOMELESS)
-    with pytest.raises(UserError, match="is no home folder here"):
+    with pytest.raises(UserError, match="is not a home folder here"):
         distillbench.run("smoke", out=HOMELESS)
-    with pytest.raises(UserError, match="is no home folder here"):
+    with pytest.raises(UserError, match="is not a home folder here"):
         distillbench.run("smoke", out=home / "out", cache=HOMELESS)
     assert not (home / "out").exists()
 
@@ -138,7 +138,7 @@ def test_the_data_root_of_the_environment_may_lie_at_home(home: Path, monkeypatc
     monkeypatch.setenv(sets.ROOT, "~")
     assert sets.root() == home
     monkeypatch.setenv(sets.ROOT, HOMELESS)
-    with pytest.raises(DataError, match=r"the data root .* is no home folder here"):
+    with pytest.raises(DataError, match=r"the data root .* is not a home folder here"):
         sets.root()
 
 
@@ -157,7 +157,7 @@ def test_without_any_home_folder_a_line_says_so(monkeypatch: pytest.MonkeyPatch)
     """As in a container whose user has no entry in passwd."""
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
-    with pytest.raises(UserError, match=r"^~/x: ~ is no home folder here \(give the whole path, or \./~/x\)$"):
+    with pytest.raises(UserError, match=r"^~/x: ~ is not a home folder here \(give the whole path, or \./~/x\)$"):
         expanded("~/x")
     assert expanded("x") == Path("x")
 

@@ -455,7 +455,7 @@ def test_the_pair_of_a_record_is_the_pair_that_made_it(tiny_results: Path) -> No
 
 
 def test_a_network_of_the_users_images_is_exported_where_they_are_given(cli: Run, tmp_path: Path, here: Here) -> None:
-    from test_data import write_image
+    from support.images import write_image
 
     for i in range(40):
         write_image(tmp_path / "in" / "ab"[i % 2] / f"{i:02d}.png", i)
