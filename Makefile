@@ -39,17 +39,17 @@ bench: $(VENV)/.installed ## timings in three launches, each a process: what `di
 	@echo "Keep this folder (cp -r runs/bench runs/bench-before), change the code, make bench again, and then:"
 	@echo "$(BIN)/distillbench compare runs/bench-before runs/bench"
 
-results: $(VENV)/.installed ## rebuild from the records what is made of them: tables, the board, blocks of the README and of docs/methods.md
+results: $(VENV)/.installed ## rebuild what is made of the records: tables, the board, the generated blocks of README and docs
 	$(BIN)/python results/publish.py
 
-$(PUBLISHED:%=results-%): results-%: $(VENV)/.installed ## results-mnist: make a suite's records, pictures and times again, and all that is made of them; commit the code first
+$(PUBLISHED:%=results-%): results-%: $(VENV)/.installed ## results-mnist: make the records, figures and times of a suite again, and all that is made of them; commit the code first
 	mkdir -p runs
 	$(BIN)/distillbench run $* --out results/$* --cache runs/cache --overwrite > runs/$*.txt
 	mv runs/$*.txt results/$*/run.txt
 	$(BIN)/distillbench time results/$* --cache runs/cache --overwrite > runs/$*.time.txt
 	$(BIN)/python results/publish.py
 
-$(PUBLISHED:%=tune-%): tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the held-out split; what was tried is kept, run again to go on
+$(PUBLISHED:%=tune-%): tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the validation split; trials are kept, run again to go on
 	$(BIN)/distillbench tune $* --out runs/$*.tune --cache runs/cache --output bench/suites/$*.tuned.toml
 	cp runs/$*.tune/trials.md results/$*/trials.md
 	$(BIN)/python results/publish.py
