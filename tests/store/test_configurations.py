@@ -24,13 +24,13 @@ def teacher(seed: int = 0, value: float = 90.0, **more: Any) -> Record:
     return record("teacher", "teacher", seed, value, config_of("teacher", "teacher", seed), **more)
 
 
-def one(made: list[Record], expected: list[ExpectedCell] | None = None) -> Summary:
-    (summary,) = summarise(made, expected or [])
+def summary_of(members: list[Record], expected: list[ExpectedCell] | None = None) -> Summary:
+    (summary,) = summarise(members, expected or [])
     return summary
 
 
-def names(made: list[Record]) -> list[str]:
-    return [row.name for row in one(made).rows]
+def names(members: list[Record]) -> list[str]:
+    return [row.name for row in summary_of(members).rows]
 
 
 TWICE = [
@@ -54,7 +54,7 @@ def test_two_configurations_are_two_rows_each_compared_with_its_own_scratch() ->
 
 
 def test_what_cannot_be_compared_is_blank_and_the_reason_stands_beneath() -> None:
-    summary = one([*TWICE, student("cosine", 0, 99.0, rate=0.7)])
+    summary = summary_of([*TWICE, student("cosine", 0, 99.0, rate=0.7)])
     found = {row.name: row for row in summary.rows}
     assert found["cosine"].difference is None
     assert found["teacher"].difference is None
@@ -97,7 +97,7 @@ def test_teachers_one_a_seed_are_one_row_and_each_student_has_its_own() -> None:
     found = rows(made)
     assert found["teacher"]["difference"] == pytest.approx(10.5)
     assert found["mimic"]["gap_recovered"] == pytest.approx(5.1 / 10.5)
-    assert not any("one teacher for all seeds" in note for note in one(made).notes)
+    assert not any("one teacher for all seeds" in note for note in summary_of(made).notes)
 
 
 def test_a_seed_whose_teacher_is_its_own_and_the_shared_one_is_no_other_configuration() -> None:
@@ -116,7 +116,7 @@ def test_shared_and_own_teachers_do_not_mix() -> None:
 def test_a_teacher_that_no_student_had_is_compared_with_none() -> None:
     made = [record("teacher", "teacher", 0, 99.0, config_of("teacher", "teacher", 0, settings={"steps": 7}))]
     made += [student(label, seed, 80.0 + seed) for label in ("scratch", "mimic") for seed in (0, 1)]
-    summary = one(made)
+    summary = summary_of(made)
     assert summary.rows[0].difference is None
     assert {row.speedup for row in summary.rows if row.kind == "student"} == {None}
     assert "cnn_mlp: no Δ for teacher: no scratch row had this teacher" in summary.notes
@@ -124,7 +124,7 @@ def test_a_teacher_that_no_student_had_is_compared_with_none() -> None:
 
 def test_what_is_missing_of_one_of_several_configurations_has_a_row_of_its_own() -> None:
     expected = [ExpectedCell("classification", "cnn_mlp", "student", "mimic", seed) for seed in range(7)]
-    summary = one(TWICE, expected)
+    summary = summary_of(TWICE, expected)
     assert {row.name: row.missing for row in summary.rows if row.missing} == {"mimic": 2}
 
 
@@ -158,9 +158,9 @@ THERE = {"cpu": "Fast", "cores": 64, "gpu": "Big", "python": "3.12", "libraries"
 
 def test_several_origins_are_named() -> None:
     made = [student("scratch", 0, 80.0).model_copy(update={"environment": HERE, "revision": "a" * 40})]
-    assert not any("made" in note for note in one(made).notes)
+    assert not any("made" in note for note in summary_of(made).notes)
     made += [student("scratch", 1, 80.0).model_copy(update={"environment": THERE, "revision": "b" * 40 + "-dirty"})]
-    assert one(made).notes[-3:] == (
+    assert summary_of(made).notes[-3:] == (
         "made on several machines: 2 cores of Slow; 64 cores of Fast with Big",
         "made with several library versions: Python 3.11, torch 2.11; Python 3.12, torch 2.12",
         "made at several revisions: aaaaaaaaaaaa; bbbbbbbbbbbb-dirty",

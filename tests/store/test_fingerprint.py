@@ -128,7 +128,7 @@ def test_modules_that_import_each_other_have_a_digest(package: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("first", "second", "same"),
     [
         ("x = 1  # why", "# because\nx = (1)", True),
         ('def f():\n    """Doc."""\n    return 1', "def f(): return 1", True),
@@ -145,8 +145,8 @@ def test_modules_that_import_each_other_have_a_digest(package: Path) -> None:
         ("x += 1", "x -= 1", False),
     ],
 )
-def test_words_do_not_count_and_code_does(one: str, other: str, same: bool) -> None:
-    assert (_canonical(ast.parse(one)) == _canonical(ast.parse(other))) is same
+def test_words_do_not_count_and_code_does(first: str, second: str, same: bool) -> None:
+    assert (_canonical(ast.parse(first)) == _canonical(ast.parse(second))) is same
 
 
 def test_tasks_that_share_no_module_do_not_share_a_digest() -> None:
