@@ -210,7 +210,7 @@ def test_cuda_without_a_device_is_said(cli: Run, tmp_path: Path) -> None:
         ("[1, 2]", "not a distillbench record"),
         ('{"name": "other"}', "not a distillbench record (no field schema_version)"),
         ('{"schema_version": 99}', "schema_version: 99 is not a version that this program reads (allowed: 5)"),
-        ('{"schema_version": 4}', "kind: Field required"),
+        ('{"schema_version": 5}', "kind: Field required"),
     ],
 )
 def test_foreign_and_newer_records_are_named(cli: Run, tmp_path: Path, content: str, expected: str) -> None:
