@@ -19,8 +19,6 @@ from distillbench.bench.suite.registry import METHODS
 from distillbench.common.errors import UserError
 from distillbench.common.text import visible
 
-LARGEST = 1e100
-"""Larger numbers are not measurements, and their squares overflow."""
 DEEPEST = 20
 """Levels of a configuration, which are walked through level by level."""
 ENTRY_FIELDS = OF_A_METHOD | {"seed", "teacher"}
@@ -155,7 +153,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     resolved = [path.resolve() for path in paths]
     for path, count in Counter(resolved).items():
         if count > 1:
-            raise UserError(f"{path}: is given {count} times (allowed: each results folder once)")
+            raise UserError(f"is given {count} times", path, allowed="each results folder once")
     names: list[str] = []
     for path in resolved:
         name = visible(_distinct_end(path, resolved))
@@ -213,9 +211,8 @@ def _obstacles(record: Record) -> Iterator[str]:
         yield "config.code: is not a digest"
     if record.kind == "student" and record.status == "finished" and record.primary_metric not in record.metrics:
         yield f"primary_metric: {record.primary_metric!r} was not measured"
-    for field, value in _numbers(record):
-        if not 0 <= value < LARGEST:
-            yield f"{field}: {value:.3g} is not a possible measurement"
+    if record.training and record.training.seconds < 0:
+        yield f"training.seconds: {record.training.seconds:.3g} is not a duration"
 
 
 def _is_shallow(value: object) -> bool:
@@ -224,22 +221,3 @@ def _is_shallow(value: object) -> bool:
         containers = [entry for entry in level if isinstance(entry, dict | list)]
         level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
     return not level
-
-
-def _numbers(record: Record) -> Iterator[tuple[str, float]]:
-    """Counts and magnitudes, by field."""
-    for name, metric in record.metrics.items():
-        yield f"metrics.{name}", abs(metric.value)
-    for name, values in record.examples.items():
-        yield f"examples.{name}", max(map(abs, values))
-    if record.training:
-        yield "training.seconds", record.training.seconds
-        yield "training.steps", _bounded(record.training.steps)
-    if record.size:
-        for field in ("parameters", "macs", "bytes"):
-            yield f"size.{field}", _bounded(getattr(record.size, field))
-
-
-def _bounded(count: int) -> float:
-    """A whole number of any length as a float."""
-    return float(max(-1, min(count, 10**101)))
