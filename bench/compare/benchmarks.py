@@ -61,7 +61,7 @@ def files(side: Path) -> list[Path]:
     paths = sorted(side.glob("*.json"))
     if not paths and (inner := [str(child) for child in sorted(side.iterdir()) if _is_side(child)]):
         lack = f"contains neither *.json of pytest-benchmark nor {', '.join(RESULTS_FOLDERS)} of a run"
-        raise UserError(f"{side}: {lack}; they are one level deeper (allowed: {', '.join(at_most(3, inner))})")
+        raise UserError(f"{lack}; they are one level deeper", side, allowed=at_most(3, inner))
     return paths
 
 
@@ -82,16 +82,17 @@ def read(path: Path) -> BenchmarkFile:
     try:
         content: Any = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: cannot be read as JSON of pytest-benchmark ({error})") from error
+        raise UserError(f"cannot be read as JSON of pytest-benchmark ({error})", path) from error
     try:
         machine = _machine(content["machine_info"])
         entries = {str(entry["fullname"]): dict(entry) for entry in content["benchmarks"]}
         medians = {name: entry["stats"]["median"] for name, entry in entries.items()}
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a pytest-benchmark file (machine_info, benchmarks: {error})") from error
+        raise UserError(f"not a pytest-benchmark file (machine_info, benchmarks: {error})", path) from error
     for name, median in medians.items():
         if isinstance(median, bool) or not isinstance(median, int | float) or not 0 < median < math.inf:
-            raise UserError(f"{path}: benchmarks[{name}].stats.median: {median!r} (allowed: seconds above 0)")
+            field = f"benchmarks[{name}].stats.median"
+            raise UserError(f"invalid time {median!r}", path, field, allowed="seconds above 0")
     return BenchmarkFile(machine, medians, entries)
 
 

@@ -29,10 +29,11 @@ def commit(revision: str, repository: Path) -> str:
     """
     inside = _git(repository, "rev-parse", "--show-toplevel")
     if inside.returncode:
-        raise UserError(f"--revisions: {repository.absolute()} is not in a git repository")
+        raise UserError(f"{repository.absolute()} is not in a git repository", "--revisions")
     parsed = _git(repository, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if parsed.returncode:
-        raise UserError(f"--revisions: unknown revision {revision!r} (a shallow clone has only its newest ones)")
+        problem = f"unknown revision {revision!r} (a shallow clone has only its newest ones)"
+        raise UserError(problem, "--revisions")
     return parsed.stdout.strip()
 
 
@@ -58,7 +59,7 @@ def install(revision: str, commit: str, repository: Path, folder: Path) -> Path:
         command.append("--no-build-isolation")
     code, output = _run_as_group([*command, str(source)], folder)
     if code:
-        raise UserError(f"{revision}: installation failed: {_last_line(output)}")
+        raise UserError(f"installation failed: {_last_line(output)}", revision)
     return target
 
 
@@ -67,7 +68,7 @@ def _check_out(revision: str, commit: str, repository: Path, source: Path) -> No
     archive = source.with_name(f"{source.name}.tar")
     done = _git(repository, "archive", "--format=tar", "--output", str(archive), commit)
     if done.returncode:
-        raise UserError(f"{revision}: cannot be checked out: {_last_line(done.stderr)}")
+        raise UserError(f"cannot be checked out: {_last_line(done.stderr)}", revision)
     with tarfile.open(archive) as opened:
         opened.extractall(source, filter="data")
     archive.unlink()
@@ -100,7 +101,7 @@ def _git(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(["git", "-C", str(repository), *arguments], capture_output=True, text=True)
     except FileNotFoundError:
-        raise UserError("--revisions: git is not installed") from None
+        raise UserError("git is not installed", "--revisions") from None
 
 
 def _last_line(output: str) -> str:

@@ -18,7 +18,7 @@ from distillbench.bench.store.configurations import Group, differing, groups, na
 from distillbench.bench.store.exports import Export
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing
-from distillbench.common.errors import UserError, at_most, did_you_mean
+from distillbench.common.errors import UserError, at_most
 
 CellKey = tuple[str, str, str, str, str]
 """Task, pair, kind, label, and what differs from other configurations of that label."""
@@ -108,7 +108,7 @@ def _check_names(records: Sequence[Record], margins: Margins, metrics: Sequence[
     ):
         for name in names:
             if name not in known:
-                raise UserError(f"{option}: {name!r} is in neither folder{did_you_mean(name, known)}")
+                raise UserError(f"{name!r} is in neither folder", option, allowed=sorted(known), name=name)
 
 
 def _compare_cells(

@@ -107,12 +107,12 @@ class RevisionProcess:
         try:
             line = self.lines.get(timeout=seconds)
         except queue.Empty:
-            raise UserError(f"{self.revision}: the process did not answer within {seconds:g} seconds") from None
+            raise UserError(f"the process did not answer within {seconds:g} seconds", self.revision) from None
         if not line:
-            raise UserError(f"{self.revision}: {self._death()}")
+            raise UserError(self._death(), self.revision)
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise UserError(f"{self.revision}: {one_line(answer['error'])}")
+            raise UserError(one_line(answer["error"]), self.revision)
         return answer
 
     def _death(self) -> str:

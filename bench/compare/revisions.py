@@ -68,7 +68,7 @@ def compare_revisions(
     """
     start = time.monotonic()
     if suite.endswith(".toml") and not expanded(suite).is_file():
-        raise UserError(f"{suite}: no such suite file")
+        raise UserError("no such suite file", suite)
     commits = {revision: commit(revision, repository) for revision in (base, head)}
     notes = [f"{base} is {commits[base][:12]}, {head} is {commits[head][:12]}"]
     with alone_on_the_machine(), tempfile.TemporaryDirectory(prefix="distillbench-") as name:

@@ -35,7 +35,7 @@ def leaderboard(results: Sequence[Path], since: Leaderboard | None = None, seeds
     problems = [problem for folder in folders for problem in folder.problems] + unfinished
     if not ranked:
         reason = f" ({problems[0]})" if problems else ""
-        raise UserError(f"{', '.join(map(str, results))}: no finished student among the records{reason}")
+        raise UserError(f"no finished student among the records{reason}", ", ".join(map(str, results)))
     averaged, notes = overall(ranked, [folder.contributor for folder in folders])
     board = Leaderboard(
         contributors=tuple(
@@ -73,7 +73,7 @@ def check(out: Path) -> None:
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
         allowed = "a new or empty folder, or an earlier leaderboard"
-        raise UserError(f"{out}: is not a leaderboard of distillbench (allowed: {allowed})")
+        raise UserError("is not a leaderboard of distillbench", out, allowed=allowed)
 
 
 def write(board: Leaderboard, out: Path) -> list[Path]:
@@ -95,5 +95,5 @@ def write(board: Leaderboard, out: Path) -> list[Path]:
         for name, data in files.items():
             write_atomically(out / name, data)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written ({error.strerror})") from error
+        raise UserError(f"cannot be written ({error.strerror})", out) from error
     return [out / name for name in files]

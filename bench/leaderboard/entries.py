@@ -1,9 +1,9 @@
-"""Who submitted what: results folders -> entries, equal ones once, and unusable records left out by name."""
+"""Who submitted what: results folders -> entries, teachers and baselines, equal ones once; unusable records are named."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,8 +19,6 @@ from distillbench.bench.suite.registry import METHODS
 from distillbench.common.errors import UserError
 from distillbench.common.text import visible
 
-LARGEST = 1e100
-"""Larger numbers are not measurements, and their squares overflow."""
 DEEPEST = 20
 """Levels of a configuration, which are walked through level by level."""
 ENTRY_FIELDS = OF_A_METHOD | {"seed", "teacher"}
@@ -155,7 +153,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
     resolved = [path.resolve() for path in paths]
     for path, count in Counter(resolved).items():
         if count > 1:
-            raise UserError(f"{path}: is given {count} times (allowed: each results folder once)")
+            raise UserError(f"is given {count} times", path, allowed="each results folder once")
     names: list[str] = []
     for path in resolved:
         name = visible(_distinct_end(path, resolved))
@@ -213,9 +211,8 @@ def _obstacles(record: Record) -> Iterator[str]:
         yield "config.code: is not a digest"
     if record.kind == "student" and record.status == "finished" and record.primary_metric not in record.metrics:
         yield f"primary_metric: {record.primary_metric!r} was not measured"
-    for field, value in _numbers(record):
-        if not 0 <= value < LARGEST:
-            yield f"{field}: {value:.3g} is not a possible measurement"
+    if record.training and record.training.seconds < 0:
+        yield f"training.seconds: {record.training.seconds:.3g} is not a duration"
 
 
 def _is_shallow(value: object) -> bool:
@@ -226,20 +223,53 @@ def _is_shallow(value: object) -> bool:
     return not level
 
 
-def _numbers(record: Record) -> Iterator[tuple[str, float]]:
-    """Counts and magnitudes, by field."""
-    for name, metric in record.metrics.items():
-        yield f"metrics.{name}", abs(metric.value)
-    for name, values in record.examples.items():
-        yield f"examples.{name}", max(map(abs, values))
-    if record.training:
-        yield "training.seconds", record.training.seconds
-        yield "training.steps", _bounded(record.training.steps)
-    if record.size:
-        for field in ("parameters", "macs", "bytes"):
-            yield f"size.{field}", _bounded(getattr(record.size, field))
+def teachers_and_baselines(
+    task: str, pair: str, config: Mapping[str, Any], entries: Sequence[Entry], folders: Sequence[ContributedFolder]
+) -> list[Entry]:
+    """The teachers that a board's entries had, and the baselines of its task.
+
+    Args:
+        task: The board's task.
+        pair: The board's pair.
+        config: What the board's entries share.
+        entries: The board's entries.
+        folders: All contributors'.
+
+    Returns:
+        Teachers first; equal ones of several folders once.
+    """
+    teachers = {str(record.config.get("teacher")) for entry in entries for record in entry.finished.values()}
+    unique: dict[tuple[str, str], Entry] = {}
+    for folder in folders:
+        records = (r for r in folder.records if r.status == "finished" and (r.task, r.pair) == (task, pair))
+        for (kind, label), members in _by_label(records, teachers, config).items():
+            entry = _entry(folder.contributor, label, members)
+            key = kind, canonical_hash(sorted(entry.results))
+            known = unique.get(key)
+            unique[key] = replace(known, folders=(*known.folders, folder.contributor)) if known else entry
+    return sorted(unique.values(), key=lambda e: (e.records[0].kind != "teacher", e.label, e.contributor))
 
 
-def _bounded(count: int) -> float:
-    """A whole number of any length as a float."""
-    return float(max(-1, min(count, 10**101)))
+def _by_label(
+    records: Iterable[Record], teachers: Iterable[str], config: Mapping[str, Any]
+) -> dict[tuple[str, str], list[Record]]:
+    members: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        if record.kind == "teacher" and record.config_hash in teachers:
+            members.setdefault(("teacher", "teacher"), []).append(record)
+        elif record.kind == "baseline" and _is_baseline_of(record, config):
+            members.setdefault(("baseline", record.label), []).append(record)
+    return members
+
+
+def _is_baseline_of(record: Record, config: Mapping[str, Any]) -> bool:
+    """Whether a baseline is of the board's task, code, data and settings: it has none of the networks."""
+    shared = {key: value for key, value in record.config.items() if key not in ("role", "baseline", "settings")}
+    return all(config.get(key) == value for key, value in shared.items()) and all(
+        config["settings"].get(key) == value for key, value in record.config["settings"].items()
+    )
+
+
+def _entry(contributor: str, label: str, records: Sequence[Record]) -> Entry:
+    config = {key: value for key, value in records[0].config.items() if key != "seed"}
+    return Entry((contributor,), label, config, tuple(sorted(records, key=lambda record: record.seed)))

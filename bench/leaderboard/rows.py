@@ -15,7 +15,7 @@ from distillbench.common.text import visible
 
 MOST_SETTINGS = 200
 """Settings of a board, or of a method, that are kept."""
-LONGEST_UNIT, MOST_DECIMALS = 40, 9
+LONGEST_UNIT = 40
 
 
 def entry_row(entry: Entry, name: str, metrics: Mapping[str, MetricValue]) -> Row:
@@ -68,9 +68,8 @@ def _alike(metric: MetricValue | None, of_board: MetricValue) -> bool:
 
 
 def reading(metric: MetricValue) -> Reading:
-    """How a metric is read, its unit and decimals kept short."""
-    decimals = min(max(metric.decimals, 0), MOST_DECIMALS)
-    return Reading(direction=metric.direction, unit=visible(metric.unit, LONGEST_UNIT), decimals=decimals)
+    """How a metric is read, its unit kept short."""
+    return Reading(direction=metric.direction, unit=visible(metric.unit, LONGEST_UNIT), decimals=metric.decimals)
 
 
 def entry_names(entries: Sequence[Entry]) -> dict[Entry, str]:

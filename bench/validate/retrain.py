@@ -63,9 +63,8 @@ def cell_to_train(suite: ClaimedSuite, record: Record) -> Cell:
     """
     cell = suite.cell(record) if suite.is_official(record) else _contributed_cell(suite, record)
     if cell is None or cell.hash != record.config_hash:
-        raise UserError(
-            f"--retrain: {escaped(record.name)} does not have the suite's configuration (see the violations)"
-        )
+        problem = f"{escaped(record.name)} does not have the suite's configuration (see the violations)"
+        raise UserError(problem, "--retrain")
     return cell
 
 
@@ -76,7 +75,8 @@ def _contributed_cell(suite: ClaimedSuite, record: Record) -> Cell | None:
     settings = record.config.get("hyperparameters")
     method = validate(cls, settings if isinstance(settings, dict) else {}, place_in("config.hyperparameters"))
     if code_digest(cls) != record.config.get("method_code"):
-        raise UserError(f"--retrain: the installed method {record.label!r} has different code from the record's")
+        problem = f"the installed method {record.label!r} has different code from the record's"
+        raise UserError(problem, "--retrain")
     return Cell("student", like.pair, record.label, record.seed, like.teacher_seed, method)
 
 

@@ -82,7 +82,7 @@ def read(root: Path) -> Submission:
         UserError: There is no such folder.
     """
     if not root.is_dir():
-        raise UserError(f"{root}: no such results folder")
+        raise UserError("no such results folder", root)
     places, violations = _places(root)
     if not violations:
         json_places = (place for place in places if place.suffix == ".json")

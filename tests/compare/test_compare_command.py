@@ -195,7 +195,7 @@ def launches(root: Path, seconds: Sequence[float], python: str = "3.11.9") -> Pa
         ([0.8, 0.801, 0.802], "3.11.9", 0, "improved"),
         ([1.0], "3.11.9", 4, "only 1 launch on one side (at least 3 needed)"),
         ([1.0, 1.001, 1.002], "3.12.0", 3, "machine_info.python_version"),
-        ([1.0, float("nan")], "3.11.9", 2, "stats.median: nan"),
+        ([1.0, float("nan")], "3.11.9", 2, "stats.median: invalid time nan"),
     ],
 )
 def test_benchmarks(cli: Run, tmp_path: Path, seconds: list[float], python: str, code: int, message: str) -> None:

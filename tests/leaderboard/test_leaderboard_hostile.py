@@ -275,7 +275,7 @@ def test_records_that_no_run_writes_are_left_out_by_name(tmp_path: Path, update:
     assert all(row.label != "odd" for board in leaderboard.boards for row in board.rows)
 
 
-def test_examples_whose_sum_overflows_are_a_damaged_record(tmp_path: Path) -> None:
+def test_examples_beyond_any_measurement_are_a_damaged_record(tmp_path: Path) -> None:
     odd = student("odd", [99.0])[0].model_dump(mode="json")
     odd |= {"examples": {"accuracy": [1e308, 1e308, -1e308]}, "example_names": ["a", "b", "c"]}
     path = folder(tmp_path / "quick", usual()) / "records/classification/cnn_mlp/odd/seed-0.json"

@@ -131,16 +131,16 @@ def in_days(days: float) -> Forge:
     return field("created", value=(datetime.now(UTC) + timedelta(days=days)).isoformat())
 
 
-def own(as_: str, jitter: bool = True) -> Forge:
+def contributed(as_: str, jitter: bool = True) -> Forge:
     return lambda submitted: submitted.renamed("mimic", as_, jitter)
 
 
-def own_with_more_steps(submitted: Submitted) -> None:
+def contributed_with_more_steps(submitted: Submitted) -> None:
     submitted.renamed("mimic", "novel")
     submitted.edit(lambda content: put(content, "config", "settings", "student", "steps", value=80), "novel")
 
 
-def own_of_two(field_: str, value: object) -> Forge:
+def contributed_in_two_versions(field_: str, value: object) -> Forge:
     """A method whose seeds are not of one configuration."""
 
     def forge(submitted: Submitted) -> None:
@@ -229,17 +229,23 @@ FORGERIES: dict[str, Forgery] = {
     ),
     "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
     "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),
-    "a method of its own, trained longer": Forgery(own_with_more_steps, "configuration", "80, but the suite has 8"),
+    "a method of its own, trained longer": Forgery(
+        contributed_with_more_steps, "configuration", "80, but the suite has 8"
+    ),
     "hyperparameters of one seed": Forgery(
-        own_of_two("hyperparameters", {"strength": 9}), "configuration", "hyperparameters: differs from that of"
+        contributed_in_two_versions("hyperparameters", {"strength": 9}),
+        "configuration",
+        "hyperparameters: differs from that of",
     ),
     "code of one seed": Forgery(
-        own_of_two("method_code", "cd" * 32), "configuration", "method_code: differs from that of"
+        contributed_in_two_versions("method_code", "cd" * 32), "configuration", "method_code: differs from that of"
     ),
     "hyperparameters that are none": Forgery(
-        own_of_two("hyperparameters", "many"), "configuration", "hyperparameters: is not a table"
+        contributed_in_two_versions("hyperparameters", "many"), "configuration", "hyperparameters: is not a table"
     ),
-    "code that is no digest": Forgery(own_of_two("method_code", "mine"), "configuration", "is not a digest"),
+    "code that is no digest": Forgery(
+        contributed_in_two_versions("method_code", "mine"), "configuration", "is not a digest"
+    ),
     # -- which records
     "a seed dropped": Forgery(lambda s: s.drop(seed=2), "seeds", "2 missing (allowed: all of 0, 1 and 2)"),
     "a seed dropped and forgotten": Forgery(dropped_and_forgotten, "seeds", "2 missing"),
@@ -253,22 +259,26 @@ FORGERIES: dict[str, Forgery] = {
     ),
     "one record as two seeds": Forgery(copied("mimic", 1), "duplicates", "in every digit"),
     "one record as two methods": Forgery(copied("scratch", 0), "duplicates", "in every digit"),
-    "an official method under another name": Forgery(own("novel", jitter=False), "duplicates", "in every digit"),
+    "an official method under another name": Forgery(
+        contributed("novel", jitter=False), "duplicates", "in every digit"
+    ),
     "a record in another's place": Forgery(
         lambda s: shutil.copy(s.place(seed=1), s.place(seed=0)), "records", "holds the record of"
     ),
     "a failure with metrics": Forgery(edited(failed_but_measured), "complete", "metrics: is not allowed in a failed"),
     "a result without its size": Forgery(field("size", value=None), "complete", "size: is missing"),
     # -- names
-    "the name of another, in capitals": Forgery(own("Mimic"), "labels", "'Mimic' can be mistaken for 'mimic'"),
-    "the name of another, another sign": Forgery(own("cross-model"), "labels", "can be mistaken for 'cross_model'"),
-    "the name of another, other letters": Forgery(own("mim\u0456c"), "labels", "is not a valid name"),
-    "the name of the teacher": Forgery(own("teacher"), "labels", "can be mistaken for 'teacher'"),
-    "the name of a baseline": Forgery(own("baseline-x"), "labels", "can be mistaken for a baseline"),
-    "the name of a method that ships": Forgery(
-        own("random_teacher"), "configuration", "is not that of the built-in method 'random_teacher'"
+    "the name of another, in capitals": Forgery(contributed("Mimic"), "labels", "'Mimic' can be mistaken for 'mimic'"),
+    "the name of another, another sign": Forgery(
+        contributed("cross-model"), "labels", "can be mistaken for 'cross_model'"
     ),
-    "a name that is a tag": Forgery(own("<script>"), "labels", "is not a valid name"),
+    "the name of another, other letters": Forgery(contributed("mim\u0456c"), "labels", "is not a valid name"),
+    "the name of the teacher": Forgery(contributed("teacher"), "labels", "can be mistaken for 'teacher'"),
+    "the name of a baseline": Forgery(contributed("baseline-x"), "labels", "can be mistaken for a baseline"),
+    "the name of a method that ships": Forgery(
+        contributed("random_teacher"), "configuration", "is not that of the built-in method 'random_teacher'"
+    ),
+    "a name that is a tag": Forgery(contributed("<script>"), "labels", "is not a valid name"),
     # -- environment
     "a date to come": Forgery(in_days(3), "dates", "is impossible"),
     "a date before the schema": Forgery(field("created", value="2020-01-01T00:00:00Z"), "dates", "is impossible"),

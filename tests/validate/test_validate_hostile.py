@@ -315,15 +315,15 @@ VALUES = st.one_of(
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("contributed", [False, True])
 def test_any_other_configuration_is_refused(
-    honest: Submitted, claimed: ClaimedSuite, own: bool, data: st.DataObject
+    honest: Submitted, claimed: ClaimedSuite, contributed: bool, data: st.DataObject
 ) -> None:
     content = honest.load()
-    if own:
+    if contributed:
         content["label"] = content["config"]["method"] = "novel"
     before = deepcopy(content["config"])
-    free = {"hyperparameters", "method_code"} if own else set()
+    free = {"hyperparameters", "method_code"} if contributed else set()
     path = data.draw(st.sampled_from([path for path in leaves(before) if path[0] not in free]))
     holder = content["config"]
     for part in path[:-1]:
