@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import Settings, Tasks, chosen, console, names
-from distillbench.bench.store.conditions import BACKENDS
+from distillbench.bench.store.terms import BACKENDS
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded, regular_file
 

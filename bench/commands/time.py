@@ -21,7 +21,7 @@ from distillbench.bench.commands.options import (
     names,
     numbers,
 )
-from distillbench.bench.store.conditions import ALL_PRECISIONS, BACKENDS
+from distillbench.bench.store.terms import BACKENDS, PRECISIONS
 from distillbench.common.errors import UserError, at_most, did_you_mean
 from distillbench.common.paths import expanded, regular_file
 
@@ -49,7 +49,7 @@ def time(
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(ALL_PRECISIONS)}."),
+        typer.Option("--precisions", "--precision", metavar="NAMES", help=f"Of {', '.join(PRECISIONS)}."),
     ] = None,
     batches: Annotated[str, typer.Option("--batch", metavar="SIZES", help="Batch sizes.")] = "1,64",
     threads: Annotated[int, typer.Option(min=1, help="Threads of a network.")] = 1,
@@ -80,7 +80,7 @@ def time(
 
     Of a results folder whose students are finished, each is exported to ONNX and quantised, and its quality measured.
     """
-    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, ALL_PRECISIONS)
+    ways, exact = chosen("--backends", backends, BACKENDS), chosen("--precisions", precisions, PRECISIONS)
     sizes = numbers("--batch", [batches])
     if min(sizes) < 1:
         raise UserError("--batch: 0 is out of range (allowed: 1 and more)")

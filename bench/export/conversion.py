@@ -18,11 +18,11 @@ from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure import onnx_export as measure
 from distillbench.bench.measure.evaluation_inputs import evaluation_inputs
 from distillbench.bench.measure.failures import failure_line
-from distillbench.bench.measure.quantise import quantise
+from distillbench.bench.measure.quantise import Quantised, quantise
 from distillbench.bench.run.jobs import load_teacher
-from distillbench.bench.store.conditions import Form, Quantised
 from distillbench.bench.store.exports import Artefact, Difference, Export, quantisation
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.terms import Form
 from distillbench.bench.training.determinism import settle_process
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Evaluation

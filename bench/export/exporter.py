@@ -11,9 +11,9 @@ from distillbench.bench.machine.limits import cores
 from distillbench.bench.machine.processor import same_processor
 from distillbench.bench.measure.backends import obstacle
 from distillbench.bench.store import exports
-from distillbench.bench.store.conditions import FORMS, Form
 from distillbench.bench.store.exports import Export
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.store.terms import FORMS, Form
 from distillbench.bench.store.timings import Condition
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.workers.executor import JobEnd

@@ -11,12 +11,18 @@ from torch import Tensor, nn
 
 from distillbench.bench.measure.failures import LONGEST, NotAvailable, failure_line
 from distillbench.bench.measure.interleaving import Workload
-from distillbench.bench.store.conditions import PRECISIONS
+from distillbench.bench.store.terms import FORMS, Backend, Precision
 from distillbench.common.errors import UserError, did_you_mean, one_line
 from distillbench.tasks.base import read_only
 
 UNTRAINED = 10.0
 """Tolerance of an untrained network's export, in units of that of a deployed one."""
+SUPPORTED: dict[Backend, tuple[Precision, ...]] = {
+    "eager": ("float32", "bfloat16", "float16"),
+    "compile": ("float32", "bfloat16", "float16"),
+    "onnxruntime": FORMS,
+}
+"""The precisions of each backend."""
 HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 Content = Callable[[], bytes | NotAvailable]
@@ -28,7 +34,7 @@ def obstacle(backend: str, precision: str, device: str) -> str | None:
 
     Args:
         backend: One of ``BACKENDS``.
-        precision: One of the backend's ``PRECISIONS``.
+        precision: One of the precisions that the backend supports.
         device: "cpu", "cuda" or "cuda:N".
 
     Returns:
@@ -37,9 +43,9 @@ def obstacle(backend: str, precision: str, device: str) -> str | None:
     Raises:
         UserError: The backend is unknown, or has no such precision.
     """
-    supported = next((precisions for name, precisions in PRECISIONS.items() if name == backend), None)
+    supported = next((precisions for name, precisions in SUPPORTED.items() if name == backend), None)
     if supported is None:
-        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, PRECISIONS)}")
+        raise UserError(f"unknown backend {backend!r}{did_you_mean(backend, SUPPORTED)}")
     if precision not in supported:
         guess = did_you_mean(precision, supported)
         raise UserError(f"backend {backend!r} does not support precision {precision!r}{guess}")
@@ -78,7 +84,7 @@ def prepare(
         model: The network; it is moved to the example's device.
         example: A batch of inputs on the device that is timed.
         threads: Threads of ONNX Runtime; torch's are the caller's to set.
-        precision: One of the backend's ``PRECISIONS``.
+        precision: One of the precisions that the backend supports.
         content: The ONNX file for ONNX Runtime; default: the model, exported in float32.
 
     Raises:

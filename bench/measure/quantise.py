@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnxruntime import quantization
 
 from distillbench.bench.measure.onnx_export import INPUT
-from distillbench.bench.store.conditions import Quantised
 
+Quantised = Literal["int8-dynamic", "int8-static"]
 UNSIGNED = quantization.QuantType.QUInt8
 SIGNED: Any = {"weight_type": quantization.QuantType.QInt8, "reduce_range": True}
 

@@ -13,9 +13,9 @@ from typing import Literal
 from pydantic import Field
 
 from distillbench.bench.store import documents
-from distillbench.bench.store.conditions import Form
 from distillbench.bench.store.documents import Filed, Part, Scan, Table
 from distillbench.bench.store.records import Record
+from distillbench.bench.store.terms import Form
 
 SCHEMA_VERSION = 2
 FOLDER = "exports"

@@ -15,8 +15,8 @@ from pydantic import Field, model_validator
 
 from distillbench.bench.statistics import Ratio, geometric_mean, paired_ratio
 from distillbench.bench.store import documents
-from distillbench.bench.store.conditions import Backend, Precision
 from distillbench.bench.store.documents import Filed, Part, Scan, Table, canonical_hash
+from distillbench.bench.store.terms import Backend, Precision
 
 SCHEMA_VERSION = 1
 FOLDER = "timings"

@@ -11,11 +11,10 @@ from typing import Any
 from distillbench.bench.export.trained_network import pair_of
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.machine.load import look
-from distillbench.bench.measure.backends import obstacle
+from distillbench.bench.measure.backends import SUPPORTED, obstacle
 from distillbench.bench.measure.interleaving import half_width
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store import exports, timings
-from distillbench.bench.store.conditions import PRECISIONS
 from distillbench.bench.store.configurations import ABSENT, flat, order
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition, Timing
@@ -125,7 +124,7 @@ def conditions(
             device=device.partition(":")[0],
         )
         for batch_size in batch_sizes
-        for backend, supported in PRECISIONS.items()
+        for backend, supported in SUPPORTED.items()
         for precision in supported
         if backend in backends and precision in precisions
     ]

@@ -24,9 +24,9 @@ from distillbench.bench.measure.interleaving import Workload, interleave
 from distillbench.bench.measure.memory import allocated_growth, keep_freed_memory, resident_growth
 from distillbench.bench.measure.size import deployed_size
 from distillbench.bench.store.architecture import architecture
-from distillbench.bench.store.conditions import Precision
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.exports import quantisation
+from distillbench.bench.store.terms import Precision
 from distillbench.bench.store.timings import Condition, Launch, Subject
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.determinism import settle_device

@@ -13,9 +13,9 @@ from distillbench.bench.machine.processor import same_processor
 from distillbench.bench.run.plan import plan
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
-from distillbench.bench.store.conditions import FORMS
 from distillbench.bench.store.figures import usable
 from distillbench.bench.store.records import Store
+from distillbench.bench.store.terms import FORMS
 from distillbench.bench.suite.resolve import cells, load
 from support.paths import ROOT
 from support.processes import finish

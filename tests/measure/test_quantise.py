@@ -15,8 +15,7 @@ from onnx.numpy_helper import to_array
 from torch import Tensor, nn
 
 from distillbench.bench.measure.onnx_export import export, session
-from distillbench.bench.measure.quantise import quantise
-from distillbench.bench.store.conditions import Quantised
+from distillbench.bench.measure.quantise import Quantised, quantise
 from distillbench.bench.store.exports import QUANTISATION, Artefact, Export
 
 
