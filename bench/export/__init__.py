@@ -1,1 +1,1 @@
-"""The network of a finished record again, and its conversion to ONNX and 8 bits."""
+"""The trained network of a finished record, and its conversion to ONNX and 8 bits."""

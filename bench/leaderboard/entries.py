@@ -1,4 +1,4 @@
-"""Who submitted what: results folders -> entries, teachers and baselines, equal ones once; unusable records are named."""
+"""Who submitted what: results folders -> entries, teachers and baselines; equal ones count once."""
 
 from __future__ import annotations
 

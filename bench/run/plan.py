@@ -16,7 +16,7 @@ from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
 
-Status = Literal["finished", "failed", "missing", "unreadable", "stale"]
+CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class CellState:
     """
 
     cell: Cell
-    status: Status
+    status: CellStatus
     reason: str = ""
 
 
@@ -81,7 +81,7 @@ class Plan:
         """The cells to run: the missing and the failed ones."""
         return [*self.missing, *self.failed]
 
-    def reasons(self, status: Status) -> list[str]:
+    def reasons(self, status: CellStatus) -> list[str]:
         """Return why cells have a status, one line each."""
         return [state.reason for state in self.states if state.status == status]
 
@@ -94,7 +94,7 @@ class Plan:
         """Return the plan of the same cells against the folder as it is now."""
         return plan(self.suite, self.out, self.cache, self.cells)
 
-    def _with(self, *statuses: Status) -> list[Cell]:
+    def _with(self, *statuses: CellStatus) -> list[Cell]:
         return [state.cell for state in self.states if state.status in statuses]
 
 

@@ -182,11 +182,7 @@ class ProgressDisplay(RunProgress):
             self.bars.remove_task(bar)
         for record in records:
             if record.failure is not None:
-                self.console.print(
-                    f"failed: {record.name}: {record.failure.reason}",
-                    markup=False,
-                    highlight=False,
-                )
+                self.console.print(f"failed: {record.name}: {record.failure.reason}", markup=False, highlight=False)
         self._show()
 
     def _show(self) -> None:
@@ -195,9 +191,8 @@ class ProgressDisplay(RunProgress):
             self.bars.update(self.total, completed=self.cells, left=time_left(self.seconds_left))
         if not self.console.is_terminal and time.monotonic() - self.last_line > LINE_EVERY:
             self.last_line = time.monotonic()
-            self.console.print(
-                progress_line(self.cells, self.expected, self.seconds_left, self.running), markup=False, soft_wrap=True
-            )
+            line = progress_line(self.cells, self.expected, self.seconds_left, self.running)
+            self.console.print(line, markup=False, soft_wrap=True)
 
 
 class Listeners(Listener):

@@ -146,7 +146,7 @@ class Hidden(nn.Module):
 def test_what_differs_from_eager_is_a_failure_with_its_reason() -> None:
     exported = export(Rounding(), torch.rand(1, 3), [torch.rand(4, 3)])
     assert exported.failure is not None
-    assert exported.failure.startswith("ONNX Runtime is 1.0e-03 from eager (")
+    assert exported.failure.startswith("ONNX Runtime differs from eager by 1.0e-03 (")
     assert "\n" not in exported.failure
 
 

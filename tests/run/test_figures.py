@@ -10,8 +10,9 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from distillbench.bench.run.figures import drawing
-from distillbench.bench.run.figures.drawing import MOST_BYTES, alternative_text, grid_figure, png
+from distillbench.bench.run.figures import image_grid
+from distillbench.bench.run.figures.drawing import MOST_BYTES, alternative_text, png
+from distillbench.bench.run.figures.image_grid import grid_figure
 from distillbench.bench.training.loop import initial
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
@@ -112,7 +113,7 @@ def test_what_is_too_long_for_its_place_is_cut_to_it() -> None:
 
 
 def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    widths, looked = drawing._width, list[str]()
+    widths, looked = image_grid._width, list[str]()
 
     def width(text: str, size: float) -> float:
         looked.append(text)
@@ -120,11 +121,11 @@ def test_a_long_name_is_cut_in_a_few_steps_to_as_much_as_there_is_room_for(monke
 
     name = "abcdefghij" * 24
     whole = next(n for n in range(1, 240) if widths(name[: n + 1] + "…", 10) > 1)
-    monkeypatch.setattr(drawing, "_width", width)
-    assert drawing._fitted(name, 1, 10) == name[:whole] + "…"
+    monkeypatch.setattr(image_grid, "_width", width)
+    assert image_grid._fitted(name, 1, 10) == name[:whole] + "…"
     assert len(looked) < 12
-    assert drawing._fitted("short", 1, 10) == "short"
-    assert drawing._fitted(name, 0, 10) == "…"
+    assert image_grid._fitted("short", 1, 10) == "short"
+    assert image_grid._fitted(name, 0, 10) == "…"
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,4 +1,4 @@
-"""Jobs for tests of the executor; a module of its own, since a worker imports what it is to do."""
+"""Jobs for tests of the executor; a module of its own, since workers import it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ from pathlib import Path
 
 
 class StubbornError(Exception):
-    """Cannot be copied: its constructor wants two arguments."""
+    """Cannot be pickled: its constructor needs two arguments."""
 
-    def __init__(self, one: str, two: str) -> None:
-        super().__init__(f"{one} {two}")
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
 
 
 @dataclass(frozen=True)
 class Job:
-    """action: what to do. folder: where to leave a mark."""
+    """A job.
+
+    Attributes:
+        id: Its name.
+        action: What it does.
+        folder: Where it leaves a mark for each time that it starts.
+        needs: The names of the jobs that come before it.
+    """
 
     id: str
     action: str
@@ -28,10 +35,12 @@ class Job:
 
 
 def environment_of(job: Job, report: Callable[[int, int], None]) -> dict[str, str]:
+    """Return the environment variables of the worker."""
     return dict(os.environ)
 
 
 def execute(job: Job, report: Callable[[int, int], None]) -> str:
+    """Do what the action of a job says."""
     with (job.folder / job.id).open("a") as marks:
         marks.write("x")
     first = (job.folder / job.id).stat().st_size == 1

@@ -1,4 +1,4 @@
-"""The command and other processes, run to their end or for a limited time."""
+"""Run the command and other processes to their end, or for a limited time."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
-    """A process in a group of its own, its output in pipes. It hears Ctrl-C, also where the tests run in background."""
+    """Start a process in a group of its own, its output in pipes; Ctrl-C reaches it also from tests in background."""
 
-    def hear() -> None:
+    def unblock() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=hear, **pipes | options)
+    return subprocess.Popen(command, text=True, start_new_session=True, preexec_fn=unblock, **pipes | options)
 
 
 def finish(command: Sequence[str], limit: float = 300, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run to the end, or end all that it started after ``limit`` seconds."""
+    """Run a command to its end, or kill its process group after ``limit`` seconds."""
     with start(command, **options) as process:
         try:
             out, errors = process.communicate(timeout=limit)
@@ -36,12 +36,12 @@ def finish(command: Sequence[str], limit: float = 300, **options: Any) -> subpro
 
 
 def reproducible(results: Path) -> dict[str, object]:
-    """What a run must give again, by cell."""
+    """Return by cell what is bit-identical in every run."""
     return {f"{r.task}/{r.pair}/{r.label}/{r.seed}": r.reproducible() for r in Store(results)}
 
 
 def refused(done: subprocess.CompletedProcess[str], *expected: str) -> None:
-    """Exit code 2 and one line that says all of this."""
+    """Assert exit code 2 and one line on standard error that contains these texts."""
     assert done.returncode == 2, done.stdout + done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr

@@ -1,8 +1,8 @@
 """The command in a process of its own, forked from one in which the libraries are imported already.
 
 Importing torch takes seconds, and the tests call the command hundreds of times. What the interpreter or a library reads
-when it starts (PYTHONUTF8, OMP_NUM_THREADS, the seed of string hashes) is the server's: what depends on it is tested
-cold. ``test_cli`` compares the two ways to start it.
+when it starts (PYTHONUTF8, OMP_NUM_THREADS, the seed of string hashes) is that of the server; tests that depend on it
+start the command cold. ``test_cli`` compares both.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PRELOADED = [*(f"distillbench.bench.{room}" for room in _ROOMS), "onnxruntime", 
 
 
 def context() -> ForkServerContext:
-    """Forks from a process in which torch has no thread of its own: nothing was computed there."""
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
-    return made
+    """Return the context of a server that has computed nothing, so that torch has no threads in it."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(PRELOADED)
+    return server
 
 
 def command(
@@ -38,12 +38,12 @@ def command(
     cwd: str | Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``distillbench`` with these arguments to its end, or end all that it started after ``limit`` seconds."""
+    """Run ``distillbench`` with some arguments to its end, or kill its process group after ``limit`` seconds."""
     with tempfile.TemporaryDirectory() as folder:
         out, errors = Path(folder, "out"), Path(folder, "errors")
-        place = str(Path.cwd() if cwd is None else cwd)
-        its = dict(os.environ if env is None else env)
-        process = server.Process(target=_child, args=(arguments, place, its, out, errors))
+        working_directory = str(Path.cwd() if cwd is None else cwd)
+        environment = dict(os.environ if env is None else env)
+        process = server.Process(target=_child, args=(arguments, working_directory, environment, out, errors))
         process.start()
         try:
             process.join(limit)
@@ -61,15 +61,15 @@ def command(
 def _child(arguments: list[str], cwd: str, environment: dict[str, str], out: Path, errors: Path) -> None:
     os.setsid()
     for descriptor, path in ((1, out), (2, errors)):
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT)
-        os.dup2(opened, descriptor)
-        os.close(opened)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, descriptor)
+        os.close(file)
     sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    known = [path for path in sys.path if not Path(path).is_relative_to(ROOT / "tests")]
-    sys.path[:] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *known]
+    rest = [path for path in sys.path if not Path(path).is_relative_to(ROOT / "tests")]
+    sys.path[:] = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *rest]
     sys.argv = ["distillbench", *arguments]
     from distillbench.bench.cli import main
 

@@ -217,7 +217,7 @@ def test_a_teacher_in_onnx_is_timed_and_its_records_hold(
     ways = ["--backends", "eager,onnxruntime", "--precisions", "float32", "--batch", "1", "--launches", "1"]
     timed = cli("time", suite, "--out", out, *ways)
     assert timed.returncode == 0, timed.stderr
-    assert "is an ONNX file of its own" in timed.stdout
+    assert "is an ONNX file itself" in timed.stdout
     table = json.loads(cli("table", out, "--format", "json").stdout)
     assert "speedup" in json.dumps(table)
     (record,) = (r for r in Store(out) if r.kind == "teacher")

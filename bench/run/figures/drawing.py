@@ -1,22 +1,17 @@
-"""Draw figures: grids of images and diagrams, each a PNG of limited size."""
+"""Draw the figures that a results folder lacks, each a PNG of limited size."""
 
 from __future__ import annotations
 
 import io
-import math
-from bisect import bisect
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.textpath import TextPath
 from PIL import Image
 from torch import nn
 
 from distillbench.bench.run.figures.diagrams import diagram_figure
+from distillbench.bench.run.figures.image_grid import DPI, grid_figure
 from distillbench.bench.run.figures.missing import missing_figures, obstacle
 from distillbench.bench.run.jobs import load_teacher, prepared_task
 from distillbench.bench.run.plan import Plan
@@ -27,17 +22,9 @@ from distillbench.bench.training.determinism import settled
 from distillbench.bench.training.loop import initial
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import one_line
-from distillbench.common.text import matplotlib_text
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.figures.kinds import Counts, FigureData, ImageGrid, Lines
 
-IMAGE_PIXELS = ((4, 144), (12, 128), (10**9, 56))
-"""Width of an image, by the largest number of columns for which it holds."""
-GAP = 0.07
-"""Inches between two images."""
-TITLE, TEXT, SMALL = 12, 10, 9
-"""Sizes of fonts in points."""
-DPI = 100
 MOST_BYTES = 300_000
 QUALITIES = ((256, 1.0), (256, 0.9), (128, 0.9), (128, 0.8), (64, 0.8), (64, 0.7), (32, 0.6))
 """Numbers of colours and relative sizes, best first."""
@@ -111,77 +98,6 @@ def png(data: FigureData, title: str) -> bytes:
         if len(content) <= MOST_BYTES:
             break
     return content
-
-
-def grid_figure(grid: ImageGrid, title: str) -> Figure:
-    """Draw images in a grid, names of rows on the left, heads above, captions beneath; all places are in inches.
-
-    Args:
-        grid: The images and their texts.
-        title: Above the figure.
-    """
-    first = next(iter(grid.rows.values()))
-    pixels = next(size for most, size in IMAGE_PIXELS if grid.columns <= most)
-    enlarged = max(1, pixels // first.shape[3])  # by whole numbers: every pixel is a square
-    wide = min(pixels, enlarged * first.shape[3]) / DPI
-    high = wide * first.shape[2] / first.shape[3]
-    left = _whole(max(_width(name, TEXT) for name in grid.rows) + 3 * GAP)
-    top = _whole((TITLE + (TEXT if grid.heads else 0)) / 72 + (6 if grid.heads else 3) * GAP)
-    captions = {name: _whole(SMALL / 72 + GAP) if name in grid.captions else 0.0 for name in grid.rows}
-    note = _whole(SMALL / 72 + 2 * GAP) if grid.note else 0.0
-    width = left + grid.columns * (wide + GAP)
-    width = _whole(max(width, *(_width(text, size) + 2 * GAP for text, size in ((title, TITLE), (grid.note, SMALL)))))
-    height = top + sum(high + captions[name] + GAP for name in grid.rows) + note
-    figure = Figure(figsize=(width, height), facecolor="white")
-
-    def write(x: float, down: float, text: str, size: float, **options: Any) -> None:
-        figure.text(x / width, 1 - down / height, text, size=size, parse_math=False, **options)
-
-    write(GAP, GAP, title, TITLE, va="top", weight="bold")
-    at = 0
-    for head, group in groupby(grid.heads):
-        count = len(list(group))
-        start, end = (left + column * (wide + GAP) for column in (at, at + count))
-        at += count
-        write((start + end - GAP) / 2, top - 2 * GAP, _fitted(head, end - start - GAP, TEXT), TEXT, ha="center")
-        line = 1 - (top - GAP) / height
-        figure.add_artist(Line2D([start / width, (end - GAP) / width], [line, line], color="0.6", linewidth=0.6))
-    down = top
-    for name, images in grid.rows.items():
-        write(left - GAP, down + high / 2, name, TEXT, ha="right", va="center")
-        for column, image in enumerate(images):
-            x = left + column * (wide + GAP)
-            axes = figure.add_axes((x / width, 1 - (down + high) / height, wide / width, high / height))
-            axes.set_axis_off()
-            grey = image.shape[0] == 1
-            shown = image.permute(1, 2, 0).squeeze(-1 if grey else ()).clamp(0, 1)
-            axes.imshow(shown.numpy(), cmap="gray", vmin=0, vmax=1, aspect="auto")
-        for column, caption in enumerate(grid.captions.get(name, ())):
-            x = left + column * (wide + GAP) + wide / 2
-            write(x, down + high + GAP / 2, _fitted(caption, wide, SMALL), SMALL, ha="center", va="top")
-        down += high + captions[name] + GAP
-    write(GAP, height - GAP, grid.note, SMALL, color="0.3")
-    return figure
-
-
-def _whole(inches: float) -> float:
-    """Round up to whole pixels: an image between two would be blurred."""
-    return math.ceil(inches * DPI) / DPI
-
-
-def _width(text: str, size: float) -> float:
-    """The width of a text in inches, in the default font."""
-    if not text.strip():
-        return 0.0
-    return TextPath((0, 0), matplotlib_text(text), size=size).get_extents().width / 72
-
-
-def _fitted(text: str, inches: float, size: float) -> str:
-    """A text, shortened to its place."""
-    if len(text) < 2 or _width(text, size) <= inches:
-        return text
-    lengths = range(1, len(text))
-    return text[: bisect(lengths, inches, key=lambda length: _width(text[:length] + "…", size))] + "…"
 
 
 def _png(figure: Figure, dpi: int, colours: int) -> bytes:
