@@ -25,6 +25,7 @@ FLOORS = (
 """The rooms of ``bench/``, from the ground up: a room imports lower floors, never its own or a higher one."""
 LARGE = {
     "bench/commands": "a file a command",
+    "bench/compare": "a file a kind of measurement, and the processes of two revisions",
     "bench/validate": "a file a check",
     "tasks/networks": "a file a network",
     "tasks/data": "a file a format or step between a file and a tensor",

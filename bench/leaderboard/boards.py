@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from distillbench.bench.analysis.series import Series, series_of
-from distillbench.bench.leaderboard.board_notes import board_notes
-from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config
+from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config, teachers_and_baselines
 from distillbench.bench.leaderboard.model import Board, Row, Speed
-from distillbench.bench.leaderboard.ranks import CompleteEntry, Ranking, rank
+from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank
 from distillbench.bench.leaderboard.rows import entry_names, entry_row, reading, texts, times_scratch
 from distillbench.bench.leaderboard.speed import Machines, speeds
-from distillbench.bench.leaderboard.teachers_and_baselines import teachers_and_baselines
 from distillbench.bench.statistics import pareto_front
 from distillbench.bench.store.configurations import differences, flat
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import MetricValue
-from distillbench.common.text import visible
+from distillbench.common.text import LONGEST_NOTE, visible
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
         examples=max((len(values.example_names) for values in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(entry_row(entry, entry.label, metrics) for entry in others)),
-        notes=tuple(board_notes(rows, seeds, metrics.values(), machines)),
+        notes=tuple(_board_notes(rows, seeds, metrics.values(), machines)),
     )
     return RankedBoard(board, tuple(ranked), ranking.draws)
 
@@ -245,3 +243,62 @@ def _all_metrics(entries: Sequence[Entry]) -> Iterator[tuple[str, MetricValue]]:
     for entry in entries:
         for record in entry.finished.values():
             yield from record.metrics.items()
+
+
+def _board_notes(
+    rows: Sequence[Row], seeds: int, metrics: Iterable[MetricValue], machines: Mapping[str, str]
+) -> Iterator[str]:
+    """The notes of one board.
+
+    Args:
+        rows: Its entries, ranked ones first.
+        seeds: Of a complete entry.
+        metrics: The readings of its metrics, with notes of their own.
+        machines: Descriptions of the machines that entries were timed on, by letter.
+    """
+    if seeds < LEAST_SEEDS:
+        yield f"{seeds} seed: no tiers and no intervals, since another seed would give another student"
+    yield from _pairing_note(rows)
+    yield from _tier_note(rows)
+    yield from _speed_notes(rows, machines)
+    yield from dict.fromkeys(visible(metric.note) for metric in metrics if metric.note)
+
+
+def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:
+    names: dict[int, list[str]] = {}
+    for row in rows:
+        if row.pairing is not None:
+            names.setdefault(row.pairing, []).append(row.attribution)
+    if len(names) > 1:
+        sets = "; ".join(f"({number}) {', '.join(members)}" for number, members in names.items())
+        reason = "compared unpaired because they ran different seeds, teachers or test examples"
+        yield visible(f"{reason}: entries of different sets of {sets}", LONGEST_NOTE)
+
+
+def _tier_note(rows: Sequence[Row]) -> Iterator[str]:
+    if names := [row.attribution for row in _above_their_rank(rows)]:
+        yield visible(
+            f"{', '.join(names)}: varies so much that it is not significantly worse than its tier's best entry, "
+            "although others with a better mean are; tiers show this, ranks do not",
+            LONGEST_NOTE,
+        )
+
+
+def _above_their_rank(rows: Sequence[Row]) -> Iterator[Row]:
+    """Entries in a better tier than one that is ranked above them."""
+    worst = 1
+    for row in rows:
+        if row.place and row.place.tier is not None:
+            if row.place.tier < worst:
+                yield row
+            worst = max(worst, row.place.tier)
+
+
+def _speed_notes(rows: Sequence[Row], machines: Mapping[str, str]) -> Iterator[str]:
+    if not machines:
+        yield "not timed: only parameters and MACs are known, which are no measure of speed"
+        return
+    described = "; ".join(f"{letter}: {text}" for letter, text in machines.items())
+    yield f"latency: of one input, eager PyTorch, one thread; ranked only within one machine ({described})"
+    if any(row.speed is None for row in rows):
+        yield "entries without a latency were not timed: parameters and MACs are no measure of speed"
