@@ -1,4 +1,4 @@
-"""Who submitted what: results folders -> entries, teachers and baselines; equal ones count once."""
+"""Who submitted what: results folders -> entries, teachers and baselines, equal ones once."""
 
 from __future__ import annotations
 
