@@ -41,8 +41,10 @@ settings.load_profile("same-draws")
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def usual_arithmetic() -> None:
+    """One thread, and numbers near zero as they are: a test that settles its process as a worker's changes both."""
     torch.set_num_threads(1)
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -199,11 +199,16 @@ def deliver(content: str | bytes, target: Path | None) -> None:
 
     Raises:
         UserError: If the file cannot be written.
+        Stopped: If nobody reads standard output any more.
     """
     from distillbench.common.atomic import write_atomically
 
     if target is None:
-        sys.stdout.write(content if isinstance(content, str) else content.decode())
+        try:
+            sys.stdout.write(content if isinstance(content, str) else content.decode())
+            sys.stdout.flush()
+        except BrokenPipeError:  # here: typer would take it for a failure
+            raise Stopped(CLOSED) from None
         return
     try:
         write_atomically(target, content.encode() if isinstance(content, str) else content)

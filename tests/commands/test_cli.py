@@ -153,7 +153,8 @@ def test_lists_import_no_torch_and_plans_no_more_than_they_need(tmp_path: Path) 
     listed = finish([sys.executable, "-c", code, "list"])
     assert listed.stdout.endswith("[]\n"), listed.stderr
     planned = finish([sys.executable, "-c", code, "plan", "smoke", "--out", str(tmp_path)])
-    assert planned.stdout.endswith("['torch']\n"), planned.stderr
+    # torch's own counter of operations, of which the estimate is made, imports its compiler.
+    assert planned.stdout.endswith("['torch', 'torch._dynamo']\n"), planned.stderr
 
 
 def test_completion_knows_suites_methods_and_tasks(cli: Run) -> None:

@@ -477,7 +477,7 @@ def test_a_network_of_the_users_images_is_exported_where_they_are_given(cli: Run
     assert "made with different data" in said
     done = cli("export", record, "-o", tmp_path / "out", "--set", where)
     assert done.returncode == 0, done.stderr
-    assert "files of the user's" in (tmp_path / "out/README.md").read_text()
+    assert "the user's own files" in (tmp_path / "out/README.md").read_text()
 
 
 # -- what the card knows --------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_super_resolution_shows_its_errors_as_much_too_bright_as_it_says(task_of
 def test_heads_and_note_say_what_columns_and_inversions_mean(task_of: TaskOf) -> None:
     classification = shown(task_of("classification"))
     assert list(classification.heads[:10]) == [str(digit) for digit in range(10)]
-    assert "inverted: an error" in classification.note
+    assert "inverted: a wrong answer" in classification.note
     vae = shown(task_of("vae"))
     assert set(vae.heads[: len(vae.rows["real"])]) == {"reconstructions"}
     assert set(vae.heads[len(vae.rows["real"]) :]) == {"samples of the prior"}
@@ -102,7 +102,7 @@ def test_heads_and_captions_must_have_something_to_stand_at() -> None:
         ImageGrid(rows, ["x", "y", "z"])
     with pytest.raises(ValueError, match="3 captions for the 2 pictures of 'a'"):
         ImageGrid(rows, captions={"a": ["1", "2", "3"]})
-    with pytest.raises(ValueError, match="captions for the row 'b', which is not there"):
+    with pytest.raises(ValueError, match="captions for the row 'b', which does not exist"):
         ImageGrid(rows, captions={"b": ["1"]})
 
 

@@ -137,7 +137,7 @@ def test_damaged_decoded_images_are_told_once_and_made_again(cli: Run, tmp_path:
     assert len(whole) == 3
     kept[0].write_bytes(flipped(whole[0], -1))
     assert cli(*command).stderr == (
-        f"distillbench: data: {kept[0]} is damaged (the content does not match its checksum); it is made again\n"
+        f"distillbench: data: {kept[0]} is damaged (its content does not match its checksum); it is made again\n"
     )
     assert [path.read_bytes() for path in kept] == whole
 

@@ -70,7 +70,7 @@ def test_invalid_arguments_are_errors_in_one_line(cli: Run, honest: Submitted, t
         (tmp_path / "file",): "no such results folder",
         (honest.root, "--suite", "quik"): "did you mean 'quick'?",
         (honest.root, "--cache", tmp_path): "--cache: needs --rerun or --retrain",
-        (honest.root, "--rerun", "--cache", honest.root / "cache"): "lies in the submission",
+        (honest.root, "--rerun", "--cache", honest.root / "cache"): "is inside the submission",
         (honest.root, "--suite", "smoke", "--retrain", "vae/x/y/seed 0"): "--retrain: no record of 'vae/x/y/seed 0'",
     }
     for arguments, reason in wrong.items():
