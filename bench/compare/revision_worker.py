@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -121,7 +120,9 @@ def _pairs(suite: Any) -> Any:
 
 def _function(name: str) -> Any:
     """A function of the revision, in whichever layout it has."""
-    modules = PRESENT_LAYOUT if find_spec("distillbench.bench") else OLD_LAYOUT
+    # Not by find_spec: an editable installation would find its own harness in the package of an old revision.
+    package = import_module("distillbench").__path__[0]
+    modules = PRESENT_LAYOUT if Path(package, "bench").exists() else OLD_LAYOUT
     return getattr(import_module(modules[name]), name)
 
 
