@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import Data, Workers, console, loaded
+from distillbench.bench.commands.options import Data, Workers, console, deliver, loaded
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded
 
@@ -118,6 +118,6 @@ def _write(report: Report, format_: ReportFormat, verbose: bool) -> None:
     from distillbench.bench.validate import formats
 
     if format_ is ReportFormat.json:
-        sys.stdout.write(formats.as_json(report))
+        deliver(formats.as_json(report), None)
     else:
         console().print(formats.terminal(report, verbose), soft_wrap=True)
