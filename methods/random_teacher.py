@@ -14,3 +14,4 @@ class RandomTeacher(Temperature):
     """
 
     teacher: ClassVar[Literal["untrained"]] = "untrained"
+    control: ClassVar[bool] = True

@@ -19,15 +19,16 @@ class Temperature(Method):
     replaces ``weight``; setting both is an error.
     """
 
-    temperature: Annotated[float, LogUniform(1, 16)] = Field(
-        4.0, ge=1, description="T, dimensionless (Hinton et al. 2015 use 1 to 20)"
+    temperature: Annotated[float, LogUniform(0.25, 16)] = Field(
+        4.0, gt=0, description="T, dimensionless (Hinton et al. 2015 use 1 to 20); below 1 it sharpens"
     )
     alpha: float | None = Field(None, ge=0, le=1, description="weight of the distillation term in the classic form")
 
     @model_validator(mode="after")
     def _one_weight(self) -> Self:
-        if self.alpha is not None and self.weight != type(self).model_fields["weight"].default:
-            raise ValueError("alpha replaces weight; set one of the two")
+        for name in ("weight", "task_weight") if self.alpha is not None else ():
+            if getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"alpha replaces {name}; set one of the two")
         return self
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:

@@ -31,7 +31,10 @@ from distillbench.tasks.settings import Role as Role
 from distillbench.tasks.settings import TaskSettings as TaskSettings
 from distillbench.tasks.shared.output_cache import OutputCache
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "fit", "validation", "test", "transfer"]
+"""fit: the half of the validation data that methods fit to; transfer: examples without ground truth (``Splits``)."""
+Truth = Literal["labels", "image"]
+"""What a task holds right for an example: its class, or the original picture."""
 Inputs = Mapping[str, Tensor]
 """What one pass reads, by name, on the task's device; the first axis of each tensor is the batch."""
 Outputs = Mapping[str, Any]
@@ -95,11 +98,26 @@ def evaluation_of(
 
 @dataclass(frozen=True)
 class Splits(Generic[T]):
-    """Three disjoint parts of one data set."""
+    """Disjoint parts of the data.
+
+    Args:
+        train: What the student's own objective sees.
+        validation: To choose by: hyperparameters, and whether a teacher is sound.
+        test: To report on, and for nothing else.
+        fit: What methods fit to: data that are chosen by are not fitted to.
+        transfer: Examples on which the distillation loss alone acts; None: there is no transfer set.
+    """
 
     train: T
     validation: T
     test: T
+    fit: T | None = None
+    transfer: T | None = None
+
+    @property
+    def fitting(self) -> T:
+        """What methods fit to: ``fit``, or the validation data where they are not divided."""
+        return self.validation if self.fit is None else self.fit
 
 
 class ExtractorRecipe(ABC):
@@ -139,6 +157,12 @@ class Task(ABC):
     """What kind of network it takes, and what that takes and gives, in words."""
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """The teacher-student pairs that ship: {name: settings that differ from the defaults}."""
+    truth: ClassVar[Truth | None] = None
+    """What it holds right for an example, which some methods need; None: no single answer is right."""
+    no_transfer: ClassVar[str | None] = "it defines no transfer set"
+    """Why ``transfer`` cannot be set; None: it can, and ``shared_inputs`` knows the split."""
+    teacher_splits: ClassVar[tuple[Split, ...]] = ("train",)
+    """The splits that a teacher learns from, as far as they are there."""
 
     def __init__(self, settings: TaskSettings, device: str = "cpu", cache: Path | None = None) -> None:
         """A task that has read nothing yet.
@@ -183,16 +207,24 @@ class Task(ABC):
         """
         _ = self.splits
 
-    @property
-    @abstractmethod
-    def training_examples(self) -> int:
-        """The number of training examples that batches are drawn from."""
+    def examples(self, split: Split) -> int:
+        """The number of examples of a split that batches are drawn from; 0 where there are none."""
+        part = getattr(self.splits, split)
+        return 0 if part is None else len(part)
+
+    def training_splits(self, role: Role) -> tuple[Split, ...]:
+        """The splits that a role's own objective sees."""
+        return (
+            tuple(split for split in self.teacher_splits if self.examples(split)) if role == "teacher" else ("train",)
+        )
 
     def steps(self, role: Role) -> int:
         """The optimiser steps of a role's training; an epoch has as many as there are batches in the examples."""
         recipe = self.settings.recipe(role)
-        batches = (recipe.epochs or 0) * self.training_examples / self.settings.batch_size
-        return recipe.steps or math.ceil(round(batches, 6))
+        if recipe.steps is not None:
+            return recipe.steps
+        examples = sum(map(self.examples, self.training_splits(role)))
+        return math.ceil(round((recipe.epochs or 0) * examples / self.settings.batch_size, 6))
 
     @abstractmethod
     def shared_inputs(
@@ -207,7 +239,8 @@ class Task(ABC):
             split: The split that they are of.
 
         Returns:
-            {name: (batch, ...)} on the task's device. Models must not write to these tensors: they are shared.
+            {name: (batch, ...)} on the task's device. Models must not write to these tensors: they are shared. Of the
+            transfer set, all that ``forward`` and ``responses`` read, and no ground truth.
         """
 
     # -- models -------------------------------------------------------------------------------------------------
@@ -268,7 +301,14 @@ class Task(ABC):
         """One pass of a model, teacher or student; ``loss`` and ``responses`` both read its outputs."""
 
     @abstractmethod
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """The ground-truth objective of ``deployed``, which a method may mix with its distillation loss.
 
         Args:
@@ -276,6 +316,7 @@ class Task(ABC):
             inputs: What the pass read.
             outputs: What the pass gave.
             recipe: The model's recipe in training; None outside of it, for recipes that change the loss.
+            progress: The share of the training that is done, for objectives that change in it.
 
         Returns:
             A scalar, differentiable by the weights of ``deployed``.

@@ -27,8 +27,9 @@ from distillbench.tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from distillbench.tasks.data import folders
+from distillbench.tasks.data import folders, transfer
 from distillbench.tasks.data.augmentation import random_shifts
+from distillbench.tasks.data.division import divide, drawn
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
@@ -94,6 +95,8 @@ class Classification(Task):
         "pixels",
     )
     baselines: ClassVar[tuple[str, ...]] = ("nearest centroid",)
+    truth = "labels"
+    no_transfer = None
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"cnn_mlp": {}}
 
     @classmethod
@@ -102,10 +105,14 @@ class Classification(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        whole, labels = folders.labelled_splits(self.settings.data, self.cache), self.settings.labels
-        if labels is None and self.settings.data == Folders():
+        data, labels = self.settings.data, self.settings.labels
+        whole = folders.labelled_splits(data, self.cache)
+        if labels is None and data.without_transfer() == Folders():
             labels = FEW
-        return Splits(few_labels(whole.train, labels), whole.validation, whole.test)
+        if labels is not None and labels > len(whole.train):
+            raise DataError(f"{labels} are more than the {len(whole.train)} training images", field="labels")
+        source = transfer.labelled(data, whole.train, self.cache)
+        return divide(whole, self.settings, source, few_labels(whole.train, labels), "labels")
 
     def outline(self) -> Splits[LabelledImages]:
         return folders.labelled_outline(self.settings.data)
@@ -117,10 +124,6 @@ class Classification(Task):
                 f"{labels} are too few for {classes} classes", field="labels", allowed=f"{classes} and more"
             )
 
-    @property
-    def training_examples(self) -> int:
-        return len(self.splits.train)
-
     def shared_inputs(
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
     ) -> Inputs:
@@ -131,7 +134,10 @@ class Classification(Task):
         if augment and self.settings.flips:
             mirrored = torch.rand(len(images), generator=rng) < 0.5
             images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
-        return {"images": images.to(self.device), "labels": data.labels[list(indices)].to(self.device)}
+        inputs = {"images": images.to(self.device)}
+        if split == "transfer":
+            return inputs
+        return inputs | {"labels": data.labels[list(indices)].to(self.device)}
 
     @property
     def ends(self) -> Ends:
@@ -148,7 +154,14 @@ class Classification(Task):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"logits": model(inputs["images"])}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """Cross entropy, in nats."""
         smoothing = recipe.label_smoothing if isinstance(recipe, ClassifierRecipe) else 0.0
         return F.cross_entropy(outputs["logits"], inputs["labels"], label_smoothing=smoothing)
@@ -158,9 +171,9 @@ class Classification(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        validation = self.splits.validation
-        outcomes = F.one_hot(validation.labels, len(validation.classes)).to(self.device)
-        return {"logits": Events(Categorical(self._logits(teacher, validation)), outcomes)}
+        data = self.splits.fitting
+        outcomes = F.one_hot(data.labels, len(data.classes)).to(self.device)
+        return {"logits": Events(Categorical(self._logits(teacher, data)), outcomes)}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:
@@ -263,9 +276,6 @@ def _percent(correct: Tensor) -> list[float]:
     return percent
 
 
-def few_labels(data: LabelledImages, labels: int | None) -> LabelledImages:
-    """The same number of examples of each class, as far as they go: a fixed subset, the same for every seed."""
-    if labels is None or labels >= len(data):
-        return data
-    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))
-    return data.subset(data.interleaved(order)[:labels].sort().values)
+def few_labels(data: LabelledImages, labels: int | None) -> Tensor | None:
+    """Indices of the same number of examples of each class, as far as they go, the same for every seed; None: all."""
+    return None if labels is None else data.interleaved(drawn(len(data)))[:labels]

@@ -63,7 +63,9 @@ class Denoising(Restoration):
         return (grey(to_float(photograph)) * 255).round().to(torch.uint8)
 
     def check(self) -> None:
-        for part in (self.splits.train, self.splits.validation):
+        splits = self.splits
+        transferred = () if splits.transfer is None else (splits.transfer,)
+        for part in (splits.train, splits.fitting, splits.validation, *transferred):
             check_sides(part, self.side, f"patch = {self.settings.patch} needs")
         for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW, "SSIM needs")
@@ -87,7 +89,7 @@ class Denoising(Restoration):
         rng = torch.Generator().manual_seed(zlib.crc32(name.encode()))
         return self.inputs(to_float(image)[None], rng)
 
-    def truth(self, inputs: Inputs) -> Tensor:
+    def true_prediction(self, inputs: Inputs) -> Tensor:
         return inputs["noise"]
 
     # -- models and learning ------------------------------------------------------------------------------------
@@ -102,7 +104,14 @@ class Denoising(Restoration):
         predict = getattr(model, "noise", None)
         return {"noise": predict(noisy) if callable(predict) else noisy - model(noisy)}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """½ · squared error in units of σ²: a Normal's nats, up to a constant, a pixel."""
         loss: Tensor = 0.5 * (outputs["noise"] - inputs["noise"]).square().mean() / self.sigma**2
         return loss

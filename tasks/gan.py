@@ -42,7 +42,7 @@ from distillbench.tasks.views.precision import in_precision
 VALIDATION = 100
 AGREEMENT_NOTE = "teacher psnr is between images of one latent code, the student's and the teacher's"
 MOST_EVENTS = 1000
-"""Validation images that a readout is fitted to, at most."""
+"""Images that a readout is fitted to, at most."""
 MOST_REAL = 10_000
 """Training images that the baselines are made of, evenly spread."""
 
@@ -92,6 +92,9 @@ class GAN(Generative):
         "generator", "a latent code, drawn from N(0, I)", "an image in [0, 1]: times 255"
     )
     baselines: ClassVar[tuple[str, ...]] = ("pixel Gaussian", "real images (train)")
+    no_transfer = (
+        "its inputs are drawn without end: students see new latent codes, and the teacher's answers, every step"
+    )
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dense_128_16": {}}
     preprocessing = "grey levels in [0, 1]"
 
@@ -145,7 +148,14 @@ class GAN(Generative):
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         return {"images": model(inputs["latent"])}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """How far the discriminator is from taking generated images for real ones."""
         return -self._logits(model, outputs["images"], recipe).mean()
 
@@ -169,8 +179,8 @@ class GAN(Generative):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """Validation images (1) against the teacher's own (0), patch by patch."""
-        real = to_float(self.splits.validation.images[:MOST_EVENTS]).to(self.device)
+        """Images to fit to (1) against the teacher's own (0), patch by patch."""
+        real = to_float(self.splits.fitting.images[:MOST_EVENTS]).to(self.device)
         latent = self.codes(len(real), rng)
         with evaluating(cast(AdversarialPair, teacher).discriminator) as discriminator:
             features = discriminator(torch.cat([real, teacher(latent)]))[0]

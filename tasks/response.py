@@ -84,13 +84,18 @@ def floored(deviation: Tensor) -> Tensor:
 class Categorical(Response):
     """Logits over classes, on the last axis: (batch, ..., classes). Gradient factor T² (Hinton et al. 2015, §2.1)."""
 
+    def scale(self) -> Tensor:
+        """Standard deviation of all logits of the batch, floored: a scalar."""
+        return self.values.std(correction=0).clamp_min(EPSILON)
+
     def tempered_kl(self, approximation: Response, temperature: float) -> Tensor:
         p = F.log_softmax(self.values / temperature, dim=-1)
         q = F.log_softmax(approximation.values / temperature, dim=-1)
         return temperature**2 * (p.exp() * (p - q)).sum(-1).mean()
 
     def mse(self, approximation: Response) -> Tensor:
-        return (self.values - approximation.values).square().sum(-1).mean()
+        """Squared error in units of the teacher's variance, summed over classes: a sure teacher's logits are large."""
+        return ((self.values - approximation.values) / self.scale()).square().sum(-1).mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
         return F.log_softmax(self.values, dim=-1).flatten(0, -2)

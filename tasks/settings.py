@@ -24,7 +24,8 @@ MOST_LATENT = 4096
 class Folders(Frozen):
     """Where the images come from: a standard set by name, or folders.
 
-    A split without a source is embedded, or the set's own, or carved out of ``train`` (docs/data.md).
+    A split without a source is embedded, or the set's own, or carved out of ``train`` (docs/data.md). A transfer set
+    without a source is what the setting ``transfer`` takes of the training images.
     """
 
     name: str | None = Field(None, description="a standard set, in place of folders (distillbench data list)")
@@ -32,18 +33,30 @@ class Folders(Frozen):
     train: Path | None = Field(None, description="folder of training images")
     validation: Path | None = Field(None, description="folder to fit and choose on; default: a tenth of train")
     test: Path | None = Field(None, description="folder to report on; default: a tenth of train, or the set's own")
+    transfer: Path | None = Field(None, description="folder of the transfer set: images without ground truth")
+    transfer_name: str | None = Field(None, description="a standard set whose training images are the transfer set")
     channels: Channels | None = Field(
         None, description="of class folders: 1 grey, 3 colour; default: colour where any image has it"
     )
 
     @model_validator(mode="after")
     def _one_source_a_split(self) -> Self:
-        for name, split in (("name", "train"), ("name", "validation"), ("test_name", "test")):
+        sources = (("name", "train"), ("name", "validation"), ("test_name", "test"), ("transfer_name", "transfer"))
+        for name, split in sources:
             if getattr(self, name) and getattr(self, split):
                 raise ValueError(f"{name} and {split} exclude each other: a set by name brings its own images")
         if self.channels and not self.train:
             raise ValueError("channels is of class folders, and needs train")
         return self
+
+    @property
+    def has_transfer(self) -> bool:
+        """Whether the transfer set has a source of its own."""
+        return self.transfer is not None or self.transfer_name is not None
+
+    def without_transfer(self) -> Folders:
+        """The sources of the other splits."""
+        return self.model_copy(update={"transfer": None, "transfer_name": None})
 
 
 def _undeclared(value: Any) -> Any:
@@ -98,13 +111,34 @@ class TaskSettings(Frozen):
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
 
+    transfer: Annotated[int, Field(ge=1)] | Literal["rest"] | None = Field(
+        None,
+        description="transfer set: so many examples, or 'rest': all, of which students see the teacher's responses "
+        "alone; default: all of data.transfer, else none",
+    )
+    transfer_batch: int | None = Field(
+        None, ge=1, le=MOST_BATCH, description="examples of the transfer set a step; default: batch_size"
+    )
+
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: a run is identified by the digest of what they point to, not by where it lies."""
+    of_students: ClassVar[frozenset[str]] = frozenset({"transfer", "transfer_batch"})
+    """Fields that decide nothing of a teacher."""
 
     def recipe(self, role: Role) -> Recipe:
         """The recipe of one role, its number of steps filled in where it has no epochs."""
         recipe: Recipe = getattr(self, role)
         return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
+
+    @property
+    def has_transfer(self) -> bool:
+        """Whether students learn from a transfer set as well."""
+        return self.transfer is not None or self.data.has_transfer
+
+    @property
+    def transfer_rows(self) -> int:
+        """Examples of the transfer set in a step."""
+        return (self.transfer_batch or self.batch_size) if self.has_transfer else 0
 
     @property
     def pretrained(self) -> bool:

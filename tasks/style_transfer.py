@@ -28,6 +28,7 @@ from distillbench.tasks.base import (
 from distillbench.tasks.data import files, folders
 from distillbench.tasks.data.crops import centre_crop, check_sides, crop_batch, grid_crops
 from distillbench.tasks.data.disk_cache import checksum
+from distillbench.tasks.data.division import halves
 from distillbench.tasks.data.embedded import STYLE_PICTURE, Photographs, read_picture
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import colour, to_float
@@ -102,6 +103,7 @@ class StyleTransfer(Task):
         4,
     )
     baselines: ClassVar[tuple[str, ...]] = ("unchanged photograph",)
+    no_transfer = "its inputs have no ground truth: every photograph of data.train is one to learn from"
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"johnson": {}}
 
     @classmethod
@@ -120,7 +122,8 @@ class StyleTransfer(Task):
         def convert(photographs: Photographs) -> Photographs:
             return Photographs(photographs.names, tuple(map(colour, photographs.images)))
 
-        return Splits(convert(whole.train), convert(whole.validation), convert(whole.test))
+        fit, validation = map(convert, halves(whole.validation))
+        return Splits(convert(whole.train), validation, convert(whole.test), fit)
 
     def check(self) -> None:
         least = max(LEAST_SIDE, *(role.network.least_side for role in (self.settings.teacher, self.settings.student)))
@@ -129,14 +132,10 @@ class StyleTransfer(Task):
                 raise DataError(
                     f"{side} is too small for the networks' kernels", field=field, allowed=f"{least} and more"
                 )
-        for part in (self.splits.train, self.splits.validation):
+        for part in (self.splits.train, self.splits.fitting, self.splits.validation):
             check_sides(part, self.settings.patch, f"patch = {self.settings.patch} needs")
         check_sides(self.splits.test, -(-least // 4) * 4, "the networks need")
         _ = self.style_picture
-
-    @property
-    def training_examples(self) -> int:
-        return len(self.splits.train)
 
     @cached_property
     def style_picture(self) -> Tensor:
@@ -208,7 +207,14 @@ class StyleTransfer(Task):
         stylised = model(inputs["photographs"])
         return {"stylised": stylised, "features": self._features(stylised)}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """The weighted sum of content, style and total variation, all without a unit."""
         terms = self._terms(inputs, outputs)
         weights = self.settings
@@ -241,9 +247,9 @@ class StyleTransfer(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """Stylised (1) against unchanged (0) validation patches, by their mean features."""
-        indices = list(range(len(self.splits.validation))) * CROPS_PER_IMAGE
-        inputs = self.shared_inputs(indices[:256], rng, split="validation")
+        """Stylised (1) against unchanged (0) patches of pictures to fit to, by their mean features."""
+        indices = list(range(len(self.splits.fitting))) * CROPS_PER_IMAGE
+        inputs = self.shared_inputs(indices[:256], rng, split="fit")
         stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
         count = len(inputs["photographs"])
         outcomes = (torch.arange(2 * count, device=self.device) < count).float().unsqueeze(1)

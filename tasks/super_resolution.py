@@ -68,8 +68,10 @@ class SuperResolution(Restoration):
 
     def check(self) -> None:
         scale, patch = self.settings.scale, f"patch = {self.settings.patch} at ×{self.settings.scale} needs"
-        for part in (self.splits.train, self.splits.validation):
+        for part in (self.splits.train, self.splits.fitting, self.splits.validation):
             check_sides(part, self.side, patch)
+        if self.splits.transfer is not None:
+            check_sides(self.splits.transfer, self.settings.patch, f"patch = {self.settings.patch} needs")
         for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW + 2 * scale, f"SSIM, the border shaved by {scale}, needs")
 
@@ -83,13 +85,15 @@ class SuperResolution(Restoration):
 
     def inputs(self, target: Tensor, rng: torch.Generator | None = None) -> Inputs:
         target = target.to(self.device)
-        low = downscale(target, self.settings.scale)
-        return {"low": low, "bicubic": upscale(low, self.settings.scale), "target": target}
+        return {**self.completed(downscale(target, self.settings.scale)), "target": target}
+
+    def completed(self, degraded: Tensor) -> Inputs:
+        return {"low": degraded, "bicubic": upscale(degraded, self.settings.scale)}
 
     def image_inputs(self, name: str, image: Tensor) -> Inputs:
         return self.inputs(to_float(image)[None])
 
-    def truth(self, inputs: Inputs) -> Tensor:
+    def true_prediction(self, inputs: Inputs) -> Tensor:
         return inputs["target"] - inputs["bicubic"]
 
     # -- models and learning ------------------------------------------------------------------------------------
@@ -104,7 +108,14 @@ class SuperResolution(Restoration):
         predict = getattr(model, "residual", None)
         return {"residual": predict(low) if callable(predict) else model(low) - inputs["bicubic"]}
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
         """½ · squared error in units of the true residual's variance: a Normal's nats, up to a constant, a pixel."""
         error = inputs["bicubic"] + outputs["residual"] - inputs["target"]
         loss: Tensor = 0.5 * error.square().mean() / self.variance

@@ -20,12 +20,17 @@ from distillbench.tasks.base import (
     Inputs,
     Metric,
     Outputs,
+    Rate,
     Recipe,
     Split,
+    Splits,
     TaskSettings,
     evaluation_of,
 )
+from distillbench.tasks.data import transfer
+from distillbench.tasks.data.division import divide, drawn
 from distillbench.tasks.data.embedded import LabelledImages
+from distillbench.tasks.data.files import DataError
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.metrics.distributions import DISTANCES, distances
 from distillbench.tasks.metrics.images import psnrs
@@ -45,14 +50,23 @@ class VAERecipe(Recipe):
     """A recipe and the network it trains."""
 
     network: Autoencoder
+    kl_warmup: Rate = Field(0.0, description="fraction of the training in which the weight of the KL rises from 0 to 1")
 
 
 class VAESettings(GenerativeSettings):
-    """Kingma & Welling 2014, on pixels binarised at the middle grey level."""
+    """Kingma & Welling 2014, on pixels binarised at the middle grey level.
+
+    A transfer set are images that the teacher has learnt from, and the student's own objective never sees.
+    """
+
+    of_students: ClassVar[frozenset[str]] = frozenset({"transfer_batch"})
 
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")
+    images: int | None = Field(
+        None, ge=1, description="training images that a student's own objective sees; default: all"
+    )
     importance_samples: int = Field(50, ge=1, le=5000, description="K of the IWAE bound (Burda et al. 2016)")
     evaluated: int = Field(
         500,
@@ -86,8 +100,19 @@ class VAE(Generative):
     baselines: ClassVar[tuple[str, ...]] = ("independent pixels", "real images (train)")
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
     preprocessing = "pixels binarised at 128"
+    no_transfer = None
+    teacher_splits = ("train", "transfer")
 
     # -- data ---------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def splits(self) -> Splits[LabelledImages]:
+        whole, count = self.whole, self.settings.images
+        if count is not None and count > len(whole.train):
+            raise DataError(f"{count} are more than the {len(whole.train)} training images", field="images")
+        kept = None if count is None else drawn(len(whole.train))[:count]
+        source = transfer.labelled(self.settings.data, whole.train, self.cache)
+        return divide(whole, self.settings, source, kept, "images")
 
     @staticmethod
     def preprocess(images: Tensor) -> Tensor:
@@ -112,9 +137,18 @@ class VAE(Generative):
         autoencoder = cast(VariationalAutoencoder, model)
         return _decode(autoencoder, *autoencoder.encode(inputs["images"]), inputs["noise"])
 
-    def loss(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe | None = None) -> Tensor:
-        """−ELBO in nats an image."""
-        return (_distortion(outputs, inputs) + _rate(outputs)).mean()
+    def loss(
+        self,
+        model: nn.Module,
+        inputs: Inputs,
+        outputs: Outputs,
+        recipe: Recipe | None = None,
+        progress: float = 1.0,
+    ) -> Tensor:
+        """−ELBO in nats an image; in a warm-up the rate counts less (Bowman et al. 2016)."""
+        warmup = recipe.kl_warmup if isinstance(recipe, VAERecipe) else 0.0
+        weight = min(1.0, progress / warmup) if warmup else 1.0
+        return (_distortion(outputs, inputs) + weight * _rate(outputs)).mean()
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
         return {
@@ -124,8 +158,7 @@ class VAE(Generative):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        validation = self.splits.validation
-        inputs = self.shared_inputs(range(len(validation)), rng, split="validation")
+        inputs = self.shared_inputs(range(len(self.splits.fitting)), rng, split="fit")
         pixels = Bernoulli(self.forward(teacher, inputs)["pixels"])
         return {"pixels": Events(pixels, inputs["images"].flatten(1), elementwise=True)}
 

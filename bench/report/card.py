@@ -121,6 +121,8 @@ def _teacher(record: Record, pair: Pair, beside: Sequence[Record]) -> str:
             return f"{name}, untrained"
         case "own":
             return f"{name}, trained beside the student"
+        case "self":
+            return f"`{_network(pair, 'student')}`, as the student, trained before"
         case "trained":
             teacher = next((r for r in beside if r.config_hash == record.config["teacher"]), None)
             metric = teacher.metrics.get(record.primary_metric) if teacher else None

@@ -5,7 +5,7 @@ The constants were measured on one core of a server of the 2020s; the display of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.learner import losses
 from distillbench.bench.training.loop import initial
+from distillbench.methods.base import Method, Teacher
 from distillbench.tasks.base import Role, Task
+from distillbench.tasks.networks.interfaces import ROLES
 
 FLOPS_PER_SECOND = 3e10
 STEP_OVERHEAD = 3.2e-3
@@ -51,7 +53,7 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
     task = probe_task(pair, cache)
     model = initial(task, role, 0)
     model.eval()  # a pretrained teacher may compute something else in train mode
-    count = min(task.training_examples, PROBE)
+    count = min(task.examples("train"), PROBE)
     counter = FlopCounterMode(display=False)
     with torch.no_grad():
         inputs = task.shared_inputs(range(count), torch.Generator().manual_seed(0))
@@ -70,18 +72,27 @@ def seconds_of(job: Job) -> float:
     if job.kind == "baseline":
         return EVALUATION_SECONDS * len(job.cells)
     task = probe_task(job.pair, job.cache)
+    step = {role: step_seconds(job.pair, role, job.cache) for role in ROLES}
     if job.kind == "teacher":
-        steps = 0 if job.pair.settings.pretrained else task.steps("teacher")
-        return EVALUATION_SECONDS + steps * step_seconds(job.pair, "teacher", job.cache)
-    student_steps = task.steps("student")
-    teacher_step = step_seconds(job.pair, "teacher", job.cache)
+        return EVALUATION_SECONDS + (0 if job.pair.settings.pretrained else task.steps("teacher") * step["teacher"])
+    if job.kind == "self teacher":
+        return EVALUATION_SECONDS + task.steps("student") * step["student"]
     methods = [cell.method for cell in job.cells if cell.method is not None]
-    learners_step = sum(
-        step_seconds(job.pair, "student", job.cache) + (method.teacher == "own") * teacher_step for method in methods
+    return EVALUATION_SECONDS * len(methods) + _training_seconds(task, methods, step)
+
+
+def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role, float]) -> float:
+    """The seconds of a group of students: their steps, those of teachers beside them, and what frozen ones answer."""
+    rows = 1 + task.settings.transfer_rows / task.settings.batch_size
+    steps = {role: task.steps(role) for role in {"student", *(method.steps_of for method in methods)}}
+    students = sum(
+        steps[method.steps_of] * step["student"] * (1 if method.teacher == "none" else rows) for method in methods
     )
-    frozen_teachers = {method.teacher for method in methods} & {"trained", "untrained"}
-    step = learners_step + len(frozen_teachers) * teacher_step / 3
-    return EVALUATION_SECONDS * len(methods) + student_steps * step
+    kinds = {method.teacher for method in methods}
+    answers: dict[Teacher, float] = {"trained": step["teacher"], "untrained": step["teacher"], "self": step["student"]}
+    frozen = sum(rows * steps["student"] * seconds / 3 for kind, seconds in answers.items() if kind in kinds)
+    beside = sum(max(task.steps(role) for role in ROLES) for method in methods if method.teacher == "own")
+    return students + frozen + beside * step["teacher"]
 
 
 def longest_first(jobs: Sequence[Job]) -> list[Job]:

@@ -70,7 +70,8 @@ class _Builder:
             students = [cell for cell in of_teacher if cell.kind == "student"]
             for student_seed, group in _grouped(students, lambda cell: cell.seed).items():
                 id_ = f"students {name} seed {student_seed}"
-                self._add(id_, "group", pair, before, cells=tuple(group), teacher_seed=seed)
+                needs_of_group = (*before, *self._self_teacher(pair, seed, group, needs))
+                self._add(id_, "group", pair, needs_of_group, cells=tuple(group), teacher_seed=seed)
 
     def _extractor(self, pair: Pair) -> tuple[str, ...]:
         """What jobs of a pair need to have its feature extractor."""
@@ -87,6 +88,17 @@ class _Builder:
         first = self._teacher_jobs.setdefault(path.stem, id_)
         before = needs if first == id_ else (*needs, first)
         return (self._add(id_, "teacher", pair, before, cells=cells, teacher_seed=seed),)
+
+    def _self_teacher(self, pair: Pair, seed: int, cells: list[Cell], needs: tuple[str, ...]) -> tuple[str, ...]:
+        """What students need to have a teacher that is equal to them, where one of them learns from it."""
+        if not any(cell.method is not None and cell.method.teacher == "self" for cell in cells):
+            return ()
+        if self._cached(pair.teacher_path(self._plan.cache, seed, "self")):
+            return ()
+        id_ = f"self teacher {pair.task}/{pair.pair} seed {seed}"
+        if id_ not in self.jobs:
+            self._add(id_, "self teacher", pair, needs, cells=(), teacher_seed=seed)
+        return (id_,)
 
     def _cached(self, path: Path) -> bool:
         """Whether a file named by its hash can be used; why one that exists cannot is noted."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +25,20 @@ from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.training.determinism import settle_process, undetermined
 from distillbench.bench.training.learner import Trained
-from distillbench.bench.training.loop import Report, describe, initial, train_students, train_teacher
+from distillbench.bench.training.loop import (
+    Report,
+    describe,
+    initial,
+    train_self_teacher,
+    train_students,
+    train_teacher,
+)
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
+from distillbench.methods.base import Teacher
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
 
-JobKind = Literal["extractor", "teacher", "baseline", "group"]
+JobKind = Literal["extractor", "teacher", "self teacher", "baseline", "group"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Job:
 
     Attributes:
         id: Its name.
-        kind: What it trains or evaluates; "group" are students of one seed.
+        kind: What it trains or evaluates; "self teacher" is a network equal to the students, which they learn from;
+            "group" are students of one seed.
         pair: Of networks.
         cells: Whose records it returns, in this order.
         teachers: Whether all seeds share a teacher.
@@ -93,6 +102,8 @@ def _records(job: Job, report: Report) -> list[Record]:
             return _train_extractor(job)
         case "teacher":
             return _train_teacher(job, report)
+        case "self teacher":
+            return _train_self_teacher(job, report)
         case "baseline":
             return [_baseline(job, cell) for cell in job.cells]
         case "group":
@@ -105,9 +116,15 @@ def prepared_task(pair: Pair, cache: Path) -> Task:
     return pair.build(cache, "trained")
 
 
-def load_teacher(task: Task, path: Path) -> tuple[nn.Module, dict[str, str]]:
-    """Load a cached teacher, frozen, and the metadata of its file, which describe its training."""
-    teacher = initial(task, "teacher", 0)
+def load_teacher(task: Task, path: Path, role: Role = "teacher") -> tuple[nn.Module, dict[str, str]]:
+    """Load a cached teacher, frozen, and the metadata of its file, which describe its training.
+
+    Args:
+        task: What it was trained on.
+        path: Of the file.
+        role: Whose network it is: of a self teacher the student's.
+    """
+    teacher = initial(task, role, 0)
     metadata = load_weights(path, teacher, path.stem)
     return read_only(teacher), metadata
 
@@ -154,6 +171,14 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
     ]
 
 
+def _train_self_teacher(job: Job, report: Report) -> list[Record]:
+    path = job.pair.teacher_path(job.cache, job.teacher_seed, "self")
+    if not usable(path, path.stem):
+        trained = train_self_teacher(prepared_task(job.pair, job.cache), job.teacher_seed, report)
+        save_weights(path, trained.model, path.stem)
+    return []
+
+
 def pretrained(task: Task) -> nn.Module:
     """Build a teacher with weights that were trained elsewhere."""
     model = initial(task, "teacher", 0)
@@ -189,16 +214,27 @@ def _baseline(job: Job, cell: Cell) -> Record:
 def _train_group(job: Job, report: Report) -> list[Record]:
     """Students of one seed: trained together, evaluated one by one."""
     task = prepared_task(job.pair, job.cache)
-    teacher, _ = load_teacher(task, job.pair.teacher_path(job.cache, job.teacher_seed))
     methods = {str(cell): cell.method for cell in job.cells if cell.method is not None}
-    before = digest(teacher)
-    students = train_students(task, teacher, methods, job.cells[0].seed, report)
-    if digest(teacher) != before:
-        raise RuntimeError("a method changed the shared teacher")
-    return [_student(job, task, teacher, cell, students[str(cell)]) for cell in job.cells]
+    teachers = _teachers(job, task, {method.teacher for method in methods.values()})
+    before = {kind: digest(teacher) for kind, teacher in teachers.items()}
+    students = train_students(task, teachers, methods, job.cells[0].seed, report)
+    if {kind: digest(teacher) for kind, teacher in teachers.items()} != before:
+        raise RuntimeError("a method changed a teacher that others share")
+    return [_student(job, task, teachers, cell, students[str(cell)]) for cell in job.cells]
 
 
-def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trained) -> Record:
+def _teachers(job: Job, task: Task, kinds: Set[str]) -> dict[Teacher, nn.Module]:
+    """The teachers that were trained before: the pair's, which agreement is measured with, and those of some kinds."""
+    path = partial(job.pair.teacher_path, job.cache, job.teacher_seed)
+    teachers: dict[Teacher, nn.Module] = {"trained": load_teacher(task, path())[0]}
+    if "self" in kinds:
+        teachers["self"] = load_teacher(task, path("self"), "student")[0]
+    return teachers
+
+
+def _student(job: Job, task: Task, teachers: Mapping[Teacher, nn.Module], cell: Cell, trained: Trained) -> Record:
+    teacher = teachers["trained"]
+    own = teachers["self"] if cell.method is not None and cell.method.teacher == "self" else trained.partner
     if trained.failure is not None:
         return failed(job, cell, *trained.failure)
     try:
@@ -212,7 +248,7 @@ def _student(job: Job, task: Task, teacher: nn.Module, cell: Cell, trained: Trai
             model=trained.model,
             task=task,
             validation=task.evaluate(trained.model, teacher, "validation").metrics,
-            own_teacher=task.evaluate(trained.partner, trained.partner).metrics if trained.partner else None,
+            own_teacher=task.evaluate(own, own).metrics if own is not None else None,
         )
     except Exception as error:  # an evaluation that fails is a failed cell
         return failed(job, cell, *describe(error))
@@ -233,7 +269,13 @@ def _training(task: Task, trained: Trained) -> Training:
         images_per_second=trained.images_per_second,
         final_loss=trained.loss,
         final_distillation=trained.distillation,
-        curve=TrainingCurve(steps=curve.steps, loss=curve.loss, validation=curve.validation, of=task.validation_part),
+        curve=TrainingCurve(
+            steps=curve.steps,
+            loss=curve.loss,
+            validation=curve.validation,
+            seconds=curve.seconds,
+            of=task.validation_part,
+        ),
     )
 
 
@@ -301,6 +343,7 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "trial": cell.trial,
         "teacher_seed": cell.teacher_seed,
+        "control": cell.method is not None and cell.method.control,
         "teachers": job.teachers,
         "primary_metric": TASKS.get(cell.pair.task).primary_metric,
         "config": cell.config,

@@ -149,7 +149,7 @@ def _alone(task: Task, model: nn.Module) -> CheckResult:
 
 
 def _inputs(task: Task) -> Any:
-    count = min(task.training_examples, BATCH)
+    count = min(task.examples("train"), BATCH)
     return task.shared_inputs(range(count), torch.Generator().manual_seed(0))
 
 
@@ -178,7 +178,7 @@ def _training(task: Task, model: nn.Module, pair: Pair, role: Role) -> CheckResu
     """A few steps of the role's recipe."""
     recipe = pair.settings.recipe(role).model_copy(update={"schedule": "constant", "warmup": 0.0})
     learner = Learner(task, copy.deepcopy(model), recipe, STEPS, Scratch())
-    train(task, [learner], recipe, STEPS, seed=0)
+    train(task, [learner], role, STEPS, seed=0)
     if learner.failure is not None:
         return CheckResult("training", "no", learner.failure[0])
     losses = [loss for loss in learner.recorder.curve().loss if loss is not None]

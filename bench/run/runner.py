@@ -132,4 +132,11 @@ def _records(job: Job, end: JobEnd[list[Record]]) -> list[Record]:
 
 
 def _expected(plan: Plan) -> list[ExpectedCell]:
-    return [ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in plan.cells]
+    return [
+        *(ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in plan.cells),
+        *(
+            ExpectedCell(entry.pair.task, entry.pair.pair, "student", name, plan.suite.seeds[0], reason)
+            for entry in plan.suite.entries
+            for name, reason in entry.undefined.items()
+        ),
+    ]

@@ -14,9 +14,9 @@ from distillbench.bench.store.terms import KINDS, Kind
 
 SCRATCH = "scratch"
 FIRST = ("teacher", SCRATCH, "mimic", "random_teacher")
-OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code"})
+OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code", "self_teacher"})
 """Fields in which a student's configuration may differ from that of scratch, with which it is compared."""
-DIGESTS = frozenset({"code", "method_code", "teacher", "feature_extractor"})
+DIGESTS = frozenset({"code", "method_code", "teacher", "self_teacher", "feature_extractor"})
 """Fields that show that something differs and not what: named only where nothing else differs."""
 ABSENT = "absent"
 PER_SEED = "per-seed"
@@ -77,6 +77,7 @@ def groups(records: Sequence[Record]) -> list[Group]:
             config["split"] = record.split
         if record.kind == "student" and len(learners[str(config.get("teacher"))]) == 1:
             config["teacher"] = PER_SEED  # which one follows from the seed and the other fields
+            config |= {"self_teacher": PER_SEED} if "self_teacher" in config else {}
         key = record.kind, record.label, canonical_hash(config)
         members.setdefault(key, []).append(record)
         configs[key] = config

@@ -18,13 +18,18 @@ NAME = "expected.json"
 
 @dataclass(frozen=True)
 class ExpectedCell:
-    """A cell that a run was to make."""
+    """A cell that a run was to make, or one that is not defined.
+
+    Attributes:
+        undefined: why there is no such cell, as 'needs labels; gan has none'; '' where there is.
+    """
 
     task: str
     pair: str
     kind: Kind
     label: str
     seed: int
+    undefined: str = ""
 
 
 def expected(results: Path) -> list[ExpectedCell]:

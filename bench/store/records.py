@@ -20,7 +20,7 @@ from distillbench.bench.store.documents import Count, Number, Part, Table, canon
 from distillbench.bench.store.terms import Kind
 from distillbench.common.errors import UserError
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FOLDER, WEIGHTS = "records", "weights"
 """Folders in a results folder: of records, and of the weights of the students that they are of."""
 ROUNDING = 1e-6
@@ -57,18 +57,20 @@ class TrainingCurve(Part):
         steps: done at each point.
         loss: its mean since the point before.
         validation: the primary metric at each point.
+        seconds: of training until each point, as ``Training.seconds``.
         of: what the validation metric was measured on.
     """
 
     steps: tuple[Count, ...]
     loss: tuple[Number | None, ...]
     validation: tuple[Number | None, ...]
+    seconds: tuple[Number, ...]
     of: str = ""
 
     @model_validator(mode="after")
     def _of_one_length(self) -> Self:
-        if not len(self.steps) == len(self.loss) == len(self.validation):
-            raise ValueError("steps, loss and validation are not of one length")
+        if not len(self.steps) == len(self.loss) == len(self.validation) == len(self.seconds):
+            raise ValueError("steps, loss, validation and seconds are not of one length")
         return self
 
 
@@ -76,7 +78,8 @@ class Training(Part):
     """The cost of training.
 
     Attributes:
-        seconds: of this model's own steps, without the work that its group shares.
+        seconds: as if it were trained alone: its steps, its batches, the responses of its teacher, and what its method
+            fits or trains before.
     """
 
     steps: Count
@@ -111,12 +114,13 @@ class Failure(Part):
 class Record(Part):
     """Everything about one cell: its configuration, its results, and the environment in which they were made."""
 
-    schema_version: Literal[5] = 5
+    schema_version: Literal[6] = 6
     kind: Kind
     status: Literal["finished", "failed"]
     task: str
     pair: str
     label: str = Field(description="the method, 'teacher', or the name of the baseline")
+    control: bool = Field(False, description="whether it is a student of a control, which is never ranked")
     seed: Count
     trial: Count | None = Field(None, description="of tuning: metrics and examples are of the validation split")
     teacher_seed: Count
@@ -160,6 +164,8 @@ class Record(Part):
             yield "label", f"{self.label!r}, in a record of a teacher"
         if self.kind == "baseline" and self.seed != 0:
             yield "seed", f"{self.seed}, in a record of a baseline, which has the seed 0"
+        if self.kind != "student" and self.control:
+            yield "control", f"true, in a record of a {self.kind}"
         if self.kind != "student" and self.trial is not None:
             yield "trial", f"{self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
@@ -202,6 +208,7 @@ class Record(Part):
         record = self.model_dump(mode="json", exclude={"environment", "revision", "created"})
         if record["training"]:
             del record["training"]["seconds"], record["training"]["images_per_second"]
+            del record["training"]["curve"]["seconds"]
         return record
 
 

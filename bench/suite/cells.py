@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from distillbench.methods.base import Method
     from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
 
-CONFIG_VERSION = 1
+CONFIG_VERSION = 2
+
+
+TeacherKind = Literal["trained", "self"]
+"""What is trained before the students: the pair's teacher, or a network equal to its student."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,8 @@ class Pair:
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
         """Everything that decides a teacher's weights and its evaluation: nothing of the student."""
-        settings = {key: value for key, value in self.config["settings"].items() if key != "student"}
+        left_out = {"student", *self.settings.of_students}
+        settings = {key: value for key, value in self.config["settings"].items() if key not in left_out}
         return self.config | {
             "settings": settings,
             "feature_extractor": self.extractor_hash,
@@ -116,13 +121,16 @@ class Pair:
             "seed": seed,
         }
 
-    def teacher_hash(self, seed: int) -> str:
-        """The hash of a teacher's configuration."""
-        return canonical_hash(self.teacher_config(seed))
+    def teacher_hash(self, seed: int, kind: TeacherKind = "trained") -> str:
+        """The hash of a teacher's configuration: of the pair's teacher, or of a network equal to its student."""
+        if kind == "trained":
+            return canonical_hash(self.teacher_config(seed))
+        settings = {key: value for key, value in self.config["settings"].items() if key != "teacher"}
+        return canonical_hash(self.config | {"settings": settings, "role": "self teacher", "seed": seed})
 
-    def teacher_path(self, cache: Path, seed: int) -> Path:
+    def teacher_path(self, cache: Path, seed: int, kind: TeacherKind = "trained") -> Path:
         """Where a cache keeps the weights of the teacher of this seed."""
-        return teacher_path(cache, self.teacher_hash(seed))
+        return teacher_path(cache, self.teacher_hash(seed, kind))
 
     def extractor_path(self, cache: Path) -> Path:
         """Where a cache keeps the weights of the feature extractor."""
@@ -170,13 +178,21 @@ class Cell:
             settings = {key: value for key, value in config["settings"].items() if key not in training}
             return config | {"settings": settings, "baseline": self.label}
         assert self.method is not None
-        return config | {
-            "method": self.label,
-            "hyperparameters": self.method.model_dump(mode="json"),
-            "method_code": code_digest(type(self.method)),
-            "teacher": self.pair.teacher_hash(self.teacher_seed),
-            "seed": self.seed,
-        }
+        return (
+            config
+            | {
+                "method": self.label,
+                "hyperparameters": self.method.model_dump(mode="json"),
+                "method_code": code_digest(type(self.method)),
+                "teacher": self.pair.teacher_hash(self.teacher_seed),
+                "seed": self.seed,
+            }
+            | (
+                {"self_teacher": self.pair.teacher_hash(self.teacher_seed, "self")}
+                if self.method.teacher == "self"
+                else {}
+            )
+        )
 
     @cached_property
     def hash(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from distillbench.bench.suite import precedence
 from distillbench.bench.suite.cells import Cell, Pair
+from distillbench.bench.suite.definedness import undefined
 from distillbench.bench.suite.file import NONE, Layer, Layers, read_layers
 from distillbench.bench.suite.precedence import Matrix
 from distillbench.bench.suite.preflight import check_networks
@@ -24,10 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A teacher-student pair, and the methods with the hyperparameters that they have on it."""
+    """A teacher-student pair, and the methods with the hyperparameters that they have on it.
+
+    Attributes:
+        methods: by name, those that are defined on the pair.
+        undefined: why each other method of the suite is not, by name.
+    """
 
     pair: Pair
     methods: Mapping[str, Method]
+    undefined: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -109,8 +116,19 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
+    _check_defined(entries, methods)
     fields = {field: layers.last(field) for field in ("name", "description", "seeds", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
+
+
+def _check_defined(entries: Sequence[Entry], methods: Sequence[str]) -> None:
+    """Raise UserError for a method that no task of the suite defines."""
+    for name in methods:
+        reasons = {entry.pair.task: entry.undefined[name] for entry in entries if name in entry.undefined}
+        if len([entry for entry in entries if name in entry.undefined]) == len(entries):
+            raise UserError(
+                f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons.values()))}", field="methods"
+            )
 
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -194,8 +212,13 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
         for name, table in tables.items()
         if name
     }
-    _check_roles(resolved, methods, place)
-    return Entry(resolved, methods)
+    if resolved.settings.has_transfer and cls.no_transfer is not None:
+        where, field = place(["data"] if resolved.settings.transfer is None else ["transfer"])
+        raise UserError(f"{task} has no transfer set: {cls.no_transfer}", where, field)
+    reasons = {name: reason for name, method in methods.items() if (reason := undefined(method, resolved)) is not None}
+    defined = {name: method for name, method in methods.items() if name not in reasons}
+    _check_roles(resolved, defined, place)
+    return Entry(resolved, defined, reasons)
 
 
 def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> None:

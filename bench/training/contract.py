@@ -123,7 +123,7 @@ def _ends(task: Task) -> Ends | None:
 def _evaluated(task: Task, model: nn.Module) -> str | None:
     """Check a pass in eval mode, with all that is computed from its outputs."""
     rng = torch.Generator().manual_seed(0)
-    inputs = task.shared_inputs(range(min(task.training_examples, EXAMPLES)), rng)
+    inputs = task.shared_inputs(range(min(task.examples("train"), EXAMPLES)), rng)
     guard = ValueGuard(inputs)
     try:
         with torch.no_grad(), seeded(0):
@@ -149,7 +149,7 @@ def _trained(task: Task, role: Role, model: nn.Module) -> str | None:
     """
     recipe, size = task.settings.recipe(role), task.settings.batch_size
     rng = torch.Generator().manual_seed(0)
-    inputs = task.shared_inputs(next(index_batches(task.training_examples, size, rng)), rng, augment=recipe.augment)
+    inputs = task.shared_inputs(next(index_batches(task.examples("train"), size, rng)), rng, augment=recipe.augment)
     guard = ValueGuard(inputs)
     model.train()
     try:

@@ -23,11 +23,13 @@ class Curve:
         steps: the steps done at each point.
         loss: the mean loss since the point before; None where it is not finite.
         validation: ``Task.validation_metric`` at each point; None where it is not finite or not defined.
+        seconds: the time of training until each point.
     """
 
     steps: tuple[int, ...]
     loss: tuple[float | None, ...]
     validation: tuple[float | None, ...]
+    seconds: tuple[float, ...]
 
 
 @dataclass
@@ -46,12 +48,13 @@ class CurveRecorder:
     _steps: list[int] = field(default_factory=list)
     _loss: list[float | None] = field(default_factory=list)
     _validation: list[float | None] = field(default_factory=list)
+    _times: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         count = min(POINTS, self.steps)
         self._points = {round((i + 1) * self.steps / count) for i in range(count)}
 
-    def note(self, task: Task, model: nn.Module, loss: Tensor, step: int) -> None:
+    def note(self, task: Task, model: nn.Module, loss: Tensor, step: int, seconds: float) -> None:
         """Record one step; the model is in train mode afterwards.
 
         Args:
@@ -59,12 +62,14 @@ class CurveRecorder:
             model: the model after the step.
             loss: the loss of the step, a scalar.
             step: the number of the step, from 0.
+            seconds: the time of training so far.
         """
         self._total = self._total.to(loss.device) + loss.detach()
         self._counted += 1
         if step + 1 not in self._points:
             return
         self._steps.append(step + 1)
+        self._times.append(float(f"{seconds:.4g}"))
         self._loss.append(_rounded(float(self._total) / self._counted))
         self._total, self._counted = torch.zeros(()), 0
         start = time.perf_counter()
@@ -75,7 +80,7 @@ class CurveRecorder:
 
     def curve(self) -> Curve:
         """Return the curve so far."""
-        return Curve(tuple(self._steps), tuple(self._loss), tuple(self._validation))
+        return Curve(tuple(self._steps), tuple(self._loss), tuple(self._validation), tuple(self._times))
 
 
 def _rounded(value: float | None) -> float | None:

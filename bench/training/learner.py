@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from distillbench.bench.training.curves import Curve, CurveRecorder
 from distillbench.bench.training.optimisation import optimiser, rate_factor
+from distillbench.bench.training.seeds import derive, seed_generators
+from distillbench.bench.training.sharing import Batch
 from distillbench.methods.base import Distillation, Method
 from distillbench.tasks.base import Inputs, Outputs, Recipe, Task, read_only
 from distillbench.tasks.response import Responses
@@ -53,14 +56,38 @@ class Trained:
 
 
 @dataclass
+class Partner:
+    """A teacher that a method trains beside its student.
+
+    Attributes:
+        learner: the teacher in training, by its own recipe; it is ahead by the steps that this is longer.
+        batches: yields its own batches without end.
+        seed: of its steps, which draw what they would if it were trained alone.
+        done: its steps so far.
+    """
+
+    learner: Learner
+    batches: Iterator[Batch]
+    seed: int
+    done: int = 0
+
+    def advance(self, feedback: Callable[[Tensor], Tensor] | None = None) -> None:
+        """Take a step on the next batch. feedback: from the task's loss to what the teacher minimises."""
+        seed_generators(derive("step", self.seed, self.done), self.learner.task.device)
+        self.learner.step(next(self.batches), None, self.done, self.learner.steps, feedback)
+        self.done += 1
+
+
+@dataclass
 class Learner:
     """A model in training, with the method that says what it minimises.
 
     Attributes:
         teacher: the frozen teacher whose responses the method compares with; it may also judge the model's output.
-        distil: the method's distillation loss, or None without a teacher.
-        partner: a teacher that the method trains beside the model, or None; ``partner_recipe`` is its recipe.
-        seconds: the time of the steps so far.
+        distil: the method's distillation loss, or None where it has none.
+        partner: a teacher that the method trains beside the model, or None.
+        seconds: the time of the training so far, as if the learner were alone: its steps, its batches, and the
+            responses of its teacher.
     """
 
     task: Task
@@ -70,8 +97,7 @@ class Learner:
     method: Method
     teacher: nn.Module = field(default_factory=nn.Identity)
     distil: Distillation | None = None
-    partner: nn.Module | None = None
-    partner_recipe: Recipe | None = None
+    partner: Partner | None = None
     failure: tuple[str, str] | None = None
     seconds: float = 0.0
     optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
@@ -82,71 +108,88 @@ class Learner:
     def __post_init__(self) -> None:
         self.totals = self.totals.to(self.task.device)
         self.recorder = CurveRecorder(self.steps)
-        self._optimise(self.model, self.recipe)
-        if self.partner is not None and self.partner_recipe is not None:
-            self._optimise(self.partner, self.partner_recipe)
+        self._add_optimiser(self.task.deployed(self.model), self.recipe.learning_rate)
+        for name, adversary in self.task.adversaries(self.model).items():
+            self._add_optimiser(adversary, self.task.adversary_learning_rate(name, self.recipe.learning_rate))
 
-    def _optimise(self, model: nn.Module, recipe: Recipe) -> None:
-        self._add_optimiser(self.task.deployed(model), recipe, recipe.learning_rate)
-        for name, adversary in self.task.adversaries(model).items():
-            rate = self.task.adversary_learning_rate(name, recipe.learning_rate)
-            self._add_optimiser(adversary, recipe, rate)
-
-    def _add_optimiser(self, part: nn.Module, recipe: Recipe, rate: float) -> None:
-        self.optimisers[id(part)] = optimiser(part.parameters(), recipe, rate)
+    def _add_optimiser(self, part: nn.Module, rate: float) -> None:
+        self.optimisers[id(part)] = optimiser(part.parameters(), self.recipe, rate)
 
     @property
     def needs_responses(self) -> bool:
         """Whether the learner compares its model with the responses of a frozen teacher."""
-        return self.distil is not None and self.partner is None
+        return self.distil is not None and self.partner is None and self.method.teacher != "none"
 
-    def step(self, inputs: Inputs, teacher: Responses | None, step: int, steps: int) -> Tensor:
+    @property
+    def sees_transfer(self) -> bool:
+        """Whether the learner compares its model with those of any teacher, and so learns from the transfer set."""
+        return self.needs_responses or self.partner is not None
+
+    def step(
+        self,
+        batch: Batch,
+        teacher: Responses | None,
+        step: int,
+        steps: int,
+        feedback: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Take one optimiser step of every part of the model.
 
         Args:
-            inputs: the inputs of the step, the same for all learners.
+            batch: the inputs of the step, the same for all learners.
             teacher: the responses of the learner's frozen teacher to them, where it has one.
             step: the number of the step, from 0.
             steps: the number of steps in all.
+            feedback: from the loss to what is minimised in its place.
 
         Returns:
             The model's loss, a detached scalar.
         """
-        rate = rate_factor(self.recipe, step, steps)
+        rate, progress = rate_factor(self.recipe, step, steps), step / steps
+        inputs = batch.whole if self.sees_transfer else batch.supervised
         outputs = forward_pass(self.task, self.model, inputs, self.recipe)
-        self._train_adversaries(self.model, inputs, outputs, self.recipe, rate)
-        distillation = torch.zeros((), device=self.task.device)
-        if self.partner is not None and self.partner_recipe is not None:
-            partner_rate = rate_factor(self.partner_recipe, step, steps)
-            distillation = self._train_partner(self.partner, inputs, outputs, self.partner_recipe, partner_rate)
-        elif self.distil is not None and teacher is not None:
-            distillation = self.distil(self.task.responses(outputs, inputs, self.teacher), teacher)
-        task_loss = self.task.loss(self.model, inputs, outputs, self.recipe)
+        supervised = batch.supervised_rows(outputs) if self.sees_transfer else outputs
+        for name, adversary in self.task.adversaries(self.model).items():
+            loss = self.task.adversary_loss(self.model, batch.supervised, supervised, name, self.recipe)
+            self._update(adversary, loss, rate)
+        distillation = self._distillation(inputs, outputs, teacher) * self.method.weight_factor(progress)
+        task_loss = torch.zeros((), device=self.task.device)
+        if self.method.sees_task_loss:
+            task_loss = self.task.loss(self.model, batch.supervised, supervised, self.recipe, progress)
         loss = self.method.student_loss(task_loss, distillation)
+        if feedback is not None:
+            loss = feedback(loss)
         self._update(self.task.deployed(self.model), loss, rate)
         self._record(loss, distillation, step, steps)
         return loss.detach()
 
-    def _train_adversaries(
-        self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, rate: float
-    ) -> None:
-        for name, adversary in self.task.adversaries(model).items():
-            self._update(adversary, self.task.adversary_loss(model, inputs, outputs, name, recipe), rate)
+    def _distillation(self, inputs: Inputs, outputs: Outputs, teacher: Responses | None) -> Tensor:
+        """The distillation loss of one pass, a scalar: zero for a method without any."""
+        if self.distil is None:
+            return torch.zeros((), device=self.task.device)
+        if self.partner is not None:
+            return self._towards(self.partner, inputs, outputs)
+        return self.distil(self.task.responses(outputs, inputs, self.teacher), teacher or {})
 
-    def _train_partner(
-        self, partner: nn.Module, inputs: Inputs, student_outputs: Outputs, recipe: Recipe, rate: float
-    ) -> Tensor:
-        """Take one step of the teacher that the method trains; return the student's distillation loss towards it."""
-        outputs = forward_pass(self.task, partner, inputs, recipe)
-        self._train_adversaries(partner, inputs, outputs, recipe, rate)
-        student = self.task.responses(student_outputs, inputs, partner)
-        teacher = self.task.responses(outputs, inputs, partner)
-        distil = self.distil or self.method.distillation_loss
-        distillation = distil(student, _detached(teacher))
-        task_loss = self.task.loss(partner, inputs, outputs, recipe)
-        loss = self.method.teacher_loss(task_loss, _detached(student), teacher)
-        self._update(self.task.deployed(partner), loss, rate)
-        return distillation
+    def _towards(self, partner: Partner, inputs: Inputs, outputs: Outputs) -> Tensor:
+        """Let the teacher that the method trains take a step; the distillation loss towards what it answers then."""
+        assert self.distil is not None
+        task, model, recipe = self.task, partner.learner.model, partner.learner.recipe
+
+        def feedback(loss: Tensor) -> Tensor:
+            with torch.no_grad():
+                student = task.responses(outputs, inputs, model)
+            return self.method.teacher_loss(loss, student, self._responses(model, inputs, recipe))
+
+        partner.advance(feedback if self.method.feeds_back else None)
+        model.eval()  # a teacher answers as it would if it were shipped now
+        with torch.no_grad():
+            teacher = self._responses(model, inputs, recipe)
+        model.train()
+        return self.distil(task.responses(outputs, inputs, model), teacher)
+
+    def _responses(self, teacher: nn.Module, inputs: Inputs, recipe: Recipe) -> Responses:
+        return self.task.responses(forward_pass(self.task, teacher, inputs, recipe), inputs, teacher)
 
     def _update(self, part: nn.Module, loss: Tensor, rate: float) -> None:
         """Differentiate by this part's weights alone: a loss may run through other networks without training them.
@@ -178,7 +221,7 @@ class Learner:
         seconds = max(self.seconds, 1e-9)
         return Trained(
             read_only(self.model),
-            None if self.partner is None else read_only(self.partner),
+            None if self.partner is None else read_only(self.partner.learner.model),
             self.steps,
             self.seconds,
             self.steps * batch_size / seconds,
@@ -202,7 +245,3 @@ def losses(
         task.adversary_loss(model, inputs, outputs, adversary, recipe) for adversary in task.adversaries(model)
     )
     return [task.loss(model, inputs, outputs, recipe), *adversaries]
-
-
-def _detached(responses: Responses) -> Responses:
-    return {name: response.detach() for name, response in responses.items()}

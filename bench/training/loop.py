@@ -11,16 +11,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
+from itertools import repeat
 
 import torch
 from torch import Tensor, nn
 
-from distillbench.bench.training.learner import CHECK_EVERY, Learner, Trained, forward_pass
+from distillbench.bench.training.learner import CHECK_EVERY, Learner, Partner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
-from distillbench.bench.training.sharing import InPlaceError, Shared, share
-from distillbench.methods.base import Method
+from distillbench.bench.training.sharing import Batch, InPlaceError, Shared, share
+from distillbench.methods.base import Method, Teacher
 from distillbench.methods.scratch import Scratch
-from distillbench.tasks.base import Inputs, Recipe, Role, Task, read_only
+from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
 from distillbench.tasks.response import Events, Responses
 
 Report = Callable[[int, int], None]
@@ -44,13 +45,45 @@ def initial(task: Task, role: Role, seed: int) -> nn.Module:
         return task.network(role).to(task.device)
 
 
+def batches_of(
+    task: Task, splits: Sequence[Split], size: int, augment: bool, stream: int
+) -> Iterator[Callable[[], Inputs]]:
+    """Yield without end a function that draws the inputs of the next batch, the same at each call.
+
+    Args:
+        task: what is learnt.
+        splits: whose examples are in random order; a batch has those of the first split first.
+        size: examples a batch.
+        augment: whether to shift or flip them at random.
+        stream: seed of the order and of every draw.
+    """
+    rng, counts = torch.Generator().manual_seed(stream), [task.examples(split) for split in splits]
+    starts = [sum(counts[:i]) for i in range(len(counts))]
+    for indices in index_batches(sum(counts), size, rng):
+        state = rng.get_state()
+
+        def draw(indices: Sequence[int] = indices, state: Tensor = state) -> Inputs:
+            rng.set_state(state)
+            parts = [
+                task.shared_inputs(members, rng, augment=augment, split=split)
+                for split, start, count in zip(splits, starts, counts, strict=True)
+                if (members := [i - start for i in indices if start <= i < start + count])
+            ]
+            return parts[0] if len(parts) == 1 else {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+
+        yield draw
+
+
+def _supervised(task: Task, role: Role, seed: int) -> Iterator[Callable[[], Inputs]]:
+    """The batches of a role's own objective."""
+    recipe = task.settings.recipe(role)
+    return batches_of(
+        task, task.training_splits(role), task.settings.batch_size, recipe.augment, derive("batches", seed)
+    )
+
+
 def train(
-    task: Task,
-    learners: Sequence[Learner],
-    recipe: Recipe,
-    steps: int,
-    seed: int,
-    report: Report | None = None,
+    task: Task, learners: Sequence[Learner], role: Role, steps: int, seed: int, report: Report | None = None
 ) -> None:
     """Train all learners in lockstep.
 
@@ -60,23 +93,21 @@ def train(
     Args:
         task: what is learnt.
         learners: the models in training; they are changed.
-        recipe: the recipe that decides the augmentation of the shared inputs.
+        role: whose recipe decides the batches; students have those of the transfer set as well.
         steps: the number of optimiser steps.
         seed: decides the batches and every draw.
         report: called with the steps done and the steps in all, now and then.
     """
-    rng = torch.Generator().manual_seed(derive("batches", seed))
-    batches = index_batches(task.training_examples, task.settings.batch_size, rng)
+    batches, transferred = _supervised(task, role, seed), _transferred(task, role, learners, seed)
     for learner in learners:
         learner.model.train()
         if learner.partner is not None:
-            learner.partner.train()
+            learner.partner.learner.model.train()
     for step in range(steps):
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        indices = next(batches)
-        draw = partial(_inputs, task, indices, recipe.augment, rng, rng.get_state())
+        draw = partial(_batch, next(batches), next(transferred))
         teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
         respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
         shared = share(draw, respond)
@@ -89,10 +120,18 @@ def train(
             report(step + 1, steps)
 
 
-def _inputs(task: Task, indices: Sequence[int], augment: bool, rng: torch.Generator, state: Tensor) -> Inputs:
-    """Draw the inputs of a step, the same at each call. state: that of the generator before the step."""
-    rng.set_state(state)
-    return task.shared_inputs(indices, rng, augment=augment)
+def _transferred(
+    task: Task, role: Role, learners: Sequence[Learner], seed: int
+) -> Iterator[Callable[[], Inputs] | None]:
+    """The batches of the transfer set, of a stream of their own; without end None where nobody learns from one."""
+    rows = task.settings.transfer_rows
+    if role == "teacher" or not rows or not any(learner.sees_transfer for learner in learners):
+        return repeat(None)
+    return batches_of(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
+
+
+def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None) -> Batch:
+    return Batch(supervised(), None if transfer is None else transfer())
 
 
 @torch.no_grad()
@@ -107,10 +146,12 @@ def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) ->
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
-        responses = shared.responses_of(id(learner.teacher)) if learner.needs_responses else None
-        loss = learner.step(shared.inputs, responses, step, steps)
-        learner.seconds += time.perf_counter() - start
-        learner.recorder.note(learner.task, learner.model, loss, step)
+        key = id(learner.teacher)
+        responses = shared.responses_of(key) if learner.needs_responses else None
+        loss = learner.step(shared.batch, responses, step, steps)
+        learner.seconds += time.perf_counter() - start + shared.draw_seconds
+        learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
+        learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
         learner.failure = describe(error)
 
@@ -127,23 +168,47 @@ def train_teacher(task: Task, seed: int, report: Report | None = None) -> Traine
     Raises:
         RuntimeError: training failed; without a teacher there is nothing to distil.
     """
-    recipe, steps = task.settings.recipe("teacher"), task.steps("teacher")
-    learner = Learner(task, initial(task, "teacher", seed), recipe, steps, Scratch())
-    train(task, [learner], recipe, steps, derive("teacher", seed), report=report)
+    return _trained(_teacher(task, seed), "teacher", derive("teacher", seed), report)
+
+
+def train_self_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
+    """Train a network equal to the student by the student's recipe, from weights and on batches of its own.
+
+    Raises:
+        RuntimeError: training failed; without a teacher there is nothing to distil.
+    """
+    own = derive("self", seed)
+    learner = Learner(
+        task, initial(task, "student", own), task.settings.recipe("student"), task.steps("student"), Scratch()
+    )
+    return _trained(learner, "student", own, report)
+
+
+def _trained(learner: Learner, role: Role, seed: int, report: Report | None) -> Trained:
+    train(learner.task, [learner], role, learner.steps, seed, report)
     trained = learner.result()
     if learner.failure is not None:
         raise RuntimeError(learner.failure[0])
     return trained
 
 
+def _teacher(task: Task, seed: int) -> Learner:
+    recipe = task.settings.recipe("teacher")
+    return Learner(task, initial(task, "teacher", seed), recipe, task.steps("teacher"), Scratch())
+
+
 def train_students(
-    task: Task, teacher: nn.Module, methods: Mapping[str, Method], seed: int, report: Report | None = None
+    task: Task,
+    teachers: Mapping[Teacher, nn.Module],
+    methods: Mapping[str, Method],
+    seed: int,
+    report: Report | None = None,
 ) -> dict[str, Trained]:
     """Train one student a method, from equal weights, on equal batches.
 
     Args:
         task: what is learnt.
-        teacher: the trained teacher, frozen; it never changes.
+        teachers: those that were trained before, frozen, by kind ("trained", "self"); they never change.
         methods: the methods by name.
         seed: decides initial weights, batches and every draw.
         report: called with the steps done and the steps in all, now and then.
@@ -151,8 +216,8 @@ def train_students(
     Returns:
         The outcome of each method's student by the method's name, failures included.
     """
-    recipe, steps = task.settings.recipe("student"), task.steps("student")
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
+    frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
     events = cache(partial(validation_events, task, seed=seed))
 
     def own_events(teacher: nn.Module) -> Mapping[str, Events]:
@@ -160,32 +225,48 @@ def train_students(
 
     learners = {}
     for name, method in methods.items():
-        learner = _student(task, method, teacher if method.teacher == "trained" else untrained, seed)
-        if method.teacher != "none":
-            seed_generators(derive("prepare", seed), task.device)
-            try:
-                learner.distil = method.prepare(partial(own_events, learner.teacher))
-            except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
-                learner.failure = describe(error)
+        learner = _student(task, method, frozen[method.teacher], seed)
+        seed_generators(derive("prepare", seed), task.device)
+        try:
+            start = time.perf_counter()
+            learner.distil = method.prepare(partial(own_events, learner.teacher))
+            if method.teacher == "own":
+                learner.partner = _partner(task, seed, learner.steps)
+            learner.seconds = time.perf_counter() - start
+        except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
+            learner.failure = describe(error)
         learners[name] = learner
-    train(task, list(learners.values()), recipe, steps, seed, report)
+    lengths = sorted({learner.steps for learner in learners.values()})
+    for i, steps in enumerate(lengths):
+        group = [learner for learner in learners.values() if learner.steps == steps]
+        train(task, group, "student", steps, seed, _part_of(report, sum(lengths[:i]), sum(lengths)))
     return {name: learner.result() for name, learner in learners.items()}
 
 
+def _part_of(report: Report | None, before: int, total: int) -> Report | None:
+    """A report of one training as part of several."""
+    return None if report is None else lambda step, steps: report(before + step, total)
+
+
 def _student(task: Task, method: Method, teacher: nn.Module, seed: int) -> Learner:
-    partnered = method.teacher == "own"
-    return Learner(
-        task,
-        initial(task, "student", seed),
-        task.settings.recipe("student"),
-        task.steps("student"),
-        method,
-        partner=initial(task, "teacher", seed) if partnered else None,
-        partner_recipe=task.settings.recipe("teacher") if partnered else None,
-        teacher=teacher,
-    )
+    recipe = method.recipe(task.settings.recipe("student"))
+    return Learner(task, initial(task, "student", seed), recipe, task.steps(method.steps_of), method, teacher=teacher)
+
+
+def _partner(task: Task, seed: int, steps: int) -> Partner:
+    """A teacher in training for a student of so many steps, ahead by those that its own recipe is longer.
+
+    Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit.
+    """
+    learner, own = _teacher(task, seed), derive("teacher", seed)
+    learner.steps = max(learner.steps, steps)
+    learner.model.train()
+    partner = Partner(learner, (Batch(draw()) for draw in _supervised(task, "teacher", own)), own)
+    for _ in range(learner.steps - steps):
+        partner.advance()
+    return partner
 
 
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
-    """Return the teacher's responses on the validation split beside the ground truth, for what a method fits."""
+    """Return the teacher's responses on data to fit to beside the ground truth."""
     return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
-from distillbench.tasks.base import Inputs
+from distillbench.tasks.base import Inputs, Outputs
 from distillbench.tasks.response import Responses
 
 
@@ -45,22 +48,60 @@ class WriteGuard:
         return next((name for name, before, after in versions if before != after), None)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """The inputs of one step.
+
+    Attributes:
+        supervised: with ground truth, which the task's own objective sees.
+        transfer: of the transfer set, without ground truth; None where there is none.
+    """
+
+    supervised: Inputs
+    transfer: Inputs | None = None
+
+    @cached_property
+    def whole(self) -> Inputs:
+        """What distillation sees: the supervised rows, then those of the transfer set, as far as both have a tensor."""
+        if self.transfer is None:
+            return self.supervised
+        return {name: torch.cat([self.supervised[name], rows]) for name, rows in self.transfer.items()}
+
+    def supervised_rows(self, outputs: Outputs) -> Outputs:
+        """Return the outputs of a pass over ``whole`` for the supervised rows alone."""
+        if self.transfer is None:
+            return outputs
+        count = len(next(iter(self.supervised.values())))
+        return _first_rows(outputs, count)
+
+
+def _first_rows(outputs: Outputs, count: int) -> Outputs:
+    return {
+        name: _first_rows(value, count) if isinstance(value, Mapping) else value[:count]
+        for name, value in outputs.items()
+    }
+
+
 @dataclass
 class Shared:
     """The tensors that all learners of one step share.
 
     Attributes:
-        inputs: the inputs of the step.
+        batch: the inputs of the step.
         responses: the responses of each frozen teacher, by a key.
         faults: the keys of teachers that wrote to the inputs, with the message about it.
+        draw_seconds: the time that drawing the inputs took.
+        seconds: the time that each teacher's responses took, by the key.
     """
 
-    inputs: Inputs
+    batch: Batch
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
+    draw_seconds: float
+    seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
-        self._inputs = WriteGuard(self.inputs)
+        self._inputs = WriteGuard(dict(_all_inputs(self.batch)))
         self._responses = [WriteGuard(dict(_tensors(responses))) for responses in self.responses.values()]
 
     def responses_of(self, key: int) -> Responses | None:
@@ -81,21 +122,32 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(draw: Callable[[], Inputs], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
+def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
     """Draw the inputs of a step and ask every frozen teacher once.
 
     Args:
         draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
     """
-    inputs, responses, faults = draw(), dict[int, Responses](), dict[int, str]()
+    start = time.perf_counter()
+    batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
+    draw_seconds = time.perf_counter() - start
     for key, respond in teachers.items():
-        guard = WriteGuard(inputs)
-        responses[key] = respond(inputs)
+        guard = WriteGuard(batch.whole)
+        start = time.perf_counter()
+        responses[key] = respond(batch.whole)
+        seconds[key] = time.perf_counter() - start
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
-            inputs = draw()
-    return Shared(inputs, responses, faults)
+            batch = draw()
+    return Shared(batch, responses, faults, draw_seconds, seconds)
+
+
+def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
+    yield from batch.supervised.items()
+    for name, tensor in batch.whole.items():
+        if tensor is not batch.supervised[name]:
+            yield f"{name}, transfer set included", tensor
 
 
 def _tensors(responses: Responses) -> Iterator[tuple[str, Tensor]]:

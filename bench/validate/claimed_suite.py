@@ -85,7 +85,8 @@ class ClaimedSuite:
         Returns:
             A student's cell of the same pair and seed; None where the suite has none.
         """
-        first = next(iter(self.suite.methods))
+        entries = (entry for entry in self.suite.entries if entry.pair == self.pair(record))
+        first = next((name for entry in entries for name in entry.methods), "")
         return self.cells.get((record.task, record.pair, "student", first, record.seed))
 
     def contents(self, record: Record) -> RecordContents | None:

@@ -25,7 +25,7 @@ def crop_batch(
     """Cut one random square patch from each indexed picture.
 
     Args:
-        images: (channels, height, width) uint8 tensors.
+        images: (channels, height, width) tensors, uint8, or float in about [0, 1].
         indices: the pictures to cut from, in the order of the batch.
         side: the side of a patch in pixels.
         rng: decides the patches.
@@ -42,7 +42,8 @@ def crop_batch(
             if contrast == 0 or int(patch.max()) - int(patch.min()) >= contrast:
                 break
         patches.append(patch)
-    return torch.stack(patches).float() / 255
+    batch = torch.stack(patches)
+    return batch if batch.is_floating_point() else batch.float() / 255
 
 
 def _crop(image: Tensor, side: int, rng: torch.Generator, flip: bool) -> Tensor:

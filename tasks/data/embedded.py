@@ -57,7 +57,8 @@ class Photographs:
 
     Attributes:
         names: the name of each picture.
-        images: a (channels, height, width) uint8 tensor for each; one channel where the file has one, else three.
+        images: a (channels, height, width) tensor for each, uint8 as files have them; one channel where the file has
+            one, else three.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,11 @@ class Photographs:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def subset(self, indices: Tensor) -> Photographs:
+        """Return the pictures of these indices, an int64 tensor, in their order."""
+        chosen = indices.tolist()
+        return Photographs(tuple(self.names[i] for i in chosen), tuple(self.images[i] for i in chosen))
 
     def spread(self, count: int) -> Photographs:
         """Return up to ``count`` pictures to look at, from all over the list."""

@@ -15,7 +15,7 @@ import torch
 
 from distillbench.common.errors import DataError, at_most, warn_once
 from distillbench.tasks.base import Channels, Folders, Splits
-from distillbench.tasks.data import packing, standard
+from distillbench.tasks.data import packing, standard, transfer
 from distillbench.tasks.data.decoding import Mode, upright_size
 from distillbench.tasks.data.embedded import DIGIT_SHAPE, DIGITS, LabelledImages, Photographs, digits, photographs
 from distillbench.tasks.data.files import ImageFile, colours, contents, decoded, digest, read_all, state_of_contents
@@ -41,6 +41,12 @@ def identity(folders: Folders, kind: str) -> Any:
     Raises:
         DataError: the data are not there, or do not fit the settings.
     """
+    transfer_identity = transfer.identity(folders, EMBEDDED[kind])
+    identity: dict[str, Any] = _identity(folders.without_transfer(), kind)
+    return identity | transfer_identity
+
+
+def _identity(folders: Folders, kind: str) -> dict[str, Any]:
     if folders == Folders():
         return _embedded_identity(kind)
     train, reported = _sets(folders, EMBEDDED[kind])
@@ -54,7 +60,7 @@ def identity(folders: Folders, kind: str) -> Any:
             test = standard.identity(reported)
     if train is not None:
         with about("data.name"):
-            return standard.identity(train) | ({} if test is None else {"test": test})
+            return {**standard.identity(train), **({} if test is None else {"test": test})}
     default = "carved" if folders.train else _embedded_identity(kind)
     paths = {split: getattr(folders, split) for split in ("train", "validation")}
     digests: dict[str, Any] = {split: digest(path) if path else default for split, path in paths.items()}
@@ -63,7 +69,7 @@ def identity(folders: Folders, kind: str) -> Any:
     return digests | {"test": default if test is None else test}
 
 
-def _embedded_identity(kind: str) -> dict[str, str]:
+def _embedded_identity(kind: str) -> dict[str, Any]:
     loaded: Splits[Any] = digits() if kind == "digits" else photographs()
     return {"name": kind, "sha256": packing.digest(loaded)}
 
@@ -157,6 +163,7 @@ def photograph_splits(folders: Folders, cache: Path | None = None) -> Splits[Pho
     Raises:
         DataError: the data are not there, or do not fit the settings.
     """
+    folders = folders.without_transfer()
     return _photographs(folders, cache) if _by_name(folders) else photographs_once(folders, cache)
 
 
@@ -230,6 +237,7 @@ def _format_of_classes(folder: Path) -> tuple[str, tuple[str, ...], tuple[int, i
 
 def labelled_outline(folders: Folders) -> Splits[LabelledImages]:
     """Return ``labelled_splits`` without examples, for the classes and the shape of the images."""
+    folders = folders.without_transfer()
     return _outline(folders) if _by_name(folders) else outline_once(folders)
 
 
@@ -249,6 +257,7 @@ def labelled_splits(folders: Folders, cache: Path | None = None) -> Splits[Label
     Raises:
         DataError: the data are not there, or do not fit the settings.
     """
+    folders = folders.without_transfer()
     return _labelled(folders, cache) if _by_name(folders) else labelled_once(folders, cache)
 
 

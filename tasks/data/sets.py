@@ -244,6 +244,8 @@ def settings_of(identity: Any) -> dict[str, str]:
     inner = identity.get("images", identity.get("photographs", identity))
     if not isinstance(inner, Mapping):
         return {}
-    test = inner.get("test")
-    names = {"name": inner.get("name"), "test_name": test.get("name") if isinstance(test, Mapping) else None}
+    others = {f"{split}_name": inner.get(split) for split in ("test", "transfer")}
+    names = {"name": inner.get("name")} | {
+        setting: entry.get("name") if isinstance(entry, Mapping) else None for setting, entry in others.items()
+    }
     return {setting: name for setting, name in names.items() if isinstance(name, str) and name not in EMBEDDED}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from distillbench.tasks.base import MOST_LATENT, Evaluation, ExtractorRecipe, Split, Splits, Task, TaskSettings
 from distillbench.tasks.data import folders
+from distillbench.tasks.data.division import divide
 from distillbench.tasks.data.embedded import LabelledImages
 from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor
 from distillbench.tasks.metrics.distributions import (
@@ -58,16 +59,17 @@ class Generative(Task):
         images, weights = folders.identity(settings.data, "digits"), inception_identity(settings.inception)
         return images if weights is None else {"images": images, "inception": weights}
 
+    @property
+    def whole(self) -> Splits[LabelledImages]:
+        """The data before they are divided further."""
+        return folders.labelled_splits(self.settings.data, self.cache)
+
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        return folders.labelled_splits(self.settings.data, self.cache)
+        return divide(self.whole, self.settings)
 
     def outline(self) -> Splits[LabelledImages]:
         return folders.labelled_outline(self.settings.data)
-
-    @property
-    def training_examples(self) -> int:
-        return len(self.splits.train)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -84,7 +86,7 @@ class Generative(Task):
         return ClassifierExtractor(
             lambda: folders.identity(self.settings.data, "digits"),
             self.preprocessing,
-            lambda: self.splits.train,
+            lambda: self.whole.train,
             self.preprocess,
         )
 

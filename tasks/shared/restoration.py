@@ -23,9 +23,11 @@ from distillbench.tasks.base import (
     TaskSettings,
     evaluation_of,
 )
-from distillbench.tasks.data import folders
+from distillbench.tasks.data import folders, transfer
 from distillbench.tasks.data.crops import common_crops, crop_batch, grid_crops, spread_crops
+from distillbench.tasks.data.division import divide, drawn
 from distillbench.tasks.data.embedded import Photographs
+from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.figures.restored import comparison, most_different
@@ -44,6 +46,9 @@ class RestorationSettings(TaskSettings):
 
     steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(8, ge=1, le=MOST_BATCH, description="patches a step")
+    originals: int | None = Field(
+        None, ge=1, description="training pictures whose originals the task's objective sees; default: all"
+    )
 
 
 class Restoration(Task):
@@ -61,6 +66,9 @@ class Restoration(Task):
     primary_metric: ClassVar[str] = "psnr"
     input_name: ClassVar[str]
     """The name of the degraded image among the inputs, which a network takes: (batch, 1, h, w)."""
+    truth = "image"
+    no_transfer = None
+    settings: RestorationSettings
     prediction_name: ClassVar[str]
     """The name of what is predicted among the outputs and responses: (batch, 1, H, W)."""
 
@@ -70,21 +78,37 @@ class Restoration(Task):
 
     @cached_property
     def splits(self) -> Splits[Photographs]:
-        """The originals, (1, h, w) uint8 each."""
-        whole = folders.photograph_splits(self.settings.data, self.cache)
+        """The originals, (1, h, w) uint8 each; of the transfer set the degraded pictures, as a network takes them."""
+        data, originals = self.settings.data, self.settings.originals
+        whole = folders.photograph_splits(data, self.cache)
+        if originals is not None and originals > len(whole.train):
+            raise DataError(f"{originals} are more than the {len(whole.train)} training pictures", field="originals")
+        source = transfer.photographs(data, self.cache)
+        kept = None if originals is None else drawn(len(whole.train))[:originals]
+        parts = divide(whole, self.settings, source, kept, "originals")
 
         def convert(photographs: Photographs) -> Photographs:
             return Photographs(photographs.names, tuple(map(self.original, photographs.images)))
 
-        return Splits(convert(whole.train), convert(whole.validation), convert(whole.test))
+        train, validation, test, fit = map(convert, (parts.train, parts.validation, parts.test, parts.fitting))
+        if parts.transfer is None:
+            return Splits(train, validation, test, fit)
+        degrade = self._degraded if source is None else self._as_given
+        pictures = zip(parts.transfer.names, parts.transfer.images, strict=True)
+        degraded = Photographs(parts.transfer.names, tuple(degrade(*picture) for picture in pictures))
+        return Splits(train, validation, test, fit, degraded)
 
     @abstractmethod
     def original(self, photograph: Tensor) -> Tensor:
         """The channel that is restored: (1 or 3, h, w) uint8 -> (1, h, w) uint8."""
 
-    @property
-    def training_examples(self) -> int:
-        return len(self.splits.train)
+    def _degraded(self, name: str, photograph: Tensor) -> Tensor:
+        """What a network takes of a picture whose original is forgotten: float, (1, h, w), the same at each call."""
+        return self.image_inputs(name, self.original(photograph))[self.input_name][0].cpu()
+
+    def _as_given(self, name: str, photograph: Tensor) -> Tensor:
+        """A picture that is degraded already, in the channel that is restored: float, (1, h, w)."""
+        return to_float(self.original(photograph))
 
     @property
     @abstractmethod
@@ -100,6 +124,9 @@ class Restoration(Task):
         self, indices: Sequence[int], rng: torch.Generator, augment: bool = False, split: Split = "train"
     ) -> Inputs:
         images = getattr(self.splits, split).images
+        if split == "transfer":
+            side = self.side // self.multiple
+            return self.completed(crop_batch(images, indices, side, rng, flip=augment).to(self.device))
         return self.inputs(crop_batch(images, indices, self.side, rng, flip=augment), rng)
 
     @abstractmethod
@@ -110,12 +137,16 @@ class Restoration(Task):
             {"target": the originals, ``input_name``: what a network takes, ...}.
         """
 
+    def completed(self, degraded: Tensor) -> Inputs:
+        """All that ``forward`` reads, of degraded pictures: (batch, 1, h, w) on the task's device."""
+        return {self.input_name: degraded}
+
     @abstractmethod
     def image_inputs(self, name: str, image: Tensor) -> Inputs:
         """A whole image (1, h, w) uint8 as ``inputs``, the same at every call."""
 
     @abstractmethod
-    def truth(self, inputs: Inputs) -> Tensor:
+    def true_prediction(self, inputs: Inputs) -> Tensor:
         """What a perfect network would predict: (batch, 1, h, w)."""
 
     def example_input(self, batch_size: int) -> Tensor:
@@ -127,10 +158,10 @@ class Restoration(Task):
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        crops = [grid_crops(image, self.side, CROPS_PER_IMAGE) for image in self.splits.validation.images]
+        crops = [grid_crops(image, self.side, CROPS_PER_IMAGE) for image in self.splits.fitting.images]
         inputs = self.inputs(torch.cat(crops), rng)
         response = Feature(self.forward(teacher, inputs)[self.prediction_name])
-        return {self.prediction_name: ordinal_events(response, self.truth(inputs), THRESHOLDS)}
+        return {self.prediction_name: ordinal_events(response, self.true_prediction(inputs), THRESHOLDS)}
 
     @torch.no_grad()
     def evaluate(self, model: nn.Module, teacher: nn.Module, split: Split = "test") -> Evaluation:

@@ -50,7 +50,7 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
         partner_recipe=task.settings.recipe("teacher"),
     )
     rng = torch.Generator().manual_seed(0)
-    batches = index_batches(task.training_examples, task.settings.batch_size, rng)
+    batches = index_batches(task.examples("train"), task.settings.batch_size, rng)
 
     def step() -> None:
         inputs = task.shared_inputs(next(batches), rng)

@@ -27,7 +27,7 @@ TaskOf = Callable[[str], Task]
 
 def one_batch(task: Task) -> Inputs:
     rng = torch.Generator().manual_seed(1)
-    return task.shared_inputs(next(index_batches(task.training_examples, 4, rng)), rng)
+    return task.shared_inputs(next(index_batches(task.examples("train"), 4, rng)), rng)
 
 
 def main_weights(task: Task, model: nn.Module) -> list[Tensor]:

@@ -50,7 +50,7 @@ def _evaluate(task: Task, model: nn.Module, teacher: nn.Module | None) -> None:
 def _trained(task: Task, role: Role) -> Learner:
     recipe, steps = task.settings.recipe(role), task.steps(role)
     learner = Learner(task, initial(task, role, 0), recipe, steps, Scratch())
-    train(task, [learner], recipe, steps, 0)
+    train(task, [learner], role, steps, 0)
     if learner.failure is not None:
         raise RuntimeError(learner.failure[1])
     read_only(learner.model)

@@ -567,7 +567,7 @@ def train(
     stream = derive("teacher", seed) if role == "teacher" else seed
     steps = recipe.steps or cell.settings.steps
     rng = torch.Generator().manual_seed(derive("batches", stream))
-    indices = batches(task.training_examples, cell.settings.batch_size, rng)
+    indices = batches(task.examples("train"), cell.settings.batch_size, rng)
     learner = Trainee(cell, role, seed, **adam)
     partner = Trainee(cell, "teacher", seed, **adam) if plan.method == "cross_model" else None
     if plan.method == "random_teacher":

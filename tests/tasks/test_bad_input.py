@@ -167,7 +167,7 @@ def test_a_folder_gives_all_its_labels_and_the_digits_a_hundred(classes: Path) -
         (f"tasks.classification.data.train={classes}", 32),
     ):
         (pair,) = load("smoke", [setting], ["classification"]).pairs
-        assert pair.build().training_examples == count
+        assert pair.build().examples("train") == count
 
 
 @pytest.mark.parametrize("command", ["plan", "run"])

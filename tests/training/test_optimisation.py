@@ -90,7 +90,7 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
         )
     schedule = schedule_of(recipe, optimiser)
     rng = torch.Generator().manual_seed(derive("batches", 0))
-    batches = index_batches(task.training_examples, task.settings.batch_size, rng)
+    batches = index_batches(task.examples("train"), task.settings.batch_size, rng)
     its_rates = []
     for _ in range(STEPS):
         inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)
@@ -137,7 +137,7 @@ def test_epochs_are_so_many_passes(task_of: TaskOf) -> None:
     (pair,) = load({"tasks": {"classification": {"student": {"epochs": 3}, "batch_size": 64}}}).entries
     its = type(task)(pair.pair.settings)
     assert its.settings.recipe("student").steps is None
-    assert its.steps("student") == -(-3 * its.training_examples // 64)
+    assert its.steps("student") == -(-3 * its.examples("train") // 64)
     assert its.steps("teacher") == its.settings.teacher.steps  # type: ignore[attr-defined]
 
 

@@ -65,7 +65,7 @@ def small_pairs() -> dict[str, Pair]:
 def built() -> dict[str, Task]:
     """Their tasks, with the data loaded."""
     tasks = {name: pair.build() for name, pair in small_pairs().items()}
-    assert all(task.training_examples for task in tasks.values())
+    assert all(task.examples("train") for task in tasks.values())
     return tasks
 
 
