@@ -41,6 +41,7 @@ class Trained:
         loss: the mean loss over the last tenth of the steps.
         distillation: the mean distillation loss over the same steps.
         curve: the loss and the validation metric during training.
+        fitted: whether the method fitted something to validation data before.
         failure: a one-line reason and the traceback, or None.
     """
 
@@ -52,6 +53,7 @@ class Trained:
     loss: float
     distillation: float
     curve: Curve
+    fitted: bool = False
     failure: tuple[str, str] | None = None
 
 
@@ -88,6 +90,7 @@ class Learner:
         partner: a teacher that the method trains beside the model, or None.
         seconds: the time of the training so far, as if the learner were alone: its steps, its batches, and the
             responses of its teacher.
+        fitted: whether the method asked for validation data to fit to.
     """
 
     task: Task
@@ -100,6 +103,7 @@ class Learner:
     partner: Partner | None = None
     failure: tuple[str, str] | None = None
     seconds: float = 0.0
+    fitted: bool = False
     optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
     totals: Tensor = field(default_factory=lambda: torch.zeros(2))
     counted: int = 0
@@ -228,6 +232,7 @@ class Learner:
             loss,
             distillation,
             self.recorder.curve(),
+            self.fitted,
             self.failure,
         )
 

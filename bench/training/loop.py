@@ -220,8 +220,9 @@ def train_students(
     frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
     events = cache(partial(validation_events, task, seed=seed))
 
-    def own_events(teacher: nn.Module) -> Mapping[str, Events]:
-        return copy.deepcopy(events(teacher))  # no method sees what another has written to them
+    def own_events(learner: Learner) -> Mapping[str, Events]:
+        learner.fitted = True
+        return copy.deepcopy(events(learner.teacher))  # no method sees what another has written to them
 
     learners = {}
     for name, method in methods.items():
@@ -229,7 +230,7 @@ def train_students(
         seed_generators(derive("prepare", seed), task.device)
         try:
             start = time.perf_counter()
-            learner.distil = method.prepare(partial(own_events, learner.teacher))
+            learner.distil = method.prepare(partial(own_events, learner))
             if method.teacher == "own":
                 learner.partner = _partner(task, seed, learner.steps)
             learner.seconds = time.perf_counter() - start
