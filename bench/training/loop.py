@@ -7,7 +7,6 @@ start from the same weights; no learner can see another. What a learner becomes 
 from __future__ import annotations
 
 import copy
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
@@ -16,6 +15,7 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.training.clock import now
 from distillbench.bench.training.learner import CHECK_EVERY, Learner, Partner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
 from distillbench.bench.training.sharing import Batch, InPlaceError, Shared, share
@@ -107,15 +107,15 @@ def train(
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        draw = partial(_batch, next(batches), next(transferred))
+        draw, transfer = next(batches), next(transferred)
         teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
         respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
-        shared = share(draw, respond)
+        shared = share(draw, transfer, respond, task.device)
         for learner in active:
             _step(learner, shared, step, steps, seed)
             if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                shared = share(draw, respond)
+                shared = share(draw, transfer, respond, task.device)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
@@ -130,10 +130,6 @@ def _transferred(
     return batches_of(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
 
 
-def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None) -> Batch:
-    return Batch(supervised(), None if transfer is None else transfer())
-
-
 @torch.no_grad()
 def _respond(task: Task, teacher: nn.Module, inputs: Inputs) -> Responses:
     outputs = forward_pass(task, teacher, inputs, task.settings.recipe("teacher"))
@@ -142,14 +138,15 @@ def _respond(task: Task, teacher: nn.Module, inputs: Inputs) -> Responses:
 
 def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
     """Let one learner take a step; one that raises has failed."""
-    start = time.perf_counter()
+    start = now(learner.task.device)
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
         key = id(learner.teacher)
         responses = shared.responses_of(key) if learner.needs_responses else None
         loss = learner.step(shared.batch, responses, step, steps)
-        learner.seconds += time.perf_counter() - start + shared.draw_seconds
+        learner.seconds += now(learner.task.device) - start + shared.draw_seconds
+        learner.seconds += shared.transfer_seconds if learner.sees_transfer else 0.0
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
@@ -218,21 +215,24 @@ def train_students(
     """
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
-    events = cache(partial(validation_events, task, seed=seed))
+    events = cache(partial(_timed_events, task, seed=seed))
 
-    def own_events(teacher: nn.Module) -> Mapping[str, Events]:
-        return copy.deepcopy(events(teacher))  # no method sees what another has written to them
+    def own_events(learner: Learner) -> Mapping[str, Events]:
+        start = now(task.device)
+        shared, seconds = events(learner.teacher)
+        learner.seconds += seconds - (now(task.device) - start)  # as if they were computed for it alone
+        return copy.deepcopy(shared)  # no method sees what another has written to them
 
     learners = {}
     for name, method in methods.items():
         learner = _student(task, method, frozen[method.teacher], seed)
         seed_generators(derive("prepare", seed), task.device)
         try:
-            start = time.perf_counter()
-            learner.distil = method.prepare(partial(own_events, learner.teacher))
+            start = now(task.device)
+            learner.distil = method.prepare(partial(own_events, learner))
             if method.teacher == "own":
                 learner.partner = _partner(task, seed, learner.steps)
-            learner.seconds = time.perf_counter() - start
+            learner.seconds += now(task.device) - start
         except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
             learner.failure = describe(error)
         learners[name] = learner
@@ -265,6 +265,12 @@ def _partner(task: Task, seed: int, steps: int) -> Partner:
     for _ in range(learner.steps - steps):
         partner.advance()
     return partner
+
+
+def _timed_events(task: Task, teacher: nn.Module, seed: int) -> tuple[Mapping[str, Events], float]:
+    """The events of a teacher, and the seconds that they took."""
+    start = now(task.device)
+    return validation_events(task, teacher, seed), now(task.device) - start
 
 
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:

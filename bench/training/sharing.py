@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -10,8 +9,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from distillbench.bench.training.clock import now
 from distillbench.tasks.base import Inputs, Outputs
 from distillbench.tasks.response import Responses
+
+Draw = Callable[[], Inputs]
+"""Returns the same inputs at each call."""
 
 
 class InPlaceError(RuntimeError):
@@ -90,7 +93,8 @@ class Shared:
         batch: the inputs of the step.
         responses: the responses of each frozen teacher, by a key.
         faults: the keys of teachers that wrote to the inputs, with the message about it.
-        draw_seconds: the time that drawing the inputs took.
+        draw_seconds: the time that drawing the supervised inputs took.
+        transfer_seconds: the time that drawing those of the transfer set, and joining them to the others, took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
@@ -98,6 +102,7 @@ class Shared:
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
     draw_seconds: float
+    transfer_seconds: float
     seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
@@ -122,25 +127,36 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
+def share(
+    draw: Draw, transfer: Draw | None, teachers: Mapping[int, Callable[[Inputs], Responses]], device: torch.device
+) -> Shared:
     """Draw the inputs of a step and ask every frozen teacher once.
 
     Args:
-        draw: returns the inputs, the same at each call.
+        draw: returns the supervised inputs, the same at each call.
+        transfer: returns those of the transfer set; None where there is none.
         teachers: a function from inputs to a teacher's responses, by a key.
+        device: where the teachers compute.
     """
-    start = time.perf_counter()
-    batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
-    draw_seconds = time.perf_counter() - start
+    start = now(device)
+    supervised, drawn = draw(), now(device)
+    batch, joined = _batch(supervised, transfer), now(device)
+    responses, faults, seconds = dict[int, Responses](), dict[int, str](), dict[int, float]()
     for key, respond in teachers.items():
         guard = WriteGuard(batch.whole)
-        start = time.perf_counter()
+        asked = now(device)
         responses[key] = respond(batch.whole)
-        seconds[key] = time.perf_counter() - start
+        seconds[key] = now(device) - asked
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
-            batch = draw()
-    return Shared(batch, responses, faults, draw_seconds, seconds)
+            batch = _batch(draw(), transfer)
+    return Shared(batch, responses, faults, drawn - start, joined - drawn, seconds)
+
+
+def _batch(supervised: Inputs, transfer: Draw | None) -> Batch:
+    batch = Batch(supervised, None if transfer is None else transfer())
+    _ = batch.whole  # joined here, where its time is taken
+    return batch
 
 
 def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
