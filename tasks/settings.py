@@ -122,8 +122,6 @@ class TaskSettings(Frozen):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: a run is identified by the digest of what they point to, not by where it lies."""
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer", "transfer_batch"})
-    """Fields that decide nothing of a teacher."""
 
     def recipe(self, role: Role) -> Recipe:
         """The recipe of one role, its number of steps filled in where it has no epochs."""
