@@ -7,11 +7,11 @@ import time
 import torch
 
 
-def now(device: torch.device) -> float:
-    """Return the time in seconds at which the device has done all that was asked of it.
+def now() -> float:
+    """Return the time in seconds at which the process's device has done all that was asked of it.
 
-    CUDA computes later than it is asked: without waiting, a learner's time would be charged to whoever waits next.
+    CUDA computes later than it is asked: without waiting, a learner's work would be charged to whoever waits next.
     """
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter()

@@ -6,10 +6,9 @@ start from the same weights; no learner can see another. What a learner becomes 
 
 from __future__ import annotations
 
-import copy
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import repeat
 
 import torch
@@ -107,15 +106,15 @@ def train(
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        draw, transfer = next(batches), next(transferred)
-        teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
-        respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
-        shared = share(draw, transfer, respond, task.device)
+        draw = partial(_batch, next(batches), next(transferred))
+        comparing = {id(learner.teacher): learner for learner in active if learner.needs_responses}
+        respond = {key: partial(_respond, learner) for key, learner in comparing.items()}
+        shared = share(draw, respond)
         for learner in active:
             _step(learner, shared, step, steps, seed)
             if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                shared = share(draw, transfer, respond, task.device)
+                shared = share(draw, respond)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
@@ -130,23 +129,31 @@ def _transferred(
     return batches_of(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
 
 
+def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None = None) -> Batch:
+    start = now()
+    first = supervised()
+    middle = now()
+    second = None if transfer is None else transfer()
+    return Batch(first, second, (middle - start, now() - middle))
+
+
 @torch.no_grad()
-def _respond(task: Task, teacher: nn.Module, inputs: Inputs) -> Responses:
-    outputs = forward_pass(task, teacher, inputs, task.settings.recipe("teacher"))
-    return task.responses(outputs, inputs, teacher)
+def _respond(learner: Learner, inputs: Inputs) -> Responses:
+    """What the frozen teacher of a learner answers."""
+    outputs = forward_pass(learner.task, learner.teacher, inputs, learner.teacher_recipe)
+    return learner.task.responses(outputs, inputs, learner.teacher)
 
 
 def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
     """Let one learner take a step; one that raises has failed."""
-    start = now(learner.task.device)
+    start = now()
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
         key = id(learner.teacher)
         responses = shared.responses_of(key) if learner.needs_responses else None
         loss = learner.step(shared.batch, responses, step, steps)
-        learner.seconds += now(learner.task.device) - start + shared.draw_seconds
-        learner.seconds += shared.transfer_seconds if learner.sees_transfer else 0.0
+        learner.seconds += now() - start + shared.batch.draw_seconds(learner.sees_transfer)
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
@@ -215,27 +222,9 @@ def train_students(
     """
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
-    events = cache(partial(_timed_events, task, seed=seed))
-
-    def own_events(learner: Learner) -> Mapping[str, Events]:
-        start = now(task.device)
-        shared, seconds = events(learner.teacher)
-        learner.seconds += seconds - (now(task.device) - start)  # as if they were computed for it alone
-        return copy.deepcopy(shared)  # no method sees what another has written to them
-
-    learners = {}
-    for name, method in methods.items():
-        learner = _student(task, method, frozen[method.teacher], seed)
-        seed_generators(derive("prepare", seed), task.device)
-        try:
-            start = now(task.device)
-            learner.distil = method.prepare(partial(own_events, learner))
-            if method.teacher == "own":
-                learner.partner = _partner(task, seed, learner.steps)
-            learner.seconds += now(task.device) - start
-        except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
-            learner.failure = describe(error)
-        learners[name] = learner
+    learners = {name: _student(task, method, frozen[method.teacher], seed) for name, method in methods.items()}
+    for learner in learners.values():
+        _prepare(learner, seed)
     lengths = sorted({learner.steps for learner in learners.values()})
     for i, steps in enumerate(lengths):
         group = [learner for learner in learners.values() if learner.steps == steps]
@@ -249,30 +238,44 @@ def _part_of(report: Report | None, before: int, total: int) -> Report | None:
 
 
 def _student(task: Task, method: Method, teacher: nn.Module, seed: int) -> Learner:
-    recipe = method.recipe(task.settings.recipe("student"))
-    return Learner(task, initial(task, "student", seed), recipe, task.steps(method.steps_of), method, teacher=teacher)
+    """A student; one that has failed already where its method's recipe cannot be used."""
+    recipe, model = task.settings.recipe("student"), initial(task, "student", seed)
+    try:
+        return Learner(task, model, method.recipe(recipe), task.steps(method.steps_of), method, teacher=teacher)
+    except Exception as error:
+        return Learner(task, model, recipe, task.steps("student"), method, failure=describe(error))
+
+
+def _prepare(learner: Learner, seed: int) -> None:
+    """Let the method fit what it fits, and make the teacher that it trains."""
+    if learner.failure is not None:
+        return
+    seed_generators(derive("prepare", seed), learner.task.device)
+    start = now()
+    try:
+        learner.distil = learner.method.prepare(partial(validation_events, learner.task, learner.teacher, seed))
+        if learner.method.teacher == "own":
+            learner.partner = _partner(learner.task, seed, learner.steps)
+    except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
+        learner.failure = describe(error)
+    learner.seconds = now() - start
 
 
 def _partner(task: Task, seed: int, steps: int) -> Partner:
     """A teacher in training for a student of so many steps, ahead by those that its own recipe is longer.
 
-    Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit.
+    Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit; one whose
+    recipe is shorter is trained for as many steps as the student.
     """
     learner, own = _teacher(task, seed), derive("teacher", seed)
     learner.steps = max(learner.steps, steps)
     learner.model.train()
-    partner = Partner(learner, (Batch(draw()) for draw in _supervised(task, "teacher", own)), own)
+    partner = Partner(learner, map(_batch, _supervised(task, "teacher", own)), own)
     for _ in range(learner.steps - steps):
         partner.advance()
     return partner
 
 
-def _timed_events(task: Task, teacher: nn.Module, seed: int) -> tuple[Mapping[str, Events], float]:
-    """The events of a teacher, and the seconds that they took."""
-    start = now(task.device)
-    return validation_events(task, teacher, seed), now(task.device) - start
-
-
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
-    """Return the teacher's responses on data to fit to beside the ground truth."""
+    """Return the teacher's responses on the data to fit to, beside the ground truth."""
     return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

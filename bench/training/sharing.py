@@ -13,9 +13,6 @@ from distillbench.bench.training.clock import now
 from distillbench.tasks.base import Inputs, Outputs
 from distillbench.tasks.response import Responses
 
-Draw = Callable[[], Inputs]
-"""Returns the same inputs at each call."""
-
 
 class InPlaceError(RuntimeError):
     """A network or a method wrote to a tensor that it shares with others; the message names the tensor."""
@@ -58,24 +55,38 @@ class Batch:
     Attributes:
         supervised: with ground truth, which the task's own objective sees.
         transfer: of the transfer set, without ground truth; None where there is none.
+        seconds: the time that drawing the first and the second took.
     """
 
     supervised: Inputs
     transfer: Inputs | None = None
+    seconds: tuple[float, float] = (0.0, 0.0)
 
     @cached_property
     def whole(self) -> Inputs:
         """What distillation sees: the supervised rows, then those of the transfer set, as far as both have a tensor."""
         if self.transfer is None:
             return self.supervised
-        return {name: torch.cat([self.supervised[name], rows]) for name, rows in self.transfer.items()}
+        shared = [name for name in self.supervised if name in self.transfer]
+        return {name: torch.cat([self.supervised[name], self.transfer[name]]) for name in shared}
 
     def supervised_rows(self, outputs: Outputs) -> Outputs:
         """Return the outputs of a pass over ``whole`` for the supervised rows alone."""
         if self.transfer is None:
             return outputs
-        count = len(next(iter(self.supervised.values())))
-        return _first_rows(outputs, count)
+        return _first_rows(outputs, _rows(self.supervised))
+
+    def rows(self, whole: bool) -> int:
+        """Return the number of examples, of the transfer set too where ``whole`` says so."""
+        return _rows(self.supervised) + (_rows(self.transfer) if whole and self.transfer is not None else 0)
+
+    def draw_seconds(self, whole: bool) -> float:
+        """Return the time that drawing them took, with or without those of the transfer set."""
+        return sum(self.seconds if whole else self.seconds[:1])
+
+
+def _rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _first_rows(outputs: Outputs, count: int) -> Outputs:
@@ -93,16 +104,12 @@ class Shared:
         batch: the inputs of the step.
         responses: the responses of each frozen teacher, by a key.
         faults: the keys of teachers that wrote to the inputs, with the message about it.
-        draw_seconds: the time that drawing the supervised inputs took.
-        transfer_seconds: the time that drawing those of the transfer set, and joining them to the others, took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
     batch: Batch
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
-    draw_seconds: float
-    transfer_seconds: float
     seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
@@ -127,36 +134,23 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(
-    draw: Draw, transfer: Draw | None, teachers: Mapping[int, Callable[[Inputs], Responses]], device: torch.device
-) -> Shared:
+def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
     """Draw the inputs of a step and ask every frozen teacher once.
 
     Args:
-        draw: returns the supervised inputs, the same at each call.
-        transfer: returns those of the transfer set; None where there is none.
+        draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
-        device: where the teachers compute.
     """
-    start = now(device)
-    supervised, drawn = draw(), now(device)
-    batch, joined = _batch(supervised, transfer), now(device)
-    responses, faults, seconds = dict[int, Responses](), dict[int, str](), dict[int, float]()
+    batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
     for key, respond in teachers.items():
         guard = WriteGuard(batch.whole)
-        asked = now(device)
+        start = now()
         responses[key] = respond(batch.whole)
-        seconds[key] = now(device) - asked
+        seconds[key] = now() - start
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
-            batch = _batch(draw(), transfer)
-    return Shared(batch, responses, faults, drawn - start, joined - drawn, seconds)
-
-
-def _batch(supervised: Inputs, transfer: Draw | None) -> Batch:
-    batch = Batch(supervised, None if transfer is None else transfer())
-    _ = batch.whole  # joined here, where its time is taken
-    return batch
+            batch = draw()
+    return Shared(batch, responses, faults, seconds)
 
 
 def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
