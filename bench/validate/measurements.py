@@ -179,19 +179,32 @@ def size(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
 
 
 def training(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
-    """Violations where the steps are not those of the configuration, or times contradict each other."""
+    """Violations where steps or curves are not those of the configuration, or times contradict each other."""
     for record in submission.finished:
         pair, cell = suite.pair(record), suite.cell(record)
         if record.training is None or record.kind == "baseline" or pair is None:
             continue
-        task, batch_size = pair.build(), pair.settings.batch_size
+        task, settings = pair.build(), pair.settings
         steps = task.steps(cell.method.steps_of if cell is not None and cell.method is not None else record.kind)
+        # Whether a contributed method looks at the transfer set is not known.
+        most = settings.batch_size + (settings.transfer_rows if record.kind == "student" else 0)
         problems = (
-            *_training_problems(record.training, steps, batch_size),
+            *_training_problems(record.training, steps, {settings.batch_size, most}),
             *_curve_problems(record.training, steps, task.validation_part),
         )
         for field, problem, allowed in problems:
             yield Violation("training", str(record.path), f"training.{field}", problem, allowed)
+
+
+def _training_problems(training: Training, steps: int, batch_sizes: Collection[int]) -> Iterator[Problem]:
+    if training.steps != steps:
+        yield "steps", f"{training.steps}, but the suite has {steps}", ""
+    if training.seconds <= 0:
+        yield "seconds", f"{training.seconds:g} is not a duration", "above 0"
+        return
+    speeds = [steps * size / training.seconds for size in batch_sizes]
+    if not any(math.isclose(training.images_per_second, speed, rel_tol=ROUNDING) for speed in speeds):
+        yield "images_per_second", f"{training.images_per_second:g} is not steps × batch size / seconds", ""
 
 
 def _curve_problems(training: Training, steps: int, of: str) -> Iterator[Problem]:
@@ -203,12 +216,3 @@ def _curve_problems(training: Training, steps: int, of: str) -> Iterator[Problem
         yield "curve.seconds", f"end at {curve.seconds[-1]:g}, and the training at {training.seconds:g}", ""
     if curve.of != of:
         yield "curve.of", f"{curve.of!r}, but the task has {of!r}", ""
-
-
-def _training_problems(training: Training, steps: int, batch_size: int) -> Iterator[Problem]:
-    if training.steps != steps:
-        yield "steps", f"{training.steps}, but the suite has {steps}", ""
-    if training.seconds <= 0:
-        yield "seconds", f"{training.seconds:g} is not a duration", "above 0"
-    elif not math.isclose(training.images_per_second, steps * batch_size / training.seconds, rel_tol=ROUNDING):
-        yield "images_per_second", f"{training.images_per_second:g} is not steps × batch size / seconds", ""
