@@ -40,25 +40,31 @@ def divide(
         field: the setting that ``kept`` comes from, for messages.
 
     Returns:
-        train, validation, test; ``fit``, the half of the validation examples that methods fit to; and ``transfer``.
+        train, validation, test; ``fit``, the half of the validation examples that methods fit to; ``transfer``; and
+        ``withheld``, what is not kept, where the teacher learns from it.
 
     Raises:
-        DataError: the transfer set is larger than what there is, or overlaps another split.
+        DataError: the transfer set is larger than what there is, or overlaps another split; or the teacher is to learn
+            from more than the student, and there is no more.
     """
     train = whole.train if kept is None else whole.train.subset(kept.sort().values)
     fit, validation = halves(whole.validation)
+    order = drawn(len(whole.train))
+    rest = order[:0] if kept is None else order[~torch.isin(order, kept)]
+    used = f"{field or 'training on'} {len(train)} of {len(whole.train)} leaves"
     splits = Splits(train, validation, whole.test, fit=fit)
+    if "withheld" in settings.teacher_splits:
+        if not len(rest):
+            raise DataError(f"'all' is no more than students have: {used} 0 examples", field="teacher_data")
+        splits = replace(splits, withheld=whole.train.subset(rest.sort().values))
     if not settings.has_transfer:
         return splits
     if source is not None:
         _check_apart(source, whole)
         return replace(splits, transfer=_taken(source, torch.arange(len(source)), settings, "data.transfer has"))
-    order = drawn(len(whole.train))
-    rest = order[~torch.isin(order, kept)] if kept is not None else order[:0]
     elsewhere = _digests(train, whole.validation, whole.test)
     copies = image_digests(whole.train) if len(rest) else []
     rest = torch.tensor([i for i in rest.tolist() if copies[i] not in elsewhere], dtype=torch.int64)
-    used = f"{field or 'training on'} {len(train)} of {len(whole.train)} leaves"
     return replace(splits, transfer=_taken(whole.train, rest, settings, used))
 
 
