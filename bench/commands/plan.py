@@ -41,8 +41,10 @@ def plan(
     from distillbench.bench.report.terminal import grid, notes
     from distillbench.bench.run import plan as planning
     from distillbench.bench.run.progress import summary_line
+    from distillbench.bench.suite.tuned import warn_of_outdated
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
+    warn_of_outdated(chosen)
     todo = planning.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)

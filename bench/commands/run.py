@@ -55,8 +55,10 @@ def run(
             format_seconds,
             summary_line,
         )
+        from distillbench.bench.suite.tuned import warn_of_outdated
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
+        warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)
         before = plan(chosen, folder, cache)
         if before.to_do:

@@ -143,5 +143,5 @@ def _expected(plan: Plan) -> list[ExpectedCell]:
         place = entry.pair.task, entry.pair.pair
         for name, reason in entry.undefined.items():
             control = METHODS.get(name).control
-            cells.append(ExpectedCell(*place, "student", name, plan.suite.seeds[0], reason, control))
+            cells.append(ExpectedCell(*place, "student", name, entry.seeds[0], reason, control))
     return cells
