@@ -64,8 +64,7 @@ class Denoising(Restoration):
 
     def check(self) -> None:
         splits = self.splits
-        transferred = () if splits.transfer is None else (splits.transfer,)
-        for part in (splits.train, splits.fitting, splits.validation, *transferred):
+        for part in (splits.train, splits.fitting, splits.validation, splits.withheld, splits.transfer):
             check_sides(part, self.side, f"patch = {self.settings.patch} needs")
         for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW, "SSIM needs")

@@ -74,6 +74,10 @@ class VAESettings(GenerativeSettings):
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
 
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        return ("train", "transfer")
+
 
 class VAE(Generative):
     """Small binary images by a variational autoencoder: compared by pixels and posteriors, one noise ε for both."""
@@ -99,7 +103,6 @@ class VAE(Generative):
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
     preprocessing = "pixels binarised at 128"
     no_transfer = None
-    teacher_splits = ("train", "transfer")
 
     # -- data ---------------------------------------------------------------------------------------------------
 
