@@ -130,15 +130,16 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
 def _check_defined(entries: Sequence[Entry], layers: Layers, tasks: Sequence[str]) -> None:
     """Raise UserError for a method that is defined on no pair, and for hyperparameters of one where it is not.
 
-    A suite is judged by itself: a method that is defined on what the command line leaves out is not its mistake.
+    A suite is judged by itself: its methods may be left without a task where the command line takes one task of it, or
+    sets all steps.
     """
-    naming = next((layer for layer in reversed(layers.options) if "methods" in layer.table.model_fields_set), None)
-    if naming is not None or (not layers.options and len(tasks) == len(layers.suite.table.tasks)):
+    naming = [layer for layer in layers.options if "methods" in layer.table.model_fields_set]
+    if naming or (not layers.options and set(tasks) == set(layers.suite.table.tasks)):
         for name in layers.last("methods"):
             reasons = [entry.undefined.get(name, "") for entry in entries]
             if all(reasons):
                 problem = f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons))}"
-                raise UserError(problem, (naming or layers.suite).source, "methods")
+                raise UserError(problem, (naming or [layers.suite])[-1].source, "methods")
     undefined = {(entry.pair.task, entry.pair.pair): entry.undefined for entry in entries}
     for layer in layers.options or (layers.suite,):
         if (mistake := precedence.of_undefined(layer, undefined)) is not None:

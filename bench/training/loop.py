@@ -6,7 +6,6 @@ start from the same weights; no learner can see another. What a learner becomes 
 
 from __future__ import annotations
 
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from itertools import repeat
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.training.clock import now
 from distillbench.bench.training.learner import CHECK_EVERY, Learner, Partner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
 from distillbench.bench.training.sharing import Batch, InPlaceError, Shared, share
@@ -130,11 +130,11 @@ def _transferred(
 
 
 def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None = None) -> Batch:
-    start = time.perf_counter()
+    start = now()
     first = supervised()
-    middle = time.perf_counter()
+    middle = now()
     second = None if transfer is None else transfer()
-    return Batch(first, second, (middle - start, time.perf_counter() - middle))
+    return Batch(first, second, (middle - start, now() - middle))
 
 
 @torch.no_grad()
@@ -146,14 +146,14 @@ def _respond(learner: Learner, inputs: Inputs) -> Responses:
 
 def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
     """Let one learner take a step; one that raises has failed."""
-    start = time.perf_counter()
+    start = now()
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
         key = id(learner.teacher)
         responses = shared.responses_of(key) if learner.needs_responses else None
         loss = learner.step(shared.batch, responses, step, steps)
-        learner.seconds += time.perf_counter() - start + shared.batch.draw_seconds(learner.sees_transfer)
+        learner.seconds += now() - start + shared.batch.draw_seconds(learner.sees_transfer)
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
@@ -251,14 +251,14 @@ def _prepare(learner: Learner, seed: int) -> None:
     if learner.failure is not None:
         return
     seed_generators(derive("prepare", seed), learner.task.device)
-    start = time.perf_counter()
+    start = now()
     try:
         learner.distil = learner.method.prepare(partial(validation_events, learner.task, learner.teacher, seed))
         if learner.method.teacher == "own":
             learner.partner = _partner(learner.task, seed, learner.steps)
     except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
         learner.failure = describe(error)
-    learner.seconds = time.perf_counter() - start
+    learner.seconds = now() - start
 
 
 def _partner(task: Task, seed: int, steps: int) -> Partner:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -10,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from distillbench.bench.training.clock import now
 from distillbench.tasks.base import Inputs, Outputs
 from distillbench.tasks.response import Responses
 
@@ -144,9 +144,9 @@ def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], R
     batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
     for key, respond in teachers.items():
         guard = WriteGuard(batch.whole)
-        start = time.perf_counter()
+        start = now()
         responses[key] = respond(batch.whole)
-        seconds[key] = time.perf_counter() - start
+        seconds[key] = now() - start
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
             batch = draw()

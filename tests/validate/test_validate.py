@@ -12,6 +12,7 @@ from distillbench.bench.suite.resolve import load
 from distillbench.bench.validate import ranges
 from distillbench.bench.validate.checks import CHECKS, validate
 from distillbench.bench.validate.claimed_suite import ClaimedSuite, claimed_suite
+from distillbench.bench.validate.measurements import training
 from distillbench.bench.validate.submission import read
 from support.paths import ROOT
 from support.processes import Run
@@ -54,6 +55,21 @@ def test_as_json(cli: Run, submitted: Submitted, tiny_suite: Path) -> None:
     assert refused.keys() == {"dates", "text"}
     assert refused["dates"][0]["file"] == f"records/{TASK}/{PAIR}/mimic/seed-0.json"
     assert refused["dates"][0]["field"] == "created"
+
+
+def test_a_longer_student_and_a_transfer_set_are_as_the_suite_has_them(cli: Run, tmp_path: Path) -> None:
+    """A control trains for its teacher's steps; who sees the transfer set has larger batches than scratch beside it."""
+    (tmp_path / "s.toml").write_text(
+        'seeds = [0]\nsteps = 4\nmethods = ["scratch", "scratch_long", "mimic"]\n'
+        "[tasks.classification]\ntransfer = 50\nteacher = { steps = 6 }\n"
+    )
+    done = cli("run", tmp_path / "s.toml", "--out", tmp_path / "s")
+    assert done.returncode == 0, done.stderr
+    submission = read(tmp_path / "s")
+    steps = {record.label: record.training.steps for record in submission.finished if record.training}
+    assert steps == {"teacher": 6, "scratch": 4, "scratch_long": 6, "mimic": 4}
+    suite = claimed_suite(load(tmp_path / "s.toml"), tmp_path / "cache")
+    assert list(training(submission, suite)) == []
 
 
 def test_records_of_another_suite_are_refused(cli: Run, honest: Submitted) -> None:
