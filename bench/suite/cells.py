@@ -117,7 +117,7 @@ class Pair:
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
         """Everything that decides a teacher's weights and its evaluation: nothing of the student."""
-        learns = "transfer" in TASKS.get(self.task).teacher_splits
+        learns = "transfer" in self.settings.teacher_splits
         config = self._config_without("student", "transfer_batch", *(() if learns else ("transfer",)))
         return config | {"feature_extractor": self.extractor_hash, "role": "teacher", "seed": seed}
 
