@@ -122,9 +122,20 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
-    _check_defined(entries, methods)
+    if _chosen_together(layers, tasks):
+        _check_defined(entries, methods)
     fields = {field: layers.last(field) for field in ("name", "description", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
+
+
+def _chosen_together(layers: Layers, tasks: Sequence[str]) -> bool:
+    """Whether whoever chose the methods chose the tasks as well: the suite alone, or the command line the methods.
+
+    A suite's method may be left without a task where the command line takes one task of it, or sets all steps.
+    """
+    if any("methods" in layer.table.model_fields_set for layer in layers.options):
+        return True
+    return not layers.options and set(tasks) == set(layers.suite.table.tasks)
 
 
 def _check_defined(entries: Sequence[Entry], methods: Sequence[str]) -> None:
