@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
 
 CONFIG_VERSION = 2
-
+OF_TEACHERS, OF_TRANSFER = ("teacher", "teacher_data"), ("transfer", "transfer_batch")
+"""Settings that decide nothing of a student alone, and nothing of whoever learns from ground truth alone."""
 
 TeacherKind = Literal["trained", "self"]
 """What is trained before the students: the pair's teacher, or a network equal to its student."""
@@ -101,7 +102,7 @@ class Pair:
     @property
     def baseline_config(self) -> dict[str, Any]:
         """Everything that the baselines share: nothing of a training."""
-        return self._config_without("teacher", "student", "batch_size", "transfer", "transfer_batch")
+        return self._config_without(*OF_TEACHERS, *OF_TRANSFER, "student", "batch_size")
 
     @cached_property
     def feature_extractor(self) -> ExtractorRecipe | None:
@@ -139,7 +140,7 @@ class Pair:
         """The hash of a teacher's configuration: of the pair's teacher, or of a network equal to its student."""
         if kind == "trained":
             return canonical_hash(self.teacher_config(seed))
-        config = self._config_without("teacher", "transfer", "transfer_batch")
+        config = self._config_without(*OF_TEACHERS, *OF_TRANSFER)
         return canonical_hash(config | {"role": "self teacher", "seed": seed})
 
     def teacher_path(self, cache: Path, seed: int, kind: TeacherKind = "trained") -> Path:

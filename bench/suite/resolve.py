@@ -125,30 +125,28 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
-    if _chosen_together(layers, tasks):
-        _check_defined(entries, methods)
+    _check_defined(entries, layers, tasks)
     fields = {field: layers.last(field) for field in ("name", "description", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
 
 
-def _chosen_together(layers: Layers, tasks: Sequence[str]) -> bool:
-    """Whether whoever chose the methods chose the tasks as well: the suite alone, or the command line the methods.
+def _check_defined(entries: Sequence[Entry], layers: Layers, tasks: Sequence[str]) -> None:
+    """Raise UserError for a method that is defined on no pair, and for hyperparameters of one where it is not.
 
-    A suite's method may be left without a task where the command line takes one task of it, or sets all steps.
+    A suite is judged by itself: its methods may be left without a task where the command line takes one task of it, or
+    sets all steps.
     """
-    if any("methods" in layer.table.model_fields_set for layer in layers.options):
-        return True
-    return not layers.options and set(tasks) == set(layers.suite.table.tasks)
-
-
-def _check_defined(entries: Sequence[Entry], methods: Sequence[str]) -> None:
-    """Raise UserError for a method that no task of the suite defines."""
-    for name in methods:
-        reasons = {entry.pair.task: entry.undefined[name] for entry in entries if name in entry.undefined}
-        if len([entry for entry in entries if name in entry.undefined]) == len(entries):
-            raise UserError(
-                f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons.values()))}", field="methods"
-            )
+    naming = [layer for layer in layers.options if "methods" in layer.table.model_fields_set]
+    if naming or (not layers.options and set(tasks) == set(layers.suite.table.tasks)):
+        for name in layers.last("methods"):
+            reasons = [entry.undefined.get(name, "") for entry in entries]
+            if all(reasons):
+                problem = f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons))}"
+                raise UserError(problem, (naming or [layers.suite])[-1].source, "methods")
+    undefined = {(entry.pair.task, entry.pair.pair): entry.undefined for entry in entries}
+    for layer in layers.options or (layers.suite,):
+        if (mistake := precedence.of_undefined(layer, undefined)) is not None:
+            raise mistake
 
 
 Changes = Mapping[str, Mapping[str, Any]]
