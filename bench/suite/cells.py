@@ -173,6 +173,11 @@ class Cell:
     trial: int | None = None
 
     @property
+    def control(self) -> bool:
+        """Whether it is of a control."""
+        return self.method is not None and self.method.control
+
+    @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
