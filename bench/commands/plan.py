@@ -47,7 +47,8 @@ def plan(
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(grid(_table(todo), table_width(output)))
-    output.print(notes(["stale: finished with another configuration"] if todo.stale else []))
+    stale = ["stale: finished with another configuration"] if todo.stale else []
+    output.print(notes([*stale, *(f"left out: {reason}" for reason in todo.reasons("unavailable"))]))
     output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 

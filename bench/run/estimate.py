@@ -25,6 +25,8 @@ STEP_OVERHEAD = 3.2e-3
 """Seconds of a step and part (a GAN has two) of even the smallest network: Python, kernel launches, optimiser."""
 EXTRACTOR_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
+BASELINE_SECONDS = 6.0
+"""Of a baseline that needs a package of its own, a test example: BM3D of 481×321 pixels."""
 START_SECONDS = 15.0
 PROBE = 2
 """Examples whose compute is counted, to extrapolate to a batch."""
@@ -69,9 +71,11 @@ def seconds_of(job: Job) -> float:
     """Estimate the seconds of a job on one worker."""
     if job.kind == "extractor":
         return EXTRACTOR_SECONDS
-    if job.kind == "baseline":
-        return EVALUATION_SECONDS * len(job.cells)
     task = probe_task(job.pair, job.cache)
+    if job.kind == "baseline":
+        return sum(
+            BASELINE_SECONDS * task.examples("test") if cell.package else EVALUATION_SECONDS for cell in job.cells
+        )
     step = {role: step_seconds(job.pair, role, job.cache) for role in ROLES}
     if job.kind == "teacher":
         return EVALUATION_SECONDS + (0 if job.pair.settings.pretrained else task.steps("teacher") * step["teacher"])

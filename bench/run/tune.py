@@ -217,7 +217,9 @@ def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[C
     budget.check(suite)
     tuned = tunings(suite, budget.trials)
     if not any(tuning.searches for tuning in tuned):
-        raise UserError(f"{suite.name}: methods: nothing to tune in {', '.join(suite.methods)}")
+        raise UserError(
+            f"{suite.name}: methods: nothing to tune in {', '.join(suite.methods) or 'a suite without methods'}"
+        )
     first = [cell for tuning in tuned for cell in tuning.cells(range(len(tuning.trials)), budget.seeds)]
     run(first)
     results = _read(out, first)
