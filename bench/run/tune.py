@@ -212,9 +212,14 @@ def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[C
         One decision for each pair and method that has something to search.
 
     Raises:
-        UserError: The budget is not to be trusted, there is nothing to tune, or a record was deleted meanwhile.
+        UserError: The budget is not to be trusted, there is nothing to tune, a pair trains on what is chosen by, or a
+            record was deleted meanwhile.
     """
     budget.check(suite)
+    for pair in suite.pairs:
+        if pair.settings.trains_on_validation:
+            problem = "true, and nothing can be chosen by images that are trained on"
+            raise UserError(problem, suite.name, f"tasks.{pair.task}.train_on_validation", allowed="false")
     tuned = tunings(suite, budget.trials)
     if not any(tuning.searches for tuning in tuned):
         raise UserError(

@@ -393,6 +393,12 @@ def test_a_trial_is_no_cell_of_a_run_and_a_copy_is_no_trial(tmp_path: Path, jobs
     assert found.problems
 
 
+def test_nothing_is_chosen_by_images_that_are_trained_on(tmp_path: Path) -> None:
+    message = "tiny: tasks.classification.train_on_validation: true, and nothing can be chosen by images"
+    with pytest.raises(UserError, match=message):
+        tuned(load(TINY, ["tasks.classification.train_on_validation=true"]), tmp_path)
+
+
 def test_a_suite_without_anything_to_tune_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tiny: methods: nothing to tune in scratch"):
         tuned(load(TINY, methods=["scratch"]), tmp_path)
