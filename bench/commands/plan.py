@@ -50,7 +50,8 @@ def plan(
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(grid(_table(todo), table_width(output)))
     stale = ["stale: finished with another configuration"] if todo.stale else []
-    output.print(notes([*stale, *todo.undefined]))
+    left_out = [f"left out: {reason}" for reason in todo.reasons("unavailable")]
+    output.print(notes([*stale, *todo.undefined, *left_out]))
     output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 

@@ -17,7 +17,7 @@ from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
 from distillbench.common.text import listed
 
-CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale"]
+CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale", "unavailable"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class CellState:
     Attributes:
         cell: The cell.
         status: "finished" and "failed" as its record is; "stale" where that is of another configuration or schema
-            version, "unreadable" where it cannot be used.
-        reason: How a stale record differs, or why one is unreadable, in one line.
+            version, "unreadable" where it cannot be used; "unavailable" where there is none and none can be made here.
+        reason: How a stale record differs, why one is unreadable, or what a cell needs, in one line.
     """
 
     cell: Cell
@@ -54,8 +54,8 @@ class Plan:
 
     @property
     def cells(self) -> list[Cell]:
-        """All cells."""
-        return [state.cell for state in self.states]
+        """All cells but those that cannot be made here: whether a baseline's package is installed makes none stale."""
+        return [state.cell for state in self.states if state.status != "unavailable"]
 
     @cached_property
     def finished(self) -> list[Cell]:
@@ -134,7 +134,12 @@ def _state(store: Store, out: Path, cell: Cell) -> CellState:
     try:
         record = store.find(cell.path)
         if record is None:
-            return CellState(cell, "missing")
+            needs = cell.needs
+            return (
+                CellState(cell, "unavailable", f"{cell.pair.task}/{cell.pair.pair}/{cell.label}: {needs}")
+                if needs
+                else CellState(cell, "missing")
+            )
         if record.config_hash != cell.hash or record.path != cell.path:
             return CellState(cell, "stale", f"{out / cell.path}: {_difference(cell, record)}")
         _check_metrics(out / cell.path, cell, record)

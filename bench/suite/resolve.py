@@ -65,12 +65,17 @@ class Suite:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
+        """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method.
+
+        Without methods there are baselines alone: nobody learns from a teacher.
+        """
         return tuple(cell for entry in self.entries for cell in self._cells_of(entry))
 
     def _cells_of(self, entry: Entry) -> Iterable[Cell]:
         pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in entry.seeds}
         yield from (Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines)
+        if not self.methods:
+            return
         yield from (Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values())))
         for seed, teacher_seed in teacher_seeds.items():
             for name, method in entry.methods.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +10,14 @@ from typing import Any
 
 import pytest
 
-import distillbench
 from distillbench.bench.analysis.results import summaries
-from distillbench.bench.report.trials import COLUMNS, FILE, read_trials, table
-from distillbench.bench.report.writers import csv
 from distillbench.bench.run import runner
 from distillbench.bench.run.choice import Decision
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan, plan
 from distillbench.bench.run.trials import Budget
-from distillbench.bench.run.tune import decisions, expected
-from distillbench.bench.store.records import Failure, MetricValue, Record, Store
+from distillbench.bench.run.tune import decisions
+from distillbench.bench.store.records import Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.workers.executor import JobEnd
@@ -29,8 +25,7 @@ from distillbench.common.errors import UserError
 from distillbench.methods.mimic import Mimic
 from distillbench.tasks.base import Evaluation
 from distillbench.tasks.classification import Classification
-from support.processes import Run, refused
-from support.records import record
+from support.processes import Run
 
 TINY = {
     "name": "tiny",
@@ -163,6 +158,12 @@ def test_a_trial_is_no_cell_of_a_run_and_a_copy_is_no_trial(tmp_path: Path, jobs
     assert len(found.records) == count
     assert all("trial-1/seed-" in reason for reason in found.problems.values())
     assert found.problems
+
+
+def test_nothing_is_chosen_by_images_that_are_trained_on(tmp_path: Path) -> None:
+    message = "tiny: tasks.classification.train_on_validation: true, and nothing can be chosen by images"
+    with pytest.raises(UserError, match=message):
+        tuned(load(TINY, ["tasks.classification.train_on_validation=true"]), tmp_path)
 
 
 def test_a_suite_without_anything_to_tune_is_refused(tmp_path: Path) -> None:
