@@ -44,18 +44,13 @@ def divide(
         ``withheld``, what is not kept, where the teacher learns from it.
 
     Raises:
-        DataError: a split would be empty, or the transfer set is larger than what there is, or overlaps another split,
-            or the teacher is to learn from more than the student, and there is no more.
+        DataError: a split would be empty, or the transfer set is larger than what there is, or overlaps another split.
     """
-    train = whole.train if kept is None else whole.train.subset(kept.sort().values)
+    train, rest = _parted(whole.train, kept)
     fit, validation = halves(whole.validation)
     splits = Splits(train, validation, whole.test, fit=fit)
     if "withheld" in settings.teacher_splits:
-        withheld = _others(whole.train, kept)
-        if not len(withheld):
-            problem = f"'all' is no more than students have: {field} takes all {len(whole.train)}"
-            raise DataError(problem, field="teacher_data")
-        splits = replace(splits, withheld=whole.train.subset(withheld))
+        splits = replace(splits, withheld=_some(rest, "teacher_data", field, allowed="'train'"))
     if not settings.has_transfer:
         return splits
     others = {"train": train, "validation": whole.validation, "test": whole.test}
@@ -64,12 +59,24 @@ def divide(
         setting = "data.transfer" if settings.data.transfer_name is None else "data.transfer_name"
         _check_apart(source, taken, setting)
         return replace(splits, transfer=_chosen(source, settings.transfer, f"images of {setting}"))
-    rest = _rest(whole.train, kept, taken)
+    left = _some(_without(rest, taken), "transfer", field, allowed="images of its own, data.transfer")
+    what = f"images that {field} leaves of {len(whole.train)}"
+    return replace(splits, transfer=_chosen(left, settings.transfer, what))
+
+
+def _parted(train: T, kept: Tensor | None) -> tuple[T, T]:
+    """The training examples of these indices, and the others; None: all of them, and none."""
+    if kept is None:
+        return train, train.subset(torch.empty(0, dtype=torch.int64))
+    chosen = torch.isin(torch.arange(len(train)), kept)
+    return train.subset(chosen.nonzero().squeeze(1)), train.subset((~chosen).nonzero().squeeze(1))
+
+
+def _some(rest: T, setting: str, field: str, allowed: str) -> T:
+    """Training examples that are not kept; DataError, which names the setting that needs them, where there are none."""
     if not len(rest):
-        problem = f"no training image is left for it: {field} takes all {len(whole.train)}"
-        raise DataError(problem, field="transfer", allowed="images of its own: data.transfer")
-    left = f"images that {field} leaves of {len(whole.train)}"
-    return replace(splits, transfer=_chosen(rest, settings.transfer, left))
+        raise DataError(f"no training image is left for it: {field} takes all", field=setting, allowed=allowed)
+    return rest
 
 
 def _digests(part: LabelledImages | Photographs) -> list[tuple[bytes, str]]:
@@ -84,18 +91,10 @@ def _check_apart(transfer: LabelledImages | Photographs, taken: Mapping[bytes, s
             raise DataError(problem, field=setting)
 
 
-def _rest(train: T, kept: Tensor | None, taken: Collection[bytes]) -> T:
-    """The training examples that are neither kept nor copies of an example of another split."""
-    rest = train.subset(_others(train, kept))
+def _without(rest: T, taken: Collection[bytes]) -> T:
+    """The examples that are no copy of an example of another split."""
     apart = [i for i, (digest, _) in enumerate(_digests(rest)) if digest not in taken]
     return rest.subset(torch.tensor(apart, dtype=torch.int64))
-
-
-def _others(train: LabelledImages | Photographs, kept: Tensor | None) -> Tensor:
-    """Indices of the training examples that are not kept."""
-    others = torch.ones(len(train), dtype=torch.bool)
-    others[slice(None) if kept is None else kept] = False
-    return others.nonzero().squeeze(1)
 
 
 def _chosen(source: T, transfer: int | str | None, what: str) -> T:
