@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -173,6 +174,11 @@ class Cell:
     trial: int | None = None
 
     @property
+    def control(self) -> bool:
+        """Whether it is of a control."""
+        return self.method is not None and self.method.control
+
+    @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
@@ -181,6 +187,18 @@ class Cell:
     def weights_path(self) -> Path:
         """Where a student's weights lie in a results folder."""
         return weights_path(self.path)
+
+    @property
+    def package(self) -> str | None:
+        """The package that it alone needs; None: none."""
+        return TASKS.get(self.pair.task).baseline_packages.get(self.label) if self.kind == "baseline" else None
+
+    @property
+    def needs(self) -> str:
+        """Why it cannot be made here, as 'needs the package bm3d (…)'; '' where it can."""
+        if self.package is None or find_spec(self.package) is not None:
+            return ""
+        return f"needs the package {self.package} (pip install 'distillbench[{self.package}]')"
 
     @cached_property
     def config(self) -> dict[str, Any]:

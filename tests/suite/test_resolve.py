@@ -21,7 +21,6 @@ WRONG = {
     "unknown task": ("[tasks.clasification]\n", "unknown task 'clasification'; did you mean 'classification'?"),
     "unknown method": ('methods = ["scratsh"]\n' + GOOD, "unknown method 'scratsh'; did you mean 'scratch'?"),
     "method twice": ('methods = ["mimic", "mimic"]\n' + GOOD, "methods: has an entry twice"),
-    "no method": ("methods = []\n" + GOOD, "methods: tuple should have at least 1 item"),
     "seed twice": ("seeds = [1, 1]\n" + GOOD, "seeds: has an entry twice"),
     "no seeds": ("seeds = []\n" + GOOD, "seeds: tuple should have at least 1 item"),
     "negative seed": ("seeds = [-1]\n" + GOOD, "seeds.0: input should be greater than or equal to 0"),
