@@ -110,12 +110,13 @@ def train(
         draw = partial(_batch, next(batches), next(transferred))
         teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
         respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
-        shared = share(draw, respond)
+        with_targets = task.with_targets if any(learner.method.sees_task_loss for learner in active) else None
+        shared = share(draw, respond, with_targets)
         for learner in active:
             _step(learner, shared, step, steps, seed)
             if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                shared = share(draw, respond)
+                shared = share(draw, respond, with_targets)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
@@ -151,6 +152,7 @@ def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) ->
         loss = learner.step(shared.batch, responses, step, steps)
         learner.seconds += time.perf_counter() - start + shared.draw_seconds
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
+        learner.seconds += shared.target_seconds if learner.method.sees_task_loss else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
         learner.failure = describe(error)

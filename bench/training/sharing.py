@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import torch
@@ -55,10 +55,18 @@ class Batch:
     Attributes:
         supervised: with ground truth, which the task's own objective sees.
         transfer: of the transfer set, without ground truth; None where there is none.
+        targets: ``supervised`` with what the task's own objective compares with (``Task.with_targets``); None where
+            nobody shares it.
     """
 
     supervised: Inputs
     transfer: Inputs | None = None
+    targets: Inputs | None = None
+
+    @property
+    def objective(self) -> Inputs:
+        """What the task's own objective sees."""
+        return self.supervised if self.targets is None else self.targets
 
     @cached_property
     def whole(self) -> Inputs:
@@ -91,6 +99,7 @@ class Shared:
         responses: the responses of each frozen teacher, by a key.
         faults: the keys of teachers that wrote to the inputs, with the message about it.
         draw_seconds: the time that drawing the inputs took.
+        target_seconds: the time that the targets of the task's own objective took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
@@ -98,6 +107,7 @@ class Shared:
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
     draw_seconds: float
+    target_seconds: float
     seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
@@ -122,12 +132,17 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
+def share(
+    draw: Callable[[], Batch],
+    teachers: Mapping[int, Callable[[Inputs], Responses]],
+    with_targets: Callable[[Inputs], Inputs] | None = None,
+) -> Shared:
     """Draw the inputs of a step and ask every frozen teacher once.
 
     Args:
         draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
+        with_targets: adds what the task's own objective compares with; None where no learner minimises it.
     """
     start = time.perf_counter()
     batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
@@ -140,7 +155,10 @@ def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], R
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
             batch = draw()
-    return Shared(batch, responses, faults, draw_seconds, seconds)
+    start = time.perf_counter()
+    if with_targets is not None and (targets := with_targets(batch.supervised)) is not batch.supervised:
+        batch = replace(batch, targets=targets)
+    return Shared(batch, responses, faults, draw_seconds, time.perf_counter() - start, seconds)
 
 
 def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
@@ -148,6 +166,9 @@ def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in batch.whole.items():
         if tensor is not batch.supervised[name]:
             yield f"{name}, transfer set included", tensor
+    for name, tensor in batch.objective.items():
+        if name not in batch.supervised:
+            yield name, tensor
 
 
 def _tensors(responses: Responses) -> Iterator[tuple[str, Tensor]]:
