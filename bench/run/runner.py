@@ -135,7 +135,7 @@ def _expected(plan: Plan) -> list[ExpectedCell]:
     return [
         *(ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in plan.cells),
         *(
-            ExpectedCell(entry.pair.task, entry.pair.pair, "student", name, plan.suite.seeds[0], reason)
+            ExpectedCell(entry.pair.task, entry.pair.pair, "student", name, entry.seeds[0], reason)
             for entry in plan.suite.entries
             for name, reason in entry.undefined.items()
         ),

@@ -28,6 +28,7 @@ LONGEST_NAME = 64
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)]
 """Names become file names: nothing that could leave the results folder, or not fit there."""
 Hyperparameters = dict[str, dict[str, Any]]
+Seeds = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class PairTable(BaseModel):
@@ -48,6 +49,7 @@ class TaskTable(PairTable):
 
     hyperparameters: Hyperparameters = Field({}, description="per method, for this task")
     pairs: tuple[Name, ...] | None = Field(None, min_length=1, description="network pairs; default: all there are")
+    seeds: Seeds | None = Field(None, min_length=1, description="of the students of this task; default: the suite's")
     pair: dict[Name, PairTable] = Field({}, description="settings of one pair, or of a new one")
 
 
@@ -58,7 +60,7 @@ class SuiteTable(BaseModel):
 
     name: Name = Field("suite", description="names the results folder; default: of the file")
     description: str = Field("", description="one line, for lists")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
+    seeds: Seeds = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
     methods: tuple[str, ...] = Field(
         ("scratch", "mimic", "temperature", "logistic", "cross_model"), min_length=1, description="rows of the tables"
     )
@@ -104,6 +106,16 @@ class Layers:
         tables = [layer.table for layer in self if field in layer.table.model_fields_set]
         value = getattr(tables[-1] if tables else SuiteTable(), field)
         return None if str(value) == NONE else value
+
+    def seeds(self, task: str) -> Seeds:
+        """The seeds of a task: as the strongest layer sets them, for this task before all tasks."""
+        seeds = SuiteTable().seeds
+        for layer in self:
+            if "seeds" in layer.table.model_fields_set:
+                seeds = layer.table.seeds
+            if (table := layer.table.tasks.get(task)) is not None:
+                seeds = table.seeds or seeds
+        return seeds
 
 
 def shipped() -> dict[str, str]:

@@ -28,11 +28,13 @@ class Entry:
     """A teacher-student pair, and the methods with the hyperparameters that they have on it.
 
     Attributes:
+        seeds: of the students.
         methods: by name, those that are defined on the pair.
         undefined: why each other method of the suite is not, by name.
     """
 
     pair: Pair
+    seeds: tuple[int, ...]
     methods: Mapping[str, Method]
     undefined: Mapping[str, str]
 
@@ -43,7 +45,6 @@ class Suite:
 
     name: str
     description: str
-    seeds: tuple[int, ...]
     methods: tuple[str, ...]
     device: str
     teachers: Literal["shared", "per-seed"]
@@ -54,13 +55,18 @@ class Suite:
         """The teacher-student pairs, by task."""
         return tuple(entry.pair for entry in self.entries)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds of students, of any task."""
+        return tuple(sorted({seed for entry in self.entries for seed in entry.seeds}))
+
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
         return tuple(cell for entry in self.entries for cell in self._cells_of(entry))
 
     def _cells_of(self, entry: Entry) -> Iterable[Cell]:
-        pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in self.seeds}
+        pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in entry.seeds}
         yield from (Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines)
         yield from (Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values())))
         for seed, teacher_seed in teacher_seeds.items():
@@ -111,13 +117,13 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
     methods, device = layers.last("methods"), layers.last("device")
     matrix = _matrix(layers, changes, tasks, methods)
     _check_effects(layers, changes, matrix, methods)
-    entries = tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items())
+    entries = tuple(_entry(task, pair, tables, device, layers.seeds(task)) for (task, pair), tables in matrix.items())
     for pair in (entry.pair for entry in entries if layers.last("teachers") == "per-seed"):
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
     _check_defined(entries, methods)
-    fields = {field: layers.last(field) for field in ("name", "description", "seeds", "teachers")}
+    fields = {field: layers.last(field) for field in ("name", "description", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
 
 
@@ -192,7 +198,9 @@ def _check_effects(layers: Layers, changes: Mapping[str, Changes], matrix: Matri
             raise mistake
 
 
-def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], device: str) -> Entry:
+def _entry(
+    task: str, pair: str, tables: Mapping[str, precedence.Settings], device: str, seeds: tuple[int, ...]
+) -> Entry:
     """The settings of a pair and its methods, validated; and whether this machine can hold its networks."""
     cls, settings = TASKS.get(task), tables[""]
     place = precedence.place(settings, f"tasks.{task}")
@@ -218,7 +226,7 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
     reasons = {name: reason for name, method in methods.items() if (reason := undefined(method, resolved)) is not None}
     defined = {name: method for name, method in methods.items() if name not in reasons}
     _check_roles(resolved, defined, place)
-    return Entry(resolved, defined, reasons)
+    return Entry(resolved, seeds, defined, reasons)
 
 
 def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> None:
@@ -245,7 +253,8 @@ def as_table(suite: Suite) -> dict[str, Any]:
     tasks: dict[str, dict[str, Any]] = {}
     for entry in suite.entries:
         cls, pair = TASKS.get(entry.pair.task), entry.pair
-        table = tasks.setdefault(pair.task, {"pairs": [], "pair": {}})
+        own_seeds = {"seeds": list(entry.seeds)} if entry.seeds != suite.entries[0].seeds else {}
+        table = tasks.setdefault(pair.task, {"pairs": [], **own_seeds, "pair": {}})
         table["pairs"].append(pair.pair)
         changes = cls.pairs.get(pair.pair, {})
         unset = precedence.task_settings(cls.Settings().model_dump(), changes, pair.task, pair.pair, ())
@@ -259,8 +268,9 @@ def as_table(suite: Suite) -> dict[str, Any]:
         table["pair"][pair.pair] = settings | {
             "hyperparameters": {name: values for name, values in methods.items() if values}
         }
-    fields = ("name", "description", "seeds", "methods", "device", "teachers")
-    return {field: getattr(suite, field) for field in fields} | {"tasks": tasks}
+    fields = ("name", "description", "methods", "device", "teachers")
+    seeds = {"seeds": suite.entries[0].seeds}
+    return {field: getattr(suite, field) for field in fields} | seeds | {"tasks": tasks}
 
 
 def _has_length(recipe: Mapping[str, Any]) -> bool:

@@ -51,9 +51,9 @@ WRONG = {
         "[hyperparameters.temperature]\ntemprature = 2\n" + GOOD,
         "hyperparameters.temperature.temprature: unknown key; did you mean 'temperature'?",
     ),
-    "temperature below one": (
-        "[hyperparameters.temperature]\ntemperature = 0.5\n" + GOOD,
-        "hyperparameters.temperature.temperature: input should be greater than or equal to 1",
+    "temperature of zero": (
+        "[hyperparameters.temperature]\ntemperature = 0\n" + GOOD,
+        "hyperparameters.temperature.temperature: input should be greater than 0",
     ),
     "not finite": (
         "[hyperparameters.mimic]\nweight = inf\n" + GOOD,
