@@ -67,8 +67,8 @@ class StyleSettings(TaskSettings):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
-    steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(2, ge=1, le=MOST_BATCH, description="patches a step")
+    steps: int = Field(200, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(1, ge=1, le=MOST_BATCH, description="patches a step")
     patch: int = Field(96, ge=LEAST_SIDE, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(
         256, ge=LEAST_SIDE, multiple_of=4, description="test photographs are cut to this side at most"
@@ -84,10 +84,8 @@ class StyleSettings(TaskSettings):
         "painting",
         description="what a student sees of its teacher: its picture, or the perceptual network's features of that",
     )
-    teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=1e-3, augment=True
-    )
-    student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
+    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=600, learning_rate=3e-3, augment=True)
+    student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=1), learning_rate=3e-3, augment=True)
 
 
 class StyleTransfer(Task):
