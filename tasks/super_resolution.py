@@ -68,10 +68,9 @@ class SuperResolution(Restoration):
 
     def check(self) -> None:
         scale, patch = self.settings.scale, f"patch = {self.settings.patch} at ×{self.settings.scale} needs"
-        for part in (self.splits.train, self.splits.fitting, self.splits.validation):
+        for part in (self.splits.train, self.splits.fitting, self.splits.validation, self.splits.withheld):
             check_sides(part, self.side, patch)
-        if self.splits.transfer is not None:
-            check_sides(self.splits.transfer, self.settings.patch, f"patch = {self.settings.patch} needs")
+        check_sides(self.splits.transfer, self.settings.patch, f"patch = {self.settings.patch} needs")
         for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW + 2 * scale, f"SSIM, the border shaved by {scale}, needs")
 

@@ -109,18 +109,38 @@ def test_features_seen_without_gradient_do_not_stand_in_for_those_with_one(style
     assert torch.autograd.grad(task.loss(model, inputs, outputs), list(model.parameters()))[0].norm() > 0
 
 
-def test_targets_are_shared_and_paid_for_by_those_who_have_the_objective(style: TaskOf) -> None:
+def test_targets_are_shared_and_watched(style: TaskOf) -> None:
     task = style()
     inputs = batch(task)
     without, shared = share(lambda: Batch(inputs), {}), share(lambda: Batch(inputs), {}, task.with_targets)
     assert without.batch.objective is inputs
     assert set(shared.batch.whole) == {"photographs"}
-    assert shared.target_seconds > without.target_seconds
     layer = task._perceptual_network.content_layers[0]
     shared.batch.objective[layer].mul_(2)
     fault = shared.fault()
     assert fault is not None
     assert repr(layer) in fault
+
+
+def test_targets_are_paid_for_by_each_who_minimises_the_objective(
+    style: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = style()
+    clock, original = [0.0], task.with_targets
+
+    def costly(inputs: Inputs) -> Inputs:
+        clock[0] += 0.0 if len(inputs) > 1 else 1.0
+        return original(inputs)
+
+    monkeypatch.setattr(task, "with_targets", costly)
+    for module in ("loop", "sharing"):
+        monkeypatch.setattr(f"distillbench.bench.training.{module}.now", lambda: clock[0])
+    teacher = read_only(initial(task, "teacher", 0))
+    trained = train_students(task, {"trained": teacher}, {"s": Scratch(), "m": Mimic(), **PAINTINGS_ALONE}, seed=5)
+    steps = task.steps("student")
+    assert {name: student.seconds for name, student in trained.items()} == {
+        "s": steps, "m": steps, "mimic": 0, "temperature": 0
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("method", [Mimic(), Temperature(temperature=1.0), Temperature(temperature=4.0)])
