@@ -84,7 +84,7 @@ class StyleSettings(TaskSettings):
         "painting",
         description="what a student sees of its teacher: its picture, or the perceptual network's features of that",
     )
-    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=2), steps=600, learning_rate=3e-3, augment=True)
+    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=3), steps=600, learning_rate=2e-3, augment=True)
     student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=1), learning_rate=3e-3, augment=True)
 
 
