@@ -251,6 +251,13 @@ class Task(ABC):
             transfer set, all that ``forward`` and ``responses`` read, and no ground truth.
         """
 
+    def with_targets(self, inputs: Inputs) -> Inputs:
+        """The inputs with what ``loss`` alone compares with, where that costs something to compute.
+
+        It is asked for once a step, for all models that minimise the loss. ``loss`` takes inputs without it as well.
+        """
+        return inputs
+
     # -- models -------------------------------------------------------------------------------------------------
 
     @property
@@ -321,7 +328,7 @@ class Task(ABC):
 
         Args:
             model: The model that ``outputs`` are of.
-            inputs: What the pass read.
+            inputs: What the pass read, with targets or without (``with_targets``).
             outputs: What the pass gave.
             recipe: The model's recipe in training; None outside of it, for recipes that change the loss.
             progress: The share of the training that is done, for objectives that change in it.
