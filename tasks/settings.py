@@ -137,6 +137,11 @@ class TaskSettings(Frozen):
         return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
 
     @property
+    def trains_on_validation(self) -> bool:
+        """Whether the validation examples are trained on, so that nothing can be chosen by them."""
+        return False
+
+    @property
     def has_transfer(self) -> bool:
         """Whether students learn from a transfer set as well."""
         return self.transfer is not None or self.data.has_transfer

@@ -77,7 +77,7 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Choose hyperparameters on the validation split, with the same number of trials for every method, scratch included.
+    """Choose hyperparameters on the validation split, with the same number of trials for every method and control.
 
     A suite includes the file of the chosen values by its key "tuned". Every trial is in trials.csv.
     """

@@ -43,7 +43,8 @@ def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[C
         One decision for each pair and method.
 
     Raises:
-        UserError: The budget is not to be trusted, there is nothing to tune, or a record was deleted meanwhile.
+        UserError: The budget is not to be trusted, there is nothing to tune, a pair trains on what is chosen by, or a
+            record was deleted meanwhile.
     """
     tuned = _tunings(suite, budget)
     cells = _trials(tuned, budget)
@@ -77,9 +78,14 @@ def expected(suite: Suite, out: Path, budget: Budget) -> list[Cell]:
 
 def _tunings(suite: Suite, budget: Budget) -> list[Tuning]:
     budget.check(suite)
+    for pair in suite.pairs:
+        if pair.settings.trains_on_validation:
+            problem = "true, and nothing can be chosen by images that are trained on"
+            raise UserError(problem, suite.name, f"tasks.{pair.task}.train_on_validation", allowed="false")
     tuned = tunings(suite, budget.trials)
     if not any(tuning.space for tuning in tuned):
-        raise UserError(f"nothing to tune in {', '.join(suite.methods)}", suite.name, "methods")
+        methods = ", ".join(suite.methods) or "a suite without methods"
+        raise UserError(f"nothing to tune in {methods}", suite.name, "methods")
     return tuned
 
 

@@ -43,6 +43,10 @@ def weights_path(record: Path) -> Path:
     return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
 
 
+Fitted = Literal["", "half", "whole"]
+"""The part of the validation data that a method fits to: of a half, the other one is left to choose by."""
+
+
 class MetricValue(Part):
     """A measured quality and how to read it."""
 
@@ -144,6 +148,10 @@ class Record(Part):
     training: Training | None = None
     size: Size | None = None
     weights_sha256: str | None = None
+    defaults: tuple[str, ...] = Field(
+        (), description="hyperparameters that are the method's default, and that tuning does not set"
+    )
+    fitted: Fitted = Field("", description="the part of the validation data that its method fitted something to")
     own_teacher: dict[str, Number] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
 
 CONFIG_VERSION = 2
-
+OF_TEACHERS, OF_TRANSFER = ("teacher", "teacher_data"), ("transfer", "transfer_batch")
+"""Settings that decide nothing of a student alone, and nothing of whoever learns from ground truth alone."""
 
 TeacherKind = Literal["trained", "self"]
 """What is trained before the students: the pair's teacher, or a network equal to its student."""
@@ -101,7 +103,7 @@ class Pair:
     @property
     def baseline_config(self) -> dict[str, Any]:
         """Everything that the baselines share: nothing of a training."""
-        return self._config_without("teacher", "student", "batch_size", "transfer", "transfer_batch")
+        return self._config_without(*OF_TEACHERS, *OF_TRANSFER, "student", "batch_size")
 
     @cached_property
     def feature_extractor(self) -> ExtractorRecipe | None:
@@ -139,7 +141,7 @@ class Pair:
         """The hash of a teacher's configuration: of the pair's teacher, or of a network equal to its student."""
         if kind == "trained":
             return canonical_hash(self.teacher_config(seed))
-        config = self._config_without("teacher", "transfer", "transfer_batch")
+        config = self._config_without(*OF_TEACHERS, *OF_TRANSFER)
         return canonical_hash(config | {"role": "self teacher", "seed": seed})
 
     def teacher_path(self, cache: Path, seed: int, kind: TeacherKind = "trained") -> Path:
@@ -172,6 +174,11 @@ class Cell:
     trial: int | None = None
 
     @property
+    def control(self) -> bool:
+        """Whether it is of a control."""
+        return self.method is not None and self.method.control
+
+    @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
@@ -180,6 +187,18 @@ class Cell:
     def weights_path(self) -> Path:
         """Where a student's weights lie in a results folder."""
         return weights_path(self.path)
+
+    @property
+    def package(self) -> str | None:
+        """The package that it alone needs; None: none."""
+        return TASKS.get(self.pair.task).baseline_packages.get(self.label) if self.kind == "baseline" else None
+
+    @property
+    def needs(self) -> str:
+        """Why it cannot be made here, as 'needs the package bm3d (…)'; '' where it can."""
+        if self.package is None or find_spec(self.package) is not None:
+            return ""
+        return f"needs the package {self.package} (pip install 'distillbench[{self.package}]')"
 
     @cached_property
     def config(self) -> dict[str, Any]:

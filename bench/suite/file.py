@@ -63,7 +63,7 @@ class SuiteTable(BaseModel):
     description: str = Field("", description="one line, for lists")
     seeds: Seeds = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
     methods: tuple[str, ...] = Field(
-        ("scratch", "mimic", "temperature", "logistic", "cross_model"), min_length=1, description="rows of the tables"
+        ("scratch", "mimic", "temperature", "logistic", "cross_model"), description="rows of the tables; []: baselines"
     )
     tasks: dict[str, TaskTable] = Field({}, min_length=1, description="a table a task; an empty one: as the task is")
     hyperparameters: Hyperparameters = Field({}, description="per method, for every task")

@@ -65,12 +65,17 @@ class Suite:
 
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method."""
+        """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method.
+
+        Without methods there are baselines alone: nobody learns from a teacher.
+        """
         return tuple(cell for entry in self.entries for cell in self._cells_of(entry))
 
     def _cells_of(self, entry: Entry) -> Iterable[Cell]:
         pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in entry.seeds}
         yield from (Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines)
+        if not self.methods:
+            return
         yield from (Cell("teacher", pair, "teacher", seed, seed) for seed in sorted(set(teacher_seeds.values())))
         for seed, teacher_seed in teacher_seeds.items():
             for name, method in entry.methods.items():
@@ -125,19 +130,28 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
-    _check_defined(entries, methods)
+    _check_defined(entries, layers, tasks)
     fields = {field: layers.last(field) for field in ("name", "description", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
 
 
-def _check_defined(entries: Sequence[Entry], methods: Sequence[str]) -> None:
-    """Raise UserError for a method that no task of the suite defines."""
-    for name in methods:
-        reasons = {entry.pair.task: entry.undefined[name] for entry in entries if name in entry.undefined}
-        if len([entry for entry in entries if name in entry.undefined]) == len(entries):
-            raise UserError(
-                f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons.values()))}", field="methods"
-            )
+def _check_defined(entries: Sequence[Entry], layers: Layers, tasks: Sequence[str]) -> None:
+    """Raise UserError for a method that is defined on no pair, and for hyperparameters of one where it is not.
+
+    A suite is judged by itself: its methods may be left without a task where the command line takes one task of it, or
+    sets all steps.
+    """
+    naming = [layer for layer in layers.options if "methods" in layer.table.model_fields_set]
+    if naming or (not layers.options and set(tasks) == set(layers.suite.table.tasks)):
+        for name in layers.last("methods"):
+            reasons = [entry.undefined.get(name, "") for entry in entries]
+            if all(reasons):
+                problem = f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons))}"
+                raise UserError(problem, (naming or [layers.suite])[-1].source, "methods")
+    undefined = {(entry.pair.task, entry.pair.pair): entry.undefined for entry in entries}
+    for layer in layers.options or (layers.suite,):
+        if (mistake := precedence.of_undefined(layer, undefined)) is not None:
+            raise mistake
 
 
 Changes = Mapping[str, Mapping[str, Any]]

@@ -41,6 +41,7 @@ class Trained:
         loss: the mean loss over the last tenth of the steps.
         distillation: the mean distillation loss over the same steps.
         curve: the loss and the validation metric during training.
+        fitted: whether the method fitted something to validation data before.
         failure: a one-line reason and the traceback, or None.
     """
 
@@ -52,6 +53,7 @@ class Trained:
     loss: float
     distillation: float
     curve: Curve
+    fitted: bool = False
     failure: tuple[str, str] | None = None
 
 
@@ -89,6 +91,7 @@ class Learner:
         seconds: the time of the training so far, as if the learner were alone: its steps, its batches, and the
             responses of its teacher.
         examples: how many its batches had so far.
+        fitted: whether the method asked for validation data to fit to.
     """
 
     task: Task
@@ -102,6 +105,7 @@ class Learner:
     failure: tuple[str, str] | None = None
     seconds: float = 0.0
     examples: int = 0
+    fitted: bool = False
     optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
     totals: Tensor = field(default_factory=lambda: torch.zeros(2))
     counted: int = 0
@@ -235,6 +239,7 @@ class Learner:
             loss,
             distillation,
             self.recorder.curve(),
+            self.fitted,
             self.failure,
         )
 

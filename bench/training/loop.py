@@ -252,8 +252,13 @@ def _prepare(learner: Learner, seed: int) -> None:
         return
     seed_generators(derive("prepare", seed), learner.task.device)
     start = now()
+
+    def events() -> Mapping[str, Events]:
+        learner.fitted = True
+        return validation_events(learner.task, learner.teacher, seed)
+
     try:
-        learner.distil = learner.method.prepare(partial(validation_events, learner.task, learner.teacher, seed))
+        learner.distil = learner.method.prepare(events)
         if learner.method.teacher == "own":
             learner.partner = _partner(learner.task, seed, learner.steps)
     except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group

@@ -207,6 +207,12 @@ def test_a_trial_is_no_cell_of_a_run_and_a_copy_is_no_trial(trials: Path, tmp_pa
     assert found.problems
 
 
+def test_nothing_is_chosen_by_images_that_are_trained_on(tmp_path: Path) -> None:
+    message = "tiny: tasks.classification.train_on_validation: true, and nothing can be chosen by images"
+    with pytest.raises(UserError, match=message):
+        tuned(load(TINY, ["tasks.classification.train_on_validation=true"]), tmp_path)
+
+
 def test_a_suite_without_anything_to_tune_is_refused(tmp_path: Path) -> None:
     fixed = load(TINY, ["hyperparameters.mimic.weight=2"], methods=["mimic"])
     with pytest.raises(UserError, match="tiny: methods: nothing to tune in mimic"):

@@ -13,24 +13,21 @@ from distillbench.tasks.base import Task, read_only
 
 TASK_NAMES = ("classification", "denoising", "gan", "style_transfer", "super_resolution", "vae")
 METHOD_NAMES = ("temperature", "random_teacher", "self_teacher", "logistic", "cross_model")
-SETTINGS = (
-    *("super_resolution.patch=8", "denoising.patch=16", "style_transfer.patch=32"),
-    *(f"{name}.teacher.steps=4" for name in TASK_NAMES),
-)
-"""For the smoke suite: small patches, and teachers that are trained for longer than students."""
+SMALL = ("super_resolution.patch=8", "denoising.patch=16", "style_transfer.patch=32")
+"""Settings for small patches."""
 TRANSFER: Mapping[str, tuple[str, ...]] = {
     "classification": ("transfer=200", "transfer_batch=48"),
     "denoising": ("originals=3", "transfer='rest'", "transfer_batch=3"),
-    "super_resolution": ("originals=3", "transfer='rest'"),
+    "super_resolution": ("originals=3", "transfer='rest'", "teacher_data='all'"),
     "vae": ("images=300", "transfer=500"),
 }
 """Settings that give a task a transfer set, of each task that can have one."""
 
 
 def overrides(transfer: bool) -> list[str]:
-    """Settings for ``load("smoke", …)``, with transfer sets where they are asked for."""
+    """Settings for ``load("smoke", …)``: small patches, and transfer sets where they are asked for."""
     sets = [f"{name}.{setting}" for name, settings in TRANSFER.items() for setting in settings] if transfer else []
-    return [f"tasks.{setting}" for setting in (*SETTINGS, *sets)]
+    return [f"tasks.{setting}" for setting in (*SMALL, *sets)]
 
 
 def teachers_of(task: Task) -> dict[Teacher, nn.Module]:

@@ -29,6 +29,15 @@ def test_an_honest_submission_passes(cli: Run, honest: Submitted, tiny_suite: Pa
     assert all(f"\n{name} " in done.stdout for name in ("files", "records", *CHECKS))
 
 
+def test_what_is_not_defined_is_not_missing(submitted: Submitted, claimed: ClaimedSuite) -> None:
+    path = submitted.root / "expected.json"
+    row = {"task": TASK, "pair": PAIR, "kind": "student", "label": "scratch_long", "seed": 0}
+    path.write_text(json.dumps([*json.loads(path.read_text()), row | {"undefined": "needs a teacher with more steps"}]))
+    assert refusing(submitted.validated(claimed)) == set()
+    path.write_text(json.dumps([*json.loads(path.read_text()), row]))
+    assert refusing(submitted.validated(claimed)) == {"expected"}
+
+
 def test_a_forged_submission_is_refused_with_file_field_and_what_is_allowed(
     cli: Run, submitted: Submitted, tiny_suite: Path
 ) -> None:

@@ -263,6 +263,12 @@ FORGERIES: dict[str, Forgery] = {
     "another teacher's seed": Forgery(
         field("teacher_seed", value=5), "configuration", "teacher_seed: 5, but the suite has 0"
     ),
+    "a control as a method": Forgery(
+        field("control", value=False), "configuration", "control: False, but the suite has True"
+    ),
+    "hyperparameters as if they were usual": Forgery(
+        field("defaults", value=["weight"]), "configuration", "defaults: ('weight',), but the suite has"
+    ),
     "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
     "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),
     "a method of its own, trained longer": Forgery(
