@@ -307,6 +307,20 @@ def test_in_single_precision(single_runs: Runs, view: View, layout: str) -> None
     assert found.sort().values[int(0.9 * len(found))] < 1e-5
 
 
+def test_classification_to_the_bit() -> None:
+    """With the harness's optimiser and layout, where no formula is written in another way, in single precision."""
+    runs, view = Runs(), View("classification", augment=True, transfer=True)
+    cell, teachers = runs.cell(view), runs.teachers(view)
+    students = runs.harness(view, "as_given")
+    for key in plans_of(view):
+        plan = PLANS[key]
+        if plan.method in ("label_smoothing", "mimic", "logistic"):
+            continue
+        teacher = teachers["self" if plan.method == "self_teacher" else "trained"]
+        theirs = plain_loop.train(cell, "student", SEED, plan, teacher, same_kernels=True)
+        assert largest(differences(students[key], theirs)) == 0, key
+
+
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_a_readout_is_fitted_as_well_as_by_newtons_method(runs: Runs, name: str) -> None:
     view = View(name)
