@@ -1,11 +1,11 @@
 """What teachers and scratch students reach with candidate recipes: the trials of docs/recipes.md.
 
-    python tests/simulations/recipes.py SUITE ROLE TASK.SETTING=VALUE ... [/ ROLE TASK.SETTING=VALUE ...]
+    python tests/simulations/recipes.py SUITE SEEDS ROLE TASK.SETTING=VALUE ... [/ ROLE TASK.SETTING=VALUE ...]
 
 trains a network of the role ("teacher" or "student") on its own objective for each candidate, with seeds that no
-suite reports (100, 101), and prints a row: the primary metric on the validation split, its mean and every seed's, the
-network's parameters, and the processor's seconds of one training. No method is looked at, and no test image. Of a
-suite's task the first pair is taken.
+suite reports (such as 100,101), and prints a row: the primary metric on the validation split, its mean and every
+seed's, the network's parameters, and the processor's seconds of one training. No method is looked at, and no test
+image. Of a suite's task the first pair is taken.
 """
 
 from __future__ import annotations
@@ -27,18 +27,16 @@ from distillbench.bench.training.loop import initial, train
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
 
-SEEDS = (100, 101)
 
-
-def reached(pair: Pair, role: Role) -> dict[str, str]:
+def reached(pair: Pair, role: Role, seeds: Sequence[int]) -> dict[str, str]:
     """Train a network of one role with every seed, and return what it reaches."""
     with TemporaryDirectory() as cache:
         task = pair.build(Path(cache))
         if (recipe := task.extractor_recipe()) is not None:
             task.feature_extractor = read_only(recipe.train())
         start = time.process_time()
-        learners = [_trained(task, role, seed) for seed in SEEDS]
-        seconds = (time.process_time() - start) / len(SEEDS)
+        learners = [_trained(task, role, seed) for seed in seeds]
+        seconds = (time.process_time() - start) / len(seeds)
         values = [_value(task, learner) for learner in learners]
     metric = task.metrics[task.primary_metric]
     return {
@@ -72,11 +70,11 @@ def candidates(arguments: Sequence[str]) -> Iterator[tuple[Role, list[str]]]:
 
 def main() -> None:
     settle_process()
-    suite, head = sys.argv[1], False
-    for role, settings in candidates(sys.argv[2:]):
+    suite, seeds, head = sys.argv[1], [int(seed) for seed in sys.argv[2].split(",")], False
+    for role, settings in candidates(sys.argv[3:]):
         task = settings[0].partition(".")[0]
         pair = load(suite, [f"tasks.{setting}" for setting in settings if "=" in setting], [task]).pairs[0]
-        row = {"role": role, "settings": " ".join(settings)} | reached(pair, role)
+        row = {"role": role, "settings": " ".join(settings)} | reached(pair, role, seeds)
         if not head:
             head = True
             print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}", flush=True)
