@@ -161,6 +161,9 @@ class Task(ABC):
     """The metric that students are ranked by."""
     baselines: ClassVar[tuple[str, ...]]
     """The classical baselines and floors in every table; the first is what a teacher must beat to be sound."""
+    baseline_packages: ClassVar[Mapping[str, str]] = {}
+    """{baseline: the package that it alone needs}; an extra of the package's name installs it. Without the package
+    there is no such row."""
     interface: ClassVar[Interface] = OTHER
     """What kind of network it takes, and what that takes and gives, in words."""
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar
 
@@ -53,7 +53,8 @@ class Denoising(Restoration):
         "the photograph without the noise, in about [0, 1]: clip to it, times 255",
         "grey",
     )
-    baselines: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
+    baselines: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means", "BM3D")
+    baseline_packages: ClassVar[Mapping[str, str]] = {"BM3D": "bm3d"}
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dncnn": {}}
 
     # -- data ---------------------------------------------------------------------------------------------------
@@ -119,8 +120,13 @@ class Denoising(Restoration):
 
     @torch.no_grad()
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        """The noisy image, and non-local means."""
-        return self.evaluation(nn.Identity() if name == "noisy input" else self._nl_means, split)
+        """The noisy image, non-local means, or BM3D."""
+        restorers: dict[str, Callable[[Tensor], Tensor]] = {
+            "noisy input": nn.Identity(),
+            "non-local means": self._nl_means,
+            "BM3D": self._bm3d,
+        }
+        return self.evaluation(restorers[name], split)
 
     def classical(self, inputs: Inputs) -> Mapping[str, Tensor]:
         noisy = inputs["noisy"]
@@ -134,6 +140,15 @@ class Denoising(Restoration):
         clean = denoise_nl_means(
             image, patch_size=5, patch_distance=6, h=0.6 * self.sigma, sigma=self.sigma, fast_mode=True
         )
+        return torch.from_numpy(clean).to(noisy)[None, None]
+
+    def _bm3d(self, noisy: Tensor) -> Tensor:
+        """BM3D (Dabov et al. 2007; Mäkinen et al. 2020, the authors' package), which knows the true σ."""
+        import bm3d  # optional: for non-commercial use only
+
+        profile = bm3d.BM3DProfile()
+        profile.num_threads = 1  # with more the last digits change from call to call
+        clean = bm3d.bm3d(noisy[0, 0].cpu().numpy(), self.sigma, profile)
         return torch.from_numpy(clean).to(noisy)[None, None]
 
     def crops(self, models: Mapping[str, nn.Module], names: Sequence[str], target: Tensor, inputs: Inputs) -> ImageGrid:

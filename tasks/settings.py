@@ -125,8 +125,6 @@ class TaskSettings(Frozen):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: a run is identified by the digest of what they point to, not by where it lies."""
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer", "transfer_batch"})
-    """Fields that decide nothing of a teacher."""
 
     @property
     def teacher_splits(self) -> tuple[Split, ...]:
@@ -137,6 +135,11 @@ class TaskSettings(Frozen):
         """The recipe of one role, its number of steps filled in where it has no epochs."""
         recipe: Recipe = getattr(self, role)
         return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
+
+    @property
+    def trains_on_validation(self) -> bool:
+        """Whether the validation examples are trained on, so that nothing can be chosen by them."""
+        return False
 
     @property
     def has_transfer(self) -> bool:

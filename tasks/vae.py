@@ -59,8 +59,6 @@ class VAESettings(GenerativeSettings):
     A transfer set are images that the teacher has learnt from, and the student's own objective never sees.
     """
 
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer_batch"})
-
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")

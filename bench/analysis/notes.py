@@ -9,8 +9,9 @@ from typing import Any
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
 from distillbench.bench.statistics import minimum_detectable_effect
-from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
+from distillbench.bench.store.configurations import PER_SEED, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
+from distillbench.common.text import listed
 
 DETECTABLE = "minimum detectable effect"
 """What the notes of ``detectable_effect_notes`` contain."""
@@ -56,7 +57,7 @@ def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: 
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
-    """Say of a teacher-student pair what warned, what ran with which hyperparameters, and what failed.
+    """Say of a teacher-student pair what warned, what ran with which hyperparameters, what was fitted, and what failed.
 
     Args:
         pair: Its name.
@@ -69,8 +70,9 @@ def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
         notes.append("measured on the validation split: for choosing, not for reporting")
     if _one_teacher(groups, records):
         notes.append("one teacher for all seeds: all intervals are conditional on it")
-    methods = [f"{g.name} {text}" for g in groups if g.label != SCRATCH and (text := _hyperparameters(g))]
+    methods = [f"{group.name} {text}" for group in groups if (text := _hyperparameters(group))]
     notes += [f"{pair}: {'; '.join(methods)}"] if methods else []
+    notes += _fitted_notes(groups)
     notes += [f"{pair}: {r.label}, seed {r.seed} failed: {r.failure.reason}" for r in records if r.failure]
     return [*notes, *_own_teacher_notes(pair, groups, records)]
 
@@ -94,10 +96,35 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 
+def _fitted_notes(groups: Sequence[Group]) -> Iterator[str]:
+    """Which methods have seen validation data."""
+    parts = {
+        "half": "fitted to one half of the validation data and tuned on the other",
+        "whole": "fitted to the validation data, on which methods are tuned as well",
+    }
+    for part, text in parts.items():
+        names = [group.name for group in groups if any(record.fitted == part for record in group.records)]
+        if names:
+            yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {text}"
+
+
+def undefined_notes(reasons: Mapping[tuple[str, str], Collection[str]], pairs: Collection[str]) -> Iterator[str]:
+    """Say why methods are not defined.
+
+    Args:
+        reasons: The pairs by the name of the method and the reason.
+        pairs: All pairs of the task.
+    """
+    for (name, reason), where in reasons.items():
+        place = "" if len(where) == len(pairs) else f"{', '.join(where)}: "
+        yield f"{place}{name} is not defined: {reason}"
+
+
 def _hyperparameters(group: Group) -> str:
-    """'temperature 2, weight 1': what a method ran with."""
-    values = flat(group.config.get("hyperparameters", {}))
-    return ", ".join(f"{name} {plain(value)}" for name, value in sorted(values.items()) if name and value is not None)
+    """'temperature 2, weight 1': what a method ran with, as far as it is not usual."""
+    values, usual = flat(group.config.get("hyperparameters", {})), group.records[0].defaults
+    shown = {name: value for name, value in sorted(values.items()) if name and value is not None and name not in usual}
+    return ", ".join(f"{name} {plain(value)}" for name, value in shown.items())
 
 
 def _value(value: float, metric: MetricValue) -> str:

@@ -9,13 +9,19 @@ from functools import cached_property
 from pathlib import Path
 
 from distillbench.bench.analysis.comparison import Comparison, TeacherGap
-from distillbench.bench.analysis.notes import detectable_effect_notes, interval_notes, origin_notes, pair_notes
+from distillbench.bench.analysis.notes import (
+    detectable_effect_notes,
+    interval_notes,
+    origin_notes,
+    pair_notes,
+    undefined_notes,
+)
 from distillbench.bench.analysis.series import Estimate, Series, Split, series_of
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
-from distillbench.bench.store.configurations import Group, groups, order
+from distillbench.bench.store.configurations import Group, groups, order, section_of
 from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
-from distillbench.bench.store.terms import Kind
+from distillbench.bench.store.terms import SECTIONS, Kind, Section
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
 
@@ -39,6 +45,10 @@ class Row:
     """The number of seeds that the run expects and that have no record."""
     metrics: Mapping[str, Estimate]
     """By name."""
+    control: bool = False
+    """Whether it is a control, which a method has to beat and which is not ranked."""
+    undefined: str = ""
+    """Why there is no such row, as 'needs labels; gan has none'; '' where there is."""
     difference: Estimate | None = None
     """To scratch, on the primary metric, paired by seed and test example."""
     p: float | None = None
@@ -50,7 +60,9 @@ class Row:
     gap_defined: bool = False
     """Whether the teacher is better than scratch beyond the interval of their difference."""
     best: bool = False
-    """Whether the student is better than every other, each time beyond the interval of their paired difference."""
+    """Whether the method is better than every other, each time beyond the interval of their paired difference."""
+    unbeaten_controls: tuple[str, ...] = ()
+    """Of the best method: the controls, but for scratch, that it is not better than beyond that interval."""
     parameters: int | None = None
     macs: int | None = None
     latency: float | None = None
@@ -66,6 +78,11 @@ class Row:
     """In training."""
     curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
     """Of training, by seed."""
+
+    @property
+    def section(self) -> Section:
+        """The section of the table in which it stands."""
+        return section_of(self.kind, self.control)
 
     @property
     def significant(self) -> bool:
@@ -87,6 +104,11 @@ class Summary:
     """What a reader must know."""
     problems: tuple[str, ...] = ()
     """Files that were left out, and why."""
+
+    @property
+    def pairs(self) -> list[str]:
+        """The teacher-student pairs, in the order of the rows."""
+        return list(dict.fromkeys(row.pair for row in self.rows))
 
 
 def summarise(
@@ -165,6 +187,7 @@ class _Task:
             *interval_notes({name: _example_counts(rows, name) for name in self.metrics}),
             *(note for pair in pairs for note in pair.detectable),
             *(note for pair in pairs for note in pair.notes),
+            *_undefined_notes(rows),
             *_missing_notes(rows, self.records, self.split),
             *(remark for pair in pairs for remark in pair.remarks),
             *(metric.note for metric in self.metrics.values() if metric.note),
@@ -187,17 +210,20 @@ class _Task:
         )
 
     def _rows(self, pair: str, members: Sequence[Group], comparison: Comparison) -> list[Row]:
-        """In the order of a table, with rows for labels that have no record yet."""
+        """In the order of a table, with rows for labels that have no record yet, or that are not defined."""
         expected = [cell for cell in self.expected if cell.pair == pair]
-        labels = {(group.kind, group.label) for group in members} | {(cell.kind, cell.label) for cell in expected}
+        labels = {(cell.kind, cell.label): cell.control for cell in expected}
+        labels |= {(group.kind, group.label): group.control for group in members}
         rows = []
-        for kind, label in sorted(labels, key=lambda row: order(*row)):
+        for (kind, label), control in sorted(labels.items(), key=lambda item: order(item[0][0], item[1], item[0][1])):
             configurations = [group for group in members if (group.kind, group.label) == (kind, label)]
-            seeds = {cell.seed for cell in expected if (cell.kind, cell.label) == (kind, label)}
+            cells = [cell for cell in expected if (cell.kind, cell.label) == (kind, label)]
+            seeds = {cell.seed for cell in cells if not cell.undefined}
             seeds -= {record.seed for group in configurations for record in group.records}
+            undefined = next((cell.undefined for cell in cells if cell.undefined), "")
             label_rows = [self._row(pair, group, comparison) for group in configurations]
-            rows += _with_missing(label_rows, Row(pair, label, kind, 0, 0, len(seeds), {}))
-        return rows
+            rows += _with_lacking(label_rows, Row(pair, label, kind, 0, 0, len(seeds), {}, control, undefined))
+        return sorted(rows, key=lambda row: SECTIONS.index(row.section))
 
     def _row(self, pair: str, group: Group, comparison: Comparison) -> Row:
         difference, gap, values = comparison.difference(group), comparison.gap(group), comparison.series.get(group)
@@ -214,11 +240,13 @@ class _Task:
             failed=sum(record.status == "failed" for record in group.records),
             missing=0,
             metrics={name: s.estimate() for name in self.metrics if (s := series_of(group.finished, name, self.split))},
+            control=group.control,
             difference=estimate,
             gap=recovered if estimate is not None and estimate.interval.excludes_zero else None,
             unfiltered_gap=recovered,
             gap_defined=gap is not None and gap.significant,
             best=comparison.is_best(group),
+            unbeaten_controls=comparison.unbeaten_controls(group),
             parameters=size.parameters if size else None,
             macs=size.macs if size else None,
             latency=time.latency,
@@ -231,14 +259,23 @@ class _Task:
         )
 
 
-def _with_missing(rows: list[Row], missing: Row) -> list[Row]:
+def _with_lacking(rows: list[Row], lacking: Row) -> list[Row]:
     """Rows of one label with its missing seeds: in its only row, else in a row of their own.
 
-    No record tells of which of several configurations they were to be.
+    No record tells of which of several configurations they were to be. A label that is not defined now, and has
+    records of another configuration, has the rows of these.
     """
-    if not missing.missing:
+    if not (lacking.missing or (lacking.undefined and not rows)):
         return rows
-    return [replace(rows[0], missing=missing.missing)] if len(rows) == 1 else [*rows, missing]
+    return [replace(rows[0], missing=lacking.missing)] if len(rows) == 1 else [*rows, lacking]
+
+
+def _undefined_notes(rows: Sequence[Row]) -> Iterator[str]:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row.undefined:
+            reasons.setdefault((row.name, row.undefined), []).append(row.pair)
+    return undefined_notes(reasons, {row.pair for row in rows})
 
 
 def _example_counts(rows: Sequence[Row], metric: str) -> set[int]:

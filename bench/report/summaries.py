@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from distillbench.bench.analysis.series import Estimate
@@ -10,6 +10,7 @@ from distillbench.bench.analysis.summary import Row as Result
 from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.report.formatting import (
     ABSENT,
+    DASH,
     SIGNIFICANT,
     count_text,
     estimate_text,
@@ -19,14 +20,18 @@ from distillbench.bench.report.formatting import (
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.store.records import MetricValue
+from distillbench.bench.store.terms import Section
 from distillbench.common.errors import at_most
 from distillbench.common.text import visible
 
 CAPTION = (
     "mean ± 95% confidence interval; Δ scratch is paired by seed and test example; *: significant vs. scratch "
-    "(p < 0.05, Holm-corrected over all methods of this table); {best} marks the best student: better than every "
-    "other, outside the intervals; gap recovered: with its 95% interval, blank where Δ is not significant or a loss"
+    "(p < 0.05, Holm-corrected over all methods and controls of this table); controls stand apart and are not ranked; "
+    "{best} marks the best method: better than every other, outside the intervals; gap recovered: with its 95% "
+    "interval, blank where Δ is not significant or a loss"
 )
+HEADINGS: Mapping[Section, str] = {"control": "controls", "method": "methods", "baseline": "baselines"}
+"""What the sections of a table are called; a teacher stands above them all."""
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
 
@@ -42,7 +47,7 @@ def table(summary: Summary) -> Table:
     return Table(
         title=summary.task,
         columns=columns(fields),
-        rows=tuple(Row(cells(fields, row), row.kind, row.pair) for row in summary.rows),
+        rows=tuple(table_row(fields, row) for row in summary.rows),
         caption=CAPTION,
         notes=(*summary.notes, *at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in summary.problems])),
         data=tuple(_data(summary)),
@@ -55,6 +60,14 @@ def table(summary: Summary) -> Table:
         },
         digits=10,  # the last digits of a bootstrap depend on the threads that a library sums with
     )
+
+
+def table_row(fields: Sequence[Field[Result]], row: Result) -> Row:
+    """A row with its section; one that is not defined has its names, and dashes."""
+    values = cells(fields, row)
+    if row.undefined:
+        values = tuple(cell if column.words else Cell(DASH) for (column, _), cell in zip(fields, values, strict=True))
+    return Row(values, row.section, f"{row.pair} {row.section}", HEADINGS.get(row.section, ""))
 
 
 def names(summary: Summary) -> list[Field[Result]]:
@@ -129,6 +142,8 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             "pair": row.pair,
             "method": row.name,
             "kind": row.kind,
+            "control": row.control,
+            "undefined": row.undefined or None,
             "primary_metric": summary.primary_metric,
             "finished": row.finished,
             "failed": row.failed,

@@ -104,7 +104,9 @@ class Restoration(Task):
 
     def _degraded(self, name: str, photograph: Tensor) -> Tensor:
         """What a network takes of a picture whose original is forgotten: float, (1, h, w), the same at each call."""
-        return self.image_inputs(name, self.original(photograph))[self.input_name][0].cpu()
+        # Not by the bare name: a test image in another folder may have it, and must not share its noise.
+        inputs = self.image_inputs(f"transfer/{name}", self.original(photograph))
+        return inputs[self.input_name][0].cpu()
 
     def _as_given(self, name: str, photograph: Tensor) -> Tensor:
         """A picture that is degraded already, in the channel that is restored: float, (1, h, w)."""

@@ -58,5 +58,5 @@ def test_what_is_withheld_has_its_ground_truth_and_reaches_the_teacher(monkeypat
 
 
 def test_withholding_nothing_is_refused() -> None:
-    with pytest.raises(DataError, match=r"^teacher_data: 'all' is no more than students have: .* leaves 0 examples"):
+    with pytest.raises(DataError, match=r"^teacher_data: no training image is left for it: originals takes all"):
         _ = task_of("denoising", 'teacher_data="all"').splits

@@ -106,7 +106,7 @@ def _overview(
     names: Mapping[str, str],
 ) -> dict[str, Any]:
     """What index.html shows."""
-    columns = {charts.column_name(s, pair): s.task for s in summaries for pair in charts.pairs(s)}
+    columns = {charts.column_name(s, pair): s.task for s in summaries for pair in s.pairs}
     rows = [(summary, row) for summary in summaries for row in summary.rows]
     lacking = [
         f"{summary.task}, {row.pair}, {row.name}: {row.failed} failed, {row.missing} missing"
@@ -118,7 +118,8 @@ def _overview(
     students = [record for record in records if record.kind == "student"]
     facts = {
         "tasks": ", ".join(summary.task.replace("_", " ") for summary in summaries),
-        "methods": ", ".join(dict.fromkeys(record.label for record in students)),
+        "methods": ", ".join(dict.fromkeys(record.label for record in students if not record.control)),
+        "controls": ", ".join(dict.fromkeys(record.label for record in students if record.control)),
         "seeds": ", ".join(str(seed) for seed in sorted({record.seed for record in students})),
         "records": f"{len(records)}, of {days[0]}" + (f" to {days[-1]}" if days[0] != days[-1] else ""),
     }
@@ -134,7 +135,7 @@ def _overview(
 
 def _detectable(summary: Summary) -> Iterator[str]:
     """The minimum detectable effect of every pair."""
-    for pair in charts.pairs(summary):
+    for pair in summary.pairs:
         students = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
         differences = [row.difference for row in students if row.difference]
         yield from detectable_effect_notes(pair, differences, summary.metrics.get(summary.primary_metric))
