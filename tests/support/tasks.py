@@ -18,7 +18,7 @@ SMALL = ("super_resolution.patch=8", "denoising.patch=16", "style_transfer.patch
 TRANSFER: Mapping[str, tuple[str, ...]] = {
     "classification": ("transfer=200", "transfer_batch=48"),
     "denoising": ("originals=3", "transfer='rest'", "transfer_batch=3"),
-    "super_resolution": ("originals=3", "transfer='rest'"),
+    "super_resolution": ("originals=3", "transfer='rest'", "teacher_data='all'"),
     "vae": ("images=300", "transfer=500"),
 }
 """Settings that give a task a transfer set, of each task that can have one."""
