@@ -14,11 +14,11 @@ from distillbench.bench.report.formatting import (
     DASH,
     SIGNIFICANT,
     count_text,
+    digits_text,
     estimate_text,
     finite,
     heading,
     milli_text,
-    ratio_text,
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.statistics import Ratio
@@ -135,7 +135,7 @@ def _time(time: TimeToQuality | None, unit: Literal["seconds", "multiple"]) -> C
     if time.never:
         return Cell(f"never ({time.never} of {time.seeds})", NEVER)
     ratio: Ratio = getattr(time, unit)
-    return Cell(ratio_text(ratio), ratio.value)
+    return Cell(digits_text(ratio), ratio.value)
 
 
 def _seeds(row: Result) -> Cell:
