@@ -51,6 +51,10 @@ class Metric:
         unit: As printed behind the number, such as "dB"; empty: none.
         decimals: As printed.
         note: What a reader must know of it, printed beneath its tables.
+        compared: How two of its values are compared. "ratio" is for what is always positive and varies by factors, as a
+            distance between two sets of images: tests, intervals, gaps and ranks are then of its logarithm. Such a
+            metric has no per-example results.
+        repeats: The metric that it measures again, by another feature extractor; tables say where the order differs.
         deployed: Whether it depends on a model only through what ``Task.deployed`` puts out, so that it can be measured
             of an exported file too. A VAE's ELBO is not: it looks at the posterior and the logits.
     """
@@ -59,6 +63,8 @@ class Metric:
     unit: str = ""
     decimals: int = 2
     note: str = ""
+    compared: Literal["difference", "ratio"] = "difference"
+    repeats: str = ""
     deployed: bool = True
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
-from distillbench.bench.statistics import minimum_detectable_effect
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 
@@ -27,32 +26,63 @@ def interval_notes(examples: Mapping[str, Collection[int]]) -> list[str]:
     notes = []
     if both:
         notes.append(
-            f"± covers other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
+            f"intervals cover other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
         )
     if alone:
-        notes.append(f"± covers other seeds alone (there are no per-example results): {_words(alone)}")
+        notes.append(f"intervals cover other seeds alone (there are no per-example results): {_words(alone)}")
     return notes
 
 
-def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
-    """Say how large a true difference to scratch has to be to be detected.
+def ratio_notes(metrics: Mapping[str, MetricValue]) -> list[str]:
+    """Say which metrics are compared as ratios, and how these are shown."""
+    ratios = [name for name, metric in metrics.items() if metric.compared == "ratio"]
+    how = "compared as ratios, by logarithms (geometric mean with the ends of its interval; Δ is a factor)"
+    return [f"{how}: {_words(ratios)}"] if ratios else []
+
+
+def detectable_effect_notes(
+    pair: str, effects: Iterable[float | None], seeds: int, metric: MetricValue | None
+) -> list[str]:
+    """Say how large a true difference to scratch has to be to get a star.
 
     Args:
         pair: The teacher-student pair.
-        differences: Those of its methods.
+        effects: The minimum detectable effect of each of its methods, where it is known.
+        seeds: How many they have.
         metric: A value of the primary metric; None where no record has it.
 
     Returns:
         A note; none where nothing can be said.
     """
-    effects = [minimum_detectable_effect(difference.interval) for difference in differences]
-    effects = sorted(effect for effect in effects if math.isfinite(effect) and effect > 0)
-    if not effects or metric is None:
+    known = sorted(effect for effect in effects if effect is not None and math.isfinite(effect))
+    if not known or metric is None:
         return []
-    seeds = max(difference.interval.n for difference in differences)
-    least, most = (_value(effect, metric) for effect in (effects[0], effects[-1]))
+    least, most = (_effect(effect, metric) for effect in (known[0], known[-1]))
     span = least if least == most else f"{least} to {most}, method by method"
-    return [f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power): {span}"]
+    return [f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power, after Holm's correction): {span}"]
+
+
+def _effect(effect: float, metric: MetricValue) -> str:
+    return f"×{effect:.3g}" if metric.compared == "ratio" else _value(effect, metric)
+
+
+def order_notes(pair: str, metric: str, other: str, means: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say where another feature extractor would put a pair's students into another order.
+
+    Args:
+        pair: The teacher-student pair.
+        metric: The primary metric.
+        other: The metric that repeats it.
+        means: The mean of each student by both metrics, the lower the better, {metric: {student: mean}}.
+
+    Returns:
+        A note; none where the order is the same.
+    """
+    order, other_order = (sorted(means[name], key=means[name].__getitem__) for name in (metric, other))
+    if order == other_order:
+        return []
+    text = f"{pair}: by another feature extractor ({_words([other])}) the order is {', '.join(other_order)}"
+    return [f"{text}; by {_words([metric])} it is {', '.join(order)}"]
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
@@ -90,7 +120,7 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
         trained = [(r.own_teacher, r.primary_metric) for r in group.records if r.own_teacher]
         values = [metrics[name] for metrics, name in trained if name in metrics]
         if values and metric:
-            mean = _value(math.fsum(values) / len(values), metric)
+            mean = _value(Estimate.of(values, metric.compared).shown.value, metric)
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 

@@ -9,9 +9,23 @@ from functools import cached_property
 from pathlib import Path
 
 from distillbench.bench.analysis.comparison import Comparison, TeacherGap
-from distillbench.bench.analysis.notes import detectable_effect_notes, interval_notes, origin_notes, pair_notes
+from distillbench.bench.analysis.notes import (
+    detectable_effect_notes,
+    interval_notes,
+    order_notes,
+    origin_notes,
+    pair_notes,
+    ratio_notes,
+)
 from distillbench.bench.analysis.series import Estimate, Series, Split, series_of
-from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
+from distillbench.bench.statistics import (
+    Interval,
+    Ratio,
+    holm,
+    holm_levels,
+    mean_interval,
+    minimum_detectable_effect,
+)
 from distillbench.bench.store.configurations import Group, groups, order
 from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
@@ -43,6 +57,9 @@ class Row:
     """To scratch, on the primary metric, paired by seed and test example."""
     p: float | None = None
     """The p-value of the difference, Holm-corrected over all methods of the table (Holm 1979); None for other rows."""
+    detectable: float | None = None
+    """The least true difference that would probably be significant after this correction, as a factor where the metric
+    is compared as a ratio; None where that is not known."""
     gap: Ratio | None = None
     """The share recovered of the gap from scratch to the teacher; None where the difference or the gap may be zero."""
     unfiltered_gap: Ratio | None = None
@@ -58,9 +75,9 @@ class Row:
     speedup: Ratio | None = None
     """Over the teacher, interleaved with it under the same condition; None where that was not timed."""
     values_by_seed: Mapping[int, float] = field(default_factory=dict)
-    """The primary metric."""
+    """The primary metric, in its unit."""
     differences_by_seed: Mapping[int, float] = field(default_factory=dict)
-    """The difference to scratch on the primary metric."""
+    """The difference to scratch on the primary metric, or the factor where it is compared as a ratio."""
     training_seconds: Interval | None = None
     images_per_second: Interval | None = None
     """In training."""
@@ -128,8 +145,6 @@ class _Pair:
     """What one teacher-student pair adds to a table."""
 
     rows: list[Row]
-    detectable: list[str]
-    """Notes on the minimum detectable effect."""
     notes: list[str]
     remarks: list[str]
     """Why something is missing."""
@@ -160,28 +175,30 @@ class _Task:
     def summary(self, problems: tuple[str, ...]) -> Summary:
         names = {record.pair for record in self.records} | {cell.pair for cell in self.expected}
         pairs = [self._pair(name) for name in sorted(names)]
-        rows = [row for pair in pairs for row in pair.rows]
-        notes = (
+        rows = _adjusted([row for pair in pairs for row in pair.rows])
+        summary = Summary(self.name, self.primary_metric, self.metrics, tuple(rows), problems=problems)
+        return replace(summary, notes=tuple(dict.fromkeys(self._notes(summary, pairs))))
+
+    def _notes(self, summary: Summary, pairs: Sequence[_Pair]) -> Iterator[str]:
+        rows = summary.rows
+        yield from (
             *interval_notes({name: _example_counts(rows, name) for name in self.metrics}),
-            *(note for pair in pairs for note in pair.detectable),
+            *ratio_notes(self.metrics),
+            *detectable_effects(summary),
+            *_order_notes(summary),
             *(note for pair in pairs for note in pair.notes),
             *_missing_notes(rows, self.records, self.split),
             *(remark for pair in pairs for remark in pair.remarks),
             *(metric.note for metric in self.metrics.values() if metric.note),
             *origin_notes(self.records),
         )
-        table = tuple(_adjusted(rows))
-        return Summary(self.name, self.primary_metric, self.metrics, table, tuple(dict.fromkeys(notes)), problems)
 
     def _pair(self, name: str) -> _Pair:
         members, metric = groups([r for r in self.records if r.pair == name]), self.metrics.get(self.primary_metric)
         sign = 1 if metric is None or metric.direction == "higher" else -1
         comparison = Comparison(members, self.primary_metric, self.split, sign, self.timings)
-        rows = self._rows(name, members, comparison)
-        differences = [row.difference for row in rows if row.kind == "student" and row.difference]
         return _Pair(
-            rows,
-            detectable_effect_notes(name, differences, metric),
+            self._rows(name, members, comparison),
             pair_notes(name, members, self.split),
             [f"{name}: {remark}" for remark in comparison.remarks()],
         )
@@ -231,6 +248,33 @@ class _Task:
         )
 
 
+def detectable_effects(summary: Summary) -> Iterator[str]:
+    """Say of each pair of a task how large a true difference to scratch has to be to get a star."""
+    metric = summary.metrics.get(summary.primary_metric)
+    for pair, rows in _methods(summary).items():
+        seeds = max((row.difference.interval.n for row in rows if row.difference), default=0)
+        yield from detectable_effect_notes(pair, [row.detectable for row in rows], seeds, metric)
+
+
+def _order_notes(summary: Summary) -> Iterator[str]:
+    """Where the metrics that repeat the primary one put the students into another order."""
+    primary = summary.primary_metric
+    for name, metric in summary.metrics.items():
+        if metric.repeats != primary:
+            continue
+        sign = 1 if metric.direction == "lower" else -1
+        for pair, rows in _methods(summary).items():
+            both = [row for row in rows if {primary, name} <= row.metrics.keys()]
+            means = {m: {row.name: sign * row.metrics[m].interval.mean for row in both} for m in (primary, name)}
+            yield from order_notes(pair, primary, name, means)
+
+
+def _methods(summary: Summary) -> dict[str, list[Row]]:
+    """The students of each pair."""
+    pairs = dict.fromkeys(row.pair for row in summary.rows)
+    return {pair: [row for row in summary.rows if row.pair == pair and row.kind == "student"] for pair in pairs}
+
+
 def _with_missing(rows: list[Row], missing: Row) -> list[Row]:
     """Rows of one label with its missing seeds: in its only row, else in a row of their own.
 
@@ -254,9 +298,21 @@ def _missing_notes(rows: Sequence[Row], records: Sequence[Record], split: Split)
 
 
 def _adjusted(rows: Sequence[Row]) -> list[Row]:
-    """The p-values of the methods' differences, adjusted for how many there are in the table."""
+    """The p-values of the methods' differences, adjusted for how many there are in the table, and what it takes."""
     p_values = [row.difference.interval.p if row.kind == "student" and row.difference else math.nan for row in rows]
-    return [replace(row, p=None if math.isnan(p) else p) for row, p in zip(rows, holm(p_values), strict=True)]
+    adjusted, levels = holm(p_values), holm_levels(p_values, SIGNIFICANCE_LEVEL)
+    return [
+        row if math.isnan(p) else replace(row, p=p, detectable=_detectable(row.difference, level))
+        for row, p, level in zip(rows, adjusted, levels, strict=True)
+    ]
+
+
+def _detectable(difference: Estimate | None, alpha: float) -> float | None:
+    """The minimum detectable effect where a difference is significant below ``alpha``."""
+    effect = math.nan if difference is None else minimum_detectable_effect(difference.interval, alpha=alpha)
+    if difference is None or not effect > 0:
+        return None
+    return math.exp(effect) if difference.compared == "ratio" else effect
 
 
 def _gap_recovered(group: Group, difference: Series | None, gap: TeacherGap | None) -> Ratio | None:
@@ -267,4 +323,4 @@ def _gap_recovered(group: Group, difference: Series | None, gap: TeacherGap | No
 
 
 def _by_seed(series: Series | None) -> dict[int, float]:
-    return dict(zip(series.seeds, series.values, strict=True)) if series else {}
+    return dict(zip(series.seeds, series.shown, strict=True)) if series else {}

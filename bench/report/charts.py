@@ -13,7 +13,9 @@ from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.analysis.summary import Row, Summary
 from distillbench.bench.report.chart import Axis, Chart, Ends, HeatMap, HeatMapCell, Point, Series
 from distillbench.bench.report.formatting import ABSENT, SIGNIFICANT, heading
-from distillbench.bench.statistics import Interval, mean_interval
+from distillbench.bench.statistics import Interval, Ratio, mean_interval
+from distillbench.bench.store.records import comparable
+from distillbench.bench.store.terms import Compared
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     """The training curves of all students, with a band over seeds; None where none was recorded."""
     metric = summary.metrics.get(summary.primary_metric)
     rows = _students(summary, pair)
-    series = [Series(row.name, points, "band") for row in rows if (points := course(row, what))]
+    compared = metric.compared if metric and what == "validation" else "difference"
+    series = [Series(row.name, points, "band") for row in rows if (points := course(row, what, compared))]
     if metric is None or not series:
         return None
     measured = next(iter(next(row.curves for row in rows if row.curves).values())).of
@@ -171,7 +174,8 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
         title, y = "Training loss", Axis("loss", better="lower")
         note = "the mean between two points; each method minimises its own loss: compare the shapes of the curves alone"
     else:
-        title, y = "Training curve", Axis(heading(summary.primary_metric, metric), better=metric.direction)
+        y = Axis(heading(summary.primary_metric, metric), log=compared == "ratio", better=metric.direction)
+        title = "Training curve"
         note = f"{summary.primary_metric.replace('_', ' ')} on {measured}"
         if metric.unit == "%":  # an interval over few seeds may go beyond these, and would set the axis
             series = [replace(band, points=tuple(_within(p, 0, 100) for p in band.points)) for band in series]
@@ -186,15 +190,15 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     )
 
 
-def course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
-    """A row's training curve: the mean over seeds, at the steps that all of them have."""
+def course(row: Row, what: Literal["validation", "loss"], compared: Compared = "difference") -> tuple[Point, ...]:
+    """A row's training curve: the mean, or geometric mean, over seeds, at the steps that all of them have."""
     seeds = [dict(zip(c.steps, getattr(c, what), strict=True)) for c in row.curves.values()]
     points = []
     for step in seeds[0] if seeds else ():
-        values = [value for seed in seeds if (value := seed.get(step)) is not None]
+        values = [value for seed in seeds if (value := seed.get(step)) is not None and comparable(value, compared)]
         if len(values) == len(seeds):
-            interval = mean_interval(values)
-            points.append(Point(step, interval.mean, None, _ends(interval), row.name))
+            shown = Estimate.of(values, compared).shown
+            points.append(Point(step, shown.value, None, _shown_ends(shown), row.name))
     return tuple(points)
 
 
@@ -211,7 +215,7 @@ def fidelity(summary: Summary, pair: str) -> Chart | None:
         return None
 
     def agreement(row: Row) -> float | None:
-        return row.metrics[name].interval.mean if name in row.metrics else None
+        return row.metrics[name].shown.value if name in row.metrics else None
 
     return _against(summary, pair, "fidelity", heading(name, summary.metrics[name]), agreement, log=False)
 
@@ -242,7 +246,7 @@ def _against(
         f"{summary.task}-{pair}-{name}",
         f"{y.partition(' (')[0]} against {title.partition(' (')[0]}",
         Axis(title, log=log),
-        Axis(y, better=metric.direction),
+        Axis(y, log=metric.compared == "ratio", better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
         "95% intervals over seeds alone: all rows have the same test examples; "
@@ -251,7 +255,7 @@ def _against(
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.seed_interval), row.name)
+    return Point(x, estimate.shown.value, None, _shown_ends(estimate.shown_over_seeds), row.name)
 
 
 def _front(points: Sequence[Point], better: str) -> list[Point]:
@@ -276,18 +280,20 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
         for seed, value in row.differences_by_seed.items()
     )
     means = tuple(
-        Point(row.difference.interval.mean, i, _ends(row.difference.interval), None, f"{row.name}, mean")
+        Point(row.difference.shown.value, i, _shown_ends(row.difference.shown), None, f"{row.name}, mean")
         for i, row in enumerate(rows)
         if row.difference is not None
     )
-    unit = f" ({metric.unit})" if metric.unit else ""
+    ratio = metric.compared == "ratio"
+    unit = " (factor)" if ratio else f" ({metric.unit})" if metric.unit else ""
     return Chart(
         f"{summary.task}-{pair}-differences",
         "Paired differences to scratch",
-        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", better=metric.direction),
+        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", log=ratio, better=metric.direction),
         Axis("", categories=tuple(row.name for row in rows)),
         (Series("seeds", seeds, "faint"), Series("mean with 95% interval", means)),
-        f"Each method's {summary.primary_metric} less that of scratch with the same seed, on {summary.task}, {pair}",
+        f"Each method's {summary.primary_metric} {'over' if ratio else 'less'} that of scratch with the same seed, "
+        f"on {summary.task}, {pair}",
         "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples",
     )
 
@@ -296,6 +302,10 @@ def _ends(interval: Interval) -> Ends | None:
     if math.isnan(interval.half_width):
         return None
     return interval.mean - interval.half_width, interval.mean + interval.half_width
+
+
+def _shown_ends(shown: Ratio) -> Ends | None:
+    return (shown.low, shown.high) if math.isfinite(shown.low) and math.isfinite(shown.high) else None
 
 
 def of_task(summary: Summary) -> dict[str, list[Chart]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,7 +19,9 @@ from distillbench.bench.report.formatting import (
     milli_text,
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
+from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.records import MetricValue
+from distillbench.bench.store.terms import Compared
 from distillbench.common.errors import at_most
 from distillbench.common.text import visible
 
@@ -27,6 +30,7 @@ CAPTION = (
     "(p < 0.05, Holm-corrected over all methods of this table); {best} marks the best student: better than every "
     "other, outside the intervals; gap recovered: with its 95% interval, blank where Δ is not significant or a loss"
 )
+NO_RATIO = Ratio(math.nan, math.nan, math.nan)
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
 
@@ -51,7 +55,10 @@ def table(summary: Summary) -> Table:
             "primary_metric": summary.primary_metric,
             "notes": summary.notes,
             "problems": summary.problems,
-            "metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in summary.metrics.items()},
+            "metrics": {
+                name: {"direction": m.direction, "unit": m.unit, "compared": m.compared}
+                for name, m in summary.metrics.items()
+            },
         },
         digits=10,  # the last digits of a bootstrap depend on the threads that a library sums with
     )
@@ -72,17 +79,17 @@ def metric_field(summary: Summary, name: str, importance: int) -> Field[Result]:
     def cell(row: Result) -> Cell:
         estimate = row.metrics.get(name)
         best = row.best and name == summary.primary_metric
-        return Cell(estimate_text(estimate, metric), estimate.interval.mean if estimate else None, best)
+        return Cell(estimate_text(estimate, metric), estimate.shown.value if estimate else None, best)
 
     return Column(heading(name, metric), importance), cell
 
 
 def difference_cell(row: Result, metric: MetricValue | None) -> Cell:
-    """The difference to scratch with its interval, and a mark where it is significant."""
+    """The difference to scratch, or the factor, with its interval, and a mark where it is significant."""
     if row.difference is None or metric is None:
         return Cell("")
     text = estimate_text(row.difference, metric, signed=True)
-    return Cell(text + SIGNIFICANT * row.significant, row.difference.interval.mean)
+    return Cell(text + SIGNIFICANT * row.significant, row.difference.shown.value)
 
 
 def _fields(summary: Summary) -> list[Field[Result]]:
@@ -90,7 +97,7 @@ def _fields(summary: Summary) -> list[Field[Result]]:
     metric = summary.metrics.get(primary)
     return [
         (Column("seeds", 2 if incomplete else 7), _seeds),
-        *(metric_field(summary, name, 1 if name == primary else 8) for name in summary.metrics),
+        *(metric_field(summary, name, _importance(summary, name)) for name in summary.metrics),
         (Column(f"Δ scratch ({primary.replace('_', ' ')})", 3), lambda row: difference_cell(row, metric)),
         (Column("gap recovered", 4), _gap),
         (Column("params", 5), lambda row: Cell(count_text(row.parameters), row.parameters)),
@@ -98,6 +105,11 @@ def _fields(summary: Summary) -> list[Field[Result]]:
         (Column("latency (ms)", 9), lambda row: Cell(milli_text(row.latency), row.latency)),
         (Column("speedup", 6), _speedup),
     ]
+
+
+def _importance(summary: Summary, name: str) -> int:
+    """The primary metric first; last of all what measures another one again."""
+    return 1 if name == summary.primary_metric else 10 if summary.metrics[name].repeats else 8
 
 
 def _seeds(row: Result) -> Cell:
@@ -123,6 +135,8 @@ def _speedup(row: Result) -> Cell:
 
 def _data(summary: Summary) -> Iterator[dict[str, Any]]:
     """One flat row for each method, as numbers; None for what is missing."""
+    primary = summary.metrics.get(summary.primary_metric)
+    compared: Compared = primary.compared if primary else "difference"
     for row in summary.rows:
         yield {
             "task": summary.task,
@@ -133,9 +147,10 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             "finished": row.finished,
             "failed": row.failed,
             "missing": row.missing,
-            **{key: value for name, estimate in row.metrics.items() for key, value in _numbers(name, estimate).items()},
-            **_numbers("difference", row.difference),
+            **{k: v for name, e in row.metrics.items() for k, v in _numbers(name, e, e.compared).items()},
+            **_numbers(compared, row.difference, compared),
             "difference_p_holm": row.p,
+            "detectable": row.detectable,
             "gap_recovered": row.gap.value if row.gap else None,
             "gap_recovered_low": row.gap.low if row.gap else None,
             "gap_recovered_high": row.gap.high if row.gap else None,
@@ -149,11 +164,15 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
         }
 
 
-def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """A mean, the half-width of its interval, and the half-width over seeds alone."""
-    both, seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
+def _numbers(name: str, estimate: Estimate | None, compared: Compared) -> dict[str, float | None]:
+    """A mean, the half-width of its interval, and the half-width over seeds alone; of a ratio the ends of both."""
+    if compared == "ratio":
+        both, seeds = (estimate.shown, estimate.shown_over_seeds) if estimate else (NO_RATIO, NO_RATIO)
+        ends = {"_low": both.low, "_high": both.high, "_low_seeds_only": seeds.low, "_high_seeds_only": seeds.high}
+        return {name: finite(both.value)} | {name + end: finite(value) for end, value in ends.items()}
+    of_both, of_seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
     return {
-        name: both.mean if both else None,
-        f"{name}_half_width": finite(both.half_width) if both else None,
-        f"{name}_half_width_seeds_only": finite(seeds.half_width) if seeds else None,
+        name: of_both.mean if of_both else None,
+        f"{name}_half_width": finite(of_both.half_width) if of_both else None,
+        f"{name}_half_width_seeds_only": finite(of_seeds.half_width) if of_seeds else None,
     }

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.machine.environment import revision
-from distillbench.bench.report.formatting import heading, interval_text
+from distillbench.bench.report.formatting import estimate_text, heading
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.run.tune import Budget, Decision
 from distillbench.bench.store.configurations import plain
@@ -79,7 +80,8 @@ def _number(decision: Decision, value: float | None) -> str:
 def _difference(decision: Decision) -> str:
     if decision.difference is None or decision.metric is None:
         return ""
-    return interval_text(decision.difference, decision.metric.decimals, signed=True)
+    estimate = Estimate(decision.difference, decision.difference, 0, decision.metric.compared)
+    return estimate_text(estimate, decision.metric, signed=True)
 
 
 METHOD: Field[Decision] = (words("method", header=True), lambda decision: Cell(decision.tuning.key[2]))

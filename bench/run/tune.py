@@ -191,7 +191,7 @@ def _sign(metric: MetricValue) -> int:
 
 
 def _mean(series: Series | None) -> float | None:
-    return math.fsum(series.values) / len(series.values) if series else None
+    return series.estimate().shown.value if series else None
 
 
 # -- from a suite to decisions --------------------------------------------------------------------------------------

@@ -9,6 +9,9 @@ Kind = Literal["teacher", "student", "baseline"]
 """What a record or a row of a table is of."""
 KINDS: tuple[Kind, ...] = ("teacher", "student", "baseline")
 
+Compared = Literal["difference", "ratio"]
+"""How two values of a metric are compared: by their difference, or by that of their logarithms, as a ratio."""
+
 Quantised = Literal["int8-dynamic", "int8-static"]
 Form = Literal["float32", Quantised]
 """Precisions in which a network is exported to ONNX."""
