@@ -36,6 +36,7 @@ NAMED: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("ResNet-110", "resnet", {"depth": 110}),
     ("resnet8x4", "resnet", {"depth": 8, "widening": 4}),
     ("resnet32x4", "resnet", {"depth": 32, "widening": 4}),
+    ("ResNet-50", "resnet_bottleneck", {"depth": 50}),
     ("WRN-16-1", "wide_resnet", {"depth": 16, "widening": 1}),
     ("WRN-16-2", "wide_resnet", {"depth": 16, "widening": 2}),
     ("WRN-40-1", "wide_resnet", {"depth": 40, "widening": 1}),

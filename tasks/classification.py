@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from distillbench.tasks.base import (
     Splits,
     Task,
     TaskSettings,
+    WithheldTruth,
     evaluation_of,
 )
 from distillbench.tasks.data import folders, transfer
@@ -59,13 +61,16 @@ class ClassifierRecipe(Recipe):
     input_size: int | None = Field(None, ge=1, description="side that images are resized to for the network, bilinear")
 
 
-class ClassificationSettings(TaskSettings):
+class ClassificationSettings(WithheldTruth):
     """Few labels: where all are at hand, the embedded digits leave a teacher nothing to transfer."""
 
     labels: int | None = Field(
         None,
         ge=2,
         description=f"training labels, equally many of each class; default: {FEW} of the digits, all of a folder's",
+    )
+    train_on_validation: bool = Field(
+        False, description="train on the validation images too, as papers without any do: nothing can be tuned on them"
     )
     flips: bool = Field(False, description="augmentation mirrors images as well as shifting them: not for digits")
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
@@ -74,6 +79,10 @@ class ClassificationSettings(TaskSettings):
         network=CNN(width=32, batch_norm=True, dropout=0.5), steps=1500, learning_rate=2e-3, augment=True
     )
     student: ClassifierRecipe = ClassifierRecipe(network=MLP(hidden=(128,)), learning_rate=2e-3)
+
+    @property
+    def trains_on_validation(self) -> bool:
+        return self.train_on_validation
 
 
 class Classification(Task):
@@ -107,6 +116,8 @@ class Classification(Task):
     def splits(self) -> Splits[LabelledImages]:
         data, labels = self.settings.data, self.settings.labels
         whole = folders.labelled_splits(data, self.cache)
+        if self.settings.train_on_validation:
+            whole = replace(whole, train=whole.train.joined(whole.validation))
         if labels is None and data.without_transfer() == Folders():
             labels = FEW
         if labels is not None and labels > len(whole.train):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, ClassVar
 
@@ -34,9 +34,9 @@ class DenoisingSettings(RestorationSettings):
     sigma: float = Field(25, gt=0, le=255, description="standard deviation of the noise, in grey levels of 255")
     patch: int = Field(32, ge=8, description="side of a patch in training, pixels")
     teacher: DenoisingRecipe = DenoisingRecipe(
-        network=DnCNN(depth=6, width=16), steps=2500, learning_rate=3e-3, augment=True
+        network=DnCNN(depth=6, width=32, batch_norm=True), learning_rate=5e-3, augment=True
     )
-    student: DenoisingRecipe = DenoisingRecipe(network=DnCNN(depth=4, width=8), learning_rate=5e-3, augment=True)
+    student: DenoisingRecipe = DenoisingRecipe(network=DnCNN(depth=4, width=16), learning_rate=5e-3, augment=True)
 
 
 class Denoising(Restoration):
@@ -53,7 +53,8 @@ class Denoising(Restoration):
         "the photograph without the noise, in about [0, 1]: clip to it, times 255",
         "grey",
     )
-    baselines: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means")
+    baselines: ClassVar[tuple[str, ...]] = ("noisy input", "non-local means", "BM3D")
+    baseline_packages: ClassVar[Mapping[str, str]] = {"BM3D": "bm3d"}
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"dncnn": {}}
 
     # -- data ---------------------------------------------------------------------------------------------------
@@ -64,8 +65,7 @@ class Denoising(Restoration):
 
     def check(self) -> None:
         splits = self.splits
-        transferred = () if splits.transfer is None else (splits.transfer,)
-        for part in (splits.train, splits.fitting, splits.validation, *transferred):
+        for part in (splits.train, splits.fitting, splits.validation, splits.withheld, splits.transfer):
             check_sides(part, self.side, f"patch = {self.settings.patch} needs")
         for part in (self.splits.validation, self.splits.test):
             check_sides(part, SSIM_WINDOW, "SSIM needs")
@@ -120,8 +120,13 @@ class Denoising(Restoration):
 
     @torch.no_grad()
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
-        """The noisy image, and non-local means."""
-        return self.evaluation(nn.Identity() if name == "noisy input" else self._nl_means, split)
+        """The noisy image, non-local means, or BM3D."""
+        restorers: dict[str, Callable[[Tensor], Tensor]] = {
+            "noisy input": nn.Identity(),
+            "non-local means": self._nl_means,
+            "BM3D": self._bm3d,
+        }
+        return self.evaluation(restorers[name], split)
 
     def classical(self, inputs: Inputs) -> Mapping[str, Tensor]:
         noisy = inputs["noisy"]
@@ -135,6 +140,15 @@ class Denoising(Restoration):
         clean = denoise_nl_means(
             image, patch_size=5, patch_distance=6, h=0.6 * self.sigma, sigma=self.sigma, fast_mode=True
         )
+        return torch.from_numpy(clean).to(noisy)[None, None]
+
+    def _bm3d(self, noisy: Tensor) -> Tensor:
+        """BM3D (Dabov et al. 2007; Mäkinen et al. 2020, the authors' package), which knows the true σ."""
+        import bm3d  # optional: for non-commercial use only
+
+        profile = bm3d.BM3DProfile()
+        profile.num_threads = 1  # with more the last digits change from call to call
+        clean = bm3d.bm3d(noisy[0, 0].cpu().numpy(), self.sigma, profile)
         return torch.from_numpy(clean).to(noisy)[None, None]
 
     def crops(self, models: Mapping[str, nn.Module], names: Sequence[str], target: Tensor, inputs: Inputs) -> ImageGrid:

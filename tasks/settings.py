@@ -16,6 +16,9 @@ from distillbench.tasks.views.precision import Precision
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Channels = Literal[1, 3]
+Split = Literal["train", "fit", "validation", "test", "transfer", "withheld"]
+"""fit: the half of the validation data that methods fit to; transfer: examples without ground truth; withheld: those
+of whose ground truth students know nothing (``Splits``)."""
 MOST_BATCH = 2**16
 MOST_LATENT = 4096
 """Dimensions of a latent code: 100,000 of them are 1.6 GB."""
@@ -122,13 +125,21 @@ class TaskSettings(Frozen):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: a run is identified by the digest of what they point to, not by where it lies."""
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer", "transfer_batch"})
-    """Fields that decide nothing of a teacher."""
+
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        """The splits that a teacher learns from, as far as they are there."""
+        return ("train",)
 
     def recipe(self, role: Role) -> Recipe:
         """The recipe of one role, its number of steps filled in where it has no epochs."""
         recipe: Recipe = getattr(self, role)
         return recipe if recipe.steps or recipe.epochs else recipe.model_copy(update={"steps": self.steps})
+
+    @property
+    def trains_on_validation(self) -> bool:
+        """Whether the validation examples are trained on, so that nothing can be chosen by them."""
+        return False
 
     @property
     def has_transfer(self) -> bool:
@@ -145,3 +156,17 @@ class TaskSettings(Frozen):
         """Whether the teacher comes from a file, and is not trained here."""
         recipe = self.recipe("teacher")
         return recipe.weights is not None or not recipe.trainable
+
+
+class WithheldTruth(TaskSettings):
+    """What a task lets a suite set whose students may be given the ground truth of a part of the training data."""
+
+    teacher_data: Literal["train", "all"] = Field(
+        "train",
+        description="what a teacher learns from: 'train': what its students' own objective sees; 'all': all training "
+        "data with their ground truth, as a teacher that comes from elsewhere has",
+    )
+
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        return ("train", "withheld") if self.teacher_data == "all" else ("train",)

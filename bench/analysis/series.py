@@ -178,10 +178,17 @@ def beats_all(name: str, series: Mapping[str, Series], sign: int) -> bool:
         series: The primary metric by row.
         sign: 1 where higher is better, else −1.
     """
-    return len(series) > 1 and all(_beats(series[name], series[other], sign) for other in series if other != name)
+    return len(series) > 1 and all(beats(series[name], series[other], sign) for other in series if other != name)
 
 
-def _beats(first: Series, second: Series, sign: int) -> bool:
+def beats(first: Series, second: Series, sign: int) -> bool:
+    """Tell whether one series is better than another, outside the interval of the paired difference.
+
+    Args:
+        first: Of the primary metric.
+        second: Of the same metric.
+        sign: 1 where higher is better, else −1.
+    """
     difference = first.minus(second)
     if difference is None:
         return False

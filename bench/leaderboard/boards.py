@@ -13,14 +13,14 @@ from distillbench.bench.analysis.notes import ratio_notes
 from distillbench.bench.analysis.series import Series, series_of
 from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config, teachers_and_baselines
 from distillbench.bench.leaderboard.model import Board, Row, Speed
-from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank
+from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank, unbeaten
 from distillbench.bench.leaderboard.rows import entry_names, entry_row, how_read, reading, texts, times_scratch
 from distillbench.bench.leaderboard.speed import Machines, speeds
 from distillbench.bench.statistics import pareto_front
-from distillbench.bench.store.configurations import differences, flat
+from distillbench.bench.store.configurations import differences, flat, order
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import MetricValue
-from distillbench.common.text import LONGEST_NOTE, visible
+from distillbench.common.text import LONGEST_NOTE, listed, visible
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,17 @@ class EntryGroup:
     def key(self) -> str:
         """The hash of all that the entries share."""
         return canonical_hash([self.task, self.pair, self.config])
+
+    @property
+    def methods(self) -> list[Entry]:
+        """The entries that are ranked, where they are complete."""
+        return [entry for entry in self.entries if not entry.control]
+
+    @property
+    def controls(self) -> list[Entry]:
+        """The controls, scratch first."""
+        controls = [entry for entry in self.entries if entry.control]
+        return sorted(controls, key=lambda entry: (order("student", True, entry.label), entry.contributor, entry.id))
 
     @property
     def sign(self) -> int:
@@ -133,15 +144,19 @@ def _with_version(ranked: RankedBoard, version: str) -> RankedBoard:
 
 def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds: int | None) -> RankedBoard:
     series = _series(group)
-    seeds = least_seeds or max(len(values.seeds) for values in series.values())
+    ranked_ones = [entry for entry in group.methods if entry in series] or list(series)
+    seeds = least_seeds or max(len(series[entry].seeds) for entry in ranked_ones)
     complete = _complete_entries(group, series, seeds)
     ranking = rank(complete, group.sign)
     others = teachers_and_baselines(group.task, group.pair, group.config, group.entries, folders)
     metrics = _metrics(group, [*series, *others])
     speed_of, machines = _speeds(group, others, folders)
-    rows = _entry_rows(group, _places(group, series, complete, ranking, seeds), speed_of, metrics)
+    places = _places(group, series, complete, ranking, seeds)
+    rows = _entry_rows(group, places, speed_of, metrics)
     ranked = _with_front(rows[: len(complete)], group)
     rows[: len(complete)] = ranked
+    controls = [CompleteEntry(entry, series[entry]) for entry in group.controls if entry in series]
+    as_good = unbeaten(complete, controls, group.sign)
     board = Board(
         key=group.key,
         task=visible(group.task),
@@ -153,7 +168,10 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
         examples=max((len(values.example_names) for values in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(entry_row(entry, entry.label, metrics) for entry in others)),
-        notes=tuple(_board_notes(rows, seeds, metrics, machines)),
+        notes=(
+            *_control_note([row for row, entry in zip(rows, places, strict=True) if entry in as_good], rows),
+            *_board_notes(rows, seeds, metrics, machines),
+        ),
     )
     return RankedBoard(board, tuple(ranked), ranking.draws)
 
@@ -194,7 +212,11 @@ def _series(group: EntryGroup) -> dict[Entry, Series]:
 def _complete_entries(group: EntryGroup, series: Mapping[Entry, Series], seeds: int) -> list[CompleteEntry]:
     """The entries with as many seeds, the best first."""
     return sorted(
-        (CompleteEntry(entry, values) for entry, values in series.items() if len(values.seeds) >= seeds),
+        (
+            CompleteEntry(entry, series[entry])
+            for entry in group.methods
+            if entry in series and len(series[entry].seeds) >= seeds
+        ),
         key=lambda complete: (-group.sign * complete.mean, complete.entry.contributor, complete.entry.id),
     )
 
@@ -206,16 +228,16 @@ def _places(
     ranking: Ranking,
     seeds: int,
 ) -> dict[Entry, dict[str, Any]]:
-    """A row's fields of its place, of ranked entries by rank and then of the others."""
+    """A row's fields of its place, of ranked entries by rank, then of the others, then of controls."""
     pairings = {key: number for number, key in enumerate(dict.fromkeys(ranked.pairing for ranked in complete), 1)}
     places: dict[Entry, dict[str, Any]] = {
         ranked.entry: {"place": place, "pairing": pairings[ranked.pairing]}
         for ranked, place in zip(complete, ranking.places, strict=True)
     }
-    incomplete = (entry for entry in group.entries if entry not in places)
+    incomplete = (entry for entry in group.methods if entry not in places)
     for entry in sorted(incomplete, key=lambda entry: (entry.contributor, entry.label, entry.id)):
         places[entry] = {"unranked": _why_unranked(entry, series.get(entry), seeds)}
-    return places
+    return places | {entry: {} for entry in group.controls}
 
 
 def _why_unranked(entry: Entry, series: Series | None, seeds: int) -> str:
@@ -274,6 +296,14 @@ def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:
         sets = "; ".join(f"({number}) {', '.join(members)}" for number, members in names.items())
         reason = "compared unpaired because they ran different seeds, teachers or test examples"
         yield visible(f"{reason}: entries of different sets of {sets}", LONGEST_NOTE)
+
+
+def _control_note(controls: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
+    """controls: those that the first of the rows is not known to be better than."""
+    if controls:
+        names = f"the control{'s' * (len(controls) > 1)} {listed([row.attribution for row in controls])}"
+        best = rows[0].attribution
+        yield visible(f"the best entry, {best}, is not significantly better than {names}", LONGEST_NOTE)
 
 
 def _tier_note(rows: Sequence[Row]) -> Iterator[str]:

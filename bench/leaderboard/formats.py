@@ -175,7 +175,7 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
     times = {"seconds": "latency_seconds", "low": "latency_low", "high": "latency_high"}
     yield from _numbers(row.speed, times | {"speedup": "speedup", "rank": "speed_rank"})
     yield from _numbers(row.training, {"value": "training_seconds"})
-    yield from _numbers(row, {name: name for name in ("steps", "times_scratch", "pareto", "submissions")})
+    yield from _numbers(row, {name: name for name in ("steps", "times_scratch", "pareto", "submissions", "control")})
 
 
 def _numbers(part: Part | None, columns: Mapping[str, str]) -> Iterator[tuple[str, float | str]]:

@@ -37,6 +37,7 @@ def entry_row(entry: Entry, name: str, metrics: Mapping[str, MetricValue]) -> Ro
     return Row(
         id=entry.id,
         kind=first.kind,
+        control=entry.control,
         contributor=entry.contributor,
         folders=entry.folders,
         label=visible(entry.label),

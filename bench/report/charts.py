@@ -3,69 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
-import pandas as pd
-
+from distillbench.bench.analysis.average_ranks import average_ranks
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.summary import Row, Summary
 from distillbench.bench.report.chart import Axis, Chart, Ends, HeatMap, HeatMapCell, Point, Series
-from distillbench.bench.report.formatting import ABSENT, SIGNIFICANT, heading
-from distillbench.bench.statistics import Interval, Ratio, mean_interval
+from distillbench.bench.report.formatting import ABSENT, DASH, SIGNIFICANT, heading
+from distillbench.bench.statistics import Interval, Ratio
+from distillbench.bench.store.configurations import SCRATCH
 from distillbench.bench.store.records import comparable
 from distillbench.bench.store.terms import Compared
 
 
-@dataclass(frozen=True)
-class Rank:
-    """The average rank of one student.
-
-    Attributes:
-        name: The student's method.
-        interval: The mean of its ranks over all pairs (1 is the best), with an interval over seeds.
-        pairs: How many teacher-student pairs were averaged over.
-    """
-
-    name: str
-    interval: Interval
-    pairs: int
-
-
 def gap_recovered(summaries: Sequence[Summary]) -> HeatMap:
-    """How much of the gap from scratch to teacher each method recovers on each pair; a loss is negative."""
-    columns = [(summary, pair) for summary in summaries for pair in pairs(summary)]
-    names = list(dict.fromkeys(row.name for summary, _ in columns for row in _methods(summary.rows)))
-    cells = {}
-    for summary, pair in columns:
-        methods = {row.name: row for row in _methods(summary.rows) if row.pair == pair}
-        for name in names:
-            cells[name, column_name(summary, pair)] = _gap(methods.get(name))
+    """How much of the gap from scratch to teacher each row recovers on each pair: methods, then controls.
+
+    A loss is negative; what is not defined is a dash.
+    """
+    columns = {column_name(summary, pair): (summary, pair) for summary in summaries for pair in summary.pairs}
+    rows = {row.name: row for summary in summaries for row in _compared(summary)}
+    controls = tuple(dict.fromkeys(row.name for summary in summaries for row in _compared(summary) if row.control))
+    names = (*(name for name in rows if name not in controls), *controls)
+    cells: dict[tuple[str, str], HeatMapCell] = {}
+    for column, (summary, pair) in columns.items():
+        found = {row.name: row for row in _compared(summary, pair)}
+        cells |= {(name, column): _gap(found.get(name)) for name in names}
+    undefined = sorted({f"{r.name}: {r.undefined}" for summary in summaries for r in summary.rows if r.undefined})
     return HeatMap(
         "gap-recovered",
         "Gap recovered",
-        tuple(names),
-        tuple(column_name(summary, pair) for summary, pair in columns),
+        names,
+        tuple(columns),
         cells,
-        "How much of the gap between scratch and teacher each method recovers on each pair of networks",
+        "How much of the gap between scratch and teacher each method, and below a rule each control, recovers on each "
+        "pair of networks",
         "part of the way from scratch to teacher, with its 95% interval; *: significant vs. scratch (p < 0.05, "
-        "Holm-corrected over all methods of a task); pale: not significant",
+        "Holm-corrected over all methods and controls of a task); pale: not significant; controls stand below the rule"
+        + (f"; {DASH}: not defined ({'; '.join(undefined)})" if undefined else ""),
+        controls,
     )
 
 
 def column_name(summary: Summary, pair: str) -> str:
     """The task, followed by the pair where the task has several."""
-    return summary.task if len(pairs(summary)) == 1 else f"{summary.task}, {pair}"
+    return summary.task if len(summary.pairs) == 1 else f"{summary.task}, {pair}"
 
 
-def pairs(summary: Summary) -> list[str]:
-    """The teacher-student pairs of a task."""
-    return list(dict.fromkeys(row.pair for row in summary.rows))
-
-
-def _methods(rows: Iterable[Row]) -> list[Row]:
-    return [row for row in rows if row.kind == "student" and row.name.partition(" ")[0] != "scratch"]
+def _compared(summary: Summary, pair: str | None = None) -> list[Row]:
+    """The students that are compared with scratch, of all pairs or of one."""
+    rows = (row for row in summary.rows if pair in (None, row.pair) and row.kind == "student")
+    return [row for row in rows if row.name.partition(" ")[0] != SCRATCH]
 
 
 def _students(summary: Summary, pair: str) -> list[Row]:
@@ -75,6 +65,8 @@ def _students(summary: Summary, pair: str) -> list[Row]:
 def _gap(row: Row | None) -> HeatMapCell:
     if row is None:
         return HeatMapCell(None, "not run")
+    if row.undefined:
+        return HeatMapCell(None, DASH)
     if not row.finished:
         return HeatMapCell(None, "failed" if row.failed else "missing")
     if row.unfiltered_gap is None:
@@ -85,34 +77,8 @@ def _gap(row: Row | None) -> HeatMapCell:
     return HeatMapCell(gap.value, text, row.significant, (gap.low, gap.high))
 
 
-def average_ranks(summaries: Sequence[Summary]) -> list[Rank]:
-    """Students by their mean rank on the primary metrics of all pairs, the best first.
-
-    The students are ranked for each seed and pair; equal ones share the mean of their ranks. Only students and seeds
-    that every pair has are compared. The interval over seeds is Student's.
-    """
-    columns: list[pd.DataFrame] = []
-    for summary in summaries:
-        lower = (
-            summary.primary_metric in summary.metrics and summary.metrics[summary.primary_metric].direction == "lower"
-        )
-        for pair in pairs(summary):
-            values = {row.name: pd.Series(row.values_by_seed) for row in _students(summary, pair) if row.values_by_seed}
-            columns.append(pd.DataFrame(values) * (1 if lower else -1))
-    if not columns:
-        return []
-    names = [str(name) for name in columns[0] if all(name in column for column in columns)]
-    complete = [column[names].dropna() for column in columns] if names else []
-    seeds = [seed for seed in complete[0].index if all(seed in column.index for column in complete)] if names else []
-    if len(names) < 2 or not seeds:
-        return []
-    ranks = pd.concat([column.loc[seeds].rank(axis="columns") for column in complete]).groupby(level=0).mean()
-    means = [Rank(name, mean_interval(ranks[name].tolist()), len(complete)) for name in names]
-    return sorted(means, key=lambda rank: rank.interval.mean)
-
-
 def rank_chart(summaries: Sequence[Summary]) -> Chart | None:
-    """The average ranks of all students; None where fewer than two can be compared."""
+    """The average ranks of all methods; None where fewer than two can be compared."""
     ranks = average_ranks(summaries)
     if not ranks:
         return None
@@ -123,9 +89,9 @@ def rank_chart(summaries: Sequence[Summary]) -> Chart | None:
         "Average rank",
         Axis(f"mean rank over {ranks[0].pairs} pairs", better="lower"),
         Axis("", categories=names),
-        (Series("students", points),),
-        "Mean rank of every student over all pairs of networks, with 95% intervals over seeds",
-        "1 is the best; only students and seeds that every pair has; 95% intervals over seeds",
+        (Series("methods", points),),
+        "Mean rank of every method over all pairs of networks, with 95% intervals over seeds",
+        "1 is the best; only methods and seeds that every pair has, and no controls; 95% intervals over seeds",
     )
 
 
@@ -166,7 +132,7 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     metric = summary.metrics.get(summary.primary_metric)
     rows = _students(summary, pair)
     compared = metric.compared if metric and what == "validation" else "difference"
-    series = [Series(row.name, points, "band") for row in rows if (points := course(row, what, compared))]
+    series = [Series(row.name, points, "band", row.control) for row in rows if (points := course(row, what, compared))]
     if metric is None or not series:
         return None
     measured = next(iter(next(row.curves for row in rows if row.curves).values())).of
@@ -231,15 +197,15 @@ def _against(
     front: bool = False,
 ) -> Chart | None:
     metric = summary.metrics.get(summary.primary_metric)
-    points: list[Point] = []
+    series: list[Series] = []
     for row in summary.rows:
         estimate, x = row.metrics.get(summary.primary_metric), cost(row)
         if row.pair == pair and row.kind != "baseline" and estimate is not None and x is not None:
-            points.append(_point(row, x, estimate))
-    if metric is None or not points:
+            series.append(Series(row.name, (_point(row, x, estimate),), control=row.control))
+    if metric is None or not series:
         return None
-    series = [Series(point.label, (point,)) for point in points]
-    if front and len(best := _front(points, metric.direction)) > 1:
+    ranked = [point for one in series if not one.control for point in one.points]
+    if front and len(best := _front(ranked, metric.direction)) > 1:
         series.append(Series("Pareto front", tuple(best), "line"))
     y = heading(summary.primary_metric, metric)
     return Chart(
@@ -249,8 +215,8 @@ def _against(
         Axis(y, log=metric.compared == "ratio", better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
-        "95% intervals over seeds alone: all rows have the same test examples; "
-        "the paired differences cover examples, too",
+        "95% intervals over seeds alone: all rows have the same test examples; the paired differences cover examples, "
+        "too; open symbols: controls" + ", which no front counts" * front,
     )
 
 
@@ -271,7 +237,7 @@ def _front(points: Sequence[Point], better: str) -> list[Point]:
 def paired_differences(summary: Summary, pair: str) -> Chart | None:
     """The difference of every method to scratch: a dot for each seed, beside the mean with its interval."""
     metric = summary.metrics.get(summary.primary_metric)
-    rows = [row for row in _methods(summary.rows) if row.pair == pair and row.difference is not None]
+    rows = [row for row in _compared(summary, pair) if row.difference is not None]
     if metric is None or not rows:
         return None
     seeds = tuple(
@@ -279,22 +245,31 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
         for i, row in enumerate(rows)
         for seed, value in row.differences_by_seed.items()
     )
-    means = tuple(
-        Point(row.difference.shown.value, i, _shown_ends(row.difference.shown), None, f"{row.name}, mean")
-        for i, row in enumerate(rows)
-        if row.difference is not None
+    methods, controls = (
+        tuple(
+            Point(row.difference.shown.value, i, _shown_ends(row.difference.shown), None, f"{row.name}, mean")
+            for i, row in enumerate(rows)
+            if row.difference is not None and row.control == control
+        )
+        for control in (False, True)
     )
     ratio = metric.compared == "ratio"
     unit = " (factor)" if ratio else f" ({metric.unit})" if metric.unit else ""
+    series = (
+        Series("seeds", seeds, "faint"),
+        Series("methods: mean with 95% interval", methods),
+        Series("controls: mean with 95% interval", controls, control=True),
+    )
     return Chart(
         f"{summary.task}-{pair}-differences",
         "Paired differences to scratch",
         Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", log=ratio, better=metric.direction),
-        Axis("", categories=tuple(row.name for row in rows)),
-        (Series("seeds", seeds, "faint"), Series("mean with 95% interval", means)),
+        Axis("", categories=tuple(row.name for row in rows), rule=len(controls)),
+        tuple(one for one in series if one.points),
         f"Each method's {summary.primary_metric} {'over' if ratio else 'less'} that of scratch with the same seed, "
         f"on {summary.task}, {pair}",
-        "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples",
+        "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples"
+        + "; controls stand above the rule" * bool(controls),
     )
 
 
@@ -310,7 +285,7 @@ def _shown_ends(shown: Ratio) -> Ends | None:
 
 def of_task(summary: Summary) -> dict[str, list[Chart]]:
     """All charts of a task, by teacher-student pair."""
-    return {pair: list(_of_pair(summary, pair)) for pair in pairs(summary)}
+    return {pair: list(_of_pair(summary, pair)) for pair in summary.pairs}
 
 
 def _of_pair(summary: Summary, pair: str) -> Iterator[Chart]:

@@ -12,6 +12,8 @@ from distillbench.common.text import visible
 ARROWS = {"higher": "↑", "lower": "↓"}
 """Which way is better."""
 ABSENT = "n/a"
+DASH = "–"
+"""Stands for what is not defined, and for a place that an entry does not have."""
 SIGNIFICANT = "*"
 """Follows a difference that is significant."""
 

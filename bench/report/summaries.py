@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
+from distillbench.bench.analysis.rows import Row as Result
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.summary import Row as Result
-from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.analysis.time_to_quality import TimeToQuality
 from distillbench.bench.report.formatting import (
     ABSENT,
+    DASH,
     SIGNIFICANT,
     count_text,
     estimate_text,
     finite,
     heading,
     milli_text,
+    ratio_text,
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.records import MetricValue
-from distillbench.bench.store.terms import Compared
+from distillbench.bench.store.terms import Compared, Section
 from distillbench.common.errors import at_most
 from distillbench.common.text import visible
 
 CAPTION = (
     "mean ± 95% confidence interval; Δ scratch is paired by seed and test example; *: significant vs. scratch "
-    "(p < 0.05, Holm-corrected over all methods of this table); {best} marks the best student: better than every "
-    "other, outside the intervals; gap recovered: with its 95% interval, blank where Δ is not significant or a loss"
+    "(p < 0.05, Holm-corrected over all methods and controls of this table); controls stand apart and are not ranked; "
+    "{best} marks the best method: better than every other, outside the intervals; gap recovered: with its 95% "
+    "interval, blank where Δ is not significant or a loss"
 )
-NO_RATIO = Ratio(math.nan, math.nan, math.nan)
+HEADINGS: Mapping[Section, str] = {"control": "controls", "method": "methods", "baseline": "baselines"}
+"""What the sections of a table are called; a teacher stands above them all."""
+NEVER = 1e99
+"""What a page sorts by where a quality is never reached: behind all that is."""
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
 
@@ -46,7 +52,7 @@ def table(summary: Summary) -> Table:
     return Table(
         title=summary.task,
         columns=columns(fields),
-        rows=tuple(Row(cells(fields, row), row.kind, row.pair) for row in summary.rows),
+        rows=tuple(table_row(fields, row) for row in summary.rows),
         caption=CAPTION,
         notes=(*summary.notes, *at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in summary.problems])),
         data=tuple(_data(summary)),
@@ -62,6 +68,14 @@ def table(summary: Summary) -> Table:
         },
         digits=10,  # the last digits of a bootstrap depend on the threads that a library sums with
     )
+
+
+def table_row(fields: Sequence[Field[Result]], row: Result) -> Row:
+    """A row with its section; one that is not defined has its names, and dashes."""
+    values = cells(fields, row)
+    if row.undefined:
+        values = tuple(cell if column.words else Cell(DASH) for (column, _), cell in zip(fields, values, strict=True))
+    return Row(values, row.section, f"{row.pair} {row.section}", HEADINGS.get(row.section, ""))
 
 
 def names(summary: Summary) -> list[Field[Result]]:
@@ -100,6 +114,7 @@ def _fields(summary: Summary) -> list[Field[Result]]:
         *(metric_field(summary, name, _importance(summary, name)) for name in summary.metrics),
         (Column(f"Δ scratch ({primary.replace('_', ' ')})", 3), lambda row: difference_cell(row, metric)),
         (Column("gap recovered", 4), _gap),
+        *_time_fields(summary),
         (Column("params", 5), lambda row: Cell(count_text(row.parameters), row.parameters)),
         (Column("MACs", 9), lambda row: Cell(count_text(row.macs), row.macs)),
         (Column("latency (ms)", 9), lambda row: Cell(milli_text(row.latency), row.latency)),
@@ -110,6 +125,25 @@ def _fields(summary: Summary) -> list[Field[Result]]:
 def _importance(summary: Summary, name: str) -> int:
     """The primary metric first; last of all what measures another one again."""
     return 1 if name == summary.primary_metric else 10 if summary.metrics[name].repeats else 8
+
+
+def _time_fields(summary: Summary) -> list[Field[Result]]:
+    """The columns of the time to quality; none where no training has a curve."""
+    if all(row.time_to_quality is None for row in summary.rows):
+        return []
+    return [
+        (Column("time to quality (s)", 8), lambda row: _time(row.time_to_quality, "seconds")),
+        (Column("time to quality (× scratch)", 8), lambda row: _time(row.time_to_quality, "multiple")),
+    ]
+
+
+def _time(time: TimeToQuality | None, unit: Literal["seconds", "multiple"]) -> Cell:
+    if time is None:
+        return Cell("")
+    if time.never:
+        return Cell(f"never ({time.never} of {time.seeds})", NEVER)
+    ratio: Ratio = getattr(time, unit)
+    return Cell(ratio_text(ratio), ratio.value)
 
 
 def _seeds(row: Result) -> Cell:
@@ -143,6 +177,8 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             "pair": row.pair,
             "method": row.name,
             "kind": row.kind,
+            "control": row.control,
+            "undefined": row.undefined or None,
             "primary_metric": summary.primary_metric,
             "finished": row.finished,
             "failed": row.failed,
@@ -151,25 +187,42 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             **_numbers(compared, row.difference, compared),
             "difference_p_holm": row.p,
             "detectable": row.detectable,
-            "gap_recovered": row.gap.value if row.gap else None,
-            "gap_recovered_low": row.gap.low if row.gap else None,
-            "gap_recovered_high": row.gap.high if row.gap else None,
+            **_ends("gap_recovered", row.gap),
+            **_times(row.time_to_quality),
             "best": row.best,
             "parameters": row.parameters,
             "macs": row.macs,
             "latency_seconds": row.latency,
-            "speedup": row.speedup.value if row.speedup else None,
-            "speedup_low": finite(row.speedup.low) if row.speedup else None,
-            "speedup_high": finite(row.speedup.high) if row.speedup else None,
+            **_ends("speedup", row.speedup),
         }
+
+
+def _times(time: TimeToQuality | None) -> dict[str, float | None]:
+    """The time to quality: no mean where a seed never gets there."""
+    return {
+        "time_to_quality_seeds": time.seeds if time else None,
+        "time_to_quality_never": time.never if time else None,
+        **_ends("time_to_quality_seconds", time.seconds if time else None),
+        **_ends("time_to_quality_multiple", time.multiple if time else None),
+        **_ends("steps_to_quality", time.steps if time else None),
+    }
+
+
+def _ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
+    """A value with the ends of its interval."""
+    return {
+        name: ratio.value if ratio else None,
+        f"{name}_low": finite(ratio.low) if ratio else None,
+        f"{name}_high": finite(ratio.high) if ratio else None,
+    }
 
 
 def _numbers(name: str, estimate: Estimate | None, compared: Compared) -> dict[str, float | None]:
     """A mean, the half-width of its interval, and the half-width over seeds alone; of a ratio the ends of both."""
     if compared == "ratio":
-        both, seeds = (estimate.shown, estimate.shown_over_seeds) if estimate else (NO_RATIO, NO_RATIO)
-        ends = {"_low": both.low, "_high": both.high, "_low_seeds_only": seeds.low, "_high_seeds_only": seeds.high}
-        return {name: finite(both.value)} | {name + end: finite(value) for end, value in ends.items()}
+        over_seeds = _ends("", estimate.shown_over_seeds if estimate else None)
+        ends = {f"{name}{end}_seeds_only": over_seeds[end] for end in ("_low", "_high")}
+        return _ends(name, estimate.shown if estimate else None) | ends
     of_both, of_seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
     return {
         name: of_both.mean if of_both else None,

@@ -1,6 +1,7 @@
 """About how long a job takes, from the compute of its steps.
 
-The constants were measured on one core of a server of the 2020s; the display of a run corrects them as it goes.
+The constants were measured on one core of a server of the 2020s, but for a GPU's; the display of a run corrects them as
+it goes.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.learner import losses
 from distillbench.bench.training.loop import initial
-from distillbench.methods.base import Method, Teacher
+from distillbench.methods.base import Method
 from distillbench.tasks.base import Role, Task
 from distillbench.tasks.networks.interfaces import ROLES
 
-FLOPS_PER_SECOND = 3e10
+FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 4e12}
+"""That of a GPU was not measured: it is what small convolutions in float32 leave of 10 to 20 TFLOP/s at best."""
 STEP_OVERHEAD = 3.2e-3
 """Seconds of a step and part (a GAN has two) of even the smallest network: Python, kernel launches, optimiser."""
 EXTRACTOR_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
+BASELINE_SECONDS = 6.0
+"""Of a baseline that needs a package of its own, a test example: BM3D of 481×321 pixels."""
 START_SECONDS = 15.0
 PROBE = 2
 """Examples whose compute is counted, to extrapolate to a batch."""
@@ -62,16 +66,18 @@ def step_seconds(pair: Pair, role: Role, cache: Path) -> float:
         with counter:
             updates = len(losses(task, model, inputs, task.forward(model, inputs)))
     flops = float(counter.get_total_flops()) * task.settings.batch_size / count
-    return 3 * flops / FLOPS_PER_SECOND + STEP_OVERHEAD * updates
+    return 3 * flops / FLOPS_PER_SECOND[pair.device.partition(":")[0]] + STEP_OVERHEAD * updates
 
 
 def seconds_of(job: Job) -> float:
     """Estimate the seconds of a job on one worker."""
     if job.kind == "extractor":
         return EXTRACTOR_SECONDS
-    if job.kind == "baseline":
-        return EVALUATION_SECONDS * len(job.cells)
     task = probe_task(job.pair, job.cache)
+    if job.kind == "baseline":
+        return sum(
+            BASELINE_SECONDS * task.examples("test") if cell.package else EVALUATION_SECONDS for cell in job.cells
+        )
     step = {role: step_seconds(job.pair, role, job.cache) for role in ROLES}
     if job.kind == "teacher":
         return EVALUATION_SECONDS + (0 if job.pair.settings.pretrained else task.steps("teacher") * step["teacher"])
@@ -81,18 +87,29 @@ def seconds_of(job: Job) -> float:
     return EVALUATION_SECONDS * len(methods) + _training_seconds(task, methods, step)
 
 
+ANSWER = 1 / 3
+"""The share of a training step that a forward pass alone takes."""
+
+
 def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role, float]) -> float:
-    """The seconds of a group of students: their steps, those of teachers beside them, and what frozen ones answer."""
+    """The seconds of a group of students: their steps, what frozen teachers answer, and teachers trained beside them.
+
+    A frozen teacher answers once a step, for all who train for as many.
+    """
+    steps = {role: task.steps(role) for role in ROLES}
     rows = 1 + task.settings.transfer_rows / task.settings.batch_size
-    steps = {role: task.steps(role) for role in {"student", *(method.steps_of for method in methods)}}
-    students = sum(
-        steps[method.steps_of] * step["student"] * (1 if method.teacher == "none" else rows) for method in methods
-    )
-    kinds = {method.teacher for method in methods}
-    answers: dict[Teacher, float] = {"trained": step["teacher"], "untrained": step["teacher"], "self": step["student"]}
-    frozen = sum(rows * steps["student"] * seconds / 3 for kind, seconds in answers.items() if kind in kinds)
-    beside = sum(max(task.steps(role) for role in ROLES) for method in methods if method.teacher == "own")
-    return students + frozen + beside * step["teacher"]
+    students = [steps[m.steps_of] * (1 if m.teacher == "none" else rows) * step["student"] for m in methods]
+    frozen = {(m.teacher, m.steps_of) for m in methods if m.teacher not in ("none", "own")}
+    answers = [
+        ANSWER * steps[role] * rows * step["student" if teacher == "self" else "teacher"]
+        for teacher, role in sorted(frozen)
+    ]
+    beside = [
+        max(steps["teacher"], steps[m.steps_of]) + (ANSWER + m.feeds_back) * steps[m.steps_of] * rows
+        for m in methods
+        if m.teacher == "own"
+    ]
+    return sum(students) + sum(answers) + sum(beside) * step["teacher"]
 
 
 def longest_first(jobs: Sequence[Job]) -> list[Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
+from distillbench.common.text import listed
 
-CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale"]
+CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale", "unavailable"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class CellState:
     Attributes:
         cell: The cell.
         status: "finished" and "failed" as its record is; "stale" where that is of another configuration or schema
-            version, "unreadable" where it cannot be used.
-        reason: How a stale record differs, or why one is unreadable, in one line.
+            version, "unreadable" where it cannot be used; "unavailable" where there is none and none can be made here.
+        reason: How a stale record differs, why one is unreadable, or what a cell needs, in one line.
     """
 
     cell: Cell
@@ -53,8 +54,8 @@ class Plan:
 
     @property
     def cells(self) -> list[Cell]:
-        """All cells."""
-        return [state.cell for state in self.states]
+        """All cells but those that cannot be made here: whether a baseline's package is installed makes none stale."""
+        return [state.cell for state in self.states if state.status != "unavailable"]
 
     @cached_property
     def finished(self) -> list[Cell]:
@@ -80,6 +81,23 @@ class Plan:
     def to_do(self) -> list[Cell]:
         """The cells to run: the missing and the failed ones."""
         return [*self.missing, *self.failed]
+
+    @property
+    def undefined(self) -> list[str]:
+        """Which methods of the suite are not defined on which pairs, and why, one line each."""
+        rows: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for entry in self.suite.entries:
+            for name, reason in entry.undefined.items():
+                rows.setdefault((entry.pair.task, reason), {}).setdefault(name, []).append(entry.pair.pair)
+        return [line for (task, reason), names in rows.items() for line in self._undefined_lines(task, reason, names)]
+
+    def _undefined_lines(self, task: str, reason: str, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """names: the pairs of each method that is not defined for this reason."""
+        pairs = [pair.pair for pair in self.suite.pairs if pair.task == task]
+        for where in dict.fromkeys(map(tuple, names.values())):
+            alike = [name for name, of in names.items() if tuple(of) == where]
+            place = task if len(where) == len(pairs) else ", ".join(f"{task}/{pair}" for pair in where)
+            yield f"{place}: {listed(alike)} {'is' if len(alike) == 1 else 'are'} not defined: {reason}"
 
     def reasons(self, status: CellStatus) -> list[str]:
         """Return why cells have a status, one line each."""
@@ -116,7 +134,12 @@ def _state(store: Store, out: Path, cell: Cell) -> CellState:
     try:
         record = store.find(cell.path)
         if record is None:
-            return CellState(cell, "missing")
+            needs = cell.needs
+            return (
+                CellState(cell, "unavailable", f"{cell.pair.task}/{cell.pair.pair}/{cell.label}: {needs}")
+                if needs
+                else CellState(cell, "missing")
+            )
         if record.config_hash != cell.hash or record.path != cell.path:
             return CellState(cell, "stale", f"{out / cell.path}: {_difference(cell, record)}")
         _check_metrics(out / cell.path, cell, record)

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -23,6 +24,8 @@ from distillbench.common.errors import UserError
 SCHEMA_VERSION = 6
 FOLDER, WEIGHTS = "records", "weights"
 """Folders in a results folder: of records, and of the weights of the students that they are of."""
+LEAST_SECONDS = 1e-9
+"""Of training until a point: one has their logarithms."""
 ROUNDING = 1e-6
 """How far the mean of per-example results, which keep seven digits, may be from the metric, relative to their size."""
 
@@ -38,6 +41,10 @@ def record_path(kind: Kind, task: str, pair: str, label: str, seed: int, trial: 
 def weights_path(record: Path) -> Path:
     """Where the weights of a student lie in a results folder, from where its record lies."""
     return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
+
+
+Fitted = Literal["", "half", "whole"]
+"""The part of the validation data that a method fits to: of a half, the other one is left to choose by."""
 
 
 class MetricValue(Part):
@@ -80,13 +87,17 @@ class TrainingCurve(Part):
     steps: tuple[Count, ...]
     loss: tuple[Number | None, ...]
     validation: tuple[Number | None, ...]
-    seconds: tuple[Number, ...]
+    seconds: tuple[Annotated[Number, Field(ge=LEAST_SECONDS)], ...]
     of: str = ""
 
     @model_validator(mode="after")
-    def _of_one_length(self) -> Self:
+    def _agrees_with_itself(self) -> Self:
         if not len(self.steps) == len(self.loss) == len(self.validation) == len(self.seconds):
             raise ValueError("steps, loss, validation and seconds are not of one length")
+        if any(after <= before for before, after in pairwise((0, *self.steps))):
+            raise contradiction("steps", "do not rise from 0 on, point by point")
+        if any(after < before for before, after in pairwise(self.seconds)):
+            raise contradiction("seconds", "fall from one point to the next")
         return self
 
 
@@ -153,6 +164,10 @@ class Record(Part):
     training: Training | None = None
     size: Size | None = None
     weights_sha256: str | None = None
+    defaults: tuple[str, ...] = Field(
+        (), description="hyperparameters that are the method's default, and that tuning does not set"
+    )
+    fitted: Fitted = Field("", description="the part of the validation data that its method fitted something to")
     own_teacher: dict[str, Number] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None

@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from distillbench.bench.suite.registry import METHODS, TASKS
+from distillbench.bench.suite.tuned import Digests, DigestTables
 from distillbench.bench.suite.validation import place_in, validate
 from distillbench.common.errors import UserError, check_name
 from distillbench.common.paths import expanded, expanded_setting
@@ -62,7 +63,7 @@ class SuiteTable(BaseModel):
     description: str = Field("", description="one line, for lists")
     seeds: Seeds = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
     methods: tuple[str, ...] = Field(
-        ("scratch", "mimic", "temperature", "logistic", "cross_model"), min_length=1, description="rows of the tables"
+        ("scratch", "mimic", "temperature", "logistic", "cross_model"), description="rows of the tables; []: baselines"
     )
     tasks: dict[str, TaskTable] = Field({}, min_length=1, description="a table a task; an empty one: as the task is")
     hyperparameters: Hyperparameters = Field({}, description="per method, for every task")
@@ -74,6 +75,12 @@ class SuiteTable(BaseModel):
     _home = field_validator("tuned")(expanded_setting)
 
 
+class _DigestsTable(BaseModel):
+    """What a file of chosen hyperparameters has beside them."""
+
+    digests: dict[str, dict[str, dict[str, Digests]]]
+
+
 @dataclass(frozen=True)
 class Layer:
     """The settings that stand in one place.
@@ -81,11 +88,13 @@ class Layer:
     Attributes:
         source: how messages name the place.
         strict: whether a setting without effect is a mistake there.
+        digests: of what was tuned, in a file of chosen hyperparameters.
     """
 
     source: str
     table: SuiteTable
     strict: bool = True
+    digests: DigestTables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,7 +181,9 @@ def _read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
 
 def _read_tuned(path: Path) -> Layer:
     """Chosen hyperparameters. Some may be of methods or tasks that a suite leaves out: that is not a mistake."""
-    return Layer(str(path), checked(_parse(_text(path), str(path)), str(path)), strict=False)
+    table, source = _parse(_text(path), str(path)), str(path)
+    digests = validate(_DigestsTable, {"digests": table.pop("digests", {})}, place_in(source)).digests
+    return Layer(source, checked(table, source), strict=False, digests=digests)
 
 
 def _name_of(path: Path) -> str:
@@ -228,10 +239,10 @@ def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
         UserError: a field is unknown or of the wrong type, or a name does not exist.
     """
     suite = validate(SuiteTable, table, place_in(source))
-    for field in ("methods", "seeds"):
-        values = getattr(suite, field)
+    for key in ("methods", "seeds"):
+        values = getattr(suite, key)
         if len(set(values)) != len(values):
-            raise UserError(f"has an entry twice: {', '.join(map(str, values))}", source, field)
+            raise UserError(f"has an entry twice: {', '.join(map(str, values))}", source, key)
     for name in suite.methods:
         check_name("method", name, METHODS.names(), source, "methods")
     _check_methods(suite.hyperparameters, source, "")

@@ -124,6 +124,9 @@ def _problems(state: _Rerun, record: Record, pair: Pair, task: Task) -> Iterator
     contents = record_contents(pair)
     tolerances = metric_tolerances(record, contents, pair)
     if record.kind == "baseline":
+        if (cell := state.suite.cell(record)) is not None and cell.needs:
+            state.notes.append(f"{pair.task}/{pair.pair}: {record.label} not compared: it {cell.needs}")
+            return
         yield from _compare(record, task.baseline(record.label), {}, tolerances, state.tally)
         return
     teacher = _teacher(state, pair, record.teacher_seed, task)

@@ -40,6 +40,11 @@ class LabelledImages:
         names = tuple(self.names[i] for i in indices.tolist())
         return LabelledImages(self.images[indices], self.labels[indices], self.classes, names)
 
+    def joined(self, other: LabelledImages) -> LabelledImages:
+        """Return these examples, then those of ``other``, which has the same classes."""
+        images, labels = torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels])
+        return LabelledImages(images, labels, self.classes, self.names + other.names)
+
     def interleaved(self, order: Tensor) -> Tensor:
         """Return the indices in ``order`` rearranged: one of each class after another, as far as they go."""
         of_class = [order[self.labels[order] == c].tolist() for c in range(len(self.classes))]

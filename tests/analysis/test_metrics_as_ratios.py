@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import series_of
-from distillbench.bench.analysis.summary import Row, Summary, summarise
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.charts import of_task
 from distillbench.bench.report.summaries import table
 from distillbench.bench.report.writers import markdown

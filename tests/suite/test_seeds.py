@@ -29,7 +29,7 @@ def test_a_task_has_its_own_seeds() -> None:
     assert suite.seeds == (0, 1, 2)
 
 
-@pytest.mark.parametrize("overrides, seeds", [({"seeds": [5]}, ()), ({}, ["seeds=[5]"])])
+@pytest.mark.parametrize(("overrides", "seeds"), [({"seeds": [5]}, ()), ({}, ["seeds=[5]"])])
 def test_the_command_line_sets_the_seeds_of_all_tasks(overrides: dict[str, Any], seeds: list[str]) -> None:
     assert students(load(SUITE, seeds, **overrides)) == {"classification": [5], "gan": [5]}
 

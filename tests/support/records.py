@@ -21,6 +21,10 @@ STUDENTS = {
 }
 
 
+CONTROLS = frozenset({"scratch", "scratch_long", "hard_labels", "label_smoothing", "random_teacher", "self_teacher"})
+"""Names whose records say that they are of controls; 'mimic' stands for a method here."""
+
+
 def config_of(
     kind: str, label: str, seed: int, rate: float = 0.01, teacher_seed: int = 0, **more: Any
 ) -> dict[str, Any]:
@@ -65,6 +69,7 @@ def record(
         "task": "classification",
         "pair": "cnn_mlp",
         "label": label,
+        "control": kind == "student" and label in CONTROLS,
         "seed": seed,
         "teacher_seed": 0,
         "teachers": "shared",

@@ -45,6 +45,18 @@ def test_torchvisions_files_are_read_as_they_were_written_and_split_as_documente
     assert labelled_outline(Folders(name=name)).train.images.shape[1:] == splits.train.images.shape[1:]
 
 
+def test_validation_images_are_trained_on_where_a_suite_says_so(made_set: Made) -> None:
+    _, (images, _), _ = made_set("cifar10")
+    table = {"tasks": {"classification": {"data": {"name": "cifar10"}, "train_on_validation": True}}}
+    task = load(table).pairs[0].build()
+    apart = labelled_splits(Folders(name="cifar10"))
+    assert task.examples("train") == len(images)
+    names = set(task.splits.train.names)
+    assert names == {*apart.train.names, *apart.validation.names}
+    assert {*task.splits.validation.names, *task.splits.fitting.names} < names
+    assert not names & set(task.splits.test.names)
+
+
 def test_the_table_has_torchvisions_checksums() -> None:
     from torchvision import datasets
 

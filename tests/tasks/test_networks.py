@@ -78,6 +78,7 @@ OF_DISTILLATION_PAPERS = [
     ("vgg", {"depth": 13}, 9_416_010, 9_462_180),
     ("vgg", {"depth": 16}, 14_728_266, 14_774_436),
     ("vgg", {"depth": 19}, 20_040_522, 20_086_692),
+    ("resnet_bottleneck", {"depth": 50}, 23_520_842, 23_705_252),
     ("mobilenet_v2", {"width": 0.5}, 697_546, 812_836),
     ("shufflenet_v1", {}, 862_768, 949_258),
     ("shufflenet_v2", {}, 1_263_278, 1_355_528),
@@ -187,6 +188,7 @@ SLIM: list[tuple[Ends, tuple[int, ...], str, dict[str, Any]]] = [
     (classifier(), (3, 32, 32), "mlp", {"hidden": [8]}),
     (classifier(), (3, 32, 32), "resnet", {"depth": 14}),
     (classifier(), (3, 32, 32), "resnet", {"depth": 8, "shortcut": "zeros"}),
+    (classifier(), (3, 32, 32), "resnet_bottleneck", {"width": 2}),
     (classifier(), (3, 32, 32), "wide_resnet", {"depth": 10, "widening": 2, "dropout": 0.1}),
     (classifier(), (3, 32, 32), "vgg", {"width": 4}),
     (classifier(), (3, 32, 32), "vgg", {"width": 4, "batch_norm": False}),
@@ -339,7 +341,7 @@ def test_every_setting_is_described_and_bounded(name: str) -> None:
                 network(**{key: -1})
 
 
-CLASSIFIERS = [(name, settings) for ends, _, name, settings in SLIM[:10]]
+CLASSIFIERS = [(name, settings) for ends, _, name, settings in SLIM[:11]]
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 33, 47), (2, 5, 4)], ids=str)

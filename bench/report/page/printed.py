@@ -119,6 +119,8 @@ def _chart(chart: Chart) -> Figure:
         equal = 1 if chart.x.log else 0
         if any(p.x < equal for s in chart.series for p in s.points):
             axes.axvline(equal, color="0.4", linewidth=0.8)
+        if 0 < chart.y.rule < rows:
+            axes.axhline(chart.y.rule - 0.5, color="0.4", linewidth=0.8)
         axes.invert_yaxis()
     return figure
 
@@ -131,14 +133,15 @@ def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
         axes.plot(x, y, "o", color="0.5", markersize=3.5, alpha=0.6, label=name, linestyle="none")
         return
     if series.style == "dots":
-        axes.plot(x, y, symbol, color=colour, markersize=5, label=name, linestyle="none", zorder=3)
+        fill = "none" if series.control else "full"
+        axes.plot(x, y, symbol, color=colour, fillstyle=fill, markersize=5, label=name, linestyle="none", zorder=3)
         for point in points:
             if point.y_ends is not None:
                 axes.plot([point.x, point.x], point.y_ends, color=colour, linewidth=1, zorder=2)
             if point.x_ends is not None:
                 axes.plot(point.x_ends, [point.y, point.y], color=colour, linewidth=1, zorder=2)
         return
-    axes.plot(x, y, color=colour, linewidth=1.2, label=name)
+    axes.plot(x, y, "--" if series.control else "-", color=colour, linewidth=1.2, label=name)
     if series.style == "band":
         ends = [p.y_ends or (p.y, p.y) for p in points]
         axes.fill_between(
@@ -179,6 +182,8 @@ def _heat_map(chart: HeatMap) -> Figure:
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(chart.columns)), [_plain(c).replace(", ", "\n") for c in chart.columns], fontsize=8)
     axes.set_yticks(range(len(chart.rows)), [_plain(r) for r in chart.rows], fontsize=8)
+    if chart.controls and chart.methods:
+        axes.axhline(len(chart.methods) - 0.5, color="black", linewidth=1.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
