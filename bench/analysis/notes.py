@@ -13,6 +13,10 @@ from distillbench.bench.store.configurations import PER_SEED, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.common.text import listed
 
+TIME_TO_QUALITY = (
+    "time to quality: seconds of training until a student is, for good, as good as scratch with the same seed ends, by "
+    "its validation curve; × scratch: of scratch's whole training; geometric means with 95% intervals over seeds"
+)
 DETECTABLE = "minimum detectable effect"
 """What the notes of ``detectable_effect_notes`` contain."""
 
@@ -74,7 +78,7 @@ def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
     notes += [f"{pair}: {'; '.join(methods)}"] if methods else []
     notes += _fitted_notes(groups)
     notes += [f"{pair}: {r.label}, seed {r.seed} failed: {r.failure.reason}" for r in records if r.failure]
-    return [*notes, *_own_teacher_notes(pair, groups, records)]
+    return [*notes, *_own_teacher_notes(pair, groups, records), *_time_to_quality_notes(pair, records)]
 
 
 def _one_teacher(groups: Sequence[Group], records: Sequence[Record]) -> bool:
@@ -94,6 +98,20 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
         if values and metric:
             mean = _value(math.fsum(values) / len(values), metric)
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
+
+
+def _time_to_quality_notes(pair: str, records: Sequence[Record]) -> Iterator[str]:
+    """How to read the time to quality, and what a reader who has no teacher yet must add to it."""
+    students, teachers = (
+        [record.training for record in records if record.kind == kind and record.training]
+        for kind in ("student", "teacher")
+    )
+    if not any(training.curve.steps for training in students):
+        return
+    yield TIME_TO_QUALITY
+    if teachers:
+        seconds = math.fsum(training.seconds for training in teachers) / len(teachers)
+        yield f"{pair}: training the teacher took {seconds:.3g} s, which no time to quality includes"
 
 
 def _fitted_notes(groups: Sequence[Group]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from distillbench.bench.analysis.notes import (
     undefined_notes,
 )
 from distillbench.bench.analysis.series import Estimate, Series, Split, series_of
+from distillbench.bench.analysis.time_to_quality import TimeToQuality, time_to_quality
 from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
 from distillbench.bench.store.configurations import Group, groups, order, section_of
 from distillbench.bench.store.manifest import ExpectedCell
@@ -78,6 +79,8 @@ class Row:
     """In training."""
     curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
     """Of training, by seed."""
+    time_to_quality: TimeToQuality | None = None
+    """Until a student is as good as scratch ends; None for other rows, and where no curve says so."""
 
     @property
     def section(self) -> Section:
@@ -256,7 +259,13 @@ class _Task:
             training_seconds=mean_interval([t.seconds for t in training.values()]) if training else None,
             images_per_second=mean_interval([t.images_per_second for t in training.values()]) if training else None,
             curves={seed: t.curve for seed, t in training.items()},
+            time_to_quality=self._time_to_quality(group, gap),
         )
+
+    def _time_to_quality(self, group: Group, gap: TeacherGap | None) -> TimeToQuality | None:
+        if group.kind != "student" or gap is None:
+            return None
+        return time_to_quality(group.finished, gap.scratch.finished, self.metrics[self.primary_metric])
 
 
 def _with_lacking(rows: list[Row], lacking: Row) -> list[Row]:

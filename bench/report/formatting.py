@@ -50,6 +50,14 @@ def ratio_text(ratio: Ratio | None) -> str:
     return value if math.isnan(ratio.low) else f"{value} [{ratio.low:.{decimals}f}, {ratio.high:.{decimals}f}]"
 
 
+def digits_text(ratio: Ratio) -> str:
+    """'0.480 [0.250, 104]', three digits each, for what may vary by powers of ten."""
+    value, low, high = (
+        f"{part:.0f}" if 100 <= part < 1e5 else f"{part:#.3g}" for part in (ratio.value, ratio.low, ratio.high)
+    )
+    return value if math.isnan(ratio.low) else f"{value} [{low}, {high}]"
+
+
 def count_text(value: float | None) -> str:
     """Three digits and a prefix: 9.61k, 1.5M; '' for None."""
     if value is None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.analysis.summary import Row as Result
 from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.analysis.time_to_quality import TimeToQuality
 from distillbench.bench.report.formatting import (
     ABSENT,
     DASH,
     SIGNIFICANT,
     count_text,
+    digits_text,
     estimate_text,
     finite,
     heading,
     milli_text,
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
+from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.records import MetricValue
 from distillbench.bench.store.terms import Section
 from distillbench.common.errors import at_most
@@ -32,6 +35,8 @@ CAPTION = (
 )
 HEADINGS: Mapping[Section, str] = {"control": "controls", "method": "methods", "baseline": "baselines"}
 """What the sections of a table are called; a teacher stands above them all."""
+NEVER = 1e99
+"""What a page sorts by where a quality is never reached: behind all that is."""
 MOST_PROBLEMS = 20
 """So many files that are left out are named beneath a table; JSON names all."""
 
@@ -106,11 +111,31 @@ def _fields(summary: Summary) -> list[Field[Result]]:
         *(metric_field(summary, name, 1 if name == primary else 8) for name in summary.metrics),
         (Column(f"Δ scratch ({primary.replace('_', ' ')})", 3), lambda row: difference_cell(row, metric)),
         (Column("gap recovered", 4), _gap),
+        *_time_fields(summary),
         (Column("params", 5), lambda row: Cell(count_text(row.parameters), row.parameters)),
         (Column("MACs", 9), lambda row: Cell(count_text(row.macs), row.macs)),
         (Column("latency (ms)", 9), lambda row: Cell(milli_text(row.latency), row.latency)),
         (Column("speedup", 6), _speedup),
     ]
+
+
+def _time_fields(summary: Summary) -> list[Field[Result]]:
+    """The columns of the time to quality; none where no training has a curve."""
+    if all(row.time_to_quality is None for row in summary.rows):
+        return []
+    return [
+        (Column("time to quality (s)", 8), lambda row: _time(row.time_to_quality, "seconds")),
+        (Column("time to quality (× scratch)", 8), lambda row: _time(row.time_to_quality, "multiple")),
+    ]
+
+
+def _time(time: TimeToQuality | None, unit: Literal["seconds", "multiple"]) -> Cell:
+    if time is None:
+        return Cell("")
+    if time.never:
+        return Cell(f"never ({time.never} of {time.seeds})", NEVER)
+    ratio: Ratio = getattr(time, unit)
+    return Cell(digits_text(ratio), ratio.value)
 
 
 def _seeds(row: Result) -> Cell:
@@ -151,17 +176,34 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             **{key: value for name, estimate in row.metrics.items() for key, value in _numbers(name, estimate).items()},
             **_numbers("difference", row.difference),
             "difference_p_holm": row.p,
-            "gap_recovered": row.gap.value if row.gap else None,
-            "gap_recovered_low": row.gap.low if row.gap else None,
-            "gap_recovered_high": row.gap.high if row.gap else None,
+            **_ends("gap_recovered", row.gap),
+            **_times(row.time_to_quality),
             "best": row.best,
             "parameters": row.parameters,
             "macs": row.macs,
             "latency_seconds": row.latency,
-            "speedup": row.speedup.value if row.speedup else None,
-            "speedup_low": finite(row.speedup.low) if row.speedup else None,
-            "speedup_high": finite(row.speedup.high) if row.speedup else None,
+            **_ends("speedup", row.speedup),
         }
+
+
+def _times(time: TimeToQuality | None) -> dict[str, float | None]:
+    """The time to quality: no mean where a seed never gets there."""
+    return {
+        "time_to_quality_seeds": time.seeds if time else None,
+        "time_to_quality_never": time.never if time else None,
+        **_ends("time_to_quality_seconds", time.seconds if time else None),
+        **_ends("time_to_quality_multiple", time.multiple if time else None),
+        **_ends("steps_to_quality", time.steps if time else None),
+    }
+
+
+def _ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
+    """A value with the ends of its interval."""
+    return {
+        name: ratio.value if ratio else None,
+        f"{name}_low": finite(ratio.low) if ratio else None,
+        f"{name}_high": finite(ratio.high) if ratio else None,
+    }
 
 
 def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:

@@ -191,7 +191,7 @@ def read_trials(path: Path) -> pd.DataFrame:
         UserError: It is not such a file.
     """
     try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype={"failure": str}, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise UserError(f"cannot be read as trials ({error})", path) from error
     if missing := [name for name in COLUMNS if name not in frame]:

@@ -368,3 +368,101 @@ def test_contributors_of_one_name_are_distinguished(tmp_path: Path) -> None:
     assert [folder.name for folder in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
     hidden = [folder(tmp_path / name, student("mine", GOOD)) for name in ("a\u202eb", "a\\u202eb")]
     assert [folder.name for folder in build.leaderboard(hidden).contributors] == ["a\\u202eb", "a\\u202eb (2)"]
+
+
+# -- controls -------------------------------------------------------------------------------------------------------
+
+BETTER, LATER = [95.0, 97.2, 96.1], [70.0, 72.0, 71.0]
+
+
+def test_a_control_that_beats_every_method_has_no_rank_and_takes_none(tmp_path: Path) -> None:
+    without = board_of(folder(tmp_path / "without", usual()))
+    contents = [*usual(), *student("random_teacher", BETTER), *student("scratch", PLAIN)]
+    board = board_of(folder(tmp_path / "with", contents))
+    assert [(row.label, row.place) for row in board.entries] == [(row.label, row.place) for row in without.entries]
+    assert [(row.label, row.place, row.unranked) for row in board.controls] == [
+        ("scratch", None, ""),
+        ("random_teacher", None, ""),
+    ]
+    assert [row.label for row in board.rows] == [
+        "good",
+        "plain",
+        "scratch",
+        "random_teacher",
+        "teacher",
+        "nearest centroid",
+    ]
+    assert not any(row.pareto for row in board.controls)
+    assert (
+        "the best entry, with's good, is not significantly better than the control with's random_teacher" in board.notes
+    )
+    assert not any("not significantly better" in note for note in without.notes)
+
+
+def test_a_control_of_more_seeds_leaves_the_entries_complete(tmp_path: Path) -> None:
+    many = student("scratch", [60.0, 61.0, 62.0, 63.0, 64.0])
+    board = board_of(folder(tmp_path / "quick", [*usual(), *many]))
+    assert board.seeds == 3
+    assert [row.place.rank for row in board.entries if row.place] == [1, 2]
+
+
+def test_controls_alone_make_a_board_without_ranks(tmp_path: Path) -> None:
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", [*beside(), *student("scratch", PLAIN)])])
+    (board,) = leaderboard.boards
+    assert (board.entries, [row.label for row in board.controls]) == ([], ["scratch"])
+    assert build.content(leaderboard)["index.html"]
+
+
+def test_a_faster_control_takes_no_rank_of_speed(tmp_path: Path) -> None:
+    quick = folder(tmp_path / "quick", usual())
+    lab = folder(tmp_path / "lab", smaller("scratch", LATER, 1000))
+    here = {"cpu": "one", "cores": 2}
+    timings.write(quick, timing(usual(), quick=2e-5, environment=here))
+    timings.write(lab, timing([*beside(), *smaller("scratch", LATER, 1000)], quick=1e-5, environment=here))
+    board = board_of(quick, lab)
+    assert {row.label: row.speed.rank for row in board.rows if row.speed} == {"good": 1, "plain": 1, "scratch": None}
+
+
+def test_an_overall_ranking_has_no_controls(tmp_path: Path) -> None:
+    contents = [*usual(), *student("scratch", BETTER)]
+    more = of_another_task(student("scratch", BETTER), "vae")
+    quick = folder(tmp_path / "quick", [*contents, *of_another_task(contents)])
+    lab = folder(tmp_path / "lab", [*student("scratch", LATER), *of_another_task(student("scratch", LATER)), *more])
+    (overall,) = build.leaderboard([quick, lab]).overall
+    assert [(standing.label, standing.lacks) for standing in overall.standings] == [("good", ()), ("plain", ())]
+    assert len(overall.boards) == 2  # who runs controls alone makes no suite
+
+
+def test_a_copy_that_claims_to_be_a_control_takes_no_place_away(tmp_path: Path) -> None:
+    copies = [r.model_copy(update={"control": True}) for r in student("good", [*GOOD, 86.0])]
+    board = board_of(folder(tmp_path / "quick", usual()), folder(tmp_path / "copy", copies))
+    assert [(row.contributor, row.label) for row in board.entries if row.place] == [
+        ("quick", "good"),
+        ("quick", "plain"),
+    ]
+    assert [row.contributor for row in board.controls] == ["copy"]
+
+
+def test_controls_stand_beneath_a_heading_or_a_rule_in_every_format(tmp_path: Path) -> None:
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", [*usual(), *student("scratch", BETTER)])])
+    names = [line.split("|")[3].strip() for line in formats.markdown(leaderboard).splitlines() if line.startswith("| ")]
+    assert names[2:] == [
+        "good",
+        "plain",
+        "*controls:*",
+        "scratch",
+        "*teachers and baselines:*",
+        "teacher",
+        "nearest centroid",
+    ]
+    assert formats.latex(leaderboard).count("\\midrule") == 3
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(formats.as_csv(leaderboard)))}
+    assert {name: (row["rank"], row["control"]) for name, row in rows.items() if row["kind"] == "student"} == {
+        "good": ("1.0", "0"),
+        "plain": ("2.0", "0"),
+        "scratch": ("", "1"),
+    }
+    page = Collector(build.content(leaderboard)["index.html"])
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "tr" and "class" in attributes] == [
+        *("method", "method", "control", "teacher", "baseline")
+    ]

@@ -90,3 +90,8 @@ def test_an_old_leaderboard_of_another_schema_is_refused(tmp_path: Path) -> None
     path.write_text(json.dumps(board.model_dump(mode="json") | {"schema_version": 9}))
     with pytest.raises(UserError, match=r"schema_version: 9 .*allowed: 2"):
         read(path)
+
+
+def test_an_entry_that_is_a_control_now_has_lost_its_rank(tmp_path: Path) -> None:
+    records = [r.model_copy(update={"control": True}) if r.label == "plain" else r for r in usual()]
+    assert changed(tmp_path, records) == ("classification, cnn_mlp: quick's plain: rank 2, tier 2 -> a control",)
