@@ -51,7 +51,7 @@ $(PUBLISHED:%=results-%): results-%: $(VENV)/.installed ## results-mnist: make t
 
 $(PUBLISHED:%=tune-%): tune-%: $(VENV)/.installed ## tune-mnist: choose a suite's hyperparameters on the validation split; trials are kept, run again to go on
 	$(BIN)/distillbench tune $* --out runs/$*.tune --cache runs/cache --output bench/suites/$*.tuned.toml
-	cp runs/$*.tune/trials.md results/$*/trials.md
+	cp runs/$*.tune/trials.md runs/$*.tune/trials.csv results/$*/
 	$(BIN)/python results/publish.py
 
 $(VENV)/.installed: pyproject.toml

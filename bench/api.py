@@ -1,4 +1,4 @@
-"""The Python API: ``from distillbench import run, load_records``. Nothing heavy is imported before it is needed."""
+"""The Python API: ``from distillbench import run, load_records, load_trials``; nothing heavy is imported at once."""
 
 from __future__ import annotations
 
@@ -56,11 +56,13 @@ def run(
     from distillbench.bench.run.progress import CellCounter
     from distillbench.bench.store.records import Store
     from distillbench.bench.suite.resolve import load
+    from distillbench.bench.suite.tuned import warn_of_outdated
     from distillbench.common.paths import expanded
 
     if failures not in ("raise", "return"):
         raise ValueError(f"failures: {failures!r} (allowed: 'raise', 'return')")
     loaded = load(suite, overrides, tasks, methods, seeds, device)
+    warn_of_outdated(loaded)
     folder = expanded(out) if out is not None else Path("runs", loaded.name)
     listener = None if progress is None else CellCounter(progress)
     before = plan(loaded, folder, expanded(cache) if cache is not None else None)
@@ -94,3 +96,21 @@ def load_records(results: str | Path) -> pd.DataFrame:
     for error in scan.errors.values():
         warnings.warn(f"left out: {error}", stacklevel=2)
     return frame(scan.records)
+
+
+def load_trials(results: str | Path) -> pd.DataFrame:
+    """Read every trial of a tuning, ``trials.csv`` in a results folder or in the folder of the trials.
+
+    Args:
+        results: the folder.
+
+    Returns:
+        One row a trial and seed; columns as in ``distillbench.bench.report.trials.read_trials``.
+
+    Raises:
+        UserError: there is no such file, or it holds something else.
+    """
+    from distillbench.bench.report.trials import FILE, read_trials
+    from distillbench.common.paths import expanded
+
+    return read_trials(expanded(results) / FILE)

@@ -65,7 +65,7 @@ class DataError(UserError):
 
 
 class DataWarning(UserWarning):
-    """What was left out of a folder, or made again; one line that names it."""
+    """What was left out of a folder, made again, or is out of date; one line that names it."""
 
 
 class FailedCellsError(Exception):

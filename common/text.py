@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ _MARKDOWN = re.compile(r"[*~]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.|^[#+=-
 """The other special characters: of emphasis, of bare links, and those that begin a heading or a list."""
 _NO_LETTER = re.compile(f"×10⁻³|[^\x20-\x7e\xa1-\xff…–—‘’“”{''.join(c for c in LATEX if len(c) == 1 and c > '~')}]")
 """LaTeX's usual encoding has Latin letters with their accents; others have a command (``LATEX``), or none."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: 'a, b and c'."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def visible(text: str, longest: int = LONGEST) -> str:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from distillbench.bench.api import load_records, run
+from distillbench.bench.api import load_records, load_trials, run
 from distillbench.common.errors import FailedCellsError, UserError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ __all__ = [
     "Task",
     "UserError",
     "load_records",
+    "load_trials",
     "run",
     "total",
 ]

@@ -180,6 +180,16 @@ def search_space(method: type[Method]) -> dict[str, SearchSpace]:
     }
 
 
+def usual(method: Method) -> tuple[str, ...]:
+    """Return the hyperparameters that have their default and that tuning does not set: no result need name them."""
+    searched = search_space(type(method))
+    return tuple(
+        name
+        for name, field in type(method).model_fields.items()
+        if name not in searched and getattr(method, name) == field.default
+    )
+
+
 def total(losses: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of the losses (scalars) of a model's named responses."""
     first, *rest = losses.values()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -19,18 +19,19 @@ from rich.console import Console
 
 from distillbench.bench.analysis.notes import machine_name
 from distillbench.bench.analysis.results import speed_tables, summaries
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.speeds import SpeedTable
-from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
 from distillbench.bench.report import speeds, writers
 from distillbench.bench.report.chart import HeatMap, HeatMapCell
-from distillbench.bench.report.charts import gap_recovered
+from distillbench.bench.report.charts import column_name, gap_recovered
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.figures import FOLDER as FIGURES
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.store.timings import Timing, scan
 from distillbench.common.atomic import write_atomically
+from distillbench.common.text import listed
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -40,8 +41,6 @@ METHODS = ROOT / "docs" / "methods.md"
 TASKS = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
 """{suite: the tasks of it that README and docs/results.md show}. All suites that are published, each in the folder of
 its name."""
-CONTROLS = ("mimic", "random_teacher")
-"""The rows below the rule of the README's table: what a method has to beat."""
 FIGURE = ("mnist", "gan--dcgan_48_8--samples.png", "Digits that the teacher and its students generate, a method a row")
 """The README's figure: suite, file, and what it shows."""
 GALLERY = {
@@ -109,7 +108,7 @@ def _front() -> dict[str, str]:
     return {
         "figure": f"![{text}](results/{suite}/{FIGURES}/{file})",
         "gaps": gap_table(gaps, _brief),
-        "findings": findings(gaps),
+        "findings": findings(gaps, _unbeaten()),
     }
 
 
@@ -119,24 +118,32 @@ def _gaps() -> HeatMap:
     return gap_recovered([summary for suite in TASKS for summary in _task_summaries(suite)])
 
 
+def _unbeaten() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """{column: its best method, and the controls that this is not significantly better than}."""
+    return {
+        column_name(summary, row.pair): (row.name, row.unbeaten_controls)
+        for suite in TASKS
+        for summary in _task_summaries(suite)
+        for row in summary.rows
+        if row.unbeaten_controls
+    }
+
+
 def _task_summaries(suite: str) -> list[Summary]:
     return [summary for summary in _summaries(suite) if summary.task in TASKS[suite]]
 
 
 def gap_table(gaps: HeatMap, write: Callable[[HeatMapCell], str]) -> str:
     """The gaps as a Markdown table, the controls below a rule."""
-    methods = [row for row in gaps.rows if row not in CONTROLS]
     lines = [["gap recovered", *gaps.columns], [":---", *["---:"] * len(gaps.columns)]]
-    for row in (*methods, "", *(row for row in gaps.rows if row in CONTROLS)):
+    for row in (*gaps.methods, *([""] if gaps.controls else []), *gaps.controls):
         cells = [write(gaps.cells[row, column]) if row else "" for column in gaps.columns]
         lines.append([row or "*controls:*", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _brief(cell: HeatMapCell) -> str:
-    """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason."""
-    if cell.value is None:
-        return cell.text
+    """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason, or the dash of no row."""
     return f"{_percent(cell)}{_star(cell)}"
 
 
@@ -146,58 +153,66 @@ def _exact(cell: HeatMapCell) -> str:
 
 
 def _percent(cell: HeatMapCell) -> str:
-    return "< −100%" if (cell.value or 0) < -1 else f"{100 * (cell.value or 0):z.0f}%".replace("-", "−")
+    if cell.value is None:
+        return cell.text
+    return "< −100%" if cell.value < -1 else f"{100 * cell.value:z.0f}%".replace("-", "−")
 
 
 def _star(cell: HeatMapCell) -> str:
     return r"\*" if cell.significant else ""
 
 
-def findings(gaps: HeatMap) -> str:
-    """What works, what does not and what surprises: a line each."""
-    methods = [row for row in gaps.rows if row not in CONTROLS]
-    gains = {column: _significant(gaps, methods, column, 1) for column in gaps.columns}
-    losses = {column: _significant(gaps, methods, column, -1) for column in gaps.columns}
+def findings(gaps: HeatMap, unbeaten: Mapping[str, tuple[str, Sequence[str]]]) -> str:
+    """What works, what does not and what surprises: a line each.
+
+    Args:
+        gaps: What each row recovers.
+        unbeaten: Of a column, its best method and the controls that this is not significantly better than.
+    """
+    gains = {column: _significant(gaps, column, 1) for column in gaps.columns}
+    losses = {column: _significant(gaps, column, -1) for column in gaps.columns}
     without = [column.replace(",", "") for column, names in gains.items() if not names]
     return "\n".join(
         (
             f"- **What works**: {_listed(gaps, gains)}.",
             f"- **What does not**: no gain of a method is significant on {', '.join(without) or 'no task'}; "
             f"significantly worse than scratch: {_listed(gaps, losses)}.",
-            f"- **What surprises**: {_controls(gaps, methods)}.",
+            f"- **What surprises**: {_surprises(gaps, gains, unbeaten)}.",
         )
     )
 
 
-def _significant(gaps: HeatMap, rows: Iterable[str], column: str, sign: int) -> list[str]:
-    """The rows that are significantly better (sign 1) or worse (sign −1) than scratch, the largest difference first."""
-    cells = {row: gaps.cells[row, column] for row in rows}
+def _significant(gaps: HeatMap, column: str, sign: int) -> list[str]:
+    """The methods that are significantly better (sign 1) or worse (sign −1) than scratch, the furthest first."""
+    cells = {row: gaps.cells[row, column] for row in gaps.methods}
     values = {row: sign * cell.value for row, cell in cells.items() if cell.significant and cell.value is not None}
     return sorted((row for row, value in values.items() if value > 0), key=lambda row: -values[row])
 
 
 def _listed(gaps: HeatMap, names: Mapping[str, Sequence[str]]) -> str:
     """'logistic (50%) and temperature (44%) on classification; …'."""
-    listed = [
-        f"{' and '.join(f'{row} ({_percent(gaps.cells[row, column])})' for row in rows)} on {column}"
+    parts = [
+        f"{listed([f'{row} ({_percent(gaps.cells[row, column])})' for row in rows])} on {column}"
         for column, rows in names.items()
         if rows
     ]
-    return "; ".join(listed) or "none"
+    return "; ".join(parts) or "none"
 
 
-def _controls(gaps: HeatMap, methods: Sequence[str]) -> str:
-    """The controls that are better than scratch and recover at least as much as every method."""
+def _surprises(
+    gaps: HeatMap, gains: Mapping[str, Sequence[str]], unbeaten: Mapping[str, tuple[str, Sequence[str]]]
+) -> str:
+    """Where a method works, and a control is as good as the best one."""
+    if not any(gains.values()):
+        return "nothing"
     sentences = []
-    for column in gaps.columns:
-        best = max(methods, key=lambda row: gaps.cells[row, column].value or 0)
-        for row in _significant(gaps, CONTROLS, column, 1):
-            control, method = gaps.cells[row, column], gaps.cells[best, column]
-            if (control.value or 0) >= (method.value or 0):
-                sentences.append(f"{row} on {column} ({_percent(control)}; best method: {best}, {_percent(method)})")
+    for column, (best, controls) in unbeaten.items():
+        if best in gains[column]:
+            named = listed([f"{row} ({_percent(gaps.cells[row, column])})" for row in controls])
+            sentences.append(f"{best} ({_percent(gaps.cells[best, column])}) than {named} on {column}")
     if not sentences:
-        return "no control recovers as much as the best method"
-    return f"controls recover as much as the best method: {'; '.join(sentences)}"
+        return "where a method works, the best one is significantly better than every control"
+    return f"not significantly better than a control: {'; '.join(sentences)}"
 
 
 def _blocks(suite: str) -> dict[str, str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -28,11 +28,11 @@ from distillbench.tasks.settings import Folders as Folders
 from distillbench.tasks.settings import Rate as Rate
 from distillbench.tasks.settings import Recipe as Recipe
 from distillbench.tasks.settings import Role as Role
+from distillbench.tasks.settings import Split as Split
 from distillbench.tasks.settings import TaskSettings as TaskSettings
+from distillbench.tasks.settings import WithheldTruth as WithheldTruth
 from distillbench.tasks.shared.output_cache import OutputCache
 
-Split = Literal["train", "fit", "validation", "test", "transfer"]
-"""fit: the half of the validation data that methods fit to; transfer: examples without ground truth (``Splits``)."""
 Truth = Literal["labels", "image"]
 """What a task holds right for an example: its class, or the original picture."""
 Inputs = Mapping[str, Tensor]
@@ -51,6 +51,10 @@ class Metric:
         unit: As printed behind the number, such as "dB"; empty: none.
         decimals: As printed.
         note: What a reader must know of it, printed beneath its tables.
+        compared: How two of its values are compared. "ratio" is for what is always positive and varies by factors, as a
+            distance between two sets of images: tests, intervals, gaps and ranks are then of its logarithm. Such a
+            metric has no per-example results.
+        repeats: The metric that it measures again, by another feature extractor; tables say where the order differs.
         deployed: Whether it depends on a model only through what ``Task.deployed`` puts out, so that it can be measured
             of an exported file too. A VAE's ELBO is not: it looks at the posterior and the logits.
     """
@@ -59,6 +63,8 @@ class Metric:
     unit: str = ""
     decimals: int = 2
     note: str = ""
+    compared: Literal["difference", "ratio"] = "difference"
+    repeats: str = ""
     deployed: bool = True
 
 
@@ -106,6 +112,8 @@ class Splits(Generic[T]):
         test: To report on, and for nothing else.
         fit: What methods fit to: data that are chosen by are not fitted to.
         transfer: Examples on which the distillation loss alone acts; None: there is no transfer set.
+        withheld: Training examples whose ground truth students are not given, and a teacher may be; None: there are
+            none.
     """
 
     train: T
@@ -113,6 +121,12 @@ class Splits(Generic[T]):
     test: T
     fit: T | None = None
     transfer: T | None = None
+    withheld: T | None = None
+
+    def each(self, convert: Callable[[T], T], transferred: Callable[[T], T]) -> Splits[T]:
+        """Each part converted that is there; the transfer set, which has no ground truth, in its own way."""
+        ways = {part.name: transferred if part.name == "transfer" else convert for part in fields(self)}
+        return Splits(**{name: way(part) for name, way in ways.items() if (part := getattr(self, name)) is not None})
 
     @property
     def fitting(self) -> T:
@@ -164,8 +178,6 @@ class Task(ABC):
     """What it holds right for an example, which some methods need; None: no single answer is right."""
     no_transfer: ClassVar[str | None] = "it defines no transfer set"
     """Why ``transfer`` cannot be set; None: it can, and ``shared_inputs`` knows the split."""
-    teacher_splits: ClassVar[tuple[Split, ...]] = ("train",)
-    """The splits that a teacher learns from, as far as they are there."""
 
     def __init__(self, settings: TaskSettings, device: str = "cpu", cache: Path | None = None) -> None:
         """A task that has read nothing yet.
@@ -217,9 +229,8 @@ class Task(ABC):
 
     def training_splits(self, role: Role) -> tuple[Split, ...]:
         """The splits that a role's own objective sees."""
-        return (
-            tuple(split for split in self.teacher_splits if self.examples(split)) if role == "teacher" else ("train",)
-        )
+        splits = self.settings.teacher_splits if role == "teacher" else ("train",)
+        return tuple(split for split in splits if self.examples(split))
 
     def steps(self, role: Role) -> int:
         """The optimiser steps of a role's training; an epoch has as many as there are batches in the examples."""
@@ -245,6 +256,13 @@ class Task(ABC):
             {name: (batch, ...)} on the task's device. Models must not write to these tensors: they are shared. Of the
             transfer set, all that ``forward`` and ``responses`` read, and no ground truth.
         """
+
+    def with_targets(self, inputs: Inputs) -> Inputs:
+        """The inputs with what ``loss`` alone compares with, where that costs something to compute.
+
+        It is asked for once a step, for all models that minimise the loss. ``loss`` takes inputs without it as well.
+        """
+        return inputs
 
     # -- models -------------------------------------------------------------------------------------------------
 
@@ -316,7 +334,7 @@ class Task(ABC):
 
         Args:
             model: The model that ``outputs`` are of.
-            inputs: What the pass read.
+            inputs: What the pass read, with targets or without (``with_targets``).
             outputs: What the pass gave.
             recipe: The model's recipe in training; None outside of it, for recipes that change the loss.
             progress: The share of the training that is done, for objectives that change in it.

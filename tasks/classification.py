@@ -26,6 +26,7 @@ from distillbench.tasks.base import (
     Splits,
     Task,
     TaskSettings,
+    WithheldTruth,
     evaluation_of,
 )
 from distillbench.tasks.data import folders, transfer
@@ -60,7 +61,7 @@ class ClassifierRecipe(Recipe):
     input_size: int | None = Field(None, ge=1, description="side that images are resized to for the network, bilinear")
 
 
-class ClassificationSettings(TaskSettings):
+class ClassificationSettings(WithheldTruth):
     """Few labels: where all are at hand, the embedded digits leave a teacher nothing to transfer."""
 
     labels: int | None = Field(

@@ -16,6 +16,9 @@ from distillbench.tasks.views.precision import Precision
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Channels = Literal[1, 3]
+Split = Literal["train", "fit", "validation", "test", "transfer", "withheld"]
+"""fit: the half of the validation data that methods fit to; transfer: examples without ground truth; withheld: those
+of whose ground truth students know nothing (``Splits``)."""
 MOST_BATCH = 2**16
 MOST_LATENT = 4096
 """Dimensions of a latent code: 100,000 of them are 1.6 GB."""
@@ -104,6 +107,14 @@ class Recipe(Frozen):
         return self.network is None or self.network.trainable
 
 
+def _amount(value: Any) -> Any:
+    """A number of examples, or 'rest': in one message what pydantic says in two."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+    if value in (None, "rest") or (number and float(value).is_integer()):
+        return value
+    raise refusal("input should be a whole number from 1 on, or 'rest'", says_all=False)
+
+
 class TaskSettings(Frozen):
     """What every task lets a suite set; a task's own settings add the recipes ``teacher`` and ``student``."""
 
@@ -111,7 +122,7 @@ class TaskSettings(Frozen):
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
 
-    transfer: Annotated[int, Field(ge=1)] | Literal["rest"] | None = Field(
+    transfer: Annotated[int | Literal["rest"] | None, BeforeValidator(_amount)] = Field(
         None,
         description="transfer set: so many examples, or 'rest': all, of which students see the teacher's responses "
         "alone; default: all of data.transfer, else none",
@@ -122,8 +133,11 @@ class TaskSettings(Frozen):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data"})
     """Fields that are paths: a run is identified by the digest of what they point to, not by where it lies."""
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer", "transfer_batch"})
-    """Fields that decide nothing of a teacher."""
+
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        """The splits that a teacher learns from, as far as they are there."""
+        return ("train",)
 
     def recipe(self, role: Role) -> Recipe:
         """The recipe of one role, its number of steps filled in where it has no epochs."""
@@ -150,3 +164,17 @@ class TaskSettings(Frozen):
         """Whether the teacher comes from a file, and is not trained here."""
         recipe = self.recipe("teacher")
         return recipe.weights is not None or not recipe.trainable
+
+
+class WithheldTruth(TaskSettings):
+    """What a task lets a suite set whose students may be given the ground truth of a part of the training data."""
+
+    teacher_data: Literal["train", "all"] = Field(
+        "train",
+        description="what a teacher learns from: 'train': what its students' own objective sees; 'all': all training "
+        "data with their ground truth, as a teacher that comes from elsewhere has",
+    )
+
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        return ("train", "withheld") if self.teacher_data == "all" else ("train",)

@@ -59,8 +59,6 @@ class VAESettings(GenerativeSettings):
     A transfer set are images that the teacher has learnt from, and the student's own objective never sees.
     """
 
-    of_students: ClassVar[frozenset[str]] = frozenset({"transfer_batch"})
-
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")
@@ -75,6 +73,10 @@ class VAESettings(GenerativeSettings):
     )
     teacher: VAERecipe = VAERecipe(network=VAENetwork(hidden=(256, 256)), steps=1000, learning_rate=2e-3)
     student: VAERecipe = VAERecipe(network=VAENetwork(hidden=(16,)), learning_rate=2e-3)
+
+    @property
+    def teacher_splits(self) -> tuple[Split, ...]:
+        return ("train", "transfer")
 
 
 class VAE(Generative):
@@ -101,7 +103,6 @@ class VAE(Generative):
     pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"mlp_256_16": {}}
     preprocessing = "pixels binarised at 128"
     no_transfer = None
-    teacher_splits = ("train", "transfer")
 
     # -- data ---------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from support.own_pairs import saved_resnet
 from support.processes import Run, finish
 from support.submissions import Submitted, copy_of
 from support.synthetic_sets import Made, make
+from support.tasks import overrides
 
 # Several processes test at once: each has a machine of its own, as far as the lock goes.
 os.environ["DISTILLBENCH_CACHE"] = str(Path(tempfile.gettempdir(), f"distillbench-tests-{os.getpid()}.cache"))
@@ -50,15 +51,21 @@ def usual_arithmetic() -> None:
 @pytest.fixture(scope="session")
 def task_of() -> Callable[[str], Task]:
     """A task of the smoke suite by name, made once."""
-    suite = load(
-        "smoke", ["tasks.super_resolution.patch=8", "tasks.denoising.patch=16", "tasks.style_transfer.patch=32"]
-    )
-    made: dict[str, Task] = {}
+    return _tasks(transfer=False)
 
+
+@pytest.fixture(scope="session")
+def transfer_task_of() -> Callable[[str], Task]:
+    """The same with a transfer set, of the tasks that can have one."""
+    return _tasks(transfer=True)
+
+
+def _tasks(transfer: bool) -> Callable[[str], Task]:
+    suite = load("smoke", overrides(transfer))
+
+    @cache
     def get(name: str) -> Task:
-        if name not in made:
-            made[name] = next(pair for pair in suite.pairs if pair.task == name).build(extractor="untrained")
-        return made[name]
+        return next(pair for pair in suite.pairs if pair.task == name).build(extractor="untrained")
 
     return get
 

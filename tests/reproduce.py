@@ -21,9 +21,12 @@ from distillbench.bench.machine.environment import environment
 from distillbench.bench.machine.processor import description, same_processor
 from distillbench.bench.store.fingerprint import without_digests
 from distillbench.tasks.classification import Classification
-from support.plain_loop import ClassificationCell, Plan, train
+from support.plain_loop import ClassificationCell, Plan, derive, train
 
-METHODS = ("scratch", "mimic", "random_teacher", "temperature", "logistic", "cross_model")
+METHODS = (
+    *("scratch", "scratch_long", "label_smoothing", "hard_labels", "self_teacher", "random_teacher"),
+    *("mimic", "temperature", "logistic", "cross_model"),
+)
 
 
 def refusal(record: dict[str, Any]) -> str | None:
@@ -60,8 +63,11 @@ def reproduce(record: dict[str, Any]) -> dict[str, float]:
     teacher = frozen(train(cell, "teacher", record["teacher_seed"], same_kernels=True).model)
     if record["kind"] == "teacher":
         return task.evaluate(teacher, teacher).metrics
-    plan = Plan(config["method"], **config["hyperparameters"])
-    student = frozen(train(cell, "student", config["seed"], plan, teacher, same_kernels=True).model)
+    plan, looked_at = Plan(config["method"], **config["hyperparameters"]), teacher
+    if plan.method == "self_teacher":
+        own = derive("self", record["teacher_seed"])
+        looked_at = frozen(train(cell, "student", own, same_kernels=True).model)
+    student = frozen(train(cell, "student", config["seed"], plan, looked_at, same_kernels=True).model)
     return task.evaluate(student, teacher).metrics
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from distillbench.bench.analysis.series import Series, Split, beats_all, series_of
+from distillbench.bench.analysis.series import Series, Split, beats, beats_all, series_of
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.configurations import SCRATCH, Group, differing, named
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition, Timing
+from distillbench.common.text import listed
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,10 @@ class Comparison:
         self.sign, self.timings = sign, timings
         self.series = {row: series for row in rows if (series := series_of(row.finished, primary_metric, split))}
         self.students = [row for row in self.series if row.kind == "student"]
+        self.methods = [row for row in self.students if not row.control]
         self.teachers = {r.config_hash: r for row in rows if row.kind == "teacher" for r in row.finished.values()}
         self.gaps = [self._gap(row, primary_metric, split) for row in self.students if row.label == SCRATCH]
-        self.one_configuration = len({canonical_hash(row.surroundings) for row in self.students}) <= 1
+        self.one_configuration = len({canonical_hash(row.surroundings) for row in self.methods}) <= 1
 
     def _gap(self, scratch: Group, primary_metric: str, split: Split) -> TeacherGap:
         teacher, series = series_of(self._teachers(scratch), primary_metric, split), self.series[scratch]
@@ -78,9 +81,13 @@ class Comparison:
         return [gap for gap in self.gaps if hashes & {t.config_hash for t in self._teachers(gap.scratch).values()}]
 
     def gap(self, row: Group) -> TeacherGap | None:
-        """Return the gap of a row's own configuration; None where there is none, or more than one."""
+        """Return the gap of a row's own configuration; None where there is none, or more than one.
+
+        Of the trials of scratch it is that of the default: scratch by the pair's recipe, as all other trials are.
+        """
         gaps = self._gaps_of(row)
-        return gaps[0] if len(gaps) == 1 else None
+        defaults = [gap for gap in gaps if all(record.trial in (None, 0) for record in gap.scratch.records)]
+        return defaults[0] if len(defaults) == 1 else None
 
     def difference(self, row: Group) -> Series | None:
         """Return a method, or the teacher, minus scratch; None where they cannot be compared."""
@@ -90,9 +97,30 @@ class Comparison:
         return self.series[row].minus(gap.series) if row in self.series and row.label != SCRATCH else None
 
     def is_best(self, row: Group) -> bool:
-        """Tell whether a row is better than every other student; never where these have several configurations."""
-        series = {student.name: self.series[student] for student in self.students}
-        return self.one_configuration and row in self.students and beats_all(row.name, series, self.sign)
+        """Tell whether a row is a method better than every other; never where these have several configurations."""
+        series = {method.name: self.series[method] for method in self.methods}
+        return self.one_configuration and row in self.methods and beats_all(row.name, series, self.sign)
+
+    @cached_property
+    def leader(self) -> Group | None:
+        """The method with the best mean; None without one, or where methods have several configurations."""
+        if not (self.methods and self.one_configuration):
+            return None
+        return max(self.methods, key=lambda row: self.sign * self.series[row].estimate().interval.mean)
+
+    def unbeaten_controls(self, row: Group) -> tuple[str, ...]:
+        """Name the controls that the best method is not known to be better than; none for other rows.
+
+        Scratch is not among them: its difference has a column of its own.
+        """
+        if row is not self.leader:
+            return ()
+        controls = [
+            control
+            for control in self.students
+            if control.control and control.label != SCRATCH and control.surroundings == row.surroundings
+        ]
+        return tuple(c.name for c in controls if not beats(self.series[row], self.series[c], self.sign))
 
     def inference_time(self, row: Group) -> InferenceTime:
         """Return the times of a row's architecture, as it was timed on the row's own kind of device."""
@@ -109,7 +137,10 @@ class Comparison:
         """Say why something is missing from these rows."""
         remarks = [f"no Δ for {row.name}: {reason}" for row in self.series if (reason := self._obstacle(row))]
         if not self.one_configuration:
-            remarks.append("no row is marked as the best student: the students have several configurations")
+            remarks.append("no row is marked as the best method: the methods have several configurations")
+        if self.leader and (names := self.unbeaten_controls(self.leader)):
+            controls = f"the control{'s' * (len(names) > 1)} {listed(names)}"
+            remarks.append(f"the best method, {self.leader.name}, is not significantly better than {controls}")
         return remarks + [
             f"no gap to recover: the teacher does not beat {gap.scratch.name} outside the interval"
             for gap in self.gaps

@@ -17,8 +17,8 @@ def frame(records: Sequence[Record]) -> pd.DataFrame:
         records: Of any tasks.
 
     Returns:
-        Columns: what the cell is (task, pair, kind, label, seed, teachers, teacher_seed, status, reason), its test
-        metrics, its validation metrics (``validation.NAME``), its hyperparameters (``hyperparameters.NAME``), each
+        Columns: what the cell is (task, pair, kind, label, control, seed, teachers, teacher_seed, status, reason), its
+        test metrics, its validation metrics (``validation.NAME``), its hyperparameters (``hyperparameters.NAME``), each
         setting in which records of one task differ (``settings.NAME``), its training (train_seconds, steps, final_loss,
         final_distillation), its size (parameters, macs, bytes), config_hash and revision.
     """
@@ -47,6 +47,7 @@ def _identity(record: Record) -> dict[str, object]:
         "pair": record.pair,
         "kind": record.kind,
         "label": record.label,
+        "control": record.control,
         "seed": record.seed,
         "teachers": record.teachers,
         "teacher_seed": record.teacher_seed if record.kind == "student" else None,

@@ -6,12 +6,17 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
-from distillbench.bench.statistics import minimum_detectable_effect
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
+from distillbench.common.text import listed
 
+TIME_TO_QUALITY = (
+    "time to quality: seconds of training until a student is, for good, as good as scratch with the same seed ends, by "
+    "its validation curve; × scratch: of scratch's whole training; geometric means with 95% intervals over seeds"
+)
 DETECTABLE = "minimum detectable effect"
 """What the notes of ``detectable_effect_notes`` contain."""
 
@@ -27,36 +32,61 @@ def interval_notes(examples: Mapping[str, Collection[int]]) -> list[str]:
     notes = []
     if both:
         notes.append(
-            f"± covers other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
+            f"intervals cover other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
         )
     if alone:
-        notes.append(f"± covers other seeds alone (there are no per-example results): {_words(alone)}")
+        notes.append(f"intervals cover other seeds alone (there are no per-example results): {_words(alone)}")
     return notes
 
 
-def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
-    """Say how large a true difference to scratch has to be to be detected.
+def ratio_notes(metrics: Mapping[str, MetricValue]) -> list[str]:
+    """Say which metrics are compared as ratios, and how these are shown."""
+    ratios = [name for name, metric in metrics.items() if metric.compared == "ratio"]
+    how = "compared as ratios, by logarithms (geometric mean with the ends of its interval; Δ is a factor)"
+    return [f"{how}: {_words(ratios)}"] if ratios else []
 
-    Args:
-        pair: The teacher-student pair.
-        differences: Those of its methods.
-        metric: A value of the primary metric; None where no record has it.
 
-    Returns:
-        A note; none where nothing can be said.
-    """
-    effects = [minimum_detectable_effect(difference.interval) for difference in differences]
-    effects = sorted(effect for effect in effects if math.isfinite(effect) and effect > 0)
-    if not effects or metric is None:
-        return []
-    seeds = max(difference.interval.n for difference in differences)
-    least, most = (_value(effect, metric) for effect in (effects[0], effects[-1]))
-    span = least if least == most else f"{least} to {most}, method by method"
-    return [f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power): {span}"]
+def detectable_effect_notes(summary: Summary) -> list[str]:
+    """Say of each pair of a task how large a true difference to scratch has to be to get a star."""
+    metric = summary.metrics.get(summary.primary_metric)
+    notes = []
+    for pair in summary.pairs:
+        rows = [row for row in summary.rows if row.pair == pair and row.difference is not None]
+        effects = sorted(row.detectable for row in rows if row.detectable is not None and math.isfinite(row.detectable))
+        if effects and metric is not None:
+            seeds = max(row.difference.interval.n for row in rows if row.difference and row.detectable)
+            least, most = (_effect(effect, metric) for effect in (effects[0], effects[-1]))
+            span = least if least == most else f"{least} to {most}, method by method"
+            notes.append(f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power, after Holm's correction): {span}")
+    return notes
+
+
+def _effect(effect: float, metric: MetricValue) -> str:
+    return f"×{effect:.3g}" if metric.compared == "ratio" else _value(effect, metric)
+
+
+def order_notes(summary: Summary) -> list[str]:
+    """Say where a metric that repeats the primary one, by another feature extractor, has another order of methods."""
+    primary, notes = summary.primary_metric, []
+    for other in (name for name, metric in summary.metrics.items() if metric.repeats == primary):
+        for pair in summary.pairs:
+            rows = [row for row in summary.rows if row.pair == pair and {primary, other} <= row.metrics.keys()]
+            order, other_order = (_order(rows, name, summary.metrics[name]) for name in (primary, other))
+            if order != other_order:
+                found = f"by another feature extractor ({_words([other])}) the order is {', '.join(other_order)}"
+                notes.append(f"{pair}: {found}; by {_words([primary])} it is {', '.join(order)}")
+    return notes
+
+
+def _order(rows: Sequence[Row], name: str, metric: MetricValue) -> list[str]:
+    """Scratch and the methods, the best first; other controls are not ranked."""
+    sign = 1 if metric.direction == "lower" else -1
+    ranked = [row for row in rows if row.section == "method" or row.name.partition(" ")[0] == SCRATCH]
+    return [row.name for row in sorted(ranked, key=lambda row: sign * row.metrics[name].interval.mean)]
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
-    """Say of a teacher-student pair what warned, what ran with which hyperparameters, and what failed.
+    """Say of a teacher-student pair what warned, what ran with which hyperparameters, what was fitted, and what failed.
 
     Args:
         pair: Its name.
@@ -69,10 +99,11 @@ def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
         notes.append("measured on the validation split: for choosing, not for reporting")
     if _one_teacher(groups, records):
         notes.append("one teacher for all seeds: all intervals are conditional on it")
-    methods = [f"{g.name} {text}" for g in groups if g.label != SCRATCH and (text := _hyperparameters(g))]
+    methods = [f"{group.name} {text}" for group in groups if (text := _hyperparameters(group))]
     notes += [f"{pair}: {'; '.join(methods)}"] if methods else []
+    notes += _fitted_notes(groups)
     notes += [f"{pair}: {r.label}, seed {r.seed} failed: {r.failure.reason}" for r in records if r.failure]
-    return [*notes, *_own_teacher_notes(pair, groups, records)]
+    return [*notes, *_own_teacher_notes(pair, groups, records), *_time_to_quality_notes(pair, records)]
 
 
 def _one_teacher(groups: Sequence[Group], records: Sequence[Record]) -> bool:
@@ -90,14 +121,53 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
         trained = [(r.own_teacher, r.primary_metric) for r in group.records if r.own_teacher]
         values = [metrics[name] for metrics, name in trained if name in metrics]
         if values and metric:
-            mean = _value(math.fsum(values) / len(values), metric)
+            mean = _value(Estimate.of(values, metric.compared).shown.value, metric)
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 
+def _time_to_quality_notes(pair: str, records: Sequence[Record]) -> Iterator[str]:
+    """How to read the time to quality, and what a reader who has no teacher yet must add to it."""
+    students, teachers = (
+        [record.training for record in records if record.kind == kind and record.training]
+        for kind in ("student", "teacher")
+    )
+    if not any(training.curve.steps for training in students):
+        return
+    yield TIME_TO_QUALITY
+    if teachers:
+        seconds = math.fsum(training.seconds for training in teachers) / len(teachers)
+        yield f"{pair}: training the teacher took {seconds:.3g} s, which no time to quality includes"
+
+
+def _fitted_notes(groups: Sequence[Group]) -> Iterator[str]:
+    """Which methods have seen validation data."""
+    parts = {
+        "half": "fitted to one half of the validation data and tuned on the other",
+        "whole": "fitted to the validation data, on which methods are tuned as well",
+    }
+    for part, text in parts.items():
+        names = [group.name for group in groups if any(record.fitted == part for record in group.records)]
+        if names:
+            yield f"{listed(names)} {'is' if len(names) == 1 else 'are'} {text}"
+
+
+def undefined_notes(reasons: Mapping[tuple[str, str], Collection[str]], pairs: Collection[str]) -> Iterator[str]:
+    """Say why methods are not defined.
+
+    Args:
+        reasons: The pairs by the name of the method and the reason.
+        pairs: All pairs of the task.
+    """
+    for (name, reason), where in reasons.items():
+        place = "" if len(where) == len(pairs) else f"{', '.join(where)}: "
+        yield f"{place}{name} is not defined: {reason}"
+
+
 def _hyperparameters(group: Group) -> str:
-    """'temperature 2, weight 1': what a method ran with."""
-    values = flat(group.config.get("hyperparameters", {}))
-    return ", ".join(f"{name} {plain(value)}" for name, value in sorted(values.items()) if name and value is not None)
+    """'temperature 2, weight 1': what a method ran with, as far as it is not usual."""
+    values, usual = flat(group.config.get("hyperparameters", {})), group.records[0].defaults
+    shown = {name: value for name, value in sorted(values.items()) if name and value is not None and name not in usual}
+    return ", ".join(f"{name} {plain(value)}" for name, value in shown.items())
 
 
 def _value(value: float, metric: MetricValue) -> str:

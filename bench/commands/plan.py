@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distillbench.bench.commands.options import (
     Data,
@@ -41,20 +41,26 @@ def plan(
     from distillbench.bench.report.terminal import grid, notes
     from distillbench.bench.run import plan as planning
     from distillbench.bench.run.progress import summary_line
+    from distillbench.bench.suite.tuned import warn_of_outdated
 
     chosen = loaded(suite, tasks, methods, seeds, set_, device)
+    warn_of_outdated(chosen)
     todo = planning.plan(chosen, out if out is not None else Path("runs", chosen.name))
     output = console()
     output.print(f"{chosen.name}: {chosen.description}", markup=False)
     output.print(grid(_table(todo), table_width(output)))
     stale = ["stale: finished with another configuration"] if todo.stale else []
-    output.print(notes([*stale, *(f"left out: {reason}" for reason in todo.reasons("unavailable"))]))
+    left_out = [f"left out: {reason}" for reason in todo.reasons("unavailable")]
+    output.print(notes([*stale, *todo.undefined, *left_out]))
     output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
 
 
 def _table(plan: Plan) -> Table:
-    """How many cells each pair and row has, by their state."""
+    """How many cells each pair and row has, by their state; what is not defined has a dash."""
+    from distillbench.bench.report.formatting import DASH
     from distillbench.bench.report.table import Cell, Column, Row, Table, words
+    from distillbench.bench.store.configurations import order
+    from distillbench.bench.suite.registry import METHODS
 
     states = {
         "finished": plan.finished,
@@ -62,13 +68,18 @@ def _table(plan: Plan) -> Table:
         "failed": plan.failed,
         "stale": plan.stale,
     }
-    counts: dict[tuple[str, str, str], Counter[str]] = {}
+    counts: dict[Any, Counter[str]] = {
+        (entry.pair.task, entry.pair.pair, order("student", METHODS.get(name).control, name)): Counter()
+        for entry in plan.suite.entries
+        for name in entry.undefined
+    }
     for state, cells in states.items():
         for cell in cells:
-            counts.setdefault((cell.pair.task, cell.pair.pair, cell.label), Counter())[state] += 1
+            key = cell.pair.task, cell.pair.pair, order(cell.kind, cell.control, cell.label)
+            counts.setdefault(key, Counter())[state] += 1
     rows = [
-        (*key, str(count.total()), *(str(count[state] or "") for state in states))
-        for key, count in sorted(counts.items(), key=lambda row: row[0][:2])
+        (task, pair, label, str(count.total() or DASH), *(str(count[state] or "") for state in states))
+        for (task, pair, (*_, label)), count in sorted(counts.items())
     ]
     titles = [*map(words, ("task", "pair", "row")), Column("cells"), *map(Column, states)]
     table = Table("", tuple(titles), tuple(Row(tuple(map(Cell, row)), section=row[0]) for row in rows))

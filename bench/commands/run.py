@@ -55,14 +55,17 @@ def run(
             format_seconds,
             summary_line,
         )
+        from distillbench.bench.suite.tuned import warn_of_outdated
 
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
+        warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)
         before = plan(chosen, folder, cache)
         if before.to_do:
             check_device_and_folders(chosen, folder, cache)
         line = summary_line(before, workers, overwrite)
-    output.print(line, markup=False, soft_wrap=True)
+    for text in (line, *(before.undefined if before.to_do else ())):
+        output.print(text, markup=False, soft_wrap=True)
     with StatusFile(folder) as status, ProgressDisplay(output) as display:
         after = runner.run(before, workers, overwrite, Listeners(display, status))
     if missing_figures(after):

@@ -46,7 +46,7 @@ def tune(
         str, typer.Option(metavar="SEEDS", help="Seeds of all trials, by which the best is picked.")
     ] = "100,101",
     confirm: Annotated[
-        str, typer.Option(metavar="SEEDS", help="Seeds with which the best is compared with the default.")
+        str, typer.Option(metavar="SEEDS", help="Seeds with which the best is compared with the default and scratch.")
     ] = "102-106",
     out: Annotated[
         Path | None,
@@ -77,20 +77,21 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Choose hyperparameters on the validation split, with the same number of trials for every method.
+    """Choose hyperparameters on the validation split, with the same number of trials for every method and control.
 
-    A suite includes the file of the chosen values by its key "tuned".
+    A suite includes the file of the chosen values by its key "tuned". Every trial is in trials.csv.
     """
     screen = console()
     with screen.status(f"{suite}: reading"):
         from distillbench.bench.report.terminal import terminal
-        from distillbench.bench.report.trials import origin, pair_tables, table
-        from distillbench.bench.report.writers import markdown
+        from distillbench.bench.report.trials import FILE, origin, pair_tables, table
+        from distillbench.bench.report.writers import csv, markdown
         from distillbench.bench.run import runner
         from distillbench.bench.run.plan import plan
         from distillbench.bench.run.preconditions import check_device_and_folders
         from distillbench.bench.run.progress import ProgressDisplay, summary_line
-        from distillbench.bench.run.tune import Budget, as_toml, decisions
+        from distillbench.bench.run.trials import Budget
+        from distillbench.bench.run.tune import as_toml, decisions, expected
         from distillbench.common.atomic import write_atomically
 
         budget = Budget(trials, tuple(numbers("--seeds", [seeds])), tuple(numbers("--confirm", [confirm])))
@@ -98,24 +99,27 @@ def tune(
         folder = out if out is not None else Path("runs", f"{resolved.name}.tune")
         kept = cache if cache is not None else Path("runs", resolved.name, "cache")
         target = regular_file(output or folder / f"{resolved.name}.tuned.toml", "--output")
+        whole = plan(resolved, folder, kept, expected(resolved, folder, budget))
+        line = summary_line(whole, workers, overwrite)
+    screen.print(line, markup=False, soft_wrap=True)
 
     def run(cells: Sequence[Cell]) -> Plan:
         before = plan(resolved, folder, kept, cells)
         if before.to_do:
             check_device_and_folders(resolved, folder, kept)
-        screen.print(summary_line(before, workers, overwrite), markup=False, soft_wrap=True)
         with ProgressDisplay(screen) as display:
             return runner.run(before, workers, overwrite, display)
 
     outcome = decisions(resolved, folder, budget, run)
-    trials_file = markdown([table(outcome, budget)])
+    document = table(outcome, budget)
     try:
         write_atomically(target, as_toml(outcome, origin(resolved.name, budget)).encode())
-        write_atomically(folder / "trials.md", trials_file.encode())
+        write_atomically(folder / "trials.md", markdown([document]).encode())
+        write_atomically(folder / FILE, csv([document]).encode())
     except OSError as error:
         raise UserError(f"cannot be written ({error.strerror})", error.filename or target) from error
     if format_ is Format.markdown:
-        screen.print(trials_file, markup=False, soft_wrap=True)
+        screen.print(markdown([document]), markup=False, soft_wrap=True)
     else:
         screen.print(terminal(pair_tables(outcome, budget), table_width(screen), f"see {folder / 'trials.md'}"))
     screen.print(f"chosen: {target}; each trial: distillbench table {folder} --split validation", soft_wrap=True)

@@ -65,15 +65,14 @@ def pair_of(record: Record, locations: Mapping[str, Any] | None = None) -> Pair:
     settings = _with_locations(task, config, locations or {})
     pair = Pair(record.task, record.pair, settings, str(config.get("device", "cpu")))
     try:
-        present = flat(pair.config)
+        config_here = pair.teacher_config(record.seed) if record.kind == "teacher" else pair.config
     except DataError as error:
         raise error.within("" if settings_of(config.get("data")) else "--set") from error
-    recorded = flat({key: config.get(key) for key in pair.config})
+    present, recorded = (flat({key: each.get(key) for key in pair.config}) for each in (config_here, config))
     for field in sorted(recorded.keys() | present.keys(), key=lambda field: (field != "code", field)):
         past, now = recorded.get(field, ABSENT), present.get(field, ABSENT)
-        if past == now or (record.kind == "teacher" and field.startswith("settings.student.")):
-            continue
-        raise UserError(f"made with {_kind(field)}: {field} was {plain(past)}, is {plain(now)}{_hint(field)}")
+        if past != now:
+            raise UserError(f"made with {_kind(field)}: {field} was {plain(past)}, is {plain(now)}{_hint(field)}")
     return pair
 
 

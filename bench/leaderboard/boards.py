@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from distillbench.bench.analysis.notes import ratio_notes
 from distillbench.bench.analysis.series import Series, series_of
 from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config, teachers_and_baselines
 from distillbench.bench.leaderboard.model import Board, Row, Speed
-from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank
-from distillbench.bench.leaderboard.rows import entry_names, entry_row, reading, texts, times_scratch
+from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank, unbeaten
+from distillbench.bench.leaderboard.rows import entry_names, entry_row, how_read, reading, texts, times_scratch
 from distillbench.bench.leaderboard.speed import Machines, speeds
 from distillbench.bench.statistics import pareto_front
-from distillbench.bench.store.configurations import differences, flat
+from distillbench.bench.store.configurations import differences, flat, order
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.records import MetricValue
-from distillbench.common.text import LONGEST_NOTE, visible
+from distillbench.common.text import LONGEST_NOTE, listed, visible
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,17 @@ class EntryGroup:
     def key(self) -> str:
         """The hash of all that the entries share."""
         return canonical_hash([self.task, self.pair, self.config])
+
+    @property
+    def methods(self) -> list[Entry]:
+        """The entries that are ranked, where they are complete."""
+        return [entry for entry in self.entries if not entry.control]
+
+    @property
+    def controls(self) -> list[Entry]:
+        """The controls, scratch first."""
+        controls = [entry for entry in self.entries if entry.control]
+        return sorted(controls, key=lambda entry: (order("student", True, entry.label), entry.contributor, entry.id))
 
     @property
     def sign(self) -> int:
@@ -110,8 +122,7 @@ def _group_of(entry: Entry) -> EntryGroup:
     """The group that an entry belongs to, still without entries."""
     first = next(iter(entry.finished.values()))
     metric = first.metrics[first.primary_metric]
-    shared = {"primary_metric": first.primary_metric, "direction": metric.direction, "unit": metric.unit}
-    config = board_config(first.config) | shared
+    config = board_config(first.config) | {"primary_metric": first.primary_metric} | how_read(metric)
     return EntryGroup(first.task, first.pair, config, metric, first.primary_metric, ())
 
 
@@ -133,15 +144,19 @@ def _with_version(ranked: RankedBoard, version: str) -> RankedBoard:
 
 def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds: int | None) -> RankedBoard:
     series = _series(group)
-    seeds = least_seeds or max(len(values.seeds) for values in series.values())
+    ranked_ones = [entry for entry in group.methods if entry in series] or list(series)
+    seeds = least_seeds or max(len(series[entry].seeds) for entry in ranked_ones)
     complete = _complete_entries(group, series, seeds)
     ranking = rank(complete, group.sign)
     others = teachers_and_baselines(group.task, group.pair, group.config, group.entries, folders)
     metrics = _metrics(group, [*series, *others])
     speed_of, machines = _speeds(group, others, folders)
-    rows = _entry_rows(group, _places(group, series, complete, ranking, seeds), speed_of, metrics)
+    places = _places(group, series, complete, ranking, seeds)
+    rows = _entry_rows(group, places, speed_of, metrics)
     ranked = _with_front(rows[: len(complete)], group)
     rows[: len(complete)] = ranked
+    controls = [CompleteEntry(entry, series[entry]) for entry in group.controls if entry in series]
+    as_good = unbeaten(complete, controls, group.sign)
     board = Board(
         key=group.key,
         task=visible(group.task),
@@ -153,7 +168,10 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
         examples=max((len(values.example_names) for values in series.values()), default=0),
         machines=machines,
         rows=(*rows, *(entry_row(entry, entry.label, metrics) for entry in others)),
-        notes=tuple(_board_notes(rows, seeds, metrics.values(), machines)),
+        notes=(
+            *_control_note([row for row, entry in zip(rows, places, strict=True) if entry in as_good], rows),
+            *_board_notes(rows, seeds, metrics, machines),
+        ),
     )
     return RankedBoard(board, tuple(ranked), ranking.draws)
 
@@ -194,7 +212,11 @@ def _series(group: EntryGroup) -> dict[Entry, Series]:
 def _complete_entries(group: EntryGroup, series: Mapping[Entry, Series], seeds: int) -> list[CompleteEntry]:
     """The entries with as many seeds, the best first."""
     return sorted(
-        (CompleteEntry(entry, values) for entry, values in series.items() if len(values.seeds) >= seeds),
+        (
+            CompleteEntry(entry, series[entry])
+            for entry in group.methods
+            if entry in series and len(series[entry].seeds) >= seeds
+        ),
         key=lambda complete: (-group.sign * complete.mean, complete.entry.contributor, complete.entry.id),
     )
 
@@ -206,16 +228,16 @@ def _places(
     ranking: Ranking,
     seeds: int,
 ) -> dict[Entry, dict[str, Any]]:
-    """A row's fields of its place, of ranked entries by rank and then of the others."""
+    """A row's fields of its place, of ranked entries by rank, then of the others, then of controls."""
     pairings = {key: number for number, key in enumerate(dict.fromkeys(ranked.pairing for ranked in complete), 1)}
     places: dict[Entry, dict[str, Any]] = {
         ranked.entry: {"place": place, "pairing": pairings[ranked.pairing]}
         for ranked, place in zip(complete, ranking.places, strict=True)
     }
-    incomplete = (entry for entry in group.entries if entry not in places)
+    incomplete = (entry for entry in group.methods if entry not in places)
     for entry in sorted(incomplete, key=lambda entry: (entry.contributor, entry.label, entry.id)):
         places[entry] = {"unranked": _why_unranked(entry, series.get(entry), seeds)}
-    return places
+    return places | {entry: {} for entry in group.controls}
 
 
 def _why_unranked(entry: Entry, series: Series | None, seeds: int) -> str:
@@ -246,22 +268,23 @@ def _all_metrics(entries: Sequence[Entry]) -> Iterator[tuple[str, MetricValue]]:
 
 
 def _board_notes(
-    rows: Sequence[Row], seeds: int, metrics: Iterable[MetricValue], machines: Mapping[str, str]
+    rows: Sequence[Row], seeds: int, metrics: Mapping[str, MetricValue], machines: Mapping[str, str]
 ) -> Iterator[str]:
     """The notes of one board.
 
     Args:
         rows: Its entries, ranked ones first.
         seeds: Of a complete entry.
-        metrics: The readings of its metrics, with notes of their own.
+        metrics: The readings of its metrics by name, with notes of their own.
         machines: Descriptions of the machines that entries were timed on, by letter.
     """
     if seeds < LEAST_SEEDS:
         yield f"{seeds} seed: no tiers and no intervals, since another seed would give another student"
     yield from _pairing_note(rows)
     yield from _tier_note(rows)
+    yield from map(visible, ratio_notes(metrics))
     yield from _speed_notes(rows, machines)
-    yield from dict.fromkeys(visible(metric.note) for metric in metrics if metric.note)
+    yield from dict.fromkeys(visible(metric.note) for metric in metrics.values() if metric.note)
 
 
 def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:
@@ -273,6 +296,14 @@ def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:
         sets = "; ".join(f"({number}) {', '.join(members)}" for number, members in names.items())
         reason = "compared unpaired because they ran different seeds, teachers or test examples"
         yield visible(f"{reason}: entries of different sets of {sets}", LONGEST_NOTE)
+
+
+def _control_note(controls: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
+    """controls: those that the first of the rows is not known to be better than."""
+    if controls:
+        names = f"the control{'s' * (len(controls) > 1)} {listed([row.attribution for row in controls])}"
+        best = rows[0].attribution
+        yield visible(f"the best entry, {best}, is not significantly better than {names}", LONGEST_NOTE)
 
 
 def _tier_note(rows: Sequence[Row]) -> Iterator[str]:

@@ -37,7 +37,9 @@ def _version(board: Board, old: Leaderboard) -> str:
 
 
 def _board_changes(old: Board, new: Board) -> Iterator[str]:
-    before, after = ({(row.contributor, row.id): row for row in board.entries} for board in (old, new))
+    before, after = (
+        {(row.contributor, row.id): row for row in (*board.entries, *board.controls)} for board in (old, new)
+    )
     for key, row in after.items():
         if key in before:
             yield from _row_changes(before[key], row, old, new)
@@ -61,6 +63,8 @@ def _row_changes(before: Row, after: Row, old: Board, new: Board) -> Iterator[st
 
 
 def _placed(row: Row) -> str:
+    if row.control:
+        return "a control"
     return _place(row.place) if row.place else f"unranked ({row.unranked})"
 
 

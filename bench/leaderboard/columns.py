@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from distillbench.bench.leaderboard.model import Amount, Board, Overall, Place, Reading, Row, Standing
-from distillbench.bench.report.formatting import ABSENT, count_text, heading, milli_text
+from distillbench.bench.report.formatting import ABSENT, DASH, count_text, heading, milli_text
 from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns, words
 from distillbench.bench.report.table import Row as TableRow
 from distillbench.bench.store.records import MetricValue
+from distillbench.bench.store.terms import Section
 
-NONE = "–"
 WIDE = 1e9
 """From here on a number is written with an exponent."""
 SECONDS = Reading(direction="lower", unit="s", decimals=1)
+HEADINGS: Mapping[Section, str] = {
+    "method": "",
+    "control": "controls",
+    "teacher": "teachers and baselines",
+    "baseline": "teachers and baselines",
+}
+"""The sections of a board: the entries, and what stands beneath them."""
 LEGEND = (
     "rank: by the mean of the first metric, with the 95% interval that other seeds and test examples would give it; "
     "equal entries share a rank",
@@ -22,6 +29,7 @@ LEGEND = (
     "Holm-corrected over all pairs of the board); the best of the others is the anchor of the next tier. Within a tier "
     "no entry is significantly worse than the anchor; an entry with a wide interval may be in a better tier than one "
     "with a better mean",
+    "controls: what a method has to beat. They have no rank and no tier, and no entry has another one because of them",
     "code: official where the method's code, by its digest, is this project's; what a record states about itself is "
     "not verified here",
     "Pareto: no ranked entry is as small and as good, and better in one of the two; by means",
@@ -32,10 +40,13 @@ LEGEND = (
 
 
 def amount_text(amount: Amount | None, reading: Reading | None) -> str:
-    """A mean with its half-width, '89.60 ± 0.31'."""
+    """A mean with its half-width, '89.60 ± 0.31', or a geometric mean with its interval, '2.38 [2.27, 2.50]'."""
     if amount is None:
         return ABSENT
     decimals = reading.decimals if reading else 2
+    if amount.low is not None and amount.high is not None:
+        value, low, high = (_number(end, decimals) for end in (amount.value, amount.low, amount.high))
+        return f"{value} [{low}, {high}]"
     if amount.half_width is None:
         return _number(amount.value, decimals)
     return f"{_number(amount.value, decimals)} ± {_number(amount.half_width, decimals)}"
@@ -45,7 +56,13 @@ def board_table(board: Board) -> Table:
     """The table of one board: a row for each entry, and for the teachers, controls and baselines beneath them."""
     fields = _fields(board)
     rows = (
-        TableRow(cells(fields, row), row.kind, parameters=row.parameters if row.kind == "student" else None)
+        TableRow(
+            cells(fields, row),
+            row.section,
+            HEADINGS[row.section],
+            HEADINGS[row.section],
+            parameters=row.parameters if row.kind == "student" else None,
+        )
         for row in board.rows
     )
     return Table(board.title, columns(fields), tuple(rows))
@@ -67,7 +84,7 @@ def overall_table(overall: Overall, boards: Sequence[Board]) -> Table:
         *((_figures(board.title), partial(_rank_cell, board.key)) for board in averaged),
         (words("lacks"), lambda standing: Cell("; ".join(standing.lacks))),
     ]
-    rows = (TableRow(cells(fields, standing), "student") for standing in overall.standings)
+    rows = (TableRow(cells(fields, standing), "method") for standing in overall.standings)
     return Table("Overall", columns(fields), tuple(rows))
 
 
@@ -100,7 +117,7 @@ def _fields(board: Board) -> list[Field[Row]]:
 
 def _of_entries(cell: Callable[[Row], Cell]) -> Callable[[Row], Cell]:
     """The same cell for entries, and an empty one for teachers, controls and baselines."""
-    return lambda row: cell(row) if row.kind == "student" else Cell("")
+    return lambda row: cell(row) if row.section == "method" else Cell("")
 
 
 def _metric_field(board: Board, name: str) -> Field[Row]:
@@ -122,7 +139,7 @@ def _origin(official: bool) -> str:
 
 def _tier_cell(row: Row) -> Cell:
     tier = row.place.tier if row.place else None
-    return Cell(NONE if tier is None else str(tier), tier)
+    return Cell(DASH if tier is None else str(tier), tier)
 
 
 def _seeds_cell(row: Row) -> Cell:
@@ -136,7 +153,7 @@ def _latency_cell(several_machines: bool, row: Row) -> Cell:
 
 
 def _speed_rank_cell(several_machines: bool, row: Row) -> Cell:
-    if row.speed is None:
+    if row.speed is None or row.speed.rank is None:
         return Cell("")
     return Cell(f"{row.speed.rank}{_on(row.speed.machine, several_machines)}", row.speed.rank)
 
@@ -151,12 +168,12 @@ def _times_scratch_cell(row: Row) -> Cell:
 
 def _rank_cell(key: str, standing: Standing) -> Cell:
     rank = standing.ranks.get(key)
-    return Cell(NONE if rank is None else f"{rank:.3g}", rank)
+    return Cell(DASH if rank is None else f"{rank:.3g}", rank)
 
 
 def _place_cell(place: Place | None) -> Cell:
     if place is None:
-        return Cell(NONE, 1e9)  # below all that have one
+        return Cell(DASH, 1e9)  # below all that have one
     text = f"{place.rank:.3g}"
     return Cell(text if place.low is None else f"{text} ({place.low:.3g}–{place.high:.3g})", place.rank)
 

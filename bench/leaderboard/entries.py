@@ -74,6 +74,11 @@ class Entry:
         return {record.seed: record for record in self.records if record.status == "finished"}
 
     @property
+    def control(self) -> bool:
+        """Whether it is a control: one record that says so is enough, so that no control is ranked."""
+        return any(record.control for record in self.records)
+
+    @property
     def official(self) -> bool:
         """Whether the method's code is that of this installation."""
         return all(_is_official(self.label, str(record.config.get("method_code"))) for record in self.records)
@@ -190,7 +195,7 @@ def _equal(first: Entry, second: Entry) -> bool:
 
 def _result_hash(record: Record) -> str:
     metrics = {name: metric.value for name, metric in record.metrics.items()}
-    return canonical_hash([record.pair, record.status, record.config_hash, metrics, record.examples])
+    return canonical_hash([record.pair, record.status, record.control, record.config_hash, metrics, record.examples])
 
 
 @cache

@@ -11,12 +11,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.statistics import Interval
 from distillbench.bench.store import documents
+from distillbench.bench.store.configurations import section_of
 from distillbench.bench.store.documents import Part
-from distillbench.bench.store.terms import Kind
+from distillbench.bench.store.terms import Compared, Kind, Section
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def tidy(value: float) -> float | None:
@@ -35,17 +37,29 @@ class Amount(Part):
     """A mean over seeds with its interval.
 
     Attributes:
-        value: The mean, in the metric's unit.
+        value: The mean, in the metric's unit; the geometric mean of what is compared as a ratio.
         half_width: Of the 95% interval; None without one.
+        low: Of what is compared as a ratio the interval's lower end; None without one.
+        high: Its upper end.
     """
 
     value: float
     half_width: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, interval: Interval) -> Amount:
         """The amount that an interval describes."""
         return cls(value=tidy(interval.mean) or 0.0, half_width=tidy(interval.half_width))
+
+    @classmethod
+    def estimated(cls, estimate: Estimate) -> Amount:
+        """The amount that an estimate describes."""
+        if estimate.compared == "difference":
+            return cls.of(estimate.interval)
+        shown = estimate.shown
+        return cls(value=tidy(shown.value) or 0.0, low=tidy(shown.low), high=tidy(shown.high))
 
 
 class Reading(Part):
@@ -55,11 +69,13 @@ class Reading(Part):
         direction: Which values are better.
         unit: For example '%'; '' without one.
         decimals: Digits to show after the point.
+        compared: By differences or as a ratio.
     """
 
     direction: Literal["higher", "lower"]
     unit: str
     decimals: int = Field(ge=0, le=9)
+    compared: Compared = "difference"
 
 
 class Place(Part):
@@ -87,7 +103,7 @@ class Speed(Part):
         low: Their 95% interval over launches.
         high: The interval's other end.
         speedup: Over the board's teacher, timed interleaved with it; None where another teacher was.
-        rank: Among the networks timed on the same machine; equal architectures share one.
+        rank: Among the entries' networks timed on the same machine; equal architectures share one. None for a control.
     """
 
     machine: str
@@ -95,15 +111,16 @@ class Speed(Part):
     low: float | None = None
     high: float | None = None
     speedup: float | None = None
-    rank: int
+    rank: int | None = None
 
 
 class Row(Part):
-    """An entry (a student), or a teacher or baseline below the entries, which have no place.
+    """An entry (a student of a method), or a control, teacher or baseline below the entries, which has no place.
 
     Attributes:
         id: Of the configuration, whoever ran it.
-        kind: A student is an entry.
+        kind: A student is an entry, or a control.
+        control: Whether it is a control.
         contributor: Whose entry it is: the first of ``folders``.
         folders: Contributors who have equal records of it.
         label: The method's name.
@@ -128,6 +145,7 @@ class Row(Part):
 
     id: str
     kind: Kind
+    control: bool = False
     contributor: str
     folders: tuple[str, ...]
     label: str
@@ -150,6 +168,11 @@ class Row(Part):
     submissions: int = 0
 
     @property
+    def section(self) -> Section:
+        """The section of the board in which it stands."""
+        return section_of(self.kind, self.control)
+
+    @property
     def attribution(self) -> str:
         """The name with its contributor, "lab-a's mimic"."""
         return f"{self.contributor}'s {self.name}"
@@ -169,7 +192,7 @@ class Board(Part):
         seeds: A complete entry has at least as many.
         examples: Test examples of the primary metric; 0 without per-example results.
         machines: Descriptions of the machines that times were measured on, by letter.
-        rows: Ranked entries by rank, then other entries, teachers and baselines.
+        rows: Ranked entries by rank, then other entries, controls, teachers and baselines.
         notes: What a reader must know.
     """
 
@@ -193,8 +216,13 @@ class Board(Part):
 
     @property
     def entries(self) -> list[Row]:
-        """The students' rows, ranked ones first."""
-        return [row for row in self.rows if row.kind == "student"]
+        """The methods' rows, ranked ones first."""
+        return [row for row in self.rows if row.section == "method"]
+
+    @property
+    def controls(self) -> list[Row]:
+        """The controls' rows."""
+        return [row for row in self.rows if row.section == "control"]
 
     @property
     def fidelity(self) -> str | None:
@@ -261,7 +289,7 @@ class Leaderboard(Part):
         changes: Since the leaderboard that this was compared with; None without one.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     contributors: tuple[Contributor, ...]
     boards: tuple[Board, ...]
     overall: tuple[Overall, ...] = ()

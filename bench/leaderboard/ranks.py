@@ -15,6 +15,7 @@ from distillbench.bench.leaderboard.entries import Entry
 from distillbench.bench.leaderboard.model import Place
 from distillbench.bench.statistics import crossed_unpaired, rank_draws, rank_intervals, ranks, tiers
 
+SIGNIFICANCE_LEVEL = 0.05
 LEAST_SEEDS = 2
 """For tiers and intervals: one seed says nothing about another one, however many test examples it was measured on."""
 
@@ -25,7 +26,7 @@ class CompleteEntry:
 
     Attributes:
         entry: The entry.
-        series: Its primary metric.
+        series: Its primary metric, logarithms of what is compared as a ratio.
     """
 
     entry: Entry
@@ -33,7 +34,7 @@ class CompleteEntry:
 
     @property
     def mean(self) -> float:
-        """The mean of the primary metric over seeds."""
+        """The mean over seeds, on the scale on which the primary metric is compared."""
         return math.fsum(self.series.values) / len(self.series.values)
 
     @property
@@ -86,6 +87,23 @@ def rank(entries: Sequence[CompleteEntry], sign: int) -> Ranking:
         for value, (low, high), tier in zip(observed, rank_intervals(draws, observed), tier_numbers, strict=True)
     )
     return Ranking(tuple(places), draws)
+
+
+def unbeaten(entries: Sequence[CompleteEntry], controls: Sequence[CompleteEntry], sign: int) -> list[Entry]:
+    """Return the controls that the best entry is not known to be better than, at 5% each; with a single seed none.
+
+    Args:
+        entries: Of one board, the best first.
+        controls: Of the same board.
+        sign: 1 where higher values are better, else −1.
+    """
+    return [
+        control.entry
+        for best in entries[:1]
+        for control in controls
+        if min(len(best.series.seeds), len(control.series.seeds)) >= LEAST_SEEDS
+        and not (_p(best, control) < SIGNIFICANCE_LEVEL and sign * (best.mean - control.mean) > 0)
+    ]
 
 
 def p_values(entries: Sequence[CompleteEntry]) -> NDArray[np.float64]:

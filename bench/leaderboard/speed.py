@@ -34,7 +34,8 @@ def speeds(
         device: The board's kind of device.
 
     Returns:
-        The speed of each timed entry (entries of one architecture share a rank), and the machines used.
+        The speed of each timed entry (entries of one architecture share a rank; controls have none), and the machines
+        used.
     """
     of_teachers = {_architecture(teacher) for teacher in teachers}
     architectures = {entry: name for entry in entries if (name := _architecture(entry)) is not None}
@@ -47,8 +48,9 @@ def speeds(
         fingerprint = next((name for name in machines if architecture in by_machine[name]), None)
         if fingerprint is not None:
             timing, same_machine = by_machine[fingerprint][architecture], by_machine[fingerprint]
-            seconds = _seconds(same_machine, set(architectures.values()))
-            speed_of[entry] = _speed(timing, seconds, letters[fingerprint], timing.teacher in of_teachers)
+            ranked = {name for other, name in architectures.items() if not other.control}
+            speed = _speed(timing, _seconds(same_machine, ranked), letters[fingerprint], timing.teacher in of_teachers)
+            speed_of[entry] = speed.model_copy(update={"rank": None}) if entry.control else speed
             used.add(fingerprint)
     described = {letters[name]: _description(by_machine[name]) for name in machines if name in used}
     return speed_of, described

@@ -21,12 +21,14 @@ class Axis:
         log: Whether its scale is logarithmic.
         better: Which way is better; '' where neither is.
         categories: The names of the whole numbers from 0 on; empty where the axis has numbers.
+        rule: Before so many categories a line divides them; 0 for none.
     """
 
     title: str
     log: bool = False
     better: Literal["higher", "lower", ""] = ""
     categories: tuple[str, ...] = ()
+    rule: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,15 @@ class Series:
     Attributes:
         name: The entry of the legend.
         points: In any order.
-        style: How they are drawn: as dots, faint dots, a line, or a line with the band of its intervals.
+        style: How they are drawn: as dots, faint dots, a grey line that the others are read against, or a line with the
+            band of its intervals.
+        control: Whether they are of a control: dots are open, and lines are dashed.
     """
 
     name: str
     points: tuple[Point, ...]
     style: Literal["dots", "faint", "line", "band"] = "dots"
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class HeatMap:
         cells: {(row, column): cell}; every row has a cell in every column.
         alt: What it shows, for readers who cannot see it.
         note: Stands beneath it.
+        controls: The last rows, which stand below a rule.
     """
 
     name: str
@@ -129,6 +135,12 @@ class HeatMap:
     cells: Mapping[tuple[str, str], HeatMapCell]
     alt: str
     note: str = ""
+    controls: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The rows above the rule."""
+        return tuple(row for row in self.rows if row not in self.controls)
 
 
 def frame(chart: Chart | HeatMap) -> pd.DataFrame:
@@ -136,8 +148,11 @@ def frame(chart: Chart | HeatMap) -> pd.DataFrame:
     if isinstance(chart, HeatMap):
         cells = [(row, column, chart.cells[row, column]) for row in chart.rows for column in chart.columns]
         return pd.DataFrame(
-            [(r, c, cell.value, *(cell.ends or (None, None)), cell.significant, cell.text) for r, c, cell in cells],
-            columns=["row", "column", "value", "low", "high", "significant", "text"],
+            [
+                (r, r in chart.controls, c, cell.value, *(cell.ends or (None, None)), cell.significant, cell.text)
+                for r, c, cell in cells
+            ],
+            columns=["row", "control", "column", "value", "low", "high", "significant", "text"],
         )
     rows = [
         (series.name, p.label, p.x, *(p.x_ends or (None, None)), p.y, *(p.y_ends or (None, None)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any, Literal, TypeVar
 
 
@@ -53,14 +54,16 @@ class Row:
 
     Attributes:
         cells: One for each column.
-        kind: What the row is of (teacher, student, baseline): a class of the page's style sheet.
-        section: Rows of one section stand together; an empty line separates sections on a terminal.
+        kind: What the row is of (teacher, control, method, baseline): a class of the page's style sheet.
+        section: Rows of one section stand together, a rule separates them from the next, and a page sorts within it.
+        heading: What the section is called, for a format without rules.
         parameters: The size that a page filters by; None where the row is always shown.
     """
 
     cells: tuple[Cell, ...]
     kind: str = ""
     section: str = ""
+    heading: str = ""
     parameters: int | None = None
 
     @property
@@ -92,6 +95,10 @@ class Table:
     data: tuple[Mapping[str, Any], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     digits: int = 6
+
+    def sections(self) -> list[tuple[Row, ...]]:
+        """The rows, those of one section together."""
+        return [tuple(rows) for _, rows in groupby(self.rows, key=lambda row: row.section)]
 
     def select(self, indices: Iterable[int]) -> Table:
         """The table with some of its columns alone, in the table's order.

@@ -15,6 +15,8 @@ from distillbench.common.text import LONGEST_NOTE, visible
 
 BEST = "▸"
 """Stands before the name of the best row: bold does not survive a pipe."""
+RULED = box.Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
+"""A rule beneath the head, and between two sections."""
 GAP = 2
 """Empty characters between two columns."""
 
@@ -65,7 +67,7 @@ def grid(table: Table, width: int | None, style: str = "bold") -> Grid:
         style: The style of the title.
     """
     title = Text(visible(table.title, LONGEST_NOTE), style) if table.title else None
-    drawn = Grid(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    drawn = Grid(title=title, title_justify="left", box=RULED, padding=(0, 1, 0, 0))
     drawn.pad_edge = drawn.show_edge = False
     for column, size in zip(table.columns, _sizes(table, width), strict=True):
         # Where even the longest words do not fit (a path), they are folded: nothing is lost.

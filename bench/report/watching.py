@@ -10,11 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distillbench.bench.analysis.results import summaries
-from distillbench.bench.analysis.summary import Row, Summary
-from distillbench.bench.report import table
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.report.charts import course
-from distillbench.bench.report.summaries import difference_cell, metric_field, names
-from distillbench.bench.report.table import Cell, Column, Field, Table, cells, columns
+from distillbench.bench.report.summaries import difference_cell, metric_field, names, table_row
+from distillbench.bench.report.table import Cell, Column, Field, Table, columns
 from distillbench.bench.report.terminal import fitted, grid, notes
 from distillbench.bench.run.progress import format_seconds, progress_line
 from distillbench.bench.store import status
@@ -177,8 +176,7 @@ def _table(summary: Summary) -> Table:
         (Column("Δ scratch", 3), lambda row: difference_cell(row, metric)),
         (Column("validation, while training", 4), lambda row: Cell(_sparkline(row))),
     ]
-    rows = tuple(table.Row(cells(fields, row)) for row in summary.rows)
-    return Table(summary.task, columns(fields), rows)
+    return Table(summary.task, columns(fields), tuple(table_row(fields, row) for row in summary.rows))
 
 
 def _sparkline(row: Row) -> str:

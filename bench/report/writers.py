@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 from tabulate import tabulate
@@ -31,13 +31,23 @@ def markdown_table(table: Table, compact: bool = False) -> str:
         compact: Whether cells are written as they are, so that a change of one leaves the other lines alone; else
             they are padded, so that columns are aligned in the source as well.
     """
-    rows = [[_markdown(*pair) for pair in zip(table.columns, row.cells, strict=True)] for row in table.rows]
+    rows = list(_markdown_rows(table))
     headings = [text.markdown(column.title) for column in table.columns]
     sides = [column.align for column in table.columns]
     if compact:
         rule = [":---" if side == "left" else "---:" for side in sides]
         return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *rows))
     return str(tabulate(rows, headings, "pipe", colalign=sides, disable_numparse=True))
+
+
+def _markdown_rows(table: Table) -> Iterator[list[str]]:
+    """The rows, and above the first one of a section its heading: Markdown has no rules."""
+    place = next((i for i, column in enumerate(table.columns) if column.header), 0)
+    for section in table.sections():
+        if section[0].heading:
+            yield [f"*{section[0].heading}:*" * (i == place) for i in range(len(table.columns))]
+        for row in section:
+            yield [_markdown(*pair) for pair in zip(table.columns, row.cells, strict=True)]
 
 
 def _markdown(column: Column, cell: Cell) -> str:
@@ -61,8 +71,9 @@ def latex_table(table: Table) -> str:
     """One tabular of LaTeX, without caption and notes."""
     sides = "".join(column.align[0] for column in table.columns)
     head = [text.latex(column.title) for column in table.columns]
-    rows = [[_latex(cell) for cell in row.cells] for row in table.rows]
-    lines = [f"\\begin{{tabular}}{{{sides}}}", "\\toprule", _line(head), "\\midrule", *map(_line, rows)]
+    lines = [f"\\begin{{tabular}}{{{sides}}}", "\\toprule", _line(head)]
+    for section in table.sections():
+        lines += ["\\midrule", *(_line([_latex(cell) for cell in row.cells]) for row in section)]
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
 
 

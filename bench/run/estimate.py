@@ -17,7 +17,7 @@ from distillbench.bench.run.jobs import Job
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.learner import losses
 from distillbench.bench.training.loop import initial
-from distillbench.methods.base import Method, Teacher
+from distillbench.methods.base import Method
 from distillbench.tasks.base import Role, Task
 from distillbench.tasks.networks.interfaces import ROLES
 
@@ -87,18 +87,29 @@ def seconds_of(job: Job) -> float:
     return EVALUATION_SECONDS * len(methods) + _training_seconds(task, methods, step)
 
 
+ANSWER = 1 / 3
+"""The share of a training step that a forward pass alone takes."""
+
+
 def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role, float]) -> float:
-    """The seconds of a group of students: their steps, those of teachers beside them, and what frozen ones answer."""
+    """The seconds of a group of students: their steps, what frozen teachers answer, and teachers trained beside them.
+
+    A frozen teacher answers once a step, for all who train for as many.
+    """
+    steps = {role: task.steps(role) for role in ROLES}
     rows = 1 + task.settings.transfer_rows / task.settings.batch_size
-    steps = {role: task.steps(role) for role in {"student", *(method.steps_of for method in methods)}}
-    students = sum(
-        steps[method.steps_of] * step["student"] * (1 if method.teacher == "none" else rows) for method in methods
-    )
-    kinds = {method.teacher for method in methods}
-    answers: dict[Teacher, float] = {"trained": step["teacher"], "untrained": step["teacher"], "self": step["student"]}
-    frozen = sum(rows * steps["student"] * seconds / 3 for kind, seconds in answers.items() if kind in kinds)
-    beside = sum(max(task.steps(role) for role in ROLES) for method in methods if method.teacher == "own")
-    return students + frozen + beside * step["teacher"]
+    students = [steps[m.steps_of] * (1 if m.teacher == "none" else rows) * step["student"] for m in methods]
+    frozen = {(m.teacher, m.steps_of) for m in methods if m.teacher not in ("none", "own")}
+    answers = [
+        ANSWER * steps[role] * rows * step["student" if teacher == "self" else "teacher"]
+        for teacher, role in sorted(frozen)
+    ]
+    beside = [
+        max(steps["teacher"], steps[m.steps_of]) + (ANSWER + m.feeds_back) * steps[m.steps_of] * rows
+        for m in methods
+        if m.teacher == "own"
+    ]
+    return sum(students) + sum(answers) + sum(beside) * step["teacher"]
 
 
 def longest_first(jobs: Sequence[Job]) -> list[Job]:

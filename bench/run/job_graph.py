@@ -14,6 +14,8 @@ from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.common.errors import one_line
 
 K = TypeVar("K")
+OF_SELF, LONG = ", of self teachers", ", as long as teachers"
+"""Ends of the names of jobs of some students of a pair and seed."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class JobGraph:
 def job_graph(plan: Plan) -> JobGraph:
     """Return the jobs that make the records of a plan's cells.
 
-    Students of one task, pair and seed are one job. Feature extractors and teachers that the cache has are not made
-    again; equal teachers are trained once.
+    Students of one task, pair and seed are one job, those of self teachers another, and those that train as long as the
+    teacher. Feature extractors and teachers that the cache has are not made again; equal teachers are trained once.
     """
     builder = _Builder(plan)
     for pair, cells in _grouped(plan.to_do, lambda cell: cell.pair).items():
@@ -68,9 +70,9 @@ class _Builder:
         for seed, of_teacher in sorted(_grouped(trained, lambda cell: cell.teacher_seed).items()):
             before = self._teacher(pair, seed, tuple(cell for cell in of_teacher if cell.kind == "teacher"), needs)
             students = [cell for cell in of_teacher if cell.kind == "student"]
-            for student_seed, group in _grouped(students, lambda cell: cell.seed).items():
-                id_ = f"students {name} seed {student_seed}"
-                needs_of_group = (*before, *self._self_teacher(pair, seed, group, needs))
+            for (student_seed, apart), group in _grouped(students, lambda cell: (cell.seed, _apart(cell))).items():
+                id_ = f"students {name} seed {student_seed}{apart}"
+                needs_of_group = (*before, *self._self_teacher(pair, seed, needs)) if apart == OF_SELF else before
                 self._add(id_, "group", pair, needs_of_group, cells=tuple(group), teacher_seed=seed)
 
     def _extractor(self, pair: Pair) -> tuple[str, ...]:
@@ -89,16 +91,15 @@ class _Builder:
         before = needs if first == id_ else (*needs, first)
         return (self._add(id_, "teacher", pair, before, cells=cells, teacher_seed=seed),)
 
-    def _self_teacher(self, pair: Pair, seed: int, cells: list[Cell], needs: tuple[str, ...]) -> tuple[str, ...]:
-        """What students need to have a teacher that is equal to them, where one of them learns from it."""
-        if not any(cell.method is not None and cell.method.teacher == "self" for cell in cells):
+    def _self_teacher(self, pair: Pair, seed: int, needs: tuple[str, ...]) -> tuple[str, ...]:
+        """What students need to have a teacher that is equal to them."""
+        path = pair.teacher_path(self._plan.cache, seed, "self")
+        if self._cached(path):
             return ()
-        if self._cached(pair.teacher_path(self._plan.cache, seed, "self")):
-            return ()
-        id_ = f"self teacher {pair.task}/{pair.pair} seed {seed}"
-        if id_ not in self.jobs:
-            self._add(id_, "self teacher", pair, needs, cells=(), teacher_seed=seed)
-        return (id_,)
+        first = self._teacher_jobs.setdefault(path.stem, f"self teacher {pair.task}/{pair.pair} seed {seed}")
+        if first not in self.jobs:
+            self._add(first, "self teacher", pair, needs, cells=(), teacher_seed=seed)
+        return (first,)
 
     def _cached(self, path: Path) -> bool:
         """Whether a file named by its hash can be used; why one that exists cannot is noted."""
@@ -112,6 +113,16 @@ class _Builder:
             id_, kind, pair, teachers=plan.suite.teachers, out=plan.out, cache=plan.cache, needs=needs, **fields
         )
         return id_
+
+
+def _apart(cell: Cell) -> str:
+    """What sets a student's job apart: what only some need must not fail the others, nor a long training delay them.
+
+    Students of another length share no batch with the others, and so no answer of a teacher.
+    """
+    if cell.method is not None and cell.method.teacher == "self":
+        return OF_SELF
+    return LONG if cell.method is not None and cell.method.steps_of == "teacher" else ""
 
 
 def _grouped(cells: Iterable[Cell], key: Callable[[Cell], K]) -> dict[K, list[Cell]]:

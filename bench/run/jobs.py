@@ -19,7 +19,16 @@ from torch import nn
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure.size import deployed_size
 from distillbench.bench.store.fingerprint import code_digest, forget_code
-from distillbench.bench.store.records import Failure, MetricValue, Record, Training, TrainingCurve
+from distillbench.bench.store.records import (
+    READING,
+    Failure,
+    Fitted,
+    MetricValue,
+    Record,
+    Training,
+    TrainingCurve,
+    comparable,
+)
 from distillbench.bench.store.weights import digest, load_weights, save_weights, usable
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
@@ -35,7 +44,7 @@ from distillbench.bench.training.loop import (
 )
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.common.errors import DataWarning
-from distillbench.methods.base import Teacher
+from distillbench.methods.base import Teacher, usual
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
 
 JobKind = Literal["extractor", "teacher", "self teacher", "baseline", "group"]
@@ -249,6 +258,7 @@ def _student(job: Job, task: Task, teachers: Mapping[Teacher, nn.Module], cell: 
             task=task,
             validation=task.evaluate(trained.model, teacher, "validation").metrics,
             own_teacher=task.evaluate(own, own).metrics if own is not None else None,
+            fitted=_fitted(task, trained),
         )
     except Exception as error:  # an evaluation that fails is a failed cell
         return failed(job, cell, *describe(error))
@@ -258,7 +268,15 @@ def _student(job: Job, task: Task, teachers: Mapping[Teacher, nn.Module], cell: 
 
 def _trial(job: Job, task: Task, cell: Cell, trained: Trained, validation: Evaluation) -> Record:
     """The record of a trial: the validation split only, and no weights."""
-    return _record(job, cell, validation, _training(task, trained), task=task, validation=validation.metrics)
+    training, fitted = _training(task, trained), _fitted(task, trained)
+    return _record(job, cell, validation, training, task=task, validation=validation.metrics, fitted=fitted)
+
+
+def _fitted(task: Task, trained: Trained) -> Fitted:
+    """The part of the validation data that a method fitted to."""
+    if not trained.fitted:
+        return ""
+    return "whole" if task.splits.fit is None else "half"
 
 
 def _training(task: Task, trained: Trained) -> Training:
@@ -289,24 +307,28 @@ def _record(
     validation: Mapping[str, float] | None = None,
     warnings: tuple[str, ...] = (),
     own_teacher: Mapping[str, float] | None = None,
+    fitted: Fitted = "",
 ) -> Record:
     metrics = (task or prepared_task(job.pair, job.cache)).metrics
     if missing := [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]:
         raise ArithmeticError(f"{', '.join(missing)} not finite")
+    if missing := [name for name, value in evaluation.metrics.items() if not comparable(value, metrics[name].compared)]:
+        raise ArithmeticError(f"{', '.join(missing)} not positive, which a metric that is compared as a ratio must be")
     return Record(
         **_identity(job, cell),
         status="finished",
         metrics={
-            name: MetricValue(value=value, direction=m.direction, unit=m.unit, decimals=m.decimals, note=m.note)
+            name: MetricValue(value=value, **{field: getattr(m, field) for field in READING})
             for name, m in metrics.items()
             if (value := evaluation.metrics.get(name)) is not None
         },
-        validation={name: value for name, value in (validation or {}).items() if math.isfinite(value)},
+        validation={n: v for n, v in (validation or {}).items() if comparable(v, metrics[n].compared)},
         **_examples(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,
         weights_sha256=digest(model) if model is not None and model.state_dict() else None,
         own_teacher=dict(own_teacher) if own_teacher else None,
+        fitted=fitted,
         warnings=warnings,
     )
 
@@ -343,7 +365,8 @@ def _identity(job: Job, cell: Cell) -> dict[str, Any]:
         "seed": cell.seed,
         "trial": cell.trial,
         "teacher_seed": cell.teacher_seed,
-        "control": cell.method is not None and cell.method.control,
+        "control": cell.control,
+        "defaults": usual(cell.method) if cell.method is not None else (),
         "teachers": job.teachers,
         "primary_metric": TASKS.get(cell.pair.task).primary_metric,
         "config": cell.config,

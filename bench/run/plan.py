@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
+from distillbench.common.text import listed
 
 CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale", "unavailable"]
 
@@ -80,6 +81,23 @@ class Plan:
     def to_do(self) -> list[Cell]:
         """The cells to run: the missing and the failed ones."""
         return [*self.missing, *self.failed]
+
+    @property
+    def undefined(self) -> list[str]:
+        """Which methods of the suite are not defined on which pairs, and why, one line each."""
+        rows: dict[tuple[str, str], dict[str, list[str]]] = {}
+        for entry in self.suite.entries:
+            for name, reason in entry.undefined.items():
+                rows.setdefault((entry.pair.task, reason), {}).setdefault(name, []).append(entry.pair.pair)
+        return [line for (task, reason), names in rows.items() for line in self._undefined_lines(task, reason, names)]
+
+    def _undefined_lines(self, task: str, reason: str, names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+        """names: the pairs of each method that is not defined for this reason."""
+        pairs = [pair.pair for pair in self.suite.pairs if pair.task == task]
+        for where in dict.fromkeys(map(tuple, names.values())):
+            alike = [name for name, of in names.items() if tuple(of) == where]
+            place = task if len(where) == len(pairs) else ", ".join(f"{task}/{pair}" for pair in where)
+            yield f"{place}: {listed(alike)} {'is' if len(alike) == 1 else 'are'} not defined: {reason}"
 
     def reasons(self, status: CellStatus) -> list[str]:
         """Return why cells have a status, one line each."""

@@ -14,6 +14,7 @@ from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.preconditions import check_data_of, check_device_and_folders, file_errors
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.training.loop import describe
@@ -67,8 +68,9 @@ def run(plan: Plan, workers: int | None = None, overwrite: bool = False, listene
     with file_errors(plan.out):
         if (problem := heal(plan.out, _expected(plan))) is not None:
             listener.unreadable([one_line(problem)])
-    if not plan.to_do:
-        return plan
+        if not plan.to_do:
+            expect(plan.out, _expected(plan))
+            return plan
     check_device_and_folders(plan.suite, plan.out, plan.cache)
     check_data_of(plan)
     with busy_on_the_machine(), file_errors(plan.out):
@@ -132,11 +134,14 @@ def _records(job: Job, end: JobEnd[list[Record]]) -> list[Record]:
 
 
 def _expected(plan: Plan) -> list[ExpectedCell]:
-    return [
-        *(ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed) for cell in plan.cells),
-        *(
-            ExpectedCell(entry.pair.task, entry.pair.pair, "student", name, plan.suite.seeds[0], reason)
-            for entry in plan.suite.entries
-            for name, reason in entry.undefined.items()
-        ),
+    """The cells of a plan, and of each row that is not defined the one of the first seed."""
+    cells = [
+        ExpectedCell(cell.pair.task, cell.pair.pair, cell.kind, cell.label, cell.seed, control=cell.control)
+        for cell in plan.cells
     ]
+    for entry in plan.suite.entries:
+        place = entry.pair.task, entry.pair.pair
+        for name, reason in entry.undefined.items():
+            control = METHODS.get(name).control
+            cells.append(ExpectedCell(*place, "student", name, entry.seeds[0], reason, control))
+    return cells

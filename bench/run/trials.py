@@ -1,8 +1,9 @@
-"""The trials of tuning: as many points of its search space for every method, the default first."""
+"""What tuning may spend, and its trials: as many points of its search space for every method, the default first."""
 
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,10 +17,53 @@ from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
-from distillbench.methods.base import Method, SearchSpace, search_space
+from distillbench.methods.base import LogUniform, Method, SearchSpace, search_space
 
+FIRST_SEED = 100
+"""Seeds from here on are for tuning; reported ones are below."""
+MOST_TRIALS = 1000
 PATIENCE = 100
 """Points drawn for each trial in search of a new one: a space of a few choices runs out."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every method may spend on each pair.
+
+    Attributes:
+        trials: How many, the default included.
+        seeds: Of all trials, to pick the best by.
+        confirm: Seeds of the best trial and the default, to compare them by.
+    """
+
+    trials: int = 8
+    seeds: tuple[int, ...] = (100, 101)
+    confirm: tuple[int, ...] = (102, 103, 104, 105, 106)
+
+    def check(self, suite: Suite) -> None:
+        """Check that the choice can be trusted.
+
+        Args:
+            suite: Its seeds are reported.
+
+        Raises:
+            UserError: There are too few or too many trials, too few seeds, or the suite reports some of these seeds.
+        """
+        if not 2 <= self.trials <= MOST_TRIALS:
+            allowed = f"2 to {MOST_TRIALS}, the default is one"
+            raise UserError(f"{self.trials} is out of range", "--trials", allowed=allowed)
+        for option, seeds, least in (("--seeds", self.seeds, 1), ("--confirm", self.confirm, 2)):
+            if len(set(seeds)) != len(seeds) or len(seeds) < least:
+                raise UserError(listed(seeds), option, allowed=f"{least} or more different seeds")
+            if reported := sorted(set(seeds) & set(suite.seeds)):
+                raise UserError(f"{listed(reported)}: reported by {suite.name}", option, allowed=f"from {FIRST_SEED}")
+        if both := sorted(set(self.seeds) & set(self.confirm)):
+            raise UserError(f"{listed(both)}: the best trial is picked by it", "--confirm", allowed="none of --seeds")
+
+
+def listed(seeds: Iterable[int]) -> str:
+    """Format seeds as '100, 101'."""
+    return ", ".join(map(str, seeds)) or "none"
 
 
 @dataclass(frozen=True)
@@ -44,9 +88,16 @@ class Tuning:
         return self.pair.task, self.pair.pair, self.label
 
     @property
-    def searches(self) -> bool:
-        """Whether the method has anything to search, be it set by the suite."""
-        return bool(search_space(type(self.trials[0])))
+    def space(self) -> dict[str, SearchSpace]:
+        """What is searched: hyperparameters that the suite sets itself are not."""
+        return free(self.trials[0])
+
+    @property
+    def mildest(self) -> int:
+        """The trial with the smallest weight of the distillation loss; the default where no weight is searched."""
+        if "weight" not in self.space:
+            return 0
+        return min(range(len(self.trials)), key=lambda number: self.trials[number].weight)
 
     def cells(self, numbers: Iterable[int], seeds: Iterable[int]) -> list[Cell]:
         """Return the cells of some trials with some seeds."""
@@ -61,12 +112,16 @@ class Tuning:
 
     def values(self, number: int) -> dict[str, Any]:
         """Return the searched hyperparameters in which a trial differs from the default."""
-        default, trial = self.trials[0], self.trials[number]
-        return {name: getattr(trial, name) for name in free(default) if getattr(trial, name) != getattr(default, name)}
+        default = self.trials[0]
+        return {name: value for name, value in self.settings(number).items() if value != getattr(default, name)}
+
+    def settings(self, number: int) -> dict[str, Any]:
+        """Return the searched hyperparameters of a trial."""
+        return {name: getattr(self.trials[number], name) for name in self.space}
 
     def at_boundary(self, number: int) -> dict[str, SearchSpace]:
         """Return the hyperparameters of a trial that lie at the boundary of what is searched."""
-        space = free(self.trials[0])
+        space = self.space
         return {name: space[name] for name, value in self.values(number).items() if space[name].at_boundary(value)}
 
 
@@ -75,7 +130,7 @@ def tunings(suite: Suite, trials: int) -> list[Tuning]:
 
     Args:
         suite: The suite.
-        trials: How many trials each has; a method without anything to search, as scratch, has its default alone.
+        trials: How many trials each has; a method without anything to search has its default alone.
     """
     return [
         Tuning(entry.pair, label, trials_of(entry.pair, label, method, trials), suite.teachers)
@@ -122,7 +177,8 @@ def points(space: Mapping[str, SearchSpace], stream: int) -> Iterator[dict[str, 
     """Yield points of a space without end, evenly spread however many are taken, from a random start.
 
     An additive recurrence with the golden ratio, or its counterpart in more dimensions (Roberts 2018), in place of
-    independent draws (Bousquet et al. 2017): a few of these leave gaps.
+    independent draws (Bousquet et al. 2017): a few of these leave gaps. Of two ranges the wider one has the second
+    dimension of the recurrence, which few points cover better: seven leave gaps of a sixth of it, not of a quarter.
 
     Args:
         space: What is searched, by hyperparameter.
@@ -132,10 +188,15 @@ def points(space: Mapping[str, SearchSpace], stream: int) -> Iterator[dict[str, 
     for _ in range(64):  # converges to the root of x^(d + 1) = x + 1
         root = (1 + root) ** (1 / (len(space) + 1))
     rng = random.Random(stream)
-    shares = [rng.random() for _ in space]
+    shares = {name: rng.random() for name in sorted(space, key=lambda name: _width(space[name]))}
     while True:
-        yield {name: search.at(share) for (name, search), share in zip(space.items(), shares, strict=True)}
-        shares = [(share + root ** -(i + 1)) % 1 for i, share in enumerate(shares)]
+        yield {name: search.at(shares[name]) for name, search in space.items()}
+        shares = {name: (share + root ** -(i + 1)) % 1 for i, (name, share) in enumerate(shares.items())}
+
+
+def _width(search: SearchSpace) -> float:
+    """The width of a range on the logarithmic scale; 0 for a choice."""
+    return math.log(search.high / search.low) if isinstance(search, LogUniform) else 0.0
 
 
 def in_words(values: Mapping[str, Any]) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import CODE, PREFIX
 from distillbench.bench.store.records import Record
-from distillbench.bench.store.terms import KINDS, Kind
+from distillbench.bench.store.terms import SECTIONS, Kind, Section
 
 SCRATCH = "scratch"
-FIRST = ("teacher", SCRATCH, "mimic", "random_teacher")
+FIRST = (SCRATCH, "scratch_long")
+"""The controls that stand first: the student alone."""
 OF_A_METHOD = frozenset({"method", "hyperparameters", "method_code", "self_teacher"})
 """Fields in which a student's configuration may differ from that of scratch, with which it is compared."""
 DIGESTS = frozenset({"code", "method_code", "teacher", "self_teacher", "feature_extractor"})
@@ -52,6 +53,11 @@ class Group:
             str(value).startswith(PREFIX) for field, value in recipe.items() if field != f"network.{CODE}"
         )
 
+    @property
+    def control(self) -> bool:
+        """Whether it is a control: one record that says so is enough, so that no control is ranked."""
+        return any(record.control for record in self.records)
+
     @cached_property
     def finished(self) -> dict[int, Record]:
         """The finished records, by seed."""
@@ -82,17 +88,24 @@ def groups(records: Sequence[Record]) -> list[Group]:
         members.setdefault(key, []).append(record)
         configs[key] = config
     result: list[Group] = []
-    for kind, label in sorted({(kind, label) for kind, label, _ in members}, key=lambda row: order(*row)):
+    for kind, label in dict.fromkeys((kind, label) for kind, label, _ in members):
         keys = [key for key in members if key[:2] == (kind, label)]
         names = differences([configs[key] for key in keys])
         result += [Group(kind, label, configs[k], tuple(members[k]), n) for k, n in zip(keys, names, strict=True)]
-    return result
+    return sorted(result, key=lambda group: order(group.kind, group.control, group.label))
 
 
-def order(kind: Kind, label: str) -> tuple[int, int, str]:
-    """The key by which the rows of a table are sorted: teachers, students, baselines; first scratch and controls."""
+def section_of(kind: Kind, control: bool) -> Section:
+    """The section of a table in which a row stands. control: whether it is a student of a control."""
+    if kind == "student":
+        return "control" if control else "method"
+    return kind
+
+
+def order(kind: Kind, control: bool, label: str) -> tuple[int, int, str]:
+    """The key by which the rows of a table are sorted: by section; controls of the student alone first."""
     place = FIRST.index(label) if label in FIRST else len(FIRST)
-    return KINDS.index(kind), place, label
+    return SECTIONS.index(section_of(kind, control)), place, label
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -21,6 +21,7 @@ class ExpectedCell:
     """A cell that a run was to make, or one that is not defined.
 
     Attributes:
+        control: whether it is of a control.
         undefined: why there is no such cell, as 'needs labels; gan has none'; '' where there is.
     """
 
@@ -30,6 +31,12 @@ class ExpectedCell:
     label: str
     seed: int
     undefined: str = ""
+    control: bool = False
+
+    @property
+    def row(self) -> tuple[str, str, Kind, str]:
+        """All but the seed that tells it from others."""
+        return self.task, self.pair, self.kind, self.label
 
 
 def expected(results: Path) -> list[ExpectedCell]:
@@ -49,11 +56,17 @@ def expected(results: Path) -> list[ExpectedCell]:
 
 
 def expect(results: Path, cells: Iterable[ExpectedCell]) -> None:
-    """Add cells to the list."""
-    listed = dict.fromkeys(expected(results))
-    merged = listed | dict.fromkeys(cells)
-    if merged.keys() != listed.keys():
+    """Add cells to the list; where a row was not defined and is now, or was and is not, what is now holds."""
+    listed, cells = expected(results), list(cells)
+    merged = _merged(listed, cells)
+    if merged != listed:
         _write(results, merged)
+
+
+def _merged(listed: Iterable[ExpectedCell], cells: Iterable[ExpectedCell]) -> list[ExpectedCell]:
+    undefined = {cell.row: cell.undefined for cell in cells}
+    kept = (cell for cell in listed if not (cell.row in undefined and (cell.undefined or undefined[cell.row])))
+    return list({(cell.row, cell.seed): cell for cell in (*kept, *cells)}.values())
 
 
 def heal(results: Path, cells: Iterable[ExpectedCell]) -> str | None:

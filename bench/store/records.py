@@ -10,19 +10,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from distillbench.bench.store import documents
-from distillbench.bench.store.documents import Count, Number, Part, Table, canonical_hash, contradiction
-from distillbench.bench.store.terms import Kind
+from distillbench.bench.store.documents import LARGEST, Count, Number, Part, Table, canonical_hash, contradiction
+from distillbench.bench.store.terms import Compared, Kind
 from distillbench.common.errors import UserError
 
 SCHEMA_VERSION = 6
 FOLDER, WEIGHTS = "records", "weights"
 """Folders in a results folder: of records, and of the weights of the students that they are of."""
+LEAST_SECONDS = 1e-9
+"""Of training until a point: one has their logarithms."""
 ROUNDING = 1e-6
 """How far the mean of per-example results, which keep seven digits, may be from the metric, relative to their size."""
 
@@ -40,14 +43,34 @@ def weights_path(record: Path) -> Path:
     return WEIGHTS / record.relative_to(FOLDER).with_suffix(".safetensors")
 
 
+Fitted = Literal["", "half", "whole"]
+"""The part of the validation data that a method fits to: of a half, the other one is left to choose by."""
+
+
 class MetricValue(Part):
-    """A measured quality and how to read it."""
+    """A measured quality and how to read it.
+
+    Attributes:
+        compared: a metric that is compared as a ratio is positive, and has no per-example results.
+        repeats: the metric that it measures again, by another feature extractor; '' where it is none.
+    """
 
     value: Number
     direction: Literal["higher", "lower"]
     unit: str
     decimals: int = Field(2, ge=0, le=9)
     note: str = ""
+    compared: Compared = "difference"
+    repeats: str = ""
+
+
+def comparable(value: float, compared: Compared) -> bool:
+    """Whether a value is finite and, where it is compared as a ratio, has a logarithm with which one can calculate."""
+    return math.isfinite(value) and (compared == "difference" or value >= 1 / LARGEST)
+
+
+READING = tuple(name for name in MetricValue.model_fields if name != "value")
+"""The fields that say how a metric is read."""
 
 
 class TrainingCurve(Part):
@@ -64,13 +87,17 @@ class TrainingCurve(Part):
     steps: tuple[Count, ...]
     loss: tuple[Number | None, ...]
     validation: tuple[Number | None, ...]
-    seconds: tuple[Number, ...]
+    seconds: tuple[Annotated[Number, Field(ge=LEAST_SECONDS)], ...]
     of: str = ""
 
     @model_validator(mode="after")
-    def _of_one_length(self) -> Self:
+    def _agrees_with_itself(self) -> Self:
         if not len(self.steps) == len(self.loss) == len(self.validation) == len(self.seconds):
             raise ValueError("steps, loss, validation and seconds are not of one length")
+        if any(after <= before for before, after in pairwise((0, *self.steps))):
+            raise contradiction("steps", "do not rise from 0 on, point by point")
+        if any(after < before for before, after in pairwise(self.seconds)):
+            raise contradiction("seconds", "fall from one point to the next")
         return self
 
 
@@ -137,6 +164,10 @@ class Record(Part):
     training: Training | None = None
     size: Size | None = None
     weights_sha256: str | None = None
+    defaults: tuple[str, ...] = Field(
+        (), description="hyperparameters that are the method's default, and that tuning does not set"
+    )
+    fitted: Fitted = Field("", description="the part of the validation data that its method fitted something to")
     own_teacher: dict[str, Number] | None = Field(None, description="test metrics of a teacher that the method trained")
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
@@ -170,6 +201,7 @@ class Record(Part):
             yield "trial", f"{self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
             yield "config_hash", "is not the hash of config"
+        yield from self._ratio_contradictions()
         for name, values in self.examples.items():
             if name not in self.metrics or not values or len(values) != len(self.example_names):
                 yield f"examples.{name}", f"{len(values)} values of {len(self.example_names)} examples"
@@ -178,6 +210,19 @@ class Record(Part):
             size = math.fsum(map(abs, values)) / len(values)
             if abs(value - mean) > ROUNDING * size:
                 yield f"metrics.{name}", f"{value:.7g}, and the mean of its examples is {mean:.7g}"
+
+    def _ratio_contradictions(self) -> Iterator[tuple[str, str]]:
+        """What has no logarithm, of the metrics that are compared by it."""
+        values = {name: metric.value for name, metric in self.metrics.items()}
+        tables = {"metrics": values, "validation": self.validation, "own_teacher": self.own_teacher or {}}
+        for name, metric in self.metrics.items():
+            if metric.compared == "difference":
+                continue
+            for table, found in tables.items():
+                if not comparable(found.get(name, 1.0), metric.compared):
+                    yield f"{table}.{name}", f"{found[name]:.7g}, of a metric that is compared as a ratio (positive)"
+            if name in self.examples:
+                yield f"examples.{name}", "per-example results of a metric that is compared as a ratio"
 
     @property
     def path(self) -> Path:
@@ -278,6 +323,7 @@ def _misreadings(records: dict[Path, Record]) -> dict[Path, UserError]:
         fields = {"primary_metric": record.primary_metric}
         for name, metric in record.metrics.items():
             fields |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
+            fields[f"metrics.{name}.compared"] = metric.compared
         return fields
 
     votes: dict[tuple[str, str], Counter[str]] = {}

@@ -7,7 +7,13 @@ from typing import Literal
 
 Kind = Literal["teacher", "student", "baseline"]
 """What a record or a row of a table is of."""
-KINDS: tuple[Kind, ...] = ("teacher", "student", "baseline")
+
+Section = Literal["teacher", "control", "method", "baseline"]
+"""The sections of a table: students are of controls, which are never ranked, or of methods."""
+SECTIONS: tuple[Section, ...] = ("teacher", "control", "method", "baseline")
+
+Compared = Literal["difference", "ratio"]
+"""How two values of a metric are compared: by their difference, or by that of their logarithms, as a ratio."""
 
 Quantised = Literal["int8-dynamic", "int8-static"]
 Form = Literal["float32", Quantised]

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
 
 CONFIG_VERSION = 2
-
+OF_TEACHERS, OF_TRANSFER = ("teacher", "teacher_data"), ("transfer", "transfer_batch")
+"""Settings that decide nothing of a student alone, and nothing of whoever learns from ground truth alone."""
 
 TeacherKind = Literal["trained", "self"]
 """What is trained before the students: the pair's teacher, or a network equal to its student."""
@@ -99,6 +100,11 @@ class Pair:
             "device": self.device.partition(":")[0],
         }
 
+    @property
+    def baseline_config(self) -> dict[str, Any]:
+        """Everything that the baselines share: nothing of a training."""
+        return self._config_without(*OF_TEACHERS, *OF_TRANSFER, "student", "batch_size")
+
     @cached_property
     def feature_extractor(self) -> ExtractorRecipe | None:
         """The recipe of the task's feature extractor; None where its metrics need none."""
@@ -113,21 +119,30 @@ class Pair:
 
     def teacher_config(self, seed: int) -> dict[str, Any]:
         """Everything that decides a teacher's weights and its evaluation: nothing of the student."""
-        left_out = {"student", *self.settings.of_students}
-        settings = {key: value for key, value in self.config["settings"].items() if key not in left_out}
-        return self.config | {
-            "settings": settings,
-            "feature_extractor": self.extractor_hash,
-            "role": "teacher",
-            "seed": seed,
-        }
+        learns = "transfer" in self.settings.teacher_splits
+        config = self._config_without("student", "transfer_batch", *(() if learns else ("transfer",)))
+        return config | {"feature_extractor": self.extractor_hash, "role": "teacher", "seed": seed}
+
+    def _config_without(self, *settings: str) -> dict[str, Any]:
+        """The configuration of what some settings do not reach; without ``transfer``, that set's images neither."""
+        kept = {key: value for key, value in self.config["settings"].items() if key not in settings}
+        data = self._data_without_transfer if "transfer" in settings else self.config["data"]
+        return self.config | {"settings": kept, "data": data}
+
+    @cached_property
+    def _data_without_transfer(self) -> Any:
+        """What identifies the data of the other splits."""
+        if not self.settings.data.has_transfer:
+            return self.config["data"]
+        others = self.settings.model_copy(update={"data": self.settings.data.without_transfer()})
+        return TASKS.get(self.task).data_identity(others)
 
     def teacher_hash(self, seed: int, kind: TeacherKind = "trained") -> str:
         """The hash of a teacher's configuration: of the pair's teacher, or of a network equal to its student."""
         if kind == "trained":
             return canonical_hash(self.teacher_config(seed))
-        settings = {key: value for key, value in self.config["settings"].items() if key != "teacher"}
-        return canonical_hash(self.config | {"settings": settings, "role": "self teacher", "seed": seed})
+        config = self._config_without(*OF_TEACHERS, *OF_TRANSFER)
+        return canonical_hash(config | {"role": "self teacher", "seed": seed})
 
     def teacher_path(self, cache: Path, seed: int, kind: TeacherKind = "trained") -> Path:
         """Where a cache keeps the weights of the teacher of this seed."""
@@ -159,6 +174,11 @@ class Cell:
     trial: int | None = None
 
     @property
+    def control(self) -> bool:
+        """Whether it is of a control."""
+        return self.method is not None and self.method.control
+
+    @property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
@@ -185,27 +205,20 @@ class Cell:
         """Everything that decides its result."""
         if self.kind == "teacher":
             return self.pair.teacher_config(self.seed)
-        config = self.pair.config | {"feature_extractor": self.pair.extractor_hash, "role": self.kind}
+        shared = {"feature_extractor": self.pair.extractor_hash, "role": self.kind}
         if self.kind == "baseline":
-            training = ("teacher", "student", "batch_size")
-            settings = {key: value for key, value in config["settings"].items() if key not in training}
-            return config | {"settings": settings, "baseline": self.label}
+            return self.pair.baseline_config | shared | {"baseline": self.label}
         assert self.method is not None
-        return (
-            config
-            | {
-                "method": self.label,
-                "hyperparameters": self.method.model_dump(mode="json"),
-                "method_code": code_digest(type(self.method)),
-                "teacher": self.pair.teacher_hash(self.teacher_seed),
-                "seed": self.seed,
-            }
-            | (
-                {"self_teacher": self.pair.teacher_hash(self.teacher_seed, "self")}
-                if self.method.teacher == "self"
-                else {}
-            )
-        )
+        of_method = {
+            "method": self.label,
+            "hyperparameters": self.method.model_dump(mode="json"),
+            "method_code": code_digest(type(self.method)),
+            "teacher": self.pair.teacher_hash(self.teacher_seed),
+            "seed": self.seed,
+        }
+        if self.method.teacher == "self":
+            of_method["self_teacher"] = self.pair.teacher_hash(self.teacher_seed, "self")
+        return self.pair.config | shared | of_method
 
     @cached_property
     def hash(self) -> str:

@@ -6,7 +6,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from distillbench.bench.suite.registry import METHODS, TASKS
+from distillbench.bench.suite.tuned import Digests, DigestTables
 from distillbench.bench.suite.validation import place_in, validate
 from distillbench.common.errors import UserError, check_name
 from distillbench.common.paths import expanded, expanded_setting
@@ -28,6 +29,7 @@ LONGEST_NAME = 64
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=LONGEST_NAME)]
 """Names become file names: nothing that could leave the results folder, or not fit there."""
 Hyperparameters = dict[str, dict[str, Any]]
+Seeds = tuple[Annotated[int, Field(ge=0)], ...]
 
 
 class PairTable(BaseModel):
@@ -48,6 +50,7 @@ class TaskTable(PairTable):
 
     hyperparameters: Hyperparameters = Field({}, description="per method, for this task")
     pairs: tuple[Name, ...] | None = Field(None, min_length=1, description="network pairs; default: all there are")
+    seeds: Seeds | None = Field(None, min_length=1, description="of the students of this task; default: the suite's")
     pair: dict[Name, PairTable] = Field({}, description="settings of one pair, or of a new one")
 
 
@@ -58,7 +61,7 @@ class SuiteTable(BaseModel):
 
     name: Name = Field("suite", description="names the results folder; default: of the file")
     description: str = Field("", description="one line, for lists")
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
+    seeds: Seeds = Field((0, 1, 2, 3, 4), min_length=1, description="of the students")
     methods: tuple[str, ...] = Field(
         ("scratch", "mimic", "temperature", "logistic", "cross_model"), description="rows of the tables; []: baselines"
     )
@@ -72,6 +75,12 @@ class SuiteTable(BaseModel):
     _home = field_validator("tuned")(expanded_setting)
 
 
+class _DigestsTable(BaseModel):
+    """What a file of chosen hyperparameters has beside them."""
+
+    digests: dict[str, dict[str, dict[str, Digests]]]
+
+
 @dataclass(frozen=True)
 class Layer:
     """The settings that stand in one place.
@@ -79,11 +88,13 @@ class Layer:
     Attributes:
         source: how messages name the place.
         strict: whether a setting without effect is a mistake there.
+        digests: of what was tuned, in a file of chosen hyperparameters.
     """
 
     source: str
     table: SuiteTable
     strict: bool = True
+    digests: DigestTables = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,16 @@ class Layers:
         tables = [layer.table for layer in self if field in layer.table.model_fields_set]
         value = getattr(tables[-1] if tables else SuiteTable(), field)
         return None if str(value) == NONE else value
+
+    def seeds(self, task: str) -> Seeds:
+        """The seeds of a task: as the strongest layer sets them, for this task before all tasks."""
+        seeds = SuiteTable().seeds
+        for layer in self:
+            if "seeds" in layer.table.model_fields_set:
+                seeds = layer.table.seeds
+            if (table := layer.table.tasks.get(task)) is not None:
+                seeds = table.seeds or seeds
+        return seeds
 
 
 def shipped() -> dict[str, str]:
@@ -160,7 +181,9 @@ def _read(suite: str | Path | Mapping[str, Any]) -> tuple[Layer, Path]:
 
 def _read_tuned(path: Path) -> Layer:
     """Chosen hyperparameters. Some may be of methods or tasks that a suite leaves out: that is not a mistake."""
-    return Layer(str(path), checked(_parse(_text(path), str(path)), str(path)), strict=False)
+    table, source = _parse(_text(path), str(path)), str(path)
+    digests = validate(_DigestsTable, {"digests": table.pop("digests", {})}, place_in(source)).digests
+    return Layer(source, checked(table, source), strict=False, digests=digests)
 
 
 def _name_of(path: Path) -> str:
@@ -216,10 +239,10 @@ def checked(table: Mapping[str, Any], source: str) -> SuiteTable:
         UserError: a field is unknown or of the wrong type, or a name does not exist.
     """
     suite = validate(SuiteTable, table, place_in(source))
-    for field in ("methods", "seeds"):
-        values = getattr(suite, field)
+    for key in ("methods", "seeds"):
+        values = getattr(suite, key)
         if len(set(values)) != len(values):
-            raise UserError(f"has an entry twice: {', '.join(map(str, values))}", source, field)
+            raise UserError(f"has an entry twice: {', '.join(map(str, values))}", source, key)
     for name in suite.methods:
         check_name("method", name, METHODS.names(), source, "methods")
     _check_methods(suite.hyperparameters, source, "")

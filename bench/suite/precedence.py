@@ -19,10 +19,21 @@ from distillbench.tasks.networks.interfaces import ROLES
 Path = tuple[str, ...]
 ALTERNATIVES = {"steps": "epochs", "epochs": "steps"}
 """Settings of a recipe of which one takes the place of the other."""
-SOURCES = {"train": "name", "test": "test_name", "test_name": "test"}
+SOURCES = {
+    "train": "name",
+    "test": "test_name",
+    "test_name": "test",
+    "transfer": "transfer_name",
+    "transfer_name": "transfer",
+}
 """Settings of ``data`` that replace another one where they are set later. A name takes the place of all folders."""
-NEEDS = {"weights_key": "weights"}
-"""Settings of a recipe that mean nothing without another one."""
+NEEDS: Mapping[str, tuple[Path, ...]] = {
+    "weights_key": (("weights",),),
+    "transfer_batch": (("transfer",), ("data", "transfer"), ("data", "transfer_name")),
+}
+"""Settings that mean nothing without one of others in the same table."""
+LACKING = {"weights_key": "there are no weights beside it", "transfer_batch": "there is no transfer set"}
+"""What is said of them then."""
 ARGUMENTS = "arguments"
 """The table of arguments of a user's own function: no name in it is one of ours."""
 
@@ -70,8 +81,8 @@ def _is_incomplete(path: Path, settings: Settings) -> bool:
     """Whether a setting means nothing, because another one that it needs is not set."""
     if settings[path].value is None or path[-1] not in NEEDS or ARGUMENTS in path:
         return False
-    need = settings.get((*path[:-1], NEEDS[path[-1]]))
-    return need is None or need.value is None
+    needs = (settings.get((*path[:-1], *need)) for need in NEEDS[path[-1]])
+    return all(need is None or need.value is None for need in needs)
 
 
 def hyperparameters(task: str, pair: str, method: str, layers: Iterable[Layer]) -> Settings:
@@ -222,6 +233,21 @@ def without_effect(layer: Layer, matrix: Matrix, methods: Sequence[str]) -> User
     return None
 
 
+def of_undefined(layer: Layer, undefined: Mapping[tuple[str, str], Mapping[str, str]]) -> UserError | None:
+    """The first hyperparameter of a layer that is for one task, on whose pairs its method is not defined, and why.
+
+    Args:
+        layer: what the user wrote in one place.
+        undefined: for every task and pair the methods that are not defined there, each with the reason.
+    """
+    for written in _written(layer):
+        reached = [reasons for pair, reasons in undefined.items() if written.reaches(*pair)]
+        if written.method and written.task and reached and all(written.method in reasons for reasons in reached):
+            reason = f"has no effect: {written.method} {reached[0][written.method]}"
+            return UserError(reason, layer.source, written.setting.key)
+    return None
+
+
 def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
     """Why a setting wins nowhere."""
     if written.method and written.method not in methods:
@@ -241,8 +267,8 @@ def _reason(written: _Written, matrix: Matrix, methods: Sequence[str]) -> str:
     ]
     if not winners and written.path[-1] in ALTERNATIVES:
         return f"{ALTERNATIVES[written.path[-1]]} take their place"
-    if not winners and written.path[-1] in NEEDS:
-        return f"there are no {NEEDS[written.path[-1]]} beside it"
+    if not winners and written.path[-1] in LACKING:
+        return LACKING[written.path[-1]]
     if not winners:
         return "its images come from elsewhere" if "data" in written.path else "its network is replaced by another"
     return f"{' and '.join(at_most(2, list(dict.fromkeys(winners))))} take its place"

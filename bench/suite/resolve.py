@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from distillbench.bench.suite.file import NONE, Layer, Layers, read_layers
 from distillbench.bench.suite.precedence import Matrix
 from distillbench.bench.suite.preflight import check_networks
 from distillbench.bench.suite.registry import METHODS, TASKS
+from distillbench.bench.suite.tuned import Tuned
 from distillbench.bench.suite.validation import Place, validate
 from distillbench.common.errors import DataError, UserError, check_name
 from distillbench.tasks.networks.interfaces import ROLES
@@ -28,13 +29,17 @@ class Entry:
     """A teacher-student pair, and the methods with the hyperparameters that they have on it.
 
     Attributes:
+        seeds: of the students.
         methods: by name, those that are defined on the pair.
         undefined: why each other method of the suite is not, by name.
+        tuned: what hyperparameters that come from a file of chosen ones were chosen with, by method.
     """
 
     pair: Pair
+    seeds: tuple[int, ...]
     methods: Mapping[str, Method]
     undefined: Mapping[str, str]
+    tuned: Mapping[str, Tuned] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,6 @@ class Suite:
 
     name: str
     description: str
-    seeds: tuple[int, ...]
     methods: tuple[str, ...]
     device: str
     teachers: Literal["shared", "per-seed"]
@@ -54,6 +58,11 @@ class Suite:
         """The teacher-student pairs, by task."""
         return tuple(entry.pair for entry in self.entries)
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """All seeds of students, of any task."""
+        return tuple(sorted({seed for entry in self.entries for seed in entry.seeds}))
+
     @cached_property
     def cells(self) -> tuple[Cell, ...]:
         """Every cell of the matrix: by pair its baselines, its teachers, then its students by seed and method.
@@ -63,7 +72,7 @@ class Suite:
         return tuple(cell for entry in self.entries for cell in self._cells_of(entry))
 
     def _cells_of(self, entry: Entry) -> Iterable[Cell]:
-        pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in self.seeds}
+        pair, teacher_seeds = entry.pair, {seed: seed if self.teachers == "per-seed" else 0 for seed in entry.seeds}
         yield from (Cell("baseline", pair, name, 0, 0) for name in TASKS.get(pair.task).baselines)
         if not self.methods:
             return
@@ -116,24 +125,33 @@ def _resolve(layers: Layers, tasks: Sequence[str]) -> Suite:
     methods, device = layers.last("methods"), layers.last("device")
     matrix = _matrix(layers, changes, tasks, methods)
     _check_effects(layers, changes, matrix, methods)
-    entries = tuple(_entry(task, pair, tables, device) for (task, pair), tables in matrix.items())
+    entries = tuple(_entry(task, pair, tables, layers) for (task, pair), tables in matrix.items())
     for pair in (entry.pair for entry in entries if layers.last("teachers") == "per-seed"):
         if pair.settings.pretrained:
             problem = f"'per-seed', and the teacher of {pair.task}/{pair.pair} comes from a file"
             raise UserError(problem, field="teachers", allowed="'shared'")
-    _check_defined(entries, methods)
-    fields = {field: layers.last(field) for field in ("name", "description", "seeds", "teachers")}
+    _check_defined(entries, layers, tasks)
+    fields = {field: layers.last(field) for field in ("name", "description", "teachers")}
     return Suite(**fields, methods=methods, device=device, entries=entries)
 
 
-def _check_defined(entries: Sequence[Entry], methods: Sequence[str]) -> None:
-    """Raise UserError for a method that no task of the suite defines."""
-    for name in methods:
-        reasons = {entry.pair.task: entry.undefined[name] for entry in entries if name in entry.undefined}
-        if len([entry for entry in entries if name in entry.undefined]) == len(entries):
-            raise UserError(
-                f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons.values()))}", field="methods"
-            )
+def _check_defined(entries: Sequence[Entry], layers: Layers, tasks: Sequence[str]) -> None:
+    """Raise UserError for a method that is defined on no pair, and for hyperparameters of one where it is not.
+
+    A suite is judged by itself: its methods may be left without a task where the command line takes one task of it, or
+    sets all steps.
+    """
+    naming = [layer for layer in layers.options if "methods" in layer.table.model_fields_set]
+    if naming or (not layers.options and set(tasks) == set(layers.suite.table.tasks)):
+        for name in layers.last("methods"):
+            reasons = [entry.undefined.get(name, "") for entry in entries]
+            if all(reasons):
+                problem = f"{name!r} is not defined here: {'; '.join(dict.fromkeys(reasons))}"
+                raise UserError(problem, (naming or [layers.suite])[-1].source, "methods")
+    undefined = {(entry.pair.task, entry.pair.pair): entry.undefined for entry in entries}
+    for layer in layers.options or (layers.suite,):
+        if (mistake := precedence.of_undefined(layer, undefined)) is not None:
+            raise mistake
 
 
 Changes = Mapping[str, Mapping[str, Any]]
@@ -197,11 +215,11 @@ def _check_effects(layers: Layers, changes: Mapping[str, Changes], matrix: Matri
             raise mistake
 
 
-def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], device: str) -> Entry:
+def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], layers: Layers) -> Entry:
     """The settings of a pair and its methods, validated; and whether this machine can hold its networks."""
     cls, settings = TASKS.get(task), tables[""]
     place = precedence.place(settings, f"tasks.{task}")
-    resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), device)
+    resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), layers.last("device"))
     try:
         _ = resolved.config
         check_networks(resolved, place)
@@ -223,7 +241,21 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], devi
     reasons = {name: reason for name, method in methods.items() if (reason := undefined(method, resolved)) is not None}
     defined = {name: method for name, method in methods.items() if name not in reasons}
     _check_roles(resolved, defined, place)
-    return Entry(resolved, defined, reasons)
+    tuned = _tuned(layers.tuned, task, pair, {name: tables[name] for name in defined})
+    return Entry(resolved, layers.seeds(task), defined, reasons, tuned)
+
+
+def _tuned(layer: Layer | None, task: str, pair: str, tables: Mapping[str, precedence.Settings]) -> dict[str, Tuned]:
+    """What the values in effect of a file of chosen hyperparameters were chosen with, as far as the file says it."""
+    if layer is None:
+        return {}
+    digests = layer.digests.get(task, {}).get(pair, {})
+    in_effect = {
+        name: frozenset(path[0] for path, setting in table.items() if setting.source == layer.source)
+        for name, table in tables.items()
+        if name in digests
+    }
+    return {name: Tuned(Path(layer.source).name, names, digests[name]) for name, names in in_effect.items() if names}
 
 
 def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> None:
@@ -250,7 +282,8 @@ def as_table(suite: Suite) -> dict[str, Any]:
     tasks: dict[str, dict[str, Any]] = {}
     for entry in suite.entries:
         cls, pair = TASKS.get(entry.pair.task), entry.pair
-        table = tasks.setdefault(pair.task, {"pairs": [], "pair": {}})
+        own_seeds = {"seeds": list(entry.seeds)} if entry.seeds != suite.entries[0].seeds else {}
+        table = tasks.setdefault(pair.task, {"pairs": [], **own_seeds, "pair": {}})
         table["pairs"].append(pair.pair)
         changes = cls.pairs.get(pair.pair, {})
         unset = precedence.task_settings(cls.Settings().model_dump(), changes, pair.task, pair.pair, ())
@@ -264,8 +297,9 @@ def as_table(suite: Suite) -> dict[str, Any]:
         table["pair"][pair.pair] = settings | {
             "hyperparameters": {name: values for name, values in methods.items() if values}
         }
-    fields = ("name", "description", "seeds", "methods", "device", "teachers")
-    return {field: getattr(suite, field) for field in fields} | {"tasks": tasks}
+    fields = ("name", "description", "methods", "device", "teachers")
+    seeds = {"seeds": suite.entries[0].seeds}
+    return {field: getattr(suite, field) for field in fields} | seeds | {"tasks": tasks}
 
 
 def _has_length(recipe: Mapping[str, Any]) -> bool:

@@ -145,7 +145,7 @@ def pairs_of(records: Iterable[Record], locations: Mapping[str, Any]) -> tuple[l
     """
     students = [r for r in records if r.kind == "student" and r.status == "finished" and r.trial is None]
     first: dict[tuple[str, str], Record] = {}
-    for record in sorted(students, key=lambda r: (order(r.kind, r.label), r.seed)):
+    for record in sorted(students, key=lambda r: (order(r.kind, r.control, r.label), r.seed)):
         first.setdefault((record.task, record.pair), record)
     pairs, problems = [], []
     for record in first.values():

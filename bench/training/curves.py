@@ -15,6 +15,12 @@ POINTS = 50
 """Points of a curve, however long the training; a shorter training has one a step."""
 
 
+def points(steps: int) -> tuple[int, ...]:
+    """Return the steps after which the curve of a training of so many steps has a point."""
+    count = min(POINTS, steps)
+    return tuple(round((i + 1) * steps / count) for i in range(count))
+
+
 @dataclass(frozen=True)
 class Curve:
     """The curve of one training.
@@ -51,8 +57,7 @@ class CurveRecorder:
     _times: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        count = min(POINTS, self.steps)
-        self._points = {round((i + 1) * self.steps / count) for i in range(count)}
+        self._points = set(points(self.steps))
 
     def note(self, task: Task, model: nn.Module, loss: Tensor, step: int, seconds: float) -> None:
         """Record one step; the model is in train mode afterwards.

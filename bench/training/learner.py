@@ -36,11 +36,12 @@ class Trained:
         model: the trained model, in eval mode and without gradients.
         partner: the teacher that the method trained beside it, or None.
         steps: the optimiser steps of the recipe.
-        seconds: the time of the learner's own steps.
-        images_per_second: training images a second of that time.
+        seconds: the time of the training, as if the learner had been alone.
+        images_per_second: training images a second of that time, those of the transfer set included.
         loss: the mean loss over the last tenth of the steps.
         distillation: the mean distillation loss over the same steps.
         curve: the loss and the validation metric during training.
+        fitted: whether the method fitted something to validation data before.
         failure: a one-line reason and the traceback, or None.
     """
 
@@ -52,6 +53,7 @@ class Trained:
     loss: float
     distillation: float
     curve: Curve
+    fitted: bool = False
     failure: tuple[str, str] | None = None
 
 
@@ -88,6 +90,8 @@ class Learner:
         partner: a teacher that the method trains beside the model, or None.
         seconds: the time of the training so far, as if the learner were alone: its steps, its batches, and the
             responses of its teacher.
+        examples: how many its batches had so far.
+        fitted: whether the method asked for validation data to fit to.
     """
 
     task: Task
@@ -100,6 +104,8 @@ class Learner:
     partner: Partner | None = None
     failure: tuple[str, str] | None = None
     seconds: float = 0.0
+    examples: int = 0
+    fitted: bool = False
     optimisers: dict[int, torch.optim.Optimizer] = field(default_factory=dict)
     totals: Tensor = field(default_factory=lambda: torch.zeros(2))
     counted: int = 0
@@ -124,6 +130,11 @@ class Learner:
     def sees_transfer(self) -> bool:
         """Whether the learner compares its model with those of any teacher, and so learns from the transfer set."""
         return self.needs_responses or self.partner is not None
+
+    @property
+    def teacher_recipe(self) -> Recipe:
+        """The recipe that the frozen teacher was trained by, whose precision its passes have."""
+        return self.task.settings.recipe("student" if self.method.teacher == "self" else "teacher")
 
     def step(
         self,
@@ -155,11 +166,12 @@ class Learner:
         distillation = self._distillation(inputs, outputs, teacher) * self.method.weight_factor(progress)
         task_loss = torch.zeros((), device=self.task.device)
         if self.method.sees_task_loss:
-            task_loss = self.task.loss(self.model, batch.supervised, supervised, self.recipe, progress)
+            task_loss = self.task.loss(self.model, batch.objective, supervised, self.recipe, progress)
         loss = self.method.student_loss(task_loss, distillation)
         if feedback is not None:
             loss = feedback(loss)
         self._update(self.task.deployed(self.model), loss, rate)
+        self.examples += batch.rows(self.sees_transfer)
         self._record(loss, distillation, step, steps)
         return loss.detach()
 
@@ -216,7 +228,6 @@ class Learner:
 
     def result(self) -> Trained:
         """Return the model as it is now, frozen, with its losses and curve."""
-        batch_size = self.task.settings.batch_size
         loss, distillation = (self.totals / max(1, self.counted)).tolist()
         seconds = max(self.seconds, 1e-9)
         return Trained(
@@ -224,10 +235,11 @@ class Learner:
             None if self.partner is None else read_only(self.partner.learner.model),
             self.steps,
             self.seconds,
-            self.steps * batch_size / seconds,
+            self.examples / seconds,
             loss,
             distillation,
             self.recorder.curve(),
+            self.fitted,
             self.failure,
         )
 

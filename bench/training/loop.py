@@ -6,16 +6,15 @@ start from the same weights; no learner can see another. What a learner becomes 
 
 from __future__ import annotations
 
-import copy
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import repeat
 
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.training.clock import now
 from distillbench.bench.training.learner import CHECK_EVERY, Learner, Partner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
 from distillbench.bench.training.sharing import Batch, InPlaceError, Shared, share
@@ -108,14 +107,15 @@ def train(
         if not active:
             break
         draw = partial(_batch, next(batches), next(transferred))
-        teachers = {id(learner.teacher): learner.teacher for learner in active if learner.needs_responses}
-        respond = {key: partial(_respond, task, teacher) for key, teacher in teachers.items()}
-        shared = share(draw, respond)
+        comparing = {id(learner.teacher): learner for learner in active if learner.needs_responses}
+        respond = {key: partial(_respond, learner) for key, learner in comparing.items()}
+        with_targets = task.with_targets if any(learner.method.sees_task_loss for learner in active) else None
+        shared = share(draw, respond, with_targets)
         for learner in active:
             _step(learner, shared, step, steps, seed)
             if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                shared = share(draw, respond)
+                shared = share(draw, respond, with_targets)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
@@ -130,27 +130,33 @@ def _transferred(
     return batches_of(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
 
 
-def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None) -> Batch:
-    return Batch(supervised(), None if transfer is None else transfer())
+def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None = None) -> Batch:
+    start = now()
+    first = supervised()
+    middle = now()
+    second = None if transfer is None else transfer()
+    return Batch(first, second, seconds=(middle - start, now() - middle))
 
 
 @torch.no_grad()
-def _respond(task: Task, teacher: nn.Module, inputs: Inputs) -> Responses:
-    outputs = forward_pass(task, teacher, inputs, task.settings.recipe("teacher"))
-    return task.responses(outputs, inputs, teacher)
+def _respond(learner: Learner, inputs: Inputs) -> Responses:
+    """What the frozen teacher of a learner answers."""
+    outputs = forward_pass(learner.task, learner.teacher, inputs, learner.teacher_recipe)
+    return learner.task.responses(outputs, inputs, learner.teacher)
 
 
 def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
     """Let one learner take a step; one that raises has failed."""
-    start = time.perf_counter()
+    start = now()
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
         key = id(learner.teacher)
         responses = shared.responses_of(key) if learner.needs_responses else None
         loss = learner.step(shared.batch, responses, step, steps)
-        learner.seconds += time.perf_counter() - start + shared.draw_seconds
+        learner.seconds += now() - start + shared.batch.draw_seconds(learner.sees_transfer)
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
+        learner.seconds += shared.target_seconds if learner.method.sees_task_loss else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
         learner.failure = describe(error)
@@ -218,24 +224,9 @@ def train_students(
     """
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
-    events = cache(partial(validation_events, task, seed=seed))
-
-    def own_events(teacher: nn.Module) -> Mapping[str, Events]:
-        return copy.deepcopy(events(teacher))  # no method sees what another has written to them
-
-    learners = {}
-    for name, method in methods.items():
-        learner = _student(task, method, frozen[method.teacher], seed)
-        seed_generators(derive("prepare", seed), task.device)
-        try:
-            start = time.perf_counter()
-            learner.distil = method.prepare(partial(own_events, learner.teacher))
-            if method.teacher == "own":
-                learner.partner = _partner(task, seed, learner.steps)
-            learner.seconds = time.perf_counter() - start
-        except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
-            learner.failure = describe(error)
-        learners[name] = learner
+    learners = {name: _student(task, method, frozen[method.teacher], seed) for name, method in methods.items()}
+    for learner in learners.values():
+        _prepare(learner, seed)
     lengths = sorted({learner.steps for learner in learners.values()})
     for i, steps in enumerate(lengths):
         group = [learner for learner in learners.values() if learner.steps == steps]
@@ -249,24 +240,49 @@ def _part_of(report: Report | None, before: int, total: int) -> Report | None:
 
 
 def _student(task: Task, method: Method, teacher: nn.Module, seed: int) -> Learner:
-    recipe = method.recipe(task.settings.recipe("student"))
-    return Learner(task, initial(task, "student", seed), recipe, task.steps(method.steps_of), method, teacher=teacher)
+    """A student; one that has failed already where its method's recipe cannot be used."""
+    recipe, model = task.settings.recipe("student"), initial(task, "student", seed)
+    try:
+        return Learner(task, model, method.recipe(recipe), task.steps(method.steps_of), method, teacher=teacher)
+    except Exception as error:
+        return Learner(task, model, recipe, task.steps("student"), method, failure=describe(error))
+
+
+def _prepare(learner: Learner, seed: int) -> None:
+    """Let the method fit what it fits, and make the teacher that it trains."""
+    if learner.failure is not None:
+        return
+    seed_generators(derive("prepare", seed), learner.task.device)
+    start = now()
+
+    def events() -> Mapping[str, Events]:
+        learner.fitted = True
+        return validation_events(learner.task, learner.teacher, seed)
+
+    try:
+        learner.distil = learner.method.prepare(events)
+        if learner.method.teacher == "own":
+            learner.partner = _partner(learner.task, seed, learner.steps)
+    except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
+        learner.failure = describe(error)
+    learner.seconds = now() - start
 
 
 def _partner(task: Task, seed: int, steps: int) -> Partner:
     """A teacher in training for a student of so many steps, ahead by those that its own recipe is longer.
 
-    Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit.
+    Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit; one whose
+    recipe is shorter is trained for as many steps as the student.
     """
     learner, own = _teacher(task, seed), derive("teacher", seed)
     learner.steps = max(learner.steps, steps)
     learner.model.train()
-    partner = Partner(learner, (Batch(draw()) for draw in _supervised(task, "teacher", own)), own)
+    partner = Partner(learner, map(_batch, _supervised(task, "teacher", own)), own)
     for _ in range(learner.steps - steps):
         partner.advance()
     return partner
 
 
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:
-    """Return the teacher's responses on data to fit to beside the ground truth."""
+    """Return the teacher's responses on the data to fit to, beside the ground truth."""
     return task.events(teacher, torch.Generator().manual_seed(derive("events", seed)))

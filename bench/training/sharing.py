@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
+from distillbench.bench.training.clock import now
 from distillbench.tasks.base import Inputs, Outputs
 from distillbench.tasks.response import Responses
 
@@ -55,24 +55,46 @@ class Batch:
     Attributes:
         supervised: with ground truth, which the task's own objective sees.
         transfer: of the transfer set, without ground truth; None where there is none.
+        targets: ``supervised`` with what the task's own objective compares with (``Task.with_targets``); None where
+            nobody shares it.
+        seconds: the time that drawing the first and the second took.
     """
 
     supervised: Inputs
     transfer: Inputs | None = None
+    targets: Inputs | None = None
+    seconds: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def objective(self) -> Inputs:
+        """What the task's own objective sees."""
+        return self.supervised if self.targets is None else self.targets
 
     @cached_property
     def whole(self) -> Inputs:
         """What distillation sees: the supervised rows, then those of the transfer set, as far as both have a tensor."""
         if self.transfer is None:
             return self.supervised
-        return {name: torch.cat([self.supervised[name], rows]) for name, rows in self.transfer.items()}
+        shared = [name for name in self.supervised if name in self.transfer]
+        return {name: torch.cat([self.supervised[name], self.transfer[name]]) for name in shared}
 
     def supervised_rows(self, outputs: Outputs) -> Outputs:
         """Return the outputs of a pass over ``whole`` for the supervised rows alone."""
         if self.transfer is None:
             return outputs
-        count = len(next(iter(self.supervised.values())))
-        return _first_rows(outputs, count)
+        return _first_rows(outputs, _rows(self.supervised))
+
+    def rows(self, whole: bool) -> int:
+        """Return the number of examples, of the transfer set too where ``whole`` says so."""
+        return _rows(self.supervised) + (_rows(self.transfer) if whole and self.transfer is not None else 0)
+
+    def draw_seconds(self, whole: bool) -> float:
+        """Return the time that drawing them took, with or without those of the transfer set."""
+        return sum(self.seconds if whole else self.seconds[:1])
+
+
+def _rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.values())))
 
 
 def _first_rows(outputs: Outputs, count: int) -> Outputs:
@@ -90,14 +112,14 @@ class Shared:
         batch: the inputs of the step.
         responses: the responses of each frozen teacher, by a key.
         faults: the keys of teachers that wrote to the inputs, with the message about it.
-        draw_seconds: the time that drawing the inputs took.
+        target_seconds: the time that the targets of the task's own objective took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
     batch: Batch
     responses: Mapping[int, Responses]
     faults: Mapping[int, str]
-    draw_seconds: float
+    target_seconds: float
     seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
@@ -122,25 +144,31 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
+def share(
+    draw: Callable[[], Batch],
+    teachers: Mapping[int, Callable[[Inputs], Responses]],
+    with_targets: Callable[[Inputs], Inputs] | None = None,
+) -> Shared:
     """Draw the inputs of a step and ask every frozen teacher once.
 
     Args:
         draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
+        with_targets: adds what the task's own objective compares with; None where no learner minimises it.
     """
-    start = time.perf_counter()
     batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
-    draw_seconds = time.perf_counter() - start
     for key, respond in teachers.items():
         guard = WriteGuard(batch.whole)
-        start = time.perf_counter()
+        start = now()
         responses[key] = respond(batch.whole)
-        seconds[key] = time.perf_counter() - start
+        seconds[key] = now() - start
         if (name := guard.written()) is not None:
             faults[key] = in_place("the teacher writes to its input", name)
             batch = draw()
-    return Shared(batch, responses, faults, draw_seconds, seconds)
+    start = now()
+    if with_targets is not None and (targets := with_targets(batch.supervised)) is not batch.supervised:
+        batch = replace(batch, targets=targets)
+    return Shared(batch, responses, faults, now() - start, seconds)
 
 
 def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
@@ -148,6 +176,9 @@ def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in batch.whole.items():
         if tensor is not batch.supervised[name]:
             yield f"{name}, transfer set included", tensor
+    for name, tensor in batch.objective.items():
+        if name not in batch.supervised:
+            yield name, tensor
 
 
 def _tensors(responses: Responses) -> Iterator[tuple[str, Tensor]]:

@@ -17,6 +17,7 @@ from distillbench.bench.validate.submission import Submission
 from distillbench.bench.validate.untrusted_text import listed
 from distillbench.bench.validate.violations import Problem, Violation
 from distillbench.common.errors import suggestion
+from distillbench.methods.base import usual
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 """A valid name of a method, which is the name of a folder and of a row (as in a suite file)."""
@@ -59,9 +60,17 @@ def _problems(record: Record, suite: ClaimedSuite) -> Iterator[Problem]:
     if not official:
         yield from _problems_of_method(record)
     yield from _differences(record, cell, official)
-    for field, expected in {"teacher_seed": cell.teacher_seed, "teachers": suite.suite.teachers}.items():
+    fields: dict[str, object] = {"teacher_seed": cell.teacher_seed, "teachers": suite.suite.teachers}
+    for field, expected in (fields | _fields_of_method(record, cell, official)).items():
         if (value := getattr(record, field)) != expected:
             yield field, f"{value!r}, but the suite has {expected!r}", ""
+
+
+def _fields_of_method(record: Record, cell: Cell, official: bool) -> dict[str, object]:
+    """What a record says of its method, as far as this installation knows it."""
+    if official:
+        return {"control": cell.control, "defaults": usual(cell.method) if cell.method is not None else ()}
+    return {"control": METHODS.get(record.label).control} if record.label in METHODS.built_in else {}
 
 
 def _problem_of_place(record: Record, suite: ClaimedSuite) -> Problem | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 
-from distillbench.bench.store.records import MetricValue, Record, Training
+from distillbench.bench.store.records import READING, MetricValue, Record, Training
+from distillbench.bench.training.curves import points
 from distillbench.bench.validate.claimed_suite import ClaimedSuite, RecordContents
 from distillbench.bench.validate.configuration import DIGEST
 from distillbench.bench.validate.ranges import in_words, is_inside, possible_range
@@ -14,9 +15,10 @@ from distillbench.bench.validate.untrusted_text import listed
 from distillbench.bench.validate.violations import Problem, Violation
 from distillbench.tasks.base import Metric
 
-READING = ("direction", "unit", "decimals", "note")
 ROUNDING = 1e-6
 """Relative: images per second follow from steps, batch size and seconds."""
+CURVE_ROUNDING = 1e-3
+"""Relative: the seconds of a curve have four digits."""
 
 
 def complete(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
@@ -107,6 +109,7 @@ def _reading_problems(name: str, metric: MetricValue, known: Metric) -> Iterator
 
 
 def _range_problems(record: Record, contents: RecordContents) -> Iterator[Problem]:
+    """Problems with values that are out of range: of metrics, and of the primary metric's curve."""
     tables: dict[str, Mapping[str, float]] = {
         "metrics": {name: metric.value for name, metric in record.metrics.items()},
         "validation": record.validation,
@@ -116,6 +119,9 @@ def _range_problems(record: Record, contents: RecordContents) -> Iterator[Proble
         for name, value in values.items():
             if (metric := contents.metrics.get(name)) is not None:
                 yield from _out_of_range(f"{table}.{name}", name, metric, [value])
+    if record.training is not None and (metric := contents.metrics.get(contents.primary_metric)) is not None:
+        curve = [value for value in record.training.curve.validation if value is not None]
+        yield from _out_of_range("training.curve.validation", contents.primary_metric, metric, curve)
 
 
 def _out_of_range(field: str, name: str, metric: Metric, values: Collection[float]) -> Iterator[Problem]:
@@ -172,20 +178,40 @@ def size(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
 
 
 def training(submission: Submission, suite: ClaimedSuite) -> Iterator[Violation]:
-    """Violations where the steps are not those of the configuration, or times contradict each other."""
+    """Violations where steps or curves are not those of the configuration, or times contradict each other."""
     for record in submission.finished:
-        pair = suite.pair(record)
+        pair, cell = suite.pair(record), suite.cell(record)
         if record.training is None or record.kind == "baseline" or pair is None:
             continue
-        steps, batch_size = pair.build().steps(record.kind), pair.settings.batch_size
-        for field, problem, allowed in _training_problems(record.training, steps, batch_size):
+        task, settings = pair.build(), pair.settings
+        steps = task.steps(cell.method.steps_of if cell is not None and cell.method is not None else record.kind)
+        # Whether a contributed method looks at the transfer set is not known.
+        most = settings.batch_size + (settings.transfer_rows if record.kind == "student" else 0)
+        problems = (
+            *_training_problems(record.training, steps, {settings.batch_size, most}),
+            *_curve_problems(record.training, steps, task.validation_part),
+        )
+        for field, problem, allowed in problems:
             yield Violation("training", str(record.path), f"training.{field}", problem, allowed)
 
 
-def _training_problems(training: Training, steps: int, batch_size: int) -> Iterator[Problem]:
+def _training_problems(training: Training, steps: int, batch_sizes: Collection[int]) -> Iterator[Problem]:
     if training.steps != steps:
         yield "steps", f"{training.steps}, but the suite has {steps}", ""
     if training.seconds <= 0:
         yield "seconds", f"{training.seconds:g} is not a duration", "above 0"
-    elif not math.isclose(training.images_per_second, steps * batch_size / training.seconds, rel_tol=ROUNDING):
+        return
+    speeds = [steps * size / training.seconds for size in batch_sizes]
+    if not any(math.isclose(training.images_per_second, speed, rel_tol=ROUNDING) for speed in speeds):
         yield "images_per_second", f"{training.images_per_second:g} is not steps × batch size / seconds", ""
+
+
+def _curve_problems(training: Training, steps: int, of: str) -> Iterator[Problem]:
+    curve, expected = training.curve, points(steps)
+    if curve.steps != expected:
+        allowed = f"{len(expected)}, from {expected[0]} to {expected[-1]}"
+        yield "curve.steps", f"are not the points of a training of {steps} steps", allowed
+    elif not math.isclose(curve.seconds[-1], training.seconds, rel_tol=CURVE_ROUNDING):
+        yield "curve.seconds", f"end at {curve.seconds[-1]:g}, and the training at {training.seconds:g}", ""
+    if curve.of != of:
+        yield "curve.of", f"{curve.of!r}, but the task has {of!r}", ""

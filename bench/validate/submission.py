@@ -25,7 +25,7 @@ from distillbench.common.errors import UserError, one_line
 SUFFIXES = {RECORDS: ".json", WEIGHTS: ".safetensors", TIMINGS: ".json", EXPORTS: ".json"}
 """The folders that are read, and the suffix of their files."""
 UNREAD = (
-    *("figures", "README.md", "run.txt", "latency.md", "trials.md"),
+    *("figures", "README.md", "run.txt", "latency.md", "trials.md", "trials.csv"),
     *("tables.md", "tables.csv", "tables.tex"),
 )
 """What a run writes beside them, and is not read."""

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from distillbench.common import text
+
 LONGEST = 160
 """Characters that are shown of one untrusted text."""
 LONGEST_NAME = 60
 LONGEST_LIST = 6
 
 
-def escaped(text: object, most: int = LONGEST) -> str:
+def escaped(value: object, most: int = LONGEST) -> str:
     """Untrusted text as a part of one line.
 
     Line ends, escape sequences of terminals and marks that turn the direction of writing are all unprintable.
 
     Args:
-        text: Anything.
+        value: Anything.
         most: Characters to show.
 
     Returns:
         The text with unprintable characters escaped, cut where it is long.
     """
-    full = str(text)
+    full = str(value)
     cut = full if len(full) <= most else f"{full[:most]}… ({len(full):,} characters)"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in cut)
 
@@ -37,4 +39,4 @@ def listed(names: Sequence[object]) -> str:
     texts = [escaped(name, LONGEST_NAME) for name in names]
     if len(texts) > LONGEST_LIST:
         return f"{', '.join(texts[:5])} and {len(texts) - 5} more"
-    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+    return text.listed(texts)

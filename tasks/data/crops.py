@@ -85,18 +85,18 @@ def spread_crops(images: Sequence[Tensor], most: int, count: int, multiple: int 
     return torch.cat([grid_crops(image, side, per_picture) for image in images[:count]])[:count]
 
 
-def check_sides(pictures: Photographs, least: int, reason: str) -> None:
+def check_sides(pictures: Photographs | None, least: int, reason: str) -> None:
     """Check that pictures are large enough.
 
     Args:
-        pictures: the pictures.
+        pictures: the pictures; None: there are none.
         least: the smallest side allowed, in pixels.
         reason: the middle of the message, such as "super-resolution needs".
 
     Raises:
         DataError: a picture has a smaller side; the message names it.
     """
-    for name, image in zip(pictures.names, pictures.images, strict=True):
+    for name, image in () if pictures is None else zip(pictures.names, pictures.images, strict=True):
         height, width = image.shape[-2:]
         if min(height, width) < least:
             raise DataError(f"{name} is {width}×{height}; {reason} sides of at least {least}", field="data")

@@ -5,7 +5,7 @@ Nothing is drawn by labels that a student has not: the transfer set is a random 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ def drawn(count: int) -> Tensor:
 
 
 def divide(
-    whole: Splits[T], settings: TaskSettings, source: T | None = None, kept: Tensor | None = None, field: str = ""
+    whole: Splits[T], settings: TaskSettings, source: T | None = None, kept: Tensor | None = None, field: str = "data"
 ) -> Splits[T]:
     """Divide the training examples in those kept and a transfer set, the validation examples in two halves.
 
@@ -37,80 +37,103 @@ def divide(
         settings: say whether there is a transfer set, and how large.
         source: the transfer set, where it has a source of its own.
         kept: indices of the training examples that the student's own objective sees; None: all of them.
-        field: the setting that ``kept`` comes from, for messages.
+        field: the setting that says how many are kept, for messages.
 
     Returns:
-        train, validation, test; ``fit``, the half of the validation examples that methods fit to; and ``transfer``.
+        train, validation, test; ``fit``, the half of the validation examples that methods fit to; ``transfer``; and
+        ``withheld``, what is not kept, where the teacher learns from it.
 
     Raises:
-        DataError: the transfer set is larger than what there is, or overlaps another split.
+        DataError: a split would be empty, or the transfer set is larger than what there is, or overlaps another split.
     """
-    train = whole.train if kept is None else whole.train.subset(kept.sort().values)
+    train, rest = _parted(whole.train, kept)
     fit, validation = halves(whole.validation)
     splits = Splits(train, validation, whole.test, fit=fit)
+    if "withheld" in settings.teacher_splits:
+        splits = replace(splits, withheld=_some(rest, "teacher_data", field, allowed="'train'"))
     if not settings.has_transfer:
         return splits
+    others = {"train": train, "validation": whole.validation, "test": whole.test}
+    taken = {digest: f"{name} of {split}" for split, part in others.items() for digest, name in _digests(part)}
     if source is not None:
-        _check_apart(source, whole)
-        return replace(splits, transfer=_taken(source, torch.arange(len(source)), settings, "data.transfer has"))
-    order = drawn(len(whole.train))
-    rest = order[~torch.isin(order, kept)] if kept is not None else order[:0]
-    elsewhere = _digests(train, whole.validation, whole.test)
-    copies = image_digests(whole.train) if len(rest) else []
-    rest = torch.tensor([i for i in rest.tolist() if copies[i] not in elsewhere], dtype=torch.int64)
-    used = f"{field or 'training on'} {len(train)} of {len(whole.train)} leaves"
-    return replace(splits, transfer=_taken(whole.train, rest, settings, used))
+        setting = "data.transfer" if settings.data.transfer_name is None else "data.transfer_name"
+        _check_apart(source, taken, setting)
+        return replace(splits, transfer=_chosen(source, settings.transfer, f"images of {setting}"))
+    left = _some(_without(rest, taken), "transfer", field, allowed="images of its own: data.transfer")
+    what = f"images that {field} leaves of {len(whole.train)}"
+    return replace(splits, transfer=_chosen(left, settings.transfer, what))
 
 
-def _taken(source: T, order: Tensor, settings: TaskSettings, left: str) -> T:
-    """As many examples of a source as the settings say, in its order, without their labels."""
-    count = len(order) if settings.transfer in (None, "rest") else int(settings.transfer or 0)
-    if count > len(order) or not len(order):
-        raise DataError(f"{settings.transfer!r} is more than there is: {left} {len(order)} examples", field="transfer")
-    chosen = order if len(order) == count else order[drawn(len(order))[:count]]
-    part = source.subset(chosen.sort().values)
-    if isinstance(part, LabelledImages):
-        return replace(part, labels=torch.full_like(part.labels, UNKNOWN))
-    return part
+def _parted(train: T, kept: Tensor | None) -> tuple[T, T]:
+    """The training examples of these indices, and the others; None: all of them, and none."""
+    if kept is None:
+        return train, train.subset(torch.empty(0, dtype=torch.int64))
+    chosen = torch.isin(torch.arange(len(train)), kept)
+    return train.subset(chosen.nonzero().squeeze(1)), train.subset((~chosen).nonzero().squeeze(1))
 
 
-def _digests(*parts: LabelledImages | Photographs) -> set[bytes]:
-    return {digest for part in parts for digest in image_digests(part)}
+def _some(rest: T, setting: str, field: str, allowed: str) -> T:
+    """Training examples that are not kept; DataError, which names the setting that needs them, where there are none."""
+    if not len(rest):
+        problem = f"no training image is left for it: {field} takes all"
+        raise DataError(problem, field=setting, allowed=(f"fewer {field}", allowed))
+    return rest
 
 
-def _check_apart(transfer: T, whole: Splits[T]) -> None:
+def _digests(part: LabelledImages | Photographs) -> list[tuple[bytes, str]]:
+    return list(zip(image_digests(part), part.names, strict=True))
+
+
+def _check_apart(transfer: LabelledImages | Photographs, taken: Mapping[bytes, str], setting: str) -> None:
     """Raise DataError where an image of the transfer set is in another split, pixel by pixel."""
-    names = dict(zip(image_digests(transfer), transfer.names, strict=True))
-    for split in ("train", "validation", "test"):
-        part: T = getattr(whole, split)
-        for name, digest in zip(part.names, image_digests(part), strict=True):
-            if digest in names:
-                twins = f"{names[digest]} of the transfer set and {name} of {split} are the same picture"
-                raise DataError(f"{twins}; no other split may overlap it", field="data")
+    for digest, name in _digests(transfer):
+        if digest in taken:
+            problem = f"{name} is the same picture as {taken[digest]}; no other split may overlap the transfer set"
+            raise DataError(problem, field=setting)
+
+
+def _without(rest: T, taken: Collection[bytes]) -> T:
+    """The examples that are no copy of an example of another split."""
+    apart = [i for i, (digest, _) in enumerate(_digests(rest)) if digest not in taken]
+    return rest.subset(torch.tensor(apart, dtype=torch.int64))
+
+
+def _chosen(source: T, transfer: int | str | None, what: str) -> T:
+    """As many examples of a source as the setting ``transfer`` says, in their order, without labels."""
+    if isinstance(transfer, int):
+        if transfer > len(source):
+            raise DataError(f"{transfer} is more than the {len(source)} {what}", field="transfer")
+        source = source.subset(drawn(len(source))[:transfer].sort().values)
+    if isinstance(source, LabelledImages):
+        return replace(source, labels=torch.full_like(source.labels, UNKNOWN))
+    return source
 
 
 def halves(validation: T) -> tuple[T, T]:
     """Divide validation examples in a half for methods to fit to and a half to choose by.
 
-    Labelled images are divided class by class; photographs, of which there may be one alone, into left and right.
+    Labelled images are divided class by class; each photograph, of which there may be one alone, across its longer
+    side.
+
+    Raises:
+        DataError: there is a single labelled image.
     """
     if isinstance(validation, Photographs):
-        middles = [image.shape[-1] // 2 for image in validation.images]
-        parts = list(zip(validation.images, middles, strict=True))
-        left = replace(validation, images=tuple(image[..., :middle] for image, middle in parts))
-        return left, replace(validation, images=tuple(image[..., middle:] for image, middle in parts))
-    ranks = torch.zeros(len(validation), dtype=torch.int64)
-    for label in range(len(validation.classes)):
-        members = (validation.labels == label).nonzero().squeeze(1)
-        ranks[members] = torch.arange(len(members)) + label  # so that classes of one image are shared out as well
-    fitted = ranks % 2 == 1
-    return validation.subset(fitted.nonzero().squeeze(1)), validation.subset((~fitted).nonzero().squeeze(1))
+        parts = [_cut(*picture) for picture in zip(validation.names, validation.images, strict=True)]
+        first, second = zip(*parts, strict=True)
+        return Photographs(*zip(*first, strict=True)), Photographs(*zip(*second, strict=True))
+    if len(validation) < 2:
+        problem = f"{len(validation)} validation images cannot be divided into some to fit to and some to choose by"
+        raise DataError(problem, field="data", allowed="2 and more")
+    of_class_after_class = validation.labels.argsort(stable=True)
+    fit, kept = (of_class_after_class[start::2].sort().values for start in (0, 1))
+    return validation.subset(fit), validation.subset(kept)
 
 
-def joined(parts: Iterable[LabelledImages]) -> LabelledImages:
-    """Return labelled images of several splits as one."""
-    first, *others = parts
-    for other in others:
-        images, labels = torch.cat([first.images, other.images]), torch.cat([first.labels, other.labels])
-        first = LabelledImages(images, labels, first.classes, first.names + other.names)
-    return first
+def _cut(name: str, image: Tensor) -> tuple[tuple[str, Tensor], tuple[str, Tensor]]:
+    """The two halves of a photograph, (channels, height, width), each with a name."""
+    axis = -1 if image.shape[-1] >= image.shape[-2] else -2
+    middle = image.shape[axis] // 2
+    sides = ("left", "right") if axis == -1 else ("upper", "lower")
+    first, second = image.split([middle, image.shape[axis] - middle], dim=axis)
+    return (f"{name} ({sides[0]} half)", first), (f"{name} ({sides[1]} half)", second)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ from distillbench.tasks.base import Folders
 from distillbench.tasks.data import standard
 from distillbench.tasks.data.decoding import Mode
 from distillbench.tasks.data.embedded import LabelledImages, Photographs
-from distillbench.tasks.data.files import contents, decoded, digest, read_all, state_of_contents
+from distillbench.tasks.data.files import ImageFile, colours, contents, decoded, digest, read_all, state_of_contents
 from distillbench.tasks.data.sets import Kind, StandardSet, about, known
 
 
 def identity(folders: Folders, kind: Kind) -> dict[str, Any]:
     """Return {"transfer": what identifies its images, in JSON terms}; empty where the set has no source of its own."""
     if folders.transfer is not None:
-        return {"transfer": digest(folders.transfer)}
-    named = _named(folders, kind)
-    return {} if named is None else {"transfer": standard.identity(named)}
+        with about("data.transfer"):
+            return {"transfer": digest(folders.transfer)}
+    if (named := _named(folders, kind)) is None:
+        return {}
+    with about("data.transfer_name"):
+        return {"transfer": standard.identity(named)}
 
 
 def labelled(folders: Folders, train: LabelledImages, cache: Path | None) -> LabelledImages | None:
@@ -33,26 +37,41 @@ def labelled(folders: Folders, train: LabelledImages, cache: Path | None) -> Lab
         cache: the folder in which decoded images are cached; None: none are.
 
     Raises:
-        DataError: the set is not there, or its images are of another size.
+        DataError: the set is not there, or its images are of another size or colour.
     """
-    channels, height, width = train.images.shape[1:]
     if (named := _named(folders, "labelled")) is not None:
         with about("data.transfer_name"):
             part: LabelledImages = standard.splits(named).train
             if part.images.shape[1:] != train.images.shape[1:]:
-                raise DataError(f"{named.name!r} has images of another size or colour than the training data")
+                raise DataError(f"{named.name!r} has images {_size(part)}, but training images are {_size(train)}")
             return part
     if folders.transfer is None:
         return None
-    files, mode = contents(folders.transfer), _mode(channels)
+    with about("data.transfer"):
+        return _of_folder(folders.transfer, folders.channels is None, train, cache)
+
+
+def _of_folder(folder: Path, own_colours: bool, train: LabelledImages, cache: Path | None) -> LabelledImages:
+    """The images of a folder. own_colours: whether no setting converts them."""
+    channels, height, width = train.images.shape[1:]
+    mode: Mode = "L" if channels == 1 else "RGB"
+    files = contents(folder)
+    if own_colours:
+        _check_colours(files, colours(folder), channels)
     pixels, shapes = decoded([file.path for file in files], mode, state_of_contents(files, mode), cache)
     for i in (shapes[:, 1:] != torch.tensor([height, width])).any(1).nonzero()[:1].flatten().tolist():
-        size = f"{shapes[i, 2]}×{shapes[i, 1]}"
-        raise DataError(f"{files[i].path} is {size}, but training images are {width}×{height}", field="data.transfer")
+        raise DataError(f"{files[i].path} is {shapes[i, 2]}×{shapes[i, 1]}, but training images are {width}×{height}")
+    names = tuple(file.name for file in files)
     labels = torch.zeros(len(files), dtype=torch.int64)
-    return LabelledImages(
-        pixels.view(-1, channels, height, width), labels, train.classes, tuple(file.name for file in files)
-    )
+    return LabelledImages(pixels.view(-1, channels, height, width), labels, train.classes, names)
+
+
+def _check_colours(files: Sequence[ImageFile], in_colour: Sequence[bool], channels: int) -> None:
+    """Raise DataError for images in colour beside grey ones in training, or for grey ones alone beside colour."""
+    if channels == 1 and True in in_colour:
+        raise DataError(f"{files[in_colour.index(True)].path} is in colour, but training images are grey")
+    if channels == 3 and True not in in_colour:
+        raise DataError(f"{files[0].path} is grey, as all others are, but training images are in colour")
 
 
 def photographs(folders: Folders, cache: Path | None) -> Photographs | None:
@@ -71,9 +90,10 @@ def photographs(folders: Folders, cache: Path | None) -> Photographs | None:
             return part
     if folders.transfer is None:
         return None
-    files = contents(folders.transfer)
-    images = read_all([Path(file.path) for file in files], cache=cache)
-    return Photographs(tuple(file.name for file in files), tuple(images))
+    with about("data.transfer"):
+        files = contents(folders.transfer)
+        images = read_all([Path(file.path) for file in files], cache=cache)
+        return Photographs(tuple(file.name for file in files), tuple(images))
 
 
 def _named(folders: Folders, kind: Kind) -> StandardSet | None:
@@ -83,8 +103,11 @@ def _named(folders: Folders, kind: Kind) -> StandardSet | None:
         named = known(folders.transfer_name, kind)
         if "train" not in named.images:
             raise DataError(f"{named.name!r} is a test set (allowed: a set with training images)")
+        if named.name == folders.name:
+            raise DataError(f"{named.name!r} is the training set itself; transfer = 'rest' is what it leaves")
         return named
 
 
-def _mode(channels: int) -> Mode:
-    return "L" if channels == 1 else "RGB"
+def _size(part: LabelledImages) -> str:
+    channels, height, width = part.images.shape[1:]
+    return f"of {width}×{height} pixels in {'grey' if channels == 1 else 'colour'}"

@@ -84,7 +84,7 @@ class Generative(Task):
 
     def extractor_recipe(self) -> ExtractorRecipe:
         return ClassifierExtractor(
-            lambda: folders.identity(self.settings.data, "digits"),
+            lambda: folders.identity(self.settings.data.without_transfer(), "digits"),
             self.preprocessing,
             lambda: self.whole.train,
             self.preprocess,

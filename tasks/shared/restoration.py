@@ -21,6 +21,7 @@ from distillbench.tasks.base import (
     Splits,
     Task,
     TaskSettings,
+    WithheldTruth,
     evaluation_of,
 )
 from distillbench.tasks.data import folders, transfer
@@ -41,10 +42,10 @@ VALIDATION_CROPS, VALIDATION_SIDE = 24, 24
 AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher's"
 
 
-class RestorationSettings(TaskSettings):
+class RestorationSettings(WithheldTruth):
     """What tasks of restoration let a suite set, with their own ``patch``."""
 
-    steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(8, ge=1, le=MOST_BATCH, description="patches a step")
     originals: int | None = Field(
         None, ge=1, description="training pictures whose originals the task's objective sees; default: all"
@@ -90,13 +91,12 @@ class Restoration(Task):
         def convert(photographs: Photographs) -> Photographs:
             return Photographs(photographs.names, tuple(map(self.original, photographs.images)))
 
-        train, validation, test, fit = map(convert, (parts.train, parts.validation, parts.test, parts.fitting))
-        if parts.transfer is None:
-            return Splits(train, validation, test, fit)
-        degrade = self._degraded if source is None else self._as_given
-        pictures = zip(parts.transfer.names, parts.transfer.images, strict=True)
-        degraded = Photographs(parts.transfer.names, tuple(degrade(*picture) for picture in pictures))
-        return Splits(train, validation, test, fit, degraded)
+        def degraded(photographs: Photographs) -> Photographs:
+            degrade = self._degraded if source is None else self._as_given
+            pictures = zip(photographs.names, photographs.images, strict=True)
+            return Photographs(photographs.names, tuple(degrade(*picture) for picture in pictures))
+
+        return parts.each(convert, degraded)
 
     @abstractmethod
     def original(self, photograph: Tensor) -> Tensor:
@@ -104,7 +104,9 @@ class Restoration(Task):
 
     def _degraded(self, name: str, photograph: Tensor) -> Tensor:
         """What a network takes of a picture whose original is forgotten: float, (1, h, w), the same at each call."""
-        return self.image_inputs(name, self.original(photograph))[self.input_name][0].cpu()
+        # Not by the bare name: a test image in another folder may have it, and must not share its noise.
+        inputs = self.image_inputs(f"transfer/{name}", self.original(photograph))
+        return inputs[self.input_name][0].cpu()
 
     def _as_given(self, name: str, photograph: Tensor) -> Tensor:
         """A picture that is degraded already, in the channel that is restored: float, (1, h, w)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,10 @@ from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import load
-from distillbench.bench.training.learner import Learner
+from distillbench.bench.training.learner import Learner, Partner
 from distillbench.bench.training.loop import index_batches, initial, validation_events
+from distillbench.bench.training.sharing import Batch
+from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
 from support.tasks import TASK_NAMES
 
@@ -31,6 +33,18 @@ def quick_task() -> Callable[[str], Task]:
     return build
 
 
+def batches_of(task: Task) -> Iterator[Batch]:
+    rng = torch.Generator().manual_seed(0)
+    for indices in index_batches(task.examples("train"), task.settings.batch_size, rng):
+        yield Batch(task.shared_inputs(indices, rng))
+
+
+def partner_of(task: Task) -> Partner:
+    recipe = task.settings.recipe("teacher")
+    learner = Learner(task, initial(task, "teacher", 0).train(), recipe, task.steps("teacher"), Scratch())
+    return Partner(learner, batches_of(task), seed=0)
+
+
 @pytest.mark.parametrize("method", ["scratch", "temperature", "cross_model"])
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: str, method: str) -> None:
@@ -43,20 +57,16 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
         task.steps("student"),
         distillation,
         teacher=teacher,
-        distil=distillation.prepare(lambda: validation_events(task, teacher, 0))
-        if distillation.teacher != "none"
-        else None,
-        partner=initial(task, "teacher", 0) if distillation.teacher == "own" else None,
-        partner_recipe=task.settings.recipe("teacher"),
+        distil=distillation.prepare(lambda: validation_events(task, teacher, 0)),
+        partner=partner_of(task) if distillation.teacher == "own" else None,
     )
-    rng = torch.Generator().manual_seed(0)
-    batches = index_batches(task.examples("train"), task.settings.batch_size, rng)
+    batches = batches_of(task)
 
     def step() -> None:
-        inputs = task.shared_inputs(next(batches), rng)
+        batch = next(batches)
         with torch.no_grad():
-            frozen = task.responses(task.forward(teacher, inputs), inputs, teacher)
-        learner.step(inputs, frozen, 1, 100)
+            frozen = task.responses(task.forward(teacher, batch.whole), batch.whole, teacher)
+        learner.step(batch, frozen, 1, 100)
 
     benchmark.group = f"step: {name}"
     benchmark.pedantic(step, rounds=20, warmup_rounds=3)

@@ -55,6 +55,40 @@ def test_a_run_makes_every_record_and_says_so(tiny_results: Path, cli: Run) -> N
     assert (tiny_results / "figures/classification--cnn_mlp--hardest.png").stat().st_size > 1000
 
 
+def test_records_say_what_stands_apart_what_is_usual_and_what_was_fitted(tiny_results: Path) -> None:
+    records = {r.label: r for r in Store(tiny_results)}
+    assert {label for label, r in records.items() if r.control} == {"scratch", "mimic"}
+    assert {label: r.fitted for label, r in records.items() if r.fitted} == {"logistic": "half"}
+    assert set(records["temperature"].defaults) == {"weight_schedule", "task_weight", "alpha"}
+    assert set(records["scratch"].defaults) == {"weight", "weight_schedule", "task_weight"}
+    assert records["teacher"].defaults == ()
+
+
+def test_what_is_not_defined_is_said_before_anything_is_trained(cli: Run, tmp_path: Path) -> None:
+    suite, out = tmp_path / "some.toml", tmp_path / "out"
+    suite.write_text(
+        'seeds = [0]\nsteps = 8\nmethods = ["scratch", "scratch_long"]\n[tasks.classification]\n'
+        'pairs = ["cnn_mlp", "longer"]\nstudent.network.hidden = [16]\npair.longer.teacher.steps = 12\n'
+    )
+    reason = "scratch_long is not defined: needs a teacher with more steps than the student"
+    planned = cli("plan", suite, "--out", out).stdout
+    assert f"classification/cnn_mlp: {reason}" in planned
+    rows = [line.split() for line in planned.splitlines()]
+    assert ["classification", "cnn_mlp", "scratch_long", "–"] in rows
+    assert ["classification", "longer", "scratch_long", "1", "1"] in rows
+    done = cli("run", suite, "--out", out)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [line for line in lines if "cells, 0 finished" in line or line.endswith(reason)]
+    assert reason not in cli("run", suite, "--out", out).stdout  # which trains nothing
+    table = cli("table", out).stdout
+    assert f"cnn_mlp: {reason}" in " ".join(table.split())
+    assert "missing" not in table
+    (task,) = json.loads(cli("table", out, "--format", "json").stdout)
+    undefined = {row["pair"]: row["undefined"] for row in task["rows"] if row["method"] == "scratch_long"}
+    assert undefined == {"cnn_mlp": reason.partition(": ")[2], "longer": None}
+
+
 def test_a_second_run_does_nothing_and_says_so(tiny_results: Path, tiny_suite: Path, cli: Run) -> None:
     before = {path: path.stat().st_mtime_ns for path in tiny_results.rglob("*") if path.is_file()}
     done = cli("run", tiny_suite, "--out", tiny_results)
@@ -138,7 +172,7 @@ def test_every_setting_is_listed_with_its_default_and_range(cli: Run, kind: str)
     expected = {
         "methods": ["task_weight", "> 0", "λ, on the student's own task loss"],
         "tasks": ["tasks.super_resolution.…", "scale", "whole, ≥ 2, ≤ 4", "student.network.features"],
-        "pairs": ["fsrcnn_x3", "scale     3", "fsrcnn(features=32"],
+        "pairs": ["edsr_espcn_x3", "scale     3", "edsr(width=32"],
     }[kind]
     for part in expected:
         assert part in text

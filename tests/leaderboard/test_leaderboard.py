@@ -20,7 +20,7 @@ from distillbench.bench.store import timings
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import module_digest
 from distillbench.bench.store.records import Failure, Record, Size, Store, Training, TrainingCurve
-from support.boards import GOOD, LIKE_SCRATCH, SCRATCH, beside, folder, student, usual
+from support.boards import GOOD, LIKE_PLAIN, PLAIN, beside, folder, student, usual
 from support.html import Collector
 from support.processes import Run, finish
 from support.records import record, timing
@@ -73,11 +73,11 @@ def test_three_folders_in_five_formats(cli: Run, tmp_path: Path) -> None:
 
 
 def test_the_best_anchors_a_tier_of_all_that_are_not_significantly_worse(tmp_path: Path) -> None:
-    contents = [*usual(), *student("alike", LIKE_SCRATCH)]
+    contents = [*usual(), *student("alike", LIKE_PLAIN)]
     board = board_of(folder(tmp_path / "quick", contents))
     places = {row.label: row.place for row in board.entries}
-    assert [row.label for row in board.entries] == ["good", "alike", "scratch"]
-    assert [places[name].tier for name in ("good", "scratch", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
+    assert [row.label for row in board.entries] == ["good", "alike", "plain"]
+    assert [places[name].tier for name in ("good", "plain", "alike")] == [1, 2, 2]  # type: ignore[union-attr]
     assert (places["good"].rank, places["good"].low, places["good"].high) == (1, 1, 1)  # type: ignore[union-attr]
     assert [row.label for row in board.rows if row.place is None] == ["teacher", "nearest centroid"]
 
@@ -97,7 +97,7 @@ def test_entries_of_different_seeds_or_teachers_are_compared_unpaired_with_a_not
 def test_pairing_by_seed_detects_what_unpaired_seeds_hide(tmp_path: Path) -> None:
     # Seeds differ by 10, the methods in every seed by 1.
     base = [70.0, 80.0, 90.0, 75.0]
-    quick = folder(tmp_path / "quick", student("scratch", base))
+    quick = folder(tmp_path / "quick", student("plain", base))
     better = [value + 1 + 0.01 * i for i, value in enumerate(base)]
     paired = board_of(quick, folder(tmp_path / "same", student("mine", better)))
     unpaired = board_of(quick, folder(tmp_path / "others", student("mine", better, first=10)))
@@ -123,7 +123,7 @@ def test_the_least_number_of_seeds_may_be_given(tmp_path: Path) -> None:
     (board,) = build.leaderboard(paths, seeds=3).boards
     assert [(row.label, row.place.tier) for row in board.entries if row.place] == [
         ("good", 1),
-        ("scratch", 2),
+        ("plain", 2),
         ("many", 3),
     ]
     (nobody,) = build.leaderboard(paths, seeds=9).boards
@@ -140,7 +140,7 @@ def test_what_never_finished_is_named(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_ranks_and_no_tiers(tmp_path: Path) -> None:
-    board = board_of(folder(tmp_path / "quick", [*student("scratch", [80.0]), *student("good", [90.0])]))
+    board = board_of(folder(tmp_path / "quick", [*student("plain", [80.0]), *student("good", [90.0])]))
     assert [(row.place.rank, row.place.tier, row.place.low) for row in board.entries if row.place] == [
         (1, None, None),
         (2, None, None),
@@ -189,7 +189,7 @@ def test_students_of_several_sizes_share_a_board_and_its_front(tmp_path: Path) -
     assert {row.label: row.pareto for row in board.entries} == {
         "good": True,
         "small": True,
-        "scratch": False,
+        "plain": False,
         "poor": False,
     }
     assert entry(board, "small").parameters == 1000
@@ -201,7 +201,7 @@ def test_equal_records_of_two_folders_are_one_entry(tmp_path: Path) -> None:
     board = board_of(folder(tmp_path / "quick", usual()), folder(tmp_path / "copy", copies))
     assert [(row.label, row.folders, row.submissions) for row in board.entries] == [
         ("good", ("quick", "copy"), 1),
-        ("scratch", ("quick", "copy"), 1),
+        ("plain", ("quick", "copy"), 1),
     ]
     assert sum(row.kind == "teacher" for row in board.rows) == 1
 
@@ -213,7 +213,7 @@ def test_tries_are_counted_over_all_folders(tmp_path: Path) -> None:
     ]
     board = board_of(folder(tmp_path / "quick", usual()), *tries)
     assert {row.submissions for row in board.entries if row.label == "good"} == {4}
-    assert {row.submissions for row in board.entries if row.label == "scratch"} == {1}
+    assert {row.submissions for row in board.entries if row.label == "plain"} == {1}
 
 
 def test_official_entries_have_this_installations_code(tmp_path: Path) -> None:
@@ -246,19 +246,19 @@ def test_speed_is_ranked_only_within_one_machine(tmp_path: Path) -> None:
     assert {row.label: (row.speed.rank, row.speed.machine) for row in same_machine.entries if row.speed} == {
         "small": (1, "A"),
         "good": (2, "A"),
-        "scratch": (2, "A"),
+        "plain": (2, "A"),
     }
     timings.write(lab, timing([*beside(), *small], quick=1e-5, environment={"cpu": "two", "cores": 2}))
     other = board_of(quick, lab)
     assert {row.label: (row.speed.rank, row.speed.machine) for row in other.entries if row.speed} == {
         "small": (1, "B"),
         "good": (1, "A"),
-        "scratch": (1, "A"),
+        "plain": (1, "A"),
     }
     assert set(other.machines) == {"A", "B"}
 
 
-NO_CURVE = TrainingCurve(steps=(), loss=(), validation=())
+NO_CURVE = TrainingCurve(steps=(), loss=(), validation=(), seconds=())
 
 
 def trained(records: Sequence[Record], seconds: float) -> list[Record]:
@@ -269,7 +269,7 @@ def trained(records: Sequence[Record], seconds: float) -> list[Record]:
 
 
 def test_the_cost_of_distillation_is_relative_to_scratch(tmp_path: Path) -> None:
-    contents = [*trained(student("scratch", SCRATCH), 2.0), *trained(student("good", GOOD), 5.0)]
+    contents = [*trained(student("scratch", PLAIN), 2.0), *trained(student("good", GOOD), 5.0)]
     board = board_of(folder(tmp_path / "quick", contents))
     good = entry(board, "good")
     assert good.training is not None
@@ -321,7 +321,7 @@ def test_the_order_of_the_folders_changes_no_place(tmp_path: Path) -> None:
     paths = [
         folder(tmp_path / "a", usual()),
         folder(tmp_path / "b", student("mine", [85.5, 86.2, 87.0], first=5)),
-        folder(tmp_path / "c", student("other", LIKE_SCRATCH)),
+        folder(tmp_path / "c", student("other", LIKE_PLAIN)),
     ]
     first, *others = (board_of(*order).rows for order in itertools.permutations(paths))
     assert all(rows == first for rows in others)
@@ -337,7 +337,7 @@ def test_csv_and_json_hold_the_numbers(tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(formats.as_csv(leaderboard))))
     assert [(row["method"], row["rank"], row["tier"]) for row in rows[:2]] == [
         ("good", "1.0", "1"),
-        ("scratch", "2.0", "2"),
+        ("plain", "2.0", "2"),
     ]
     assert float(rows[0]["quality"]) == pytest.approx(86.1)
     assert json.loads(build.content(leaderboard)["leaderboard.json"])["boards"][0]["rows"][0]["label"] == "good"
@@ -368,3 +368,101 @@ def test_contributors_of_one_name_are_distinguished(tmp_path: Path) -> None:
     assert [folder.name for folder in build.leaderboard(paths).contributors] == ["lab-a/quick", "lab-b/quick"]
     hidden = [folder(tmp_path / name, student("mine", GOOD)) for name in ("a\u202eb", "a\\u202eb")]
     assert [folder.name for folder in build.leaderboard(hidden).contributors] == ["a\\u202eb", "a\\u202eb (2)"]
+
+
+# -- controls -------------------------------------------------------------------------------------------------------
+
+BETTER, LATER = [95.0, 97.2, 96.1], [70.0, 72.0, 71.0]
+
+
+def test_a_control_that_beats_every_method_has_no_rank_and_takes_none(tmp_path: Path) -> None:
+    without = board_of(folder(tmp_path / "without", usual()))
+    contents = [*usual(), *student("random_teacher", BETTER), *student("scratch", PLAIN)]
+    board = board_of(folder(tmp_path / "with", contents))
+    assert [(row.label, row.place) for row in board.entries] == [(row.label, row.place) for row in without.entries]
+    assert [(row.label, row.place, row.unranked) for row in board.controls] == [
+        ("scratch", None, ""),
+        ("random_teacher", None, ""),
+    ]
+    assert [row.label for row in board.rows] == [
+        "good",
+        "plain",
+        "scratch",
+        "random_teacher",
+        "teacher",
+        "nearest centroid",
+    ]
+    assert not any(row.pareto for row in board.controls)
+    assert (
+        "the best entry, with's good, is not significantly better than the control with's random_teacher" in board.notes
+    )
+    assert not any("not significantly better" in note for note in without.notes)
+
+
+def test_a_control_of_more_seeds_leaves_the_entries_complete(tmp_path: Path) -> None:
+    many = student("scratch", [60.0, 61.0, 62.0, 63.0, 64.0])
+    board = board_of(folder(tmp_path / "quick", [*usual(), *many]))
+    assert board.seeds == 3
+    assert [row.place.rank for row in board.entries if row.place] == [1, 2]
+
+
+def test_controls_alone_make_a_board_without_ranks(tmp_path: Path) -> None:
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", [*beside(), *student("scratch", PLAIN)])])
+    (board,) = leaderboard.boards
+    assert (board.entries, [row.label for row in board.controls]) == ([], ["scratch"])
+    assert build.content(leaderboard)["index.html"]
+
+
+def test_a_faster_control_takes_no_rank_of_speed(tmp_path: Path) -> None:
+    quick = folder(tmp_path / "quick", usual())
+    lab = folder(tmp_path / "lab", smaller("scratch", LATER, 1000))
+    here = {"cpu": "one", "cores": 2}
+    timings.write(quick, timing(usual(), quick=2e-5, environment=here))
+    timings.write(lab, timing([*beside(), *smaller("scratch", LATER, 1000)], quick=1e-5, environment=here))
+    board = board_of(quick, lab)
+    assert {row.label: row.speed.rank for row in board.rows if row.speed} == {"good": 1, "plain": 1, "scratch": None}
+
+
+def test_an_overall_ranking_has_no_controls(tmp_path: Path) -> None:
+    contents = [*usual(), *student("scratch", BETTER)]
+    more = of_another_task(student("scratch", BETTER), "vae")
+    quick = folder(tmp_path / "quick", [*contents, *of_another_task(contents)])
+    lab = folder(tmp_path / "lab", [*student("scratch", LATER), *of_another_task(student("scratch", LATER)), *more])
+    (overall,) = build.leaderboard([quick, lab]).overall
+    assert [(standing.label, standing.lacks) for standing in overall.standings] == [("good", ()), ("plain", ())]
+    assert len(overall.boards) == 2  # who runs controls alone makes no suite
+
+
+def test_a_copy_that_claims_to_be_a_control_takes_no_place_away(tmp_path: Path) -> None:
+    copies = [r.model_copy(update={"control": True}) for r in student("good", [*GOOD, 86.0])]
+    board = board_of(folder(tmp_path / "quick", usual()), folder(tmp_path / "copy", copies))
+    assert [(row.contributor, row.label) for row in board.entries if row.place] == [
+        ("quick", "good"),
+        ("quick", "plain"),
+    ]
+    assert [row.contributor for row in board.controls] == ["copy"]
+
+
+def test_controls_stand_beneath_a_heading_or_a_rule_in_every_format(tmp_path: Path) -> None:
+    leaderboard = build.leaderboard([folder(tmp_path / "quick", [*usual(), *student("scratch", BETTER)])])
+    names = [line.split("|")[3].strip() for line in formats.markdown(leaderboard).splitlines() if line.startswith("| ")]
+    assert names[2:] == [
+        "good",
+        "plain",
+        "*controls:*",
+        "scratch",
+        "*teachers and baselines:*",
+        "teacher",
+        "nearest centroid",
+    ]
+    assert formats.latex(leaderboard).count("\\midrule") == 3
+    rows = {row["method"]: row for row in csv.DictReader(io.StringIO(formats.as_csv(leaderboard)))}
+    assert {name: (row["rank"], row["control"]) for name, row in rows.items() if row["kind"] == "student"} == {
+        "good": ("1.0", "0"),
+        "plain": ("2.0", "0"),
+        "scratch": ("", "1"),
+    }
+    page = Collector(build.content(leaderboard)["index.html"])
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "tr" and "class" in attributes] == [
+        *("method", "method", "control", "teacher", "baseline")
+    ]

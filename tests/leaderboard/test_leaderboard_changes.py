@@ -13,7 +13,7 @@ from distillbench.bench.leaderboard.changelog import changes
 from distillbench.bench.leaderboard.model import read
 from distillbench.bench.store.records import Record
 from distillbench.common.errors import UserError
-from support.boards import GOOD, SCRATCH, beside, folder, student, usual
+from support.boards import GOOD, PLAIN, beside, folder, student, usual
 from support.paths import ROOT
 from support.processes import Run
 
@@ -26,19 +26,19 @@ def changed(tmp_path: Path, records: Sequence[Record]) -> tuple[str, ...]:
 def test_the_changes_are_listed(tmp_path: Path) -> None:
     quick = "classification, cnn_mlp: quick's"
     assert changed(tmp_path / "same", usual()) == ()
-    better = [*beside(), *student("scratch", SCRATCH), *student("good", GOOD), *student("best", [95.0, 97.0, 96.1])]
+    better = [*beside(), *student("plain", PLAIN), *student("good", GOOD), *student("best", [95.0, 97.0, 96.1])]
     assert changed(tmp_path / "more", better) == (
         f"{quick} best is new, rank 1, tier 1",
         f"{quick} good: rank 1, tier 1 -> rank 2, tier 2",
-        f"{quick} scratch: rank 2, tier 2 -> rank 3, tier 3",
+        f"{quick} plain: rank 2, tier 2 -> rank 3, tier 3",
     )
     fewer = [*beside(), *student("good", GOOD)]
-    assert changed(tmp_path / "fewer", fewer) == (f"{quick} scratch was removed, rank 2, tier 2 before",)
-    other = [*beside(), *student("scratch", SCRATCH), *student("good", [85.0, 87.2, 86.4])]
+    assert changed(tmp_path / "fewer", fewer) == (f"{quick} plain was removed, rank 2, tier 2 before",)
+    other = [*beside(), *student("plain", PLAIN), *student("good", [85.0, 87.2, 86.4])]
     (value, nll) = changed(tmp_path / "other", other)
     assert value == f"{quick} good: accuracy 86.10 ± 2.73 -> 86.20 ± 2.77"
     assert nll.startswith(f"{quick} good: nll ")
-    anew = [*student("scratch", SCRATCH, code="d" * 64), *student("good", GOOD, code="d" * 64)]
+    anew = [*student("plain", PLAIN, code="d" * 64), *student("good", GOOD, code="d" * 64)]
     assert changed(tmp_path / "anew", anew) == (
         "classification, cnn_mlp: new board, another version of this task and pair",
         "classification, cnn_mlp: board removed",
@@ -90,3 +90,8 @@ def test_an_old_leaderboard_of_another_schema_is_refused(tmp_path: Path) -> None
     path.write_text(json.dumps(board.model_dump(mode="json") | {"schema_version": 9}))
     with pytest.raises(UserError, match=r"schema_version: 9 .*allowed: 2"):
         read(path)
+
+
+def test_an_entry_that_is_a_control_now_has_lost_its_rank(tmp_path: Path) -> None:
+    records = [r.model_copy(update={"control": True}) if r.label == "plain" else r for r in usual()]
+    assert changed(tmp_path, records) == ("classification, cnn_mlp: quick's plain: rank 2, tier 2 -> a control",)

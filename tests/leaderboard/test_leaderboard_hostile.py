@@ -134,8 +134,11 @@ def test_markdown_has_no_link_no_tag_and_as_many_columns_as_it_should(
     assert {kind.removesuffix("_open").removesuffix("_close") for kind in kinds} <= allowed | {
         "text",
         "strong",
+        "em",
         "text_special",
     }
+    emphasised = {token.content for token in tokens if any(child.type == "em_open" for child in token.children or ())}
+    assert emphasised <= {"*controls:*", "*teachers and baselines:*"}
     levels = [token.tag for token in tokens if token.type == "heading_open"]
     assert levels[0] == "h1"
     assert set(levels[1:]) == {"h2"}

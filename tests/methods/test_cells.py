@@ -20,7 +20,7 @@ from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Evaluation, Inputs, Outputs, Split, Task, read_only
 from distillbench.tasks.response import Events
 from distillbench.tasks.shared.output_cache import OutputCache
-from support.tasks import METHOD_NAMES, TASK_NAMES
+from support.tasks import METHOD_NAMES, TASK_NAMES, methods_of, teachers_of
 
 TaskOf = Callable[[str], Task]
 
@@ -84,20 +84,21 @@ def test_temperature_changes_the_direction_of_the_gradient(task: Task) -> None:
 
 @pytest.mark.parametrize("name", METHOD_NAMES)
 def test_training_moves_the_student_and_never_the_shared_teacher(task: Task, name: str) -> None:
-    teacher = read_only(initial(task, "teacher", 0))
-    before = copy.deepcopy(teacher.state_dict())
+    teachers = teachers_of(task)
+    before = copy.deepcopy({kind: teacher.state_dict() for kind, teacher in teachers.items()})
     start = copy.deepcopy(initial(task, "student", 5).state_dict())
-    trained = train_students(task, teacher, {name: METHODS.get(name)()}, seed=5)[name]
+    trained = train_students(task, teachers, {name: METHODS.get(name)()}, seed=5)[name]
     assert trained.failure is None
-    assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
-    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
+    for kind, teacher in teachers.items():
+        assert all(torch.equal(value, before[kind][key]) for key, value in teacher.state_dict().items())
+        assert not any(parameter.requires_grad or parameter.grad is not None for parameter in teacher.parameters())
     assert any(not torch.equal(value, start[key]) for key, value in trained.model.state_dict().items())
     assert trained.distillation != 0
 
 
 def test_only_a_method_that_trains_a_teacher_has_one_of_its_own(task: Task) -> None:
     teacher = read_only(initial(task, "teacher", 0))
-    trained = train_students(task, teacher, {"t": Temperature(), "c": CrossModel()}, seed=5)
+    trained = train_students(task, {"trained": teacher}, {"t": Temperature(), "c": CrossModel()}, seed=5)
     assert trained["t"].partner is None
     partner = trained["c"].partner
     assert partner is not None
@@ -108,17 +109,17 @@ def test_only_a_method_that_trains_a_teacher_has_one_of_its_own(task: Task) -> N
 def test_a_random_teacher_is_temperature_from_an_untrained_one(task: Task) -> None:
     trained, other = (read_only(initial(task, "teacher", seed)) for seed in (0, 1))
     untrained = read_only(initial(task, "teacher", 5))
-    expected = train_students(task, untrained, {"t": Temperature(temperature=2.0)}, seed=5)["t"]
+    expected = train_students(task, {"trained": untrained}, {"t": Temperature(temperature=2.0)}, seed=5)["t"]
     control = RandomTeacher(temperature=2.0)
     for teacher in (trained, other):
-        group = train_students(task, teacher, {"r": control, "t": Temperature(temperature=2.0)}, seed=5)
+        group = train_students(task, {"trained": teacher}, {"r": control, "t": Temperature(temperature=2.0)}, seed=5)
         assert digest(group["r"].model) == digest(expected.model)
         assert digest(group["t"].model) != digest(expected.model)
 
 
 def test_each_frozen_teacher_sees_a_batch_once(task_of: TaskOf, monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of("classification")
-    teacher = read_only(initial(task, "teacher", 0))
+    teachers = teachers_of(task)
     seen: list[nn.Module] = []
 
     def forward(model: nn.Module, inputs: Inputs) -> Outputs:
@@ -127,17 +128,16 @@ def test_each_frozen_teacher_sees_a_batch_once(task_of: TaskOf, monkeypatch: pyt
 
     original = task.forward
     monkeypatch.setattr(task, "forward", forward)
-    every = {f"{name} {i}": METHODS.get(name)() for name in METHODS.names() for i in (0, 1)}
-    train_students(task, teacher, every, seed=5)
-    steps = task.settings.recipe("student").steps
+    every = {f"{name} {i}": method for name, method in methods_of(task).items() for i in (0, 1)}
+    train_students(task, teachers, every, seed=5)
+    steps, longer = task.steps("student"), task.steps("teacher")
     counts = Counter(map(id, seen))
-    # The students, the two teachers that train, the shared one and the untrained one: each once a step.
-    assert len(counts) == len(every) + 2 + 2
-    assert set(counts.values()) == {steps}
-    assert counts[id(teacher)] == steps
+    # Students and frozen teachers once a step; two train for longer; two teachers train, and answer their students.
+    assert Counter(counts.values()) == {steps: len(every) - 2 + 3, longer: 2, longer + steps: 2}
+    assert counts[id(teachers["trained"])] == counts[id(teachers["self"])] == steps
     seen.clear()
-    train_students(task, teacher, {"r": RandomTeacher(), "c": CrossModel()}, seed=5)
-    assert teacher not in seen
+    train_students(task, teachers, {"r": RandomTeacher(), "c": CrossModel()}, seed=5)
+    assert not {id(teacher) for teacher in teachers.values()} & set(map(id, seen))
 
 
 @pytest.mark.parametrize("which", ["untrained", "own"])
@@ -152,7 +152,7 @@ def test_a_readout_is_fitted_to_the_teacher_that_the_method_looks_at(task_of: Ta
 
     other = type("Other", (Fitting,), {"teacher": which})
     trained, untrained = (read_only(initial(task, "teacher", seed)) for seed in (0, 5))
-    train_students(task, trained, {"t": Fitting(), "o": other()}, seed=5)
+    train_students(task, {"trained": trained}, {"t": Fitting(), "o": other()}, seed=5)
     for values, teacher in zip(fitted, (trained, untrained), strict=True):
         assert torch.equal(values, validation_events(task, teacher, 5)["logits"].response.values)
 
@@ -167,7 +167,7 @@ def test_without_feedback_the_own_teacher_does_not_see_its_student(task_of: Task
         "gamma 5": CrossModel(weight=5.0),
         "mutual": CrossModel(mutual=True),
     }.items():
-        trained = train_students(task, teacher, {name: method}, seed=5)[name]
+        trained = train_students(task, {"trained": teacher}, {name: method}, seed=5)[name]
         assert trained.partner is not None
         weights[name] = (trained.partner.state_dict(), trained.model.state_dict())
 
@@ -282,7 +282,9 @@ def test_only_a_method_that_fits_something_asks_for_events(task_of: TaskOf, monk
     monkeypatch.setattr(task, "events", unavailable)
     teacher = read_only(initial(task, "teacher", 0))
     methods = {name: METHODS.get(name)() for name in ("mimic", "temperature", "cross_model", "logistic")}
-    failed = {name for name, trained in train_students(task, teacher, methods, seed=5).items() if trained.failure}
+    failed = {
+        name for name, trained in train_students(task, {"trained": teacher}, methods, seed=5).items() if trained.failure
+    }
     assert failed == {"logistic"}
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import csv as csv_module
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
-from distillbench.bench.report.writers import latex, markdown
+from distillbench.bench.report.terminal import terminal
+from distillbench.bench.report.writers import as_json, latex, markdown
+from distillbench.bench.report.writers import csv as as_csv
+from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition
 from support.paths import GOLDEN
@@ -37,6 +44,117 @@ def test_only_a_student_that_beats_all_others_outside_the_interval_is_best() -> 
     assert [name for name, row in rows(records()).items() if row["best"]] == ["good"]
     close = [r for r in records() if r.label != "good"]
     assert not any(row["best"] for row in rows(close).values())
+
+
+def with_controls(**values: list[float]) -> list[Record]:
+    """The usual records, and controls of three seeds by name."""
+    return records() + [record("student", label, s, v) for label, of in values.items() for s, v in enumerate(of)]
+
+
+def summary_of(records: list[Record], expected: list[ExpectedCell] | None = None) -> Summary:
+    (summary,) = summarise(records, expected or [])
+    return summary
+
+
+def test_controls_stand_below_the_teacher_and_above_the_methods_in_a_section_of_their_own() -> None:
+    made = with_controls(random_teacher=[70.0, 71.0, 72.0], scratch_long=[84.0, 85.0, 86.0])
+    (table,) = tables([summary_of(made)])
+    sections = [[row.cells[0].text for row in section] for section in table.sections()]
+    assert sections == [
+        ["teacher"],
+        ["scratch", "scratch_long", "random_teacher"],
+        ["broken", "good", "noise"],
+        ["nearest centroid"],
+    ]
+    text = markdown([table])
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| *")] == [
+        "*controls:*",
+        "*methods:*",
+        "*baselines:*",
+    ]
+    assert latex([table]).count("\\midrule") == 4
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(terminal([table], 120))
+    lines = capture.get().splitlines()
+    rules = [i for i, line in enumerate(lines) if line.startswith("──")]
+    assert [lines[i + 1].split()[0] for i in rules] == ["teacher", "scratch", "broken", "nearest"]
+
+
+def test_a_control_that_is_best_has_no_mark_and_takes_none_from_the_best_method() -> None:
+    made = with_controls(label_smoothing=[95.0, 97.2, 96.1])
+    found = rows(made)
+    assert [name for name, row in found.items() if row["best"]] == ["good"]
+    assert [name for name, row in found.items() if row["control"]] == ["scratch", "label_smoothing"]
+    assert "**96.10" not in markdown(tables([summary_of(made)]))
+
+
+def test_the_controls_that_the_best_method_does_not_beat_are_named() -> None:
+    def note(**controls: list[float]) -> list[str]:
+        return [note for note in summary_of(with_controls(**controls)).notes if "the best method" in note]
+
+    better, equal, worse = [90.0, 92.2, 91.1], [84.0, 88.2, 86.1], [75.0, 77.0, 76.0]
+    first = "cnn_mlp: the best method, good, is not significantly better than the control"
+    assert note(label_smoothing=worse) == []  # nor is scratch named, whose difference has a column
+    assert note(label_smoothing=better) == [f"{first} label_smoothing"]
+    assert note(label_smoothing=worse, hard_labels=equal, self_teacher=better) == [
+        f"{first}s hard_labels and self_teacher"
+    ]
+    lone = [r for r in with_controls(label_smoothing=better) if r.label not in ("good", "noise", "broken")]
+    assert not any("the best method" in note for note in summary_of(lone).notes)
+
+
+def test_lower_is_better_for_the_controls_too() -> None:
+    made = []
+    for r in with_controls(label_smoothing=[70.0, 72.2, 71.1], hard_labels=[90.0, 92.2, 91.1]):
+        flipped = {k: m.model_copy(update={"direction": "lower", "value": 100 - m.value}) for k, m in r.metrics.items()}
+        made.append(r.model_copy(update={"metrics": flipped}))
+    assert any(note.endswith("than the control hard_labels") for note in summary_of(made).notes)
+
+
+LABELS = "needs labels; gan has none"
+
+
+def undefined(label: str, pair: str = "cnn_mlp", reason: str = LABELS, control: bool = True) -> ExpectedCell:
+    return ExpectedCell("classification", pair, "student", label, 0, reason, control)
+
+
+def test_what_is_not_defined_has_a_row_of_dashes_and_its_reason_beneath() -> None:
+    (table,) = tables([summary_of(records(), [*EXPECTED, undefined("label_smoothing")])])
+    row = next(row for row in table.rows if row.cells[0].text == "label_smoothing")
+    assert {cell.text for cell in row.cells[1:]} == {"–"}
+    assert row.heading == "controls"
+    assert f"label_smoothing is not defined: {LABELS}" in table.notes
+    data = {entry["method"]: entry for entry in json.loads(as_json([table]))[0]["rows"]}
+    assert data["label_smoothing"]["undefined"] == LABELS
+    assert (data["label_smoothing"]["missing"], data["label_smoothing"].get("accuracy")) == (0, None)
+    assert data["good"]["undefined"] is None
+    found = {entry["method"]: entry for entry in csv_module.DictReader(as_csv([table]).splitlines())}
+    assert (found["label_smoothing"]["undefined"], found["good"]["undefined"]) == (LABELS, "")
+
+
+def test_a_reason_that_holds_on_some_pairs_alone_names_them() -> None:
+    other = [r.model_copy(update={"pair": "other"}) for r in records()]
+    expected = [undefined("hard_labels"), undefined("hard_labels", "other"), undefined("scratch_long", "other", "why")]
+    notes = summary_of([*records(), *other], expected).notes
+    assert [note for note in notes if "not defined" in note] == [
+        f"hard_labels is not defined: {LABELS}",
+        "other: scratch_long is not defined: why",
+    ]
+
+
+def test_records_of_another_configuration_stand_where_a_method_is_no_longer_defined() -> None:
+    summary = summary_of(with_controls(hard_labels=[84.0, 85.0, 86.0]), [undefined("hard_labels")])
+    (row,) = (row for row in summary.rows if row.name == "hard_labels")
+    assert (row.finished, row.undefined) == (3, "")
+    assert not any("not defined" in note for note in summary.notes)
+
+
+def test_what_is_missing_and_never_began_stands_in_its_section() -> None:
+    expected = [ExpectedCell("classification", "cnn_mlp", "student", "hard_labels", s, control=True) for s in (0, 1)]
+    summary = summary_of(records(), expected)
+    assert [row.name for row in summary.rows if row.section == "control"] == ["scratch", "hard_labels"]
+    assert [row.missing for row in summary.rows if row.name == "hard_labels"] == [2]
 
 
 def test_differences_are_paired_by_seed_over_the_seeds_that_both_have() -> None:
@@ -74,9 +192,9 @@ def test_intervals_cover_test_examples_where_there_are_any() -> None:
     assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
     assert over_both["difference_half_width"] > shared["difference_half_width"]
     (summary,) = summarise(with_examples(records(), 20.0, rng))
-    assert "± covers other seeds and other test examples than these 40: accuracy, nll" in summary.notes
+    assert "intervals cover other seeds and other test examples than these 40: accuracy, nll" in summary.notes
     (summary,) = summarise(records())
-    assert "± covers other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
+    assert "intervals cover other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
 
 
 def test_the_teacher_and_baselines_have_an_interval_over_examples_alone() -> None:
@@ -125,6 +243,34 @@ def test_the_hyperparameters_of_each_method_stand_beneath_the_table() -> None:
         for r in records()
     ]
     assert "- cnn_mlp: good mutual true, weight 0.5\n" in markdown(tables(summarise(changed)))
+
+
+def test_hyperparameters_at_their_defaults_are_named_only_where_tuning_sets_them() -> None:
+    values = {"weight": 1.0, "temperature": 4.0, "weight_schedule": "linear", "task_weight": 1.0, "alpha": None}
+    changed = [
+        r.model_copy(update={"config": r.config | {"hyperparameters": values}, "defaults": ("task_weight", "alpha")})
+        if r.label == "good"
+        else r
+        for r in records()
+    ]
+    (note,) = (note for note in summary_of(changed).notes if note.startswith("cnn_mlp: good"))
+    assert note == "cnn_mlp: good temperature 4, weight 1, weight_schedule linear"
+
+
+@pytest.mark.parametrize(
+    ("fitted", "text"),
+    [
+        ({"good": "half"}, "good is fitted to one half of the validation data and tuned on the other"),
+        (
+            {"good": "half", "noise": "half"},
+            "good and noise are fitted to one half of the validation data and tuned on the other",
+        ),
+        ({"good": "whole"}, "good is fitted to the validation data, on which methods are tuned as well"),
+    ],
+)
+def test_what_was_fitted_to_validation_data_is_said(fitted: dict[str, str], text: str) -> None:
+    changed = [r.model_copy(update={"fitted": fitted.get(r.label, "")}) for r in records()]
+    assert [note for note in summary_of(changed).notes if "fitted" in note] == [text]
 
 
 def test_lower_is_better_where_the_metric_says_so() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.rows import Summary
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.writers import markdown
 from distillbench.bench.store.configurations import groups, plain
@@ -61,7 +62,7 @@ def test_what_cannot_be_compared_is_blank_and_the_reason_stands_beneath() -> Non
     assert not any(row.best for row in summary.rows)
     assert "cnn_mlp: no Δ for cosine: no scratch row has the same student.learning_rate" in summary.notes
     assert "cnn_mlp: no Δ for teacher: there are several scratch rows" in summary.notes
-    assert "cnn_mlp: no row is marked as the best student: the students have several configurations" in summary.notes
+    assert "cnn_mlp: no row is marked as the best method: the methods have several configurations" in summary.notes
 
 
 def test_hyperparameters_make_rows_and_share_scratch() -> None:

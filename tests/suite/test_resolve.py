@@ -50,9 +50,9 @@ WRONG = {
         "[hyperparameters.temperature]\ntemprature = 2\n" + GOOD,
         "hyperparameters.temperature.temprature: unknown key; did you mean 'temperature'?",
     ),
-    "temperature below one": (
-        "[hyperparameters.temperature]\ntemperature = 0.5\n" + GOOD,
-        "hyperparameters.temperature.temperature: input should be greater than or equal to 1",
+    "temperature of zero": (
+        "[hyperparameters.temperature]\ntemperature = 0\n" + GOOD,
+        "hyperparameters.temperature.temperature: input should be greater than 0",
     ),
     "not finite": (
         "[hyperparameters.mimic]\nweight = inf\n" + GOOD,
@@ -130,10 +130,14 @@ def test_an_unknown_suite_is_guessed() -> None:
 
 
 def test_the_quick_suite_is_the_whole_matrix() -> None:
-    members = load("quick").cells
-    students = [cell for cell in members if cell.kind == "student"]
-    # Seven pairs (super-resolution has two), six methods, five seeds.
-    assert len(students) == 7 * 6 * 5
+    suite = load("quick")
+    members = suite.cells
+    students = {(cell.pair, cell.label, cell.seed) for cell in members if cell.kind == "student"}
+    undefined = {
+        (entry.pair, name, seed) for entry in suite.entries for name in entry.undefined for seed in entry.seeds
+    }
+    assert len(students) + len(undefined) == len(suite.pairs) * len(suite.methods) * 5
+    assert not students & undefined
     assert len({cell.hash for cell in members}) == len(members)
     assert len({cell.path for cell in members}) == len(members)
 

@@ -9,7 +9,7 @@ from typing import Any
 from distillbench.bench.store.records import Record, Store
 from support.records import config_of, record
 
-SCRATCH, GOOD, LIKE_SCRATCH = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
+PLAIN, GOOD, LIKE_PLAIN = [80.0, 82.0, 81.0], [85.0, 87.2, 86.1], [79.6, 82.5, 81.0]
 
 
 def student(label: str, values: Sequence[float], first: int = 0, **more: Any) -> list[Record]:
@@ -33,5 +33,5 @@ def folder(path: Path, records: Sequence[Record]) -> Path:
 
 
 def usual() -> list[Record]:
-    """A teacher, a baseline, scratch, and a method that helps."""
-    return [*beside(), *student("scratch", SCRATCH), *student("good", GOOD)]
+    """A teacher, a baseline, a method that does nothing, and one that helps."""
+    return [*beside(), *student("plain", PLAIN), *student("good", GOOD)]

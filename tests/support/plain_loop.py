@@ -1,87 +1,52 @@
 """The training of every cell written out a second time, in plain PyTorch, from the formulas in docs/methods.md.
 
-Nothing here comes from the harness or from a method, and of a task only its data, networks and settings: what
-two independent programs agree on is hardly wrong in the same way twice. The optimiser is the unfused one, and the
-gradients come from ``backward`` on contiguous images.
+Nothing here or in ``plain_cells`` comes from the harness or from a method, and of a task only its data, networks and
+settings: what two independent programs agree on is hardly wrong in the same way twice. The optimiser is the unfused
+one, and the gradients come from ``backward`` on contiguous images.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from distillbench.tasks.base import Role, Task
-from distillbench.tasks.data.crops import grid_crops
-from distillbench.tasks.metrics.images import downscale, upscale
-
-Inputs = dict[str, Tensor]
-Outputs = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Response:
-    """What a model puts out for a batch: logits, means or maps, and what kind they are."""
-
-    kind: str
-    values: Tensor
-    log_variance: Tensor | None = None
-
-    def detach(self) -> Response:
-        return replace(
-            self,
-            values=self.values.detach(),
-            log_variance=None if self.log_variance is None else self.log_variance.detach(),
-        )
-
-
-@dataclass(frozen=True)
-class Readout:
-    """π = σ(W·(evidence − τ) + b); a W in one dimension reads each outcome from its own evidence."""
-
-    weight: Tensor
-    bias: Tensor
-    thresholds: Tensor | None = None
-
-    def logits(self, evidence: Tensor) -> Tensor:
-        if self.thresholds is not None:
-            evidence = evidence - self.thresholds
-        return (evidence * self.weight if self.weight.dim() == 1 else evidence @ self.weight.T) + self.bias
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a teacher says on validation data, with binary outcomes and, where they are ordinal, their thresholds."""
-
-    response: Response
-    outcomes: Tensor
-    thresholds: Tensor | None = None
+from support.plain_cells import CELLS as CELLS
+from support.plain_cells import Cell as Cell
+from support.plain_cells import ClassificationCell as ClassificationCell
+from support.plain_cells import Inputs, Outputs, Response, VAECell, fit, readout_loss, squared_error, tempered_kl
+from support.plain_cells import Readout as Readout
 
 
 @dataclass(frozen=True)
 class Plan:
     """A method by name, with its hyperparameters; ``weight`` is a cross-model's γ, ``task_weight`` its λ.
 
-    random_teacher is temperature, from a teacher that was never trained.
+    random_teacher and self_teacher are temperature, from a teacher that was never trained, or that is a student itself.
     """
 
     method: str = "scratch"
     weight: float = 1.0
+    weight_schedule: str = "constant"
     temperature: float = 4.0
     alpha: float | None = None
     l2: float = 1e-2
     task_weight: float = 1.0
     mutual: bool = False
+    rate_factor: float = 1.0
+    weight_decay: float | None = None
+
+    @property
+    def alone(self) -> bool:
+        """Whether the student has no teacher."""
+        return self.method in ("scratch", "scratch_long", "label_smoothing")
 
 
 ALONE = Plan()
@@ -95,404 +60,6 @@ class Run:
     partner: nn.Module | None
     loss: float
     distillation: float
-
-
-# -- distillation -------------------------------------------------------------------------------------------------
-
-
-def unit(deviation: Tensor) -> Tensor:
-    """Deviations to divide by: none less than a tenth of their root mean square."""
-    return deviation.clamp_min(max(0.1 * float(deviation.pow(2).mean().sqrt()), 1e-6))
-
-
-def channel_unit(maps: Tensor) -> Tensor:
-    """The deviation of each channel over batch and positions."""
-    return unit(maps.detach().transpose(0, 1).flatten(1).std(1, correction=0)).view(1, -1, 1, 1)
-
-
-def tempered_kl(teacher: Response, student: Response, temperature: float) -> Tensor:
-    """KL(sg teacher ‖ student), both softened, with the factor of docs/methods.md."""
-    teacher, t = teacher.detach(), temperature
-    if teacher.kind == "categorical":
-        log_p, log_q = F.log_softmax(teacher.values / t, 1), F.log_softmax(student.values / t, 1)
-        return t**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
-    if teacher.kind == "bernoulli":
-        p, q = Bernoulli(logits=teacher.values / t), Bernoulli(logits=student.values / t)
-        return t**2 * kl_divergence(p, q).sum() / len(teacher.values)
-    if teacher.kind == "normal":
-        assert teacher.log_variance is not None
-        assert student.log_variance is not None
-        gaussian = Normal(teacher.values, (t * teacher.log_variance.exp()).sqrt())
-        return (
-            t * kl_divergence(gaussian, Normal(student.values, (t * student.log_variance.exp()).sqrt())).sum(1).mean()
-        )
-    c = channel_unit(teacher.values)
-    log_p, log_q = (F.log_softmax((s.values / (c * t)).flatten(2).flatten(0, 1), 1) for s in (teacher, student))
-    return t**2 * F.kl_div(log_q, log_p, log_target=True, reduction="batchmean")
-
-
-def squared_error(teacher: Response, student: Response) -> Tensor:
-    """Of logits, of probabilities, of mean and log variance, or of maps in units of the teacher's deviation."""
-    teacher = teacher.detach()
-    batch = len(teacher.values)
-    if teacher.kind == "bernoulli":
-        return F.mse_loss(student.values.sigmoid(), teacher.values.sigmoid(), reduction="sum") / batch
-    if teacher.kind == "feature":
-        c = channel_unit(teacher.values)
-        return F.mse_loss(student.values / c, teacher.values / c)
-    error = F.mse_loss(student.values, teacher.values, reduction="sum") / batch
-    if teacher.log_variance is not None:
-        assert student.log_variance is not None
-        error = error + F.mse_loss(student.log_variance, teacher.log_variance, reduction="sum") / batch
-    return error
-
-
-def readout_loss(readout: Readout, teacher: Tensor, student: Tensor) -> Tensor:
-    """BCE(π_t, π_s) less the entropy of π_t, from the evidence of both."""
-    p, q = Bernoulli(logits=readout.logits(teacher).detach()), Bernoulli(logits=readout.logits(student))
-    return kl_divergence(p, q).sum(1).mean()
-
-
-def fit(evidence: Tensor, truth: Truth, l2: float, elementwise: bool) -> Readout:
-    """Logistic regression with a penalty, one outcome after another, by Newton's method in double precision.
-
-    Minimises mean BCE + l2·‖w‖² over the standardised evidence (plus 1e-6·b²: an outcome may never happen).
-    """
-    x, y = evidence.detach().double(), truth.outcomes.double().numpy()
-    if truth.thresholds is not None:
-        x = x - truth.thresholds
-    mean, scale = x.mean(0).numpy(), unit(x.std(0, correction=0)).numpy()
-    z = (x.numpy() - mean) / scale
-    slopes, offsets = [], []
-    for k in range(y.shape[1]):
-        columns = z[:, k : k + 1] if elementwise else z
-        *w, b = newton(np.column_stack([columns, np.ones(len(z))]), y[:, k], np.array([l2] * columns.shape[1] + [1e-6]))
-        slope = np.array(w) / (scale[k : k + 1] if elementwise else scale)
-        slopes.append(slope)
-        offsets.append(b - float(slope @ (mean[k : k + 1] if elementwise else mean)))
-    weight = torch.tensor(np.array(slopes)).float()
-    return Readout(weight[:, 0] if elementwise else weight, torch.tensor(offsets).float(), truth.thresholds)
-
-
-def newton(x: NDArray[Any], y: NDArray[Any], penalty: NDArray[Any]) -> NDArray[Any]:
-    """The w that minimises mean BCE(y, σ(x·w)) + Σ penalty·w²; steps that overshoot are halved."""
-
-    def objective(w: NDArray[Any]) -> float:
-        logits = x @ w
-        return float((np.logaddexp(0, logits) - y * logits).mean() + (penalty * w**2).sum())
-
-    w = np.zeros(x.shape[1])
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-(x @ w)))
-        gradient = x.T @ (p - y) / len(x) + 2 * penalty * w
-        if np.abs(gradient).max() < 1e-12:
-            break
-        hessian = (x.T * (p * (1 - p))) @ x / len(x) + 2 * np.diag(penalty)
-        step = np.linalg.solve(hessian, gradient)
-        while objective(w - step) > objective(w) and np.abs(step).max() > 1e-12:
-            step /= 2
-        w = w - step
-    return w
-
-
-# -- the cells ----------------------------------------------------------------------------------------------------
-
-
-class Cell(ABC):
-    """One task: what a model puts out, what it minimises alone, and what is compared with a teacher."""
-
-    elementwise: ClassVar[bool] = False
-
-    def __init__(self, task: Any) -> None:
-        self.task = task
-
-    @property
-    def settings(self) -> Any:
-        return self.task.settings
-
-    @abstractmethod
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs: ...
-
-    @abstractmethod
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor: ...
-
-    @abstractmethod
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]: ...
-
-    @abstractmethod
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        """For the responses that a readout is fitted to."""
-
-    def evidence(self, response: Response) -> Tensor:
-        """(rows, features) for a readout."""
-        return response.values.flatten(1)
-
-    def parts(self, model: nn.Module) -> dict[str, tuple[nn.Module, float]]:
-        """What is trained, with the factor on its learning rate; an adversary is named ``discriminator``."""
-        return {"model": (model, 1.0)}
-
-    def adversary_objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        raise NotImplementedError
-
-
-class ClassificationCell(Cell):
-    """Cross-entropy; logits."""
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"logits": model(inputs["images"])}
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        return F.cross_entropy(outputs["logits"], inputs["labels"])
-
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        return {"logits": Response("categorical", outputs["logits"])}
-
-    def evidence(self, response: Response) -> Tensor:
-        return response.values - response.values.logsumexp(1, keepdim=True)
-
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        data = self.task.splits.validation
-        logits = teacher(data.images.float() / 255)
-        outcomes = data.labels[:, None] == torch.arange(logits.shape[1])
-        return {"logits": Truth(Response("categorical", logits), outcomes)}
-
-
-class GANCell(Cell):
-    """Hinge loss; patch logits and features of the teacher's discriminator on images from the same codes."""
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"images": cast(nn.Module, model.generator)(inputs["latent"])}
-
-    def parts(self, model: nn.Module) -> dict[str, tuple[nn.Module, float]]:
-        adversary = cast(nn.Module, model.discriminator)
-        return {
-            "model": (cast(nn.Module, model.generator), 1.0),
-            "discriminator": (adversary, self.settings.discriminator_rate),
-        }
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        logits: Tensor = cast(nn.Module, model.discriminator)(outputs["images"])[1]
-        return -logits.mean()
-
-    def adversary_objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        # One pass for both: a pass in training mode is a step of the spectral normalisation.
-        both = torch.cat([inputs["images"], outputs["images"].detach()])
-        logits: Tensor = cast(nn.Module, model.discriminator)(both)[1]
-        real, fake = logits[: len(inputs["images"])], logits[len(inputs["images"]) :]
-        return (1 - real).clamp_min(0).mean() + (1 + fake).clamp_min(0).mean()
-
-    def features_and_logits(self, images: Tensor, teacher: nn.Module) -> tuple[Tensor, Tensor]:
-        discriminator = cast(nn.Module, teacher.discriminator)
-        training = discriminator.training
-        features, logits = discriminator.eval()(images)
-        discriminator.train(training)
-        return features, logits
-
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        features, logits = self.features_and_logits(outputs["images"], teacher)
-        # Every patch is a case of its own: one event, mean over batch and patches.
-        return {"features": Response("feature", features), "patches": Response("bernoulli", logits.reshape(-1, 1))}
-
-    def evidence(self, response: Response) -> Tensor:
-        return response.values.movedim(1, -1).reshape(-1, response.values.shape[1])
-
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        real = self.task.splits.validation.images[:1000].float() / 255
-        fake = cast(nn.Module, teacher.generator)(torch.randn(len(real), self.settings.latent, generator=rng))
-        features = Response("feature", self.features_and_logits(torch.cat([real, fake]), teacher)[0])
-        rows = len(self.evidence(features))
-        return {"features": Truth(features, torch.arange(rows)[:, None] < rows // 2)}
-
-
-class VAECell(Cell):
-    """−ELBO; pixels at a shared sample, and the posterior."""
-
-    elementwise: ClassVar[bool] = True
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        network = cast(Any, model)
-        mean, log_variance = network.encode(inputs["images"])
-        pixels = network.decode(mean + log_variance.exp().sqrt() * inputs["noise"])
-        return {"pixels": pixels, "mean": mean, "log_variance": log_variance}
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        log_p = -F.binary_cross_entropy_with_logits(outputs["pixels"], inputs["images"], reduction="sum")
-        posterior = Normal(outputs["mean"], outputs["log_variance"].exp().sqrt())
-        return (kl_divergence(posterior, Normal(0.0, 1.0)).sum() - log_p) / len(inputs["images"])
-
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        return {
-            "pixels": Response("bernoulli", outputs["pixels"]),
-            "posterior": Response("normal", outputs["mean"], outputs["log_variance"]),
-        }
-
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        images = (self.task.splits.validation.images >= 128).float()
-        noise = torch.randn(len(images), self.settings.latent, generator=rng)
-        outputs = self.forward(teacher, {"images": images, "noise": noise})
-        return {"pixels": Truth(Response("bernoulli", outputs["pixels"]), images.flatten(1))}
-
-
-class OrdinalCell(Cell):
-    """One map of residuals: its readout sees the distance of each value to seven quantiles of the truth."""
-
-    elementwise: ClassVar[bool] = True
-    name: ClassVar[str]
-
-    @property
-    def side(self) -> int:
-        return int(self.settings.patch)
-
-    @abstractmethod
-    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
-        """Inputs, and the true residual."""
-
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        return {self.name: Response("feature", outputs[self.name])}
-
-    def evidence(self, response: Response) -> Tensor:
-        return response.values.reshape(-1, 1)
-
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        crops = torch.cat([grid_crops(image, self.side, 16) for image in self.task.splits.validation.images])
-        inputs, residual = self.validation(crops, rng)
-        thresholds = torch.quantile(residual.flatten(), torch.arange(1, 8) / 8)
-        response = Response("feature", self.forward(teacher, inputs)[self.name])
-        return {self.name: Truth(response, residual.reshape(-1, 1) > thresholds, thresholds)}
-
-
-class DenoisingCell(OrdinalCell):
-    """½ · squared error of the noise in units of σ²."""
-
-    name: ClassVar[str] = "noise"
-
-    @property
-    def sigma(self) -> float:
-        return float(self.settings.sigma) / 255
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"noise": cast(Any, model).noise(inputs["noisy"])}
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        return F.mse_loss(outputs["noise"] / self.sigma, inputs["noise"] / self.sigma) / 2
-
-    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
-        noise = self.sigma * torch.randn(crops.shape, generator=rng)
-        return {"noisy": crops + noise}, noise
-
-
-class SuperResolutionCell(OrdinalCell):
-    """½ · squared error in units of the variance of what bicubic interpolation lacks on the training pictures."""
-
-    name: ClassVar[str] = "residual"
-
-    def __init__(self, task: Any) -> None:
-        super().__init__(task)
-        crops = torch.cat([grid_crops(image, self.side, 16) for image in task.splits.train.images])
-        self.variance = float(self.validation(crops, torch.Generator())[1].var())
-
-    @property
-    def side(self) -> int:
-        return int(self.settings.patch * self.settings.scale)
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        return {"residual": cast(Any, model).residual(inputs["low"])}
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        bicubic = upscale(inputs["low"], self.settings.scale)
-        return F.mse_loss(bicubic + outputs["residual"], inputs["target"]) / (2 * self.variance)
-
-    def validation(self, crops: Tensor, rng: torch.Generator) -> tuple[Inputs, Tensor]:
-        low = downscale(crops, self.settings.scale)
-        return {"low": low}, crops - upscale(low, self.settings.scale)
-
-
-class StyleCell(Cell):
-    """Content, Gram style and total variation through random filters on a pyramid, whose maps are what is compared."""
-
-    content = (2, 3)
-
-    def __init__(self, task: Any) -> None:
-        super().__init__(task)
-        picture = task.style_picture[None].float() / 255
-        rng = torch.Generator().manual_seed(0)
-        edges = torch.randn(48, 3, 5, 5, generator=rng)
-        self.edges = F.normalize((edges - edges.flatten(1).mean(1)[:, None, None, None]).flatten(1)).view_as(edges)
-        self.colours = F.normalize(torch.randn(6, 3, generator=rng))[:, :, None, None]
-        self.units: list[Tensor] = [torch.ones(())] * 5
-        with torch.no_grad():
-            sizes = [maps.pow(2).mean((0, 2, 3), keepdim=True).sqrt() for maps in self.features(picture)]
-            self.units = [torch.maximum(size, size.pow(2).mean().sqrt() / 10) for size in sizes]
-            self.style = [self.gram(maps) for maps in self.features(picture)]
-            crops = [self.features(grid_crops(image, self.settings.patch, 16)) for image in task.splits.train.images]
-        self.energy = {
-            level: sum(float(maps[level - 1].pow(2).mean()) for maps in crops) / len(crops) for level in self.content
-        }
-
-    def features(self, images: Tensor) -> list[Tensor]:
-        """48 edge filters and 6 colour mixtures at up to 5 sizes, finest first, in units of the style's."""
-        levels, picture = [], images * 2 - 1
-        bell = torch.tensor([1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16])
-        for unit in self.units:
-            if min(picture.shape[2:]) < 5:
-                break
-            maps = torch.cat([F.conv2d(picture, self.edges), F.conv2d(picture[..., 2:-2, 2:-2], self.colours)], dim=1)
-            maps = maps.clamp_min(0) / unit
-            levels.append(maps if levels else maps[..., ::2, ::2])
-            wide = F.pad(picture, (2, 2, 2, 2), mode="reflect").flatten(0, 1)[:, None]
-            smooth = F.conv2d(F.conv2d(wide, bell.view(1, 1, 5, 1)), bell.view(1, 1, 1, 5)).view_as(picture)
-            picture = smooth[..., ::2, ::2]
-        return levels
-
-    @staticmethod
-    def gram(maps: Tensor) -> Tensor:
-        return torch.einsum("bihw,bjhw->bij", maps, maps) / (maps.shape[2] * maps.shape[3])
-
-    def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        image = model(inputs["photographs"])
-        return {"image": image, "features": self.features(image)}
-
-    def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs) -> Tensor:
-        image, maps, originals = outputs["image"], outputs["features"], self.features(inputs["photographs"])
-        content, style = torch.zeros(()), torch.zeros(())
-        for level, energy in self.energy.items():
-            error = (maps[level - 1] - originals[level - 1]).flatten(1).pow(2).mean(1) / energy
-            content = content + (error + 1e-8).sqrt().mean()
-        for values, target in zip(maps, self.style, strict=False):
-            error = (self.gram(values) - target).flatten(1).pow(2).sum(1) / target.pow(2).sum()
-            style = style + (error + 1e-8).sqrt().mean()
-        down = (image[:, :, 1:] - image[:, :, :-1]).pow(2).mean()
-        across = (image[..., 1:] - image[..., :-1]).pow(2).mean()
-        s = self.settings
-        variation = (down + across + 1e-8).sqrt()
-        loss: Tensor = s.content_weight * content + s.style_weight * style + s.variation_weight * variation
-        return loss
-
-    def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        return {f"level{i}": Response("feature", maps) for i, maps in enumerate(outputs["features"], 1)}
-
-    def evidence(self, response: Response) -> Tensor:
-        return response.values.flatten(2).mean(2)
-
-    def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
-        indices = (list(range(len(self.task.splits.validation))) * 16)[:256]
-        photographs = self.task.shared_inputs(indices, rng, split="validation")["photographs"].contiguous()
-        features = self.features(torch.cat([teacher(photographs), photographs]))
-        outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
-        return {f"level{i}": Truth(Response("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
-
-
-CELLS: Mapping[str, type[Cell]] = {
-    "classification": ClassificationCell,
-    "denoising": DenoisingCell,
-    "gan": GANCell,
-    "style_transfer": StyleCell,
-    "super_resolution": SuperResolutionCell,
-    "vae": VAECell,
-}
-
-
-# -- the loop -----------------------------------------------------------------------------------------------------
 
 
 def derive(*parts: str | int) -> int:
@@ -520,24 +87,29 @@ def batches(examples: int, size: int, rng: torch.Generator) -> Iterator[list[int
 
 
 class Trainee:
-    """A network with its optimisers: one step of Adam each, at a rate that falls to zero along a cosine."""
+    """A network with its optimisers: one step of Adam each, at a rate that falls to zero along a cosine.
 
-    def __init__(self, cell: Cell, role: Role, seed: int, **adam: Any) -> None:
-        self.cell, recipe = cell, getattr(cell.settings, role)
+    plan: what changes the recipe's rate or weight decay.
+    """
+
+    def __init__(self, cell: Cell, role: Role, seed: int, plan: Plan = ALONE, **adam: Any) -> None:
+        self.cell, self.recipe = cell, getattr(cell.settings, role)
+        decay = self.recipe.weight_decay if plan.weight_decay is None else plan.weight_decay
         self.network = initial(cell.task, role, seed).train()
         self.rates, self.optimisers = {}, {}
         for name, (part, factor) in cell.parts(self.network).items():
-            self.rates[name] = recipe.learning_rate * factor
+            self.rates[name] = self.recipe.learning_rate * plan.rate_factor * factor
             self.optimisers[name] = torch.optim.AdamW(
-                part.parameters(), betas=recipe.betas, weight_decay=recipe.weight_decay, **adam
+                part.parameters(), betas=self.recipe.betas, weight_decay=decay, **adam
             )
 
-    def forward(self, inputs: Inputs, progress: float) -> Outputs:
-        """The outputs, after a step of the discriminator that saw them."""
-        outputs = self.cell.forward(self.network, inputs)
+    def adversary_step(self, inputs: Inputs, outputs: Outputs, progress: float) -> None:
+        """A step of the discriminator, which saw these outputs."""
         if "discriminator" in self.optimisers:
             self.descend("discriminator", self.cell.adversary_objective(self.network, inputs, outputs), progress)
-        return outputs
+
+    def objective(self, inputs: Inputs, outputs: Outputs, progress: float) -> Tensor:
+        return self.cell.objective(self.network, inputs, outputs, self.recipe, progress)
 
     def descend(self, part: str, loss: Tensor, progress: float) -> None:
         optimiser = self.optimisers[part]
@@ -545,6 +117,89 @@ class Trainee:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+
+
+class Feed:
+    """The batches of a stream: of the splits that a model learns from, or of the transfer set."""
+
+    def __init__(self, cell: Cell, splits: Sequence[str], size: int, recipe: Any, seed: int, as_given: bool) -> None:
+        self.task, self.augment, self.as_given = cell.task, recipe.augment, as_given
+        self.examples = [(split, i) for split in splits for i in range(len(getattr(cell.task.splits, split)))]
+        self.rng = torch.Generator().manual_seed(seed)
+        self.indices = batches(len(self.examples), size, self.rng)
+
+    def next(self) -> Inputs:
+        """Of several splits the examples of the first come first."""
+        drawn = [self.examples[j] for j in next(self.indices)]
+        members = {split: [i for its, i in drawn if its == split] for split in dict(self.examples)}
+        parts = [
+            self.task.shared_inputs(indices, self.rng, augment=self.augment, split=split)
+            for split, indices in members.items()
+            if indices
+        ]
+        whole = {name: torch.cat([part[name] for part in parts]) if parts[1:] else parts[0][name] for name in parts[0]}
+        return {name: value if self.as_given else value.contiguous() for name, value in whole.items()}
+
+
+def learnt_splits(cell: Cell, role: Role) -> list[str]:
+    """What a role's own objective sees: a VAE's teacher the transfer set as well, another teacher what is withheld."""
+    more = "transfer" if isinstance(cell, VAECell) else "withheld"
+    return ["train", *([more] if role == "teacher" and getattr(cell.task.splits, more) is not None else [])]
+
+
+def joined(first: Inputs, second: Inputs) -> Inputs:
+    """The rows of both, of what both have: there is no ground truth of a transfer set."""
+    return {name: torch.cat([first[name], second[name]]) for name in first if name in second}
+
+
+def first_rows(outputs: Outputs, count: int) -> Outputs:
+    return {k: first_rows(v, count) if isinstance(v, dict) else v[:count] for k, v in outputs.items()}
+
+
+def seed_step(stream: int, step: int) -> None:
+    # For dropout. The CPU's generator alone: torch.manual_seed takes longer than a step of these networks.
+    torch.default_generator.manual_seed(derive("step", stream, step))
+
+
+class Beside:
+    """A teacher that learns beside its student, by its own recipe: it begins earlier where this is longer."""
+
+    def __init__(self, cell: Cell, seed: int, steps: int, as_given: bool, **adam: Any) -> None:
+        self.cell, self.trainee, self.stream = cell, Trainee(cell, "teacher", seed, **adam), derive("teacher", seed)
+        recipe = self.trainee.recipe
+        self.feed = Feed(
+            cell,
+            learnt_splits(cell, "teacher"),
+            cell.settings.batch_size,
+            recipe,
+            derive("batches", self.stream),
+            as_given,
+        )
+        self.done, self.steps = 0, max(recipe.steps or cell.settings.steps, steps)
+        while self.done < self.steps - steps:
+            self.step()
+
+    def step(self, answered: Inputs | None = None, student: Outputs | None = None, plan: Plan = ALONE) -> None:
+        """A step on a batch of its own; where it is mutual also towards the student, on what that answered."""
+        seed_step(self.stream, self.done)
+        network, progress, inputs = self.trainee.network, self.done / self.steps, self.feed.next()
+        outputs = self.cell.forward(network, inputs)
+        self.trainee.adversary_step(inputs, outputs, progress)
+        loss = self.trainee.objective(inputs, outputs, progress)
+        if plan.mutual and answered is not None and student is not None:
+            mine = self.cell.responses(self.cell.forward(network, answered), network)
+            theirs = self.cell.responses(student, network)
+            loss = loss + plan.weight * divergence(self.cell, plan, theirs, mine, None)
+        self.trainee.descend("model", loss, progress)
+        self.done += 1
+
+    def answers(self, inputs: Inputs) -> dict[str, Response]:
+        """What it says now, as if its training were at an end."""
+        network = self.trainee.network
+        with torch.no_grad():
+            answers = self.cell.responses(self.cell.forward(network.eval(), inputs), network)
+        network.train()
+        return answers
 
 
 def train(
@@ -556,20 +211,27 @@ def train(
     readouts: Mapping[str, Readout] | None = None,
     same_kernels: bool = False,
 ) -> Run:
-    """A teacher alone, or a student of a frozen ``teacher``; or of a partner that learns beside it (cross_model).
+    """A teacher alone, or a student of a frozen ``teacher``; or of one that learns beside it (cross_model).
+
+    A student that has a teacher learns from it on the transfer set too, where there is one: its own objective sees the
+    other rows alone.
 
     readouts: what a logistic student looks through, where it is not to be fitted here.
     same_kernels: take the fused optimiser, and images in the layout that the task gives them, as the harness does: not
     another way to the same result, but the same rounding.
     """
-    task, recipe = cell.task, getattr(cell.settings, role)
+    task, settings, recipe = cell.task, cell.settings, getattr(cell.settings, role)
     adam = {"fused": True} if same_kernels else {"fused": False, "foreach": False}
     stream = derive("teacher", seed) if role == "teacher" else seed
-    steps = recipe.steps or cell.settings.steps
-    rng = torch.Generator().manual_seed(derive("batches", stream))
-    indices = batches(task.examples("train"), cell.settings.batch_size, rng)
-    learner = Trainee(cell, role, seed, **adam)
-    partner = Trainee(cell, "teacher", seed, **adam) if plan.method == "cross_model" else None
+    longer = settings.teacher if plan.method == "scratch_long" else recipe
+    steps = longer.steps or settings.steps
+    feed = Feed(cell, learnt_splits(cell, role), settings.batch_size, recipe, derive("batches", stream), same_kernels)
+    transfer = None
+    if task.splits.transfer is not None and not plan.alone:
+        rows = settings.transfer_batch or settings.batch_size
+        transfer = Feed(cell, ["transfer"], rows, recipe, derive("transfer", stream), same_kernels)
+    learner = Trainee(cell, role, seed, plan, **adam)
+    beside = Beside(cell, seed, steps, same_kernels, **adam) if plan.method == "cross_model" else None
     if plan.method == "random_teacher":
         teacher = initial(task, "teacher", seed).eval().requires_grad_(False)
     if plan.method == "logistic" and readouts is None:
@@ -577,28 +239,32 @@ def train(
         readouts = fit_readouts(cell, teacher, seed, plan.l2)
     tail = []
     for step in range(steps):
-        drawn = task.shared_inputs(next(indices), rng, augment=recipe.augment)
-        inputs = {name: value if same_kernels else value.contiguous() for name, value in drawn.items()}
-        # For dropout. The CPU's generator alone: torch.manual_seed takes longer than a step of these networks.
-        torch.default_generator.manual_seed(derive("step", stream, step))
+        supervised = feed.next()
+        inputs = supervised if transfer is None else joined(supervised, transfer.next())
+        seed_step(stream, step)
         progress = step / steps
-        outputs = learner.forward(inputs, progress)
+        outputs = cell.forward(learner.network, inputs)
+        labelled = outputs if transfer is None else first_rows(outputs, settings.batch_size)
+        learner.adversary_step(supervised, labelled, progress)
         distillation = torch.zeros(())
-        if partner is not None:
-            partner_outputs = partner.forward(inputs, progress)
-            student, target = (cell.responses(o, partner.network) for o in (outputs, partner_outputs))
+        if beside is not None:
+            beside.step(inputs, outputs, plan)
+            target = beside.answers(inputs)
+            student = cell.responses(outputs, beside.trainee.network)
             distillation = divergence(cell, plan, target, student, readouts)
-            partner_loss = cell.objective(partner.network, inputs, partner_outputs)
-            if plan.mutual:
-                partner_loss = partner_loss + plan.weight * divergence(cell, plan, student, target, readouts)
-            partner.descend("model", partner_loss, progress)
-        elif plan.method != "scratch":
+        elif plan.method == "label_smoothing":
+            distillation = F.cross_entropy(outputs["logits"], supervised["labels"], label_smoothing=1.0)
+        elif not plan.alone:
             assert teacher is not None
             with torch.no_grad():
                 target = cell.responses(cell.forward(teacher, inputs), teacher)
             distillation = divergence(cell, plan, target, cell.responses(outputs, teacher), readouts)
-        objective = cell.objective(learner.network, inputs, outputs)
-        if plan.alpha is not None:
+        distillation = distillation * (1 - progress if plan.weight_schedule == "linear" else 1)
+        # Left out where it counts for nothing: a pass through a discriminator in training changes it.
+        objective = learner.objective(supervised, labelled, progress) if plan.task_weight else torch.zeros(())
+        if plan.method == "label_smoothing":
+            loss = F.cross_entropy(outputs["logits"], supervised["labels"], label_smoothing=plan.weight)
+        elif plan.alpha is not None:
             loss = (1 - plan.alpha) * objective + plan.alpha * distillation
         else:
             loss = plan.task_weight * objective + plan.weight * distillation
@@ -606,7 +272,8 @@ def train(
         tail.append((loss.item(), distillation.item()))
     tail = tail[-max(1, round(0.1 * steps)) :]
     means = [sum(values) / len(tail) for values in zip(*tail, strict=True)]
-    return Run(learner.network.eval(), None if partner is None else partner.network.eval(), means[0], means[1])
+    partner = None if beside is None else beside.trainee.network.eval()
+    return Run(learner.network.eval(), partner, means[0], means[1])
 
 
 def divergence(
@@ -622,6 +289,8 @@ def divergence(
         t, s = teacher[name].detach(), student[name]
         if plan.method == "mimic":
             total = total + squared_error(t, s)
+        elif plan.method == "hard_labels":
+            total = total + F.nll_loss(F.log_softmax(s.values, 1), t.values.argmax(1))
         elif readouts is not None:
             total = total + readout_loss(readouts[name], cell.evidence(t), cell.evidence(s))
         else:
@@ -631,6 +300,6 @@ def divergence(
 
 @torch.no_grad()
 def fit_readouts(cell: Cell, teacher: nn.Module, seed: int, l2: float) -> dict[str, Readout]:
-    """W and b of every response that has a truth, on validation data."""
+    """W and b of every response that has a truth, on the data to fit to."""
     truths = cell.truth(teacher, torch.Generator().manual_seed(derive("events", seed)))
     return {name: fit(cell.evidence(truth.response), truth, l2, cell.elementwise) for name, truth in truths.items()}

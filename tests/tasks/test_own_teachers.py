@@ -165,7 +165,7 @@ def test_a_teacher_in_onnx_teaches_as_the_network_that_it_was(onnx_teacher: tupl
     onnx_teacher = contract.build(task, "teacher", trained=False)
     students = {}
     for name, teacher in {"eager": eager, "onnx": onnx_teacher}.items():
-        students[name] = train_students(task, read_only(teacher), {"mimic": Mimic()}, 0)["mimic"]
+        students[name] = train_students(task, {"trained": read_only(teacher)}, {"mimic": Mimic()}, 0)["mimic"]
         assert students[name].failure is None
     assert students["onnx"].distillation == pytest.approx(students["eager"].distillation, rel=1e-4)
     for weight, counterpart in zip(*(s.model.parameters() for s in students.values()), strict=True):

@@ -17,7 +17,7 @@ from distillbench.methods.scratch import Scratch
 from distillbench.methods.temperature import Temperature
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.feature_extractors.classifier import FeatureClassifier
-from distillbench.tasks.metrics.distributions import distances, features, frechet_distance
+from distillbench.tasks.metrics.distributions import Precomputed, frechet_distance
 from support.tasks import TASK_NAMES
 
 TaskOf = Callable[[str], Task]
@@ -34,7 +34,7 @@ class Silent:
 def test_points_are_spread_over_the_whole_training(steps: int) -> None:
     recorder = CurveRecorder(steps)
     for step in range(steps):
-        recorder.note(Silent(), nn.Identity(), torch.tensor(1.0), step)  # type: ignore[arg-type]
+        recorder.note(Silent(), nn.Identity(), torch.tensor(1.0), step, 0.0)  # type: ignore[arg-type]
     found = recorder.curve().steps
     assert len(found) == min(POINTS, steps)
     assert found[-1] == steps
@@ -47,7 +47,7 @@ def test_a_loss_is_the_mean_since_the_point_before_and_none_where_it_is_not_fini
     recorder = CurveRecorder(100)
     for step in range(100):
         loss = torch.tensor(float(step if step < 98 else "nan"))
-        recorder.note(Silent(), nn.Identity(), loss, step)  # type: ignore[arg-type]
+        recorder.note(Silent(), nn.Identity(), loss, step, 0.0)  # type: ignore[arg-type]
     assert recorder.curve().loss[:3] == (0.5, 2.5, 4.5)
     assert recorder.curve().loss[-1] is None
 
@@ -59,9 +59,9 @@ def test_looking_at_validation_data_changes_no_bit_of_the_student(
     task = task_of(name)
     teacher = read_only(initial(task, "teacher", 0))
     methods = {"scratch": Scratch(), "temperature": Temperature()}
-    watched = train_students(task, teacher, methods, 0)
+    watched = train_students(task, {"trained": teacher}, methods, 0)
     monkeypatch.setattr(type(task), "validation_metric", lambda *_: None)
-    alone = train_students(task, teacher, methods, 0)
+    alone = train_students(task, {"trained": teacher}, methods, 0)
     for method in methods:
         assert digest(watched[method].model) == digest(alone[method].model)
         assert None not in watched[method].curve.validation
@@ -85,11 +85,13 @@ def test_the_validation_metric_is_the_same_every_time_and_reads_no_test_data(
 
 
 def test_the_frechet_distance_is_that_of_torchmetrics() -> None:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     torch.manual_seed(0)
     extractor = FeatureClassifier((1, 8, 8), 10).eval()
-    real, fake = torch.rand(400, 1, 8, 8), torch.rand(300, 1, 8, 8) ** 2
     with torch.no_grad():
-        ours = frechet_distance(extractor.features(real), extractor.features(fake))
-    assert ours == pytest.approx(
-        distances(features(extractor, None, real), features(extractor, None, fake))["classifier_fid"], rel=1e-3
-    )
+        real, fake = (extractor.features(x) for x in (torch.rand(400, 1, 8, 8), torch.rand(300, 1, 8, 8) ** 2))
+    reference = FrechetInceptionDistance(feature=Precomputed(real.shape[1]), normalize=True)
+    reference.update(real, real=True)
+    reference.update(fake, real=False)
+    assert frechet_distance(real, fake) == pytest.approx(float(reference.compute()), rel=1e-4)

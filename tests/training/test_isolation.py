@@ -23,7 +23,7 @@ TaskOf = Callable[[str], Task]
 
 
 def train(task: Task, methods: Mapping[str, Method], teacher: nn.Module | None = None) -> dict[str, Trained]:
-    return train_students(task, teacher or read_only(initial(task, "teacher", 0)), methods, seed=3)
+    return train_students(task, {"trained": teacher or read_only(initial(task, "teacher", 0))}, methods, seed=3)
 
 
 def weights(trained: Trained) -> str:

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from distillbench.bench.store.weights import digest
-from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.training.loop import index_batches, initial, train_students, train_teacher
 from distillbench.methods.base import Method
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Task, read_only
 from distillbench.tasks.response import Responses
-from support.tasks import TASK_NAMES
+from support.tasks import TASK_NAMES, methods_of, teachers_of
 
 TaskOf = Callable[[str], Task]
 
@@ -23,11 +22,10 @@ TaskOf = Callable[[str], Task]
 @pytest.mark.parametrize("name", TASK_NAMES)
 def test_alone_and_in_a_group_are_equal_to_the_bit(task_of: TaskOf, name: str) -> None:
     task = task_of(name)
-    teacher = read_only(initial(task, "teacher", 0))
-    methods = {m: METHODS.get(m)() for m in METHODS.names()}
-    group = train_students(task, teacher, methods, seed=3)
+    teachers, methods = teachers_of(task), methods_of(task)
+    group = train_students(task, teachers, methods, seed=3)
     for method in methods:
-        alone = train_students(task, teacher, {method: methods[method]}, seed=3)[method]
+        alone = train_students(task, teachers, {method: methods[method]}, seed=3)[method]
         assert digest(alone.model) == digest(group[method].model), method
     assert len({digest(trained.model) for trained in group.values()}) == len(methods)
 
@@ -37,7 +35,7 @@ def test_seeds_differ_and_start_from_equal_weights_per_seed(task_of: TaskOf) -> 
     assert digest(initial(task, "student", 0)) == digest(initial(task, "student", 0))
     assert digest(initial(task, "student", 0)) != digest(initial(task, "student", 1))
     teacher = read_only(initial(task, "teacher", 0))
-    first, second = (train_students(task, teacher, {"s": Scratch()}, seed)["s"].model for seed in (0, 1))
+    first, second = (train_students(task, {"trained": teacher}, {"s": Scratch()}, seed)["s"].model for seed in (0, 1))
     assert digest(first) != digest(second)
 
 
@@ -61,9 +59,9 @@ def test_a_learner_that_fails_drops_out_and_changes_nothing_for_the_others(task_
     task = task_of("classification")
     teacher = read_only(initial(task, "teacher", 0))
     trained = train_students(
-        task, teacher, {"bad": Raises(), "scratch": Scratch(), "nan": NotFinite()}, seed=3
-    )  # fmt: skip
-    alone = train_students(task, teacher, {"scratch": Scratch()}, seed=3)["scratch"]
+        task, {"trained": teacher}, {"bad": Raises(), "scratch": Scratch(), "nan": NotFinite()}, seed=3
+    )
+    alone = train_students(task, {"trained": teacher}, {"scratch": Scratch()}, seed=3)["scratch"]
     assert trained["bad"].failure is not None
     assert trained["bad"].failure[0] == "ValueError: no such thing"
     assert trained["nan"].failure is not None
@@ -89,6 +87,6 @@ def test_the_learning_rate_decays_to_zero(task_of: TaskOf) -> None:
 
     recipe = task.settings.recipe("student").model_copy(update={"steps": 10})
     learner = Learner(task, model, recipe, 10, Scratch())
-    train(task, [learner], recipe, 10, seed=0)
+    train(task, [learner], "student", 10, seed=0)
     rates = [group["lr"] for optimiser in learner.optimisers.values() for group in optimiser.param_groups]
     assert all(rate < 0.05 * recipe.learning_rate for rate in rates)

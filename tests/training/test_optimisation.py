@@ -66,7 +66,7 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
     def note(step: int, steps: int) -> None:
         rates.append(next(iter(learner.optimisers.values())).param_groups[0]["lr"])
 
-    train(task, [learner], recipe, STEPS, seed=0, report=note)
+    train(task, [learner], "student", STEPS, seed=0, report=note)
     assert learner.failure is None
 
     model = initial(task, "student", 0).train()
@@ -195,7 +195,7 @@ def test_mixed_precision_computes_in_bfloat16_and_compares_in_float32(
             task, initial(task, "student", 0), recipe, 40, method, teacher=teacher, distil=method.distillation_loss
         )
         hook = learner.model.register_forward_hook(lambda module, inputs, output: dtypes.add(output.dtype))
-        train(task, [learner], recipe, 40, seed=0)
+        train(task, [learner], "student", 40, seed=0)
         hook.remove()
         assert learner.failure is None
         assert {p.dtype for p in learner.model.parameters()} == {torch.float32}

@@ -12,6 +12,7 @@ from distillbench.bench.suite.resolve import load
 from distillbench.bench.validate import ranges
 from distillbench.bench.validate.checks import CHECKS, validate
 from distillbench.bench.validate.claimed_suite import ClaimedSuite, claimed_suite
+from distillbench.bench.validate.measurements import training
 from distillbench.bench.validate.submission import read
 from support.paths import ROOT
 from support.processes import Run
@@ -26,6 +27,15 @@ def test_an_honest_submission_passes(cli: Run, honest: Submitted, tiny_suite: Pa
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "passed: 17 records, 15 files of weights"
     assert all(f"\n{name} " in done.stdout for name in ("files", "records", *CHECKS))
+
+
+def test_what_is_not_defined_is_not_missing(submitted: Submitted, claimed: ClaimedSuite) -> None:
+    path = submitted.root / "expected.json"
+    row = {"task": TASK, "pair": PAIR, "kind": "student", "label": "scratch_long", "seed": 0}
+    path.write_text(json.dumps([*json.loads(path.read_text()), row | {"undefined": "needs a teacher with more steps"}]))
+    assert refusing(submitted.validated(claimed)) == set()
+    path.write_text(json.dumps([*json.loads(path.read_text()), row]))
+    assert refusing(submitted.validated(claimed)) == {"expected"}
 
 
 def test_a_forged_submission_is_refused_with_file_field_and_what_is_allowed(
@@ -54,6 +64,21 @@ def test_as_json(cli: Run, submitted: Submitted, tiny_suite: Path) -> None:
     assert refused.keys() == {"dates", "text"}
     assert refused["dates"][0]["file"] == f"records/{TASK}/{PAIR}/mimic/seed-0.json"
     assert refused["dates"][0]["field"] == "created"
+
+
+def test_a_longer_student_and_a_transfer_set_are_as_the_suite_has_them(cli: Run, tmp_path: Path) -> None:
+    """A control trains for its teacher's steps; who sees the transfer set has larger batches than scratch beside it."""
+    (tmp_path / "s.toml").write_text(
+        'seeds = [0]\nsteps = 4\nmethods = ["scratch", "scratch_long", "mimic"]\n'
+        "[tasks.classification]\ntransfer = 50\nteacher = { steps = 6 }\n"
+    )
+    done = cli("run", tmp_path / "s.toml", "--out", tmp_path / "s")
+    assert done.returncode == 0, done.stderr
+    submission = read(tmp_path / "s")
+    steps = {record.label: record.training.steps for record in submission.finished if record.training}
+    assert steps == {"teacher": 6, "scratch": 4, "scratch_long": 6, "mimic": 4}
+    suite = claimed_suite(load(tmp_path / "s.toml"), tmp_path / "cache")
+    assert list(training(submission, suite)) == []
 
 
 def test_records_of_another_suite_are_refused(cli: Run, honest: Submitted) -> None:
@@ -139,6 +164,7 @@ def test_ranges_follow_the_unit() -> None:
         ("psnr", "dB", "higher", 33.0, 101.0),
         ("ssim", "", "higher", -1.0, 1.01),
         ("classifier_fid", "", "lower", 0.0, -0.1),
+        ("classifier_fid_infinity", "", "lower", -0.2, -60.0),
         ("classifier_kid", "×10⁻³", "lower", -6.0, -60.0),
         ("neg_elbo", "nats", "lower", -1.0, float("inf")),
         ("objective", "", "lower", 3.0, -3.0),

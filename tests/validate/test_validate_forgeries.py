@@ -119,6 +119,18 @@ def impossible(content: Content) -> None:
     shift(content, "accuracy", 30.0)
 
 
+def quicker(content: Content) -> None:
+    curve = content["training"]["curve"]
+    curve["seconds"] = [second / 2 for second in curve["seconds"]]
+
+
+def best_points(content: Content) -> None:
+    """The second half of a curve alone."""
+    curve = content["training"]["curve"]
+    for name in ("steps", "loss", "validation", "seconds"):
+        curve[name] = curve[name][4:]
+
+
 def failed_but_measured(content: Content) -> None:
     content["status"], content["failure"] = "failed", {"reason": "none"}
 
@@ -192,6 +204,30 @@ FORGERIES: dict[str, Forgery] = {
     "a smaller network": Forgery(field("size", "parameters", value=7), "size", "size.parameters: 7, but"),
     "fewer operations": Forgery(field("size", "macs", value=7), "size", "size.macs"),
     "faster training": Forgery(field("training", "seconds", value=1e-3), "training", "images_per_second"),
+    "a curve whose seconds fall": Forgery(
+        edited(lambda c: c["training"]["curve"]["seconds"].__setitem__(0, 1e9)), "records", "fall from one point"
+    ),
+    "a curve without time": Forgery(
+        field("training", "curve", "seconds", value=[0.0] * 8), "records", "training.curve.seconds.0: 0.0 is out of"
+    ),
+    "a curve with fewer seconds than points": Forgery(
+        edited(lambda c: c["training"]["curve"]["seconds"].pop()), "records", "are not of one length"
+    ),
+    "a curve whose steps fall": Forgery(
+        edited(lambda c: c["training"]["curve"]["steps"].reverse()), "records", "training.curve.steps: do not rise"
+    ),
+    "a quicker curve": Forgery(edited(quicker), "training", "training.curve.seconds: end at"),
+    "a curve with only its best points": Forgery(
+        edited(best_points), "training", "are not the points of a training of 8 steps (allowed: 8, from 1 to 8)"
+    ),
+    "a curve of more than all right": Forgery(
+        edited(lambda c: c["training"]["curve"]["validation"].__setitem__(0, 101.0)),
+        "metrics",
+        "training.curve.validation: 101 is out of range (allowed: 0 to 100)",
+    ),
+    "a curve of other images": Forgery(
+        field("training", "curve", "of", value="easy images"), "training", "training.curve.of: 'easy images', but"
+    ),
     "fewer steps than asked": Forgery(
         field("training", "steps", value=7), "training", "training.steps: 7, but the suite has 8"
     ),
@@ -226,6 +262,12 @@ FORGERIES: dict[str, Forgery] = {
     "teachers one a seed": Forgery(field("teachers", value="per-seed"), "configuration", "teachers: 'per-seed'"),
     "another teacher's seed": Forgery(
         field("teacher_seed", value=5), "configuration", "teacher_seed: 5, but the suite has 0"
+    ),
+    "a control as a method": Forgery(
+        field("control", value=False), "configuration", "control: False, but the suite has True"
+    ),
+    "hyperparameters as if they were usual": Forgery(
+        field("defaults", value=["weight"]), "configuration", "defaults: ('weight',), but the suite has"
     ),
     "a pair that is none": Forgery(field("pair", value="cnn_mpl"), "configuration", "did you mean 'cnn_mlp'?"),
     "a trial of tuning": Forgery(edited(as_trial), "configuration", "trial: 1"),

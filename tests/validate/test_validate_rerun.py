@@ -83,7 +83,7 @@ def learned_from_the_test_split(submitted: Submitted, suite: ClaimedSuite, cache
     cheating.__dict__["splits"] = Splits(splits.test, splits.validation, splits.test)
     with settled():
         teacher, _ = load_teacher(honest, target.pair.teacher_path(cache, 0))
-        student = train_students(cheating, teacher, {"cheat": target.method}, 0)["cheat"].model
+        student = train_students(cheating, {"trained": teacher}, {"cheat": target.method}, 0)["cheat"].model
         measured(submitted, suite, cache, honest, student)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-CONTROLS = {"teacher": "#000000", "scratch": "#767676"}
+FIXED = {"teacher": "#000000", "scratch": "#767676"}
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 SYMBOLS = ("o", "s", "D", "^", "v", "P", "X", "*")
 """Markers of matplotlib: where colours repeat, the shape differs."""
@@ -17,8 +17,8 @@ def colours(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     chosen: dict[str, tuple[str, str]] = {}
     count = 0
     for name in names:
-        if name in CONTROLS:
-            chosen[name] = CONTROLS[name], "o"
+        if name in FIXED:
+            chosen[name] = FIXED[name], "o"
         elif name not in chosen:
             chosen[name] = PALETTE[count % len(PALETTE)], SYMBOLS[(1 + count // len(PALETTE)) % len(SYMBOLS)]
             count += 1

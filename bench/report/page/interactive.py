@@ -11,6 +11,10 @@ from distillbench.bench.report.page.colours import colours
 from distillbench.common.text import visible
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
+GREY = "#888"
+"""Seen on white and on black."""
+OPEN = 100
+"""Between the number of a filled symbol and that of an open one."""
 
 
 def figure(chart: Chart) -> dict[str, Any]:
@@ -27,6 +31,7 @@ def figure(chart: Chart) -> dict[str, Any]:
     rows = len(chart.y.categories)
     points = [point for series in chart.series for point in series.points]
     names = {"autorange": "reversed", "automargin": True} if rows else {}
+    rule = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": chart.y.rule - 0.5, "y1": chart.y.rule - 0.5}
     layout = {
         "margin": {"l": 60, "r": 10, "t": 10, "b": 45},
         "hovermode": "closest",
@@ -34,6 +39,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         "yaxis": _axis(chart.y, [point.y for point in points]) | names,
         "showlegend": len(chart.series) > 1,
         "height": 120 + 34 * rows if rows else 380,
+        **({"shapes": [rule | {"line": {"color": GREY, "width": 1}}]} if 0 < chart.y.rule < rows else {}),
     }
     return {
         "data": [trace for series in chart.series for trace in _traces(series, *palette[series.name])],
@@ -55,19 +61,20 @@ def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
         "y": [p.y for p in points],
         "text": [plain(p.label or series.name) for p in points],
         "hovertemplate": "%{text}<br>%{x:.4g}; %{y:.5g}<extra></extra>",
-        "line": {"color": colour, "width": 1.5},
+        "line": {"color": colour, "width": 1.5, "dash": "dash" if series.control else "solid"},
     }
     if series.style == "faint":
-        return [main | {"mode": "markers", "marker": {"color": "#888", "size": 7, "opacity": 0.6}}]
+        return [main | {"mode": "markers", "marker": {"color": GREY, "size": 7, "opacity": 0.6}}]
     if series.style == "dots":
+        shape = PLOTLY_SYMBOLS[symbol] + OPEN * series.control
         return [
             main
-            | {"mode": "markers", "marker": {"color": colour, "symbol": PLOTLY_SYMBOLS[symbol], "size": 9}}
+            | {"mode": "markers", "marker": {"color": colour, "symbol": shape, "size": 9}}
             | _errors("error_x", points, "x", colour)
             | _errors("error_y", points, "y", colour)
         ]
     if series.style == "line":
-        return [main | {"mode": "lines"}]
+        return [main | {"mode": "lines", "line": {"color": GREY, "width": 1.5}}]
     ends = [p.y_ends or (p.y, p.y) for p in points]
     band = {
         "type": "scatter",

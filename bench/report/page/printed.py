@@ -13,9 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from distillbench.bench.report.chart import Axis, Chart, HeatMap, Series
+from distillbench.bench.report.formatting import count_text
 from distillbench.bench.report.page.colours import DIVERGING, colours
 from distillbench.common.text import matplotlib_text, visible
 
@@ -114,7 +116,11 @@ def _chart(chart: Chart) -> Figure:
     if len(chart.series) > 1:
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     if chart.y.categories:
-        axes.axvline(0, color="0.4", linewidth=0.8) if any(p.x < 0 for s in chart.series for p in s.points) else None
+        equal = 1 if chart.x.log else 0
+        if any(p.x < equal for s in chart.series for p in s.points):
+            axes.axvline(equal, color="0.4", linewidth=0.8)
+        if 0 < chart.y.rule < rows:
+            axes.axhline(chart.y.rule - 0.5, color="0.4", linewidth=0.8)
         axes.invert_yaxis()
     return figure
 
@@ -127,25 +133,36 @@ def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
         axes.plot(x, y, "o", color="0.5", markersize=3.5, alpha=0.6, label=name, linestyle="none")
         return
     if series.style == "dots":
-        axes.plot(x, y, symbol, color=colour, markersize=5, label=name, linestyle="none", zorder=3)
+        fill = "none" if series.control else "full"
+        axes.plot(x, y, symbol, color=colour, fillstyle=fill, markersize=5, label=name, linestyle="none", zorder=3)
         for point in points:
             if point.y_ends is not None:
                 axes.plot([point.x, point.x], point.y_ends, color=colour, linewidth=1, zorder=2)
             if point.x_ends is not None:
                 axes.plot(point.x_ends, [point.y, point.y], color=colour, linewidth=1, zorder=2)
         return
-    axes.plot(x, y, color=colour, linewidth=1.2, label=name)
-    if series.style == "band":
-        ends = [p.y_ends or (p.y, p.y) for p in points]
-        axes.fill_between(
-            x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0
-        )
+    if series.style == "line":
+        axes.plot(x, y, color="0.5", linewidth=1, label=name, zorder=1)
+        return
+    axes.plot(x, y, "--" if series.control else "-", color=colour, linewidth=1.2, label=name)
+    ends = [p.y_ends or (p.y, p.y) for p in points]
+    axes.fill_between(x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0)
+
+
+class Counts(LogFormatter):
+    """'2k' in the place of '2 × 10³', at the ticks that matplotlib would label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of one tick."""
+        return count_text(x) if super().__call__(x, pos) else ""
 
 
 def _axis(axes: Axes, which: str, axis: Axis) -> None:
     getattr(axes, f"set_{which}label")(_plain(axis.title))
     if axis.log:
         getattr(axes, f"set_{which}scale")("log")
+        getattr(axes, f"{which}axis").set_major_formatter(Counts())
+        getattr(axes, f"{which}axis").set_minor_formatter(Counts())
     if axis.categories:
         getattr(axes, f"set_{which}ticks")(range(len(axis.categories)), [_plain(name) for name in axis.categories])
 
@@ -165,6 +182,8 @@ def _heat_map(chart: HeatMap) -> Figure:
             axes.text(j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
     axes.set_xticks(range(len(chart.columns)), [_plain(c).replace(", ", "\n") for c in chart.columns], fontsize=8)
     axes.set_yticks(range(len(chart.rows)), [_plain(r) for r in chart.rows], fontsize=8)
+    if chart.controls and chart.methods:
+        axes.axhline(len(chart.methods) - 0.5, color="black", linewidth=1.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

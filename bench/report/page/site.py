@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distillbench.bench.analysis.notes import detectable_effect_notes, machine_name, revision_name
 from distillbench.bench.analysis.results import summaries as summaries_of
-from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.report import charts
 from distillbench.bench.report.chart import Chart, HeatMap, frame
 from distillbench.bench.report.page import interactive, printed
@@ -106,7 +106,7 @@ def _overview(
     names: Mapping[str, str],
 ) -> dict[str, Any]:
     """What index.html shows."""
-    columns = {charts.column_name(s, pair): s.task for s in summaries for pair in charts.pairs(s)}
+    columns = {charts.column_name(s, pair): s.task for s in summaries for pair in s.pairs}
     rows = [(summary, row) for summary in summaries for row in summary.rows]
     lacking = [
         f"{summary.task}, {row.pair}, {row.name}: {row.failed} failed, {row.missing} missing"
@@ -118,7 +118,8 @@ def _overview(
     students = [record for record in records if record.kind == "student"]
     facts = {
         "tasks": ", ".join(summary.task.replace("_", " ") for summary in summaries),
-        "methods": ", ".join(dict.fromkeys(record.label for record in students)),
+        "methods": ", ".join(dict.fromkeys(record.label for record in students if not record.control)),
+        "controls": ", ".join(dict.fromkeys(record.label for record in students if record.control)),
         "seeds": ", ".join(str(seed) for seed in sorted({record.seed for record in students})),
         "records": f"{len(records)}, of {days[0]}" + (f" to {days[-1]}" if days[0] != days[-1] else ""),
     }
@@ -128,16 +129,8 @@ def _overview(
         "heat_maps": [chart for chart in overview if isinstance(chart, HeatMap)],
         "links": {column: f"{names[task]}.html" for column, task in columns.items()},
         "charts": [_interactive(chart) for chart in overview if isinstance(chart, Chart)],
-        "detectable": [f"{summary.task}: {note}" for summary in summaries for note in _detectable(summary)],
+        "detectable": [f"{summary.task}: {note}" for summary in summaries for note in detectable_effect_notes(summary)],
     }
-
-
-def _detectable(summary: Summary) -> Iterator[str]:
-    """The minimum detectable effect of every pair."""
-    for pair in charts.pairs(summary):
-        students = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-        differences = [row.difference for row in students if row.difference]
-        yield from detectable_effect_notes(pair, differences, summary.metrics.get(summary.primary_metric))
 
 
 def _interactive(chart: Chart) -> dict[str, Any]:

@@ -43,8 +43,9 @@ class MissingFigures:
 def missing_figures(plan: Plan) -> list[MissingFigures]:
     """Return the figures that do not exist, or were drawn of other records: one entry for each task and pair."""
     students: dict[Pair, list[Cell]] = {}
+    first = {entry.pair: entry.seeds[0] for entry in plan.suite.entries}
     for cell in plan.finished:
-        if cell.kind == "student" and cell.seed == plan.suite.seeds[0]:
+        if cell.kind == "student" and cell.seed == first[cell.pair]:
             students.setdefault(cell.pair, []).append(cell)
     figures = [MissingFigures(pair, tuple(cells)) for pair, cells in students.items()]
     return [each for each in figures if not _exist(each, plan.out)]

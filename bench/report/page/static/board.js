@@ -10,7 +10,7 @@ Tables.ext.search.push((settings, data, index) => small(settings.aoData[index].n
 function sift() {
   const tables = Tables.tables({ api: true });
   tables.draw();
-  const entries = tables.rows().nodes().toArray().filter((row) => row.dataset.parameters !== undefined);
+  const entries = tables.rows().nodes().toArray().filter((row) => row.classList.contains("method") && row.dataset.parameters !== undefined);
   shown.textContent = size.value === "" ? "" : `${entries.filter(small).length} of ${entries.length} entries; ranks and tiers are those of all`;
 }
 

@@ -74,10 +74,17 @@ darkness.addEventListener("change", () => {
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const long = table.tBodies[0].rows.length > 25;
+  const sections = table.tHead.rows[0].cells[0].hidden; // the first column numbers them: rows are sorted within theirs
   const shown = new window.distillbenchTables.default(table, {
     paging: long, info: long, searching: true, order: [], autoWidth: false, pageLength: 25,
+    ...(sections ? { columnDefs: [{ targets: 0, visible: false, searchable: false }], orderFixed: { pre: [[0, "asc"]] } } : {}),
     layout: { topStart: "search", topEnd: long ? "pageLength" : null }, // the end of a wide table may be out of sight
     language: { search: "Search" },
+  });
+  // DataTables would tell the direction of the first column, which is fixed.
+  if (sections) shown.on("draw", () => {
+    const direction = shown.order()[0]?.[1] === "desc" ? "descending" : "ascending";
+    for (const heading of table.tHead.querySelectorAll("[aria-sort]")) heading.setAttribute("aria-sort", direction);
   });
   filters(table, shown);
 }
