@@ -81,9 +81,13 @@ class Comparison:
         return [gap for gap in self.gaps if hashes & {t.config_hash for t in self._teachers(gap.scratch).values()}]
 
     def gap(self, row: Group) -> TeacherGap | None:
-        """Return the gap of a row's own configuration; None where there is none, or more than one."""
+        """Return the gap of a row's own configuration; None where there is none, or more than one.
+
+        Of the trials of scratch it is that of the default: scratch by the pair's recipe, as all other trials are.
+        """
         gaps = self._gaps_of(row)
-        return gaps[0] if len(gaps) == 1 else None
+        defaults = [gap for gap in gaps if all(record.trial in (None, 0) for record in gap.scratch.records)]
+        return defaults[0] if len(defaults) == 1 else None
 
     def difference(self, row: Group) -> Series | None:
         """Return a method, or the teacher, minus scratch; None where they cannot be compared."""

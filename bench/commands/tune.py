@@ -46,7 +46,7 @@ def tune(
         str, typer.Option(metavar="SEEDS", help="Seeds of all trials, by which the best is picked.")
     ] = "100,101",
     confirm: Annotated[
-        str, typer.Option(metavar="SEEDS", help="Seeds with which the best is compared with the default.")
+        str, typer.Option(metavar="SEEDS", help="Seeds with which the best is compared with the default and scratch.")
     ] = "102-106",
     out: Annotated[
         Path | None,
@@ -77,9 +77,9 @@ def tune(
         ),
     ] = None,
 ) -> None:
-    """Choose hyperparameters on the validation split, with the same number of trials for every method.
+    """Choose hyperparameters on the validation split, with the same number of trials for every method and control.
 
-    A suite includes the file of the chosen values by its key "tuned".
+    A suite includes the file of the chosen values by its key "tuned". Every trial is in trials.csv.
     """
     screen = console()
     with screen.status(f"{suite}: reading"):

@@ -14,6 +14,8 @@ from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.common.errors import one_line
 
 K = TypeVar("K")
+OF_SELF, LONG = ", of self teachers", ", as long as teachers"
+"""Ends of the names of jobs of some students of a pair and seed."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class JobGraph:
 def job_graph(plan: Plan) -> JobGraph:
     """Return the jobs that make the records of a plan's cells.
 
-    Students of one task, pair and seed are one job, those of self teachers another. Feature extractors and teachers
-    that the cache has are not made again; equal teachers are trained once.
+    Students of one task, pair and seed are one job, those of self teachers another, and those that train as long as the
+    teacher. Feature extractors and teachers that the cache has are not made again; equal teachers are trained once.
     """
     builder = _Builder(plan)
     for pair, cells in _grouped(plan.to_do, lambda cell: cell.pair).items():
@@ -68,9 +70,9 @@ class _Builder:
         for seed, of_teacher in sorted(_grouped(trained, lambda cell: cell.teacher_seed).items()):
             before = self._teacher(pair, seed, tuple(cell for cell in of_teacher if cell.kind == "teacher"), needs)
             students = [cell for cell in of_teacher if cell.kind == "student"]
-            for (student_seed, of_self), group in _grouped(students, lambda cell: (cell.seed, _of_self(cell))).items():
-                id_ = f"students {name} seed {student_seed}" + (", of self teachers" if of_self else "")
-                needs_of_group = (*before, *self._self_teacher(pair, seed, needs)) if of_self else before
+            for (student_seed, apart), group in _grouped(students, lambda cell: (cell.seed, _apart(cell))).items():
+                id_ = f"students {name} seed {student_seed}{apart}"
+                needs_of_group = (*before, *self._self_teacher(pair, seed, needs)) if apart == OF_SELF else before
                 self._add(id_, "group", pair, needs_of_group, cells=tuple(group), teacher_seed=seed)
 
     def _extractor(self, pair: Pair) -> tuple[str, ...]:
@@ -113,9 +115,14 @@ class _Builder:
         return id_
 
 
-def _of_self(cell: Cell) -> bool:
-    """Whether a student learns from a teacher equal to it: what only some students need must not fail the others."""
-    return cell.method is not None and cell.method.teacher == "self"
+def _apart(cell: Cell) -> str:
+    """What sets a student's job apart: what only some need must not fail the others, nor a long training delay them.
+
+    Students of another length share no batch with the others, and so no answer of a teacher.
+    """
+    if cell.method is not None and cell.method.teacher == "self":
+        return OF_SELF
+    return LONG if cell.method is not None and cell.method.steps_of == "teacher" else ""
 
 
 def _grouped(cells: Iterable[Cell], key: Callable[[Cell], K]) -> dict[K, list[Cell]]:

@@ -40,7 +40,7 @@ def decided(
 
     spread: how far each of two examples is from the primary metric, by trial; None: there are no examples.
     """
-    (pair,) = load("smoke", tasks=["classification"]).pairs
+    (pair,) = load({"tasks": {"classification": {}}}).pairs
     tuning = Tuning(pair, label, trials)
 
     def one(trial: int, seed: int, value: float | None) -> Any:

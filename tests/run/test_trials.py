@@ -71,8 +71,9 @@ def test_every_method_has_as_many_trials_and_the_default_is_the_first() -> None:
 
 
 def test_a_trial_does_not_depend_on_who_else_is_tuned_or_how_many_there_are() -> None:
-    whole = {tuning.key: tuning.trials for tuning in tunings(load("smoke"), 4)}
-    alone = {t.key: t.trials for t in tunings(load("smoke", tasks=["vae"], methods=["scratch", "temperature"]), 7)}
+    suite = {"tasks": {"vae": {}, "denoising": {}}}
+    whole = {tuning.key: tuning.trials for tuning in tunings(load(suite), 4)}
+    alone = {t.key: t.trials for t in tunings(load(suite, tasks=["vae"], methods=["scratch", "temperature"]), 7)}
     key = ("vae", "mlp_256_16", "temperature")
     assert alone[key][:4] == whole[key]
     assert whole[key][1:] != whole["denoising", "dncnn", "temperature"][1:]
@@ -101,7 +102,7 @@ class Narrow(Temperature):
 def test_a_range_of_the_methods_own_replaces_the_one_that_it_inherits() -> None:
     assert search_space(Narrow) == {"weight": LogUniform(0.5, 2)}
     assert search_space(Mimic) == {"weight": LogUniform(0.003, 100)}
-    (pair,) = load("smoke", tasks=["vae"]).pairs
+    (pair,) = load({"tasks": {"vae": {}}}).pairs
     tuning = Tuning(pair, "narrow", (Narrow(), Narrow(weight=0.52), Narrow(weight=1.4)))
     assert [list(tuning.at_boundary(number)) for number in range(3)] == [[], ["weight"], []]
     assert all(0.5 <= trial.weight <= 2 for trial in trials_of(pair, "narrow", Narrow(), 8))
@@ -110,14 +111,14 @@ def test_a_range_of_the_methods_own_replaces_the_one_that_it_inherits() -> None:
 
 
 def test_the_mildest_trial_is_that_of_the_smallest_weight() -> None:
-    (pair,) = load("smoke", tasks=["vae"]).pairs
+    (pair,) = load({"tasks": {"vae": {}}}).pairs
     assert Tuning(pair, "mimic", (Mimic(), Mimic(weight=9.0), Mimic(weight=0.1))).mildest == 2
     assert Tuning(pair, "mimic", (Mimic(weight=0.5),)).mildest == 0
     assert Tuning(pair, "scratch", (Scratch(), Scratch(rate_factor=0.5))).mildest == 0
 
 
 def test_what_the_suite_sets_is_not_searched() -> None:
-    (pair,) = load("smoke", tasks=["vae"]).pairs
+    (pair,) = load({"tasks": {"vae": {}}}).pairs
     found = trials_of(pair, "temperature", Temperature(weight=0.5), 5)
     assert {trial.weight for trial in found} == {0.5}  # type: ignore[attr-defined]
     assert len({trial.temperature for trial in found}) == 5  # type: ignore[attr-defined]
@@ -126,7 +127,7 @@ def test_what_the_suite_sets_is_not_searched() -> None:
 
 
 def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
-    (pair,) = load("smoke", tasks=["vae"]).pairs
+    (pair,) = load({"tasks": {"vae": {}}}).pairs
     assert len(trials_of(pair, "flagged", Flagged(), 2)) == 2
     with pytest.raises(UserError, match=r"--trials: 3 is out of range .flagged has only 2 different settings to try"):
         trials_of(pair, "flagged", Flagged(), 3)
@@ -140,15 +141,15 @@ def test_a_space_that_is_too_small_or_does_not_fit_is_refused() -> None:
         (Budget(trials=1), "--trials: 1 is out of range .allowed: 2 to 1000"),
         (Budget(trials=5_000_000), "--trials: 5000000 is out of range .allowed: 2 to 1000"),
         (Budget(seeds=()), "--seeds: none"),
-        (Budget(seeds=(1,)), "--seeds: 1: reported by smoke"),
-        (Budget(confirm=(0, 101)), "--confirm: 0: reported by smoke"),
+        (Budget(seeds=(1,)), "--seeds: 1: reported by mine"),
+        (Budget(confirm=(0, 101)), "--confirm: 0: reported by mine"),
         (Budget(confirm=(101,)), "--confirm: 101 .allowed: 2 or more"),
         (Budget(seeds=(100, 101), confirm=(101, 102)), "--confirm: 101: the best trial is picked by it"),
     ],
 )
 def test_a_budget_that_cannot_be_trusted_is_refused(budget: Budget, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        budget.check(load("smoke"))
+        budget.check(load({"name": "mine", "seeds": [0, 1], "tasks": {"vae": {}}}))
 
 
 def test_the_commands_budget_is_the_default_one() -> None:
