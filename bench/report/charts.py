@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Literal
 
 from distillbench.bench.analysis.average_ranks import average_ranks
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.summary import Row, Summary
 from distillbench.bench.analysis.time_to_quality import end_quality
 from distillbench.bench.report.chart import Axis, Chart, Ends, HeatMap, HeatMapCell, Point, Series
 from distillbench.bench.report.formatting import ABSENT, DASH, SIGNIFICANT, heading
-from distillbench.bench.statistics import Interval, mean_interval, pareto_front
+from distillbench.bench.statistics import Interval, Ratio, pareto_front
 from distillbench.bench.store.configurations import SCRATCH
-from distillbench.bench.store.records import MetricValue
-from distillbench.bench.store.terms import Section
+from distillbench.bench.store.records import MetricValue, comparable
+from distillbench.bench.store.terms import Compared, Section
 
 What = Literal["validation", "loss"]
 """Of a training curve."""
@@ -135,7 +135,9 @@ def curve(summary: Summary, pair: str, what: What, over: Over = "steps") -> Char
     """The training curves of all students, with a band over seeds; None where none was recorded."""
     metric = summary.metrics.get(summary.primary_metric)
     rows = _students(summary, pair)
-    series = [Series(row.name, points, "band", row.control) for row in rows if (points := course(row, what, over))]
+    compared = metric.compared if metric and what == "validation" else "difference"
+    courses = {row.name: (course(row, what, over, compared), row.control) for row in rows}
+    series = [Series(name, points, "band", control) for name, (points, control) in courses.items() if points]
     if metric is None or not series:
         return None
     measured = next(iter(next(row.curves for row in rows if row.curves).values())).of
@@ -143,7 +145,8 @@ def curve(summary: Summary, pair: str, what: What, over: Over = "steps") -> Char
         title, y = "Training loss", Axis("loss", better="lower")
         note = "the mean between two points; each method minimises its own loss: compare the shapes of the curves alone"
     else:
-        title, y = "Training curve", Axis(heading(summary.primary_metric, metric), better=metric.direction)
+        y = Axis(heading(summary.primary_metric, metric), log=compared == "ratio", better=metric.direction)
+        title = "Training curve"
         note = f"{summary.primary_metric.replace('_', ' ')} on {measured}"
         if metric.unit == "%":  # an interval over few seeds may go beyond these, and would set the axis
             series = [replace(band, points=tuple(_within(p, 0, 100) for p in band.points)) for band in series]
@@ -161,18 +164,19 @@ def curve(summary: Summary, pair: str, what: What, over: Over = "steps") -> Char
     )
 
 
-def course(row: Row, what: What, over: Over = "steps") -> tuple[Point, ...]:
-    """A row's training curve: the mean over seeds, at the steps that all of them have."""
+def course(row: Row, what: What, over: Over = "steps", compared: Compared = "difference") -> tuple[Point, ...]:
+    """A row's training curve: the mean, or geometric mean, over seeds, at the steps that all of them have."""
     seeds = [
         {step: at for step, *at in zip(c.steps, c.seconds, getattr(c, what), strict=True)} for c in row.curves.values()
     ]
     points = []
     for step in seeds[0] if seeds else ():
         found = [at for seed in seeds if (at := seed.get(step)) is not None and at[1] is not None]
-        if len(found) == len(seeds):
-            interval = mean_interval([value for _, value in found])
+        values = [value for _, value in found if comparable(value, compared)]
+        if len(values) == len(seeds):
+            shown = Estimate.of(values, compared).shown
             x = step if over == "steps" else math.fsum(seconds for seconds, _ in found) / len(found)
-            points.append(Point(x, interval.mean, None, _ends(interval), row.name))
+            points.append(Point(x, shown.value, None, _shown_ends(shown), row.name))
     return tuple(points)
 
 
@@ -200,7 +204,7 @@ def fidelity(summary: Summary, pair: str) -> Chart | None:
         return None
 
     def agreement(row: Row) -> float | None:
-        return row.metrics[name].interval.mean if name in row.metrics else None
+        return row.metrics[name].shown.value if name in row.metrics else None
 
     return _against(summary, pair, "fidelity", heading(name, summary.metrics[name]), agreement, log=False)
 
@@ -232,7 +236,7 @@ def _against(
         f"{summary.task}-{pair}-{name}",
         f"{y.partition(' (')[0]} against {title.partition(' (')[0]}",
         Axis(title, log=log),
-        Axis(y, better=metric.direction),
+        Axis(y, log=metric.compared == "ratio", better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
         "95% intervals over seeds alone: all rows have the same test examples; the paired differences cover examples, "
@@ -241,7 +245,7 @@ def _against(
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.seed_interval), row.name)
+    return Point(x, estimate.shown.value, None, _shown_ends(estimate.shown_over_seeds), row.name)
 
 
 def _front(points: Sequence[Point], metric: MetricValue) -> list[Point]:
@@ -264,13 +268,14 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     )
     methods, controls = (
         tuple(
-            Point(row.difference.interval.mean, i, _ends(row.difference.interval), None, f"{row.name}, mean")
+            Point(row.difference.shown.value, i, _shown_ends(row.difference.shown), None, f"{row.name}, mean")
             for i, row in enumerate(rows)
             if row.difference is not None and row.control == control
         )
         for control in (False, True)
     )
-    unit = f" ({metric.unit})" if metric.unit else ""
+    ratio = metric.compared == "ratio"
+    unit = " (factor)" if ratio else f" ({metric.unit})" if metric.unit else ""
     series = (
         Series("seeds", seeds, "faint"),
         Series("methods: mean with 95% interval", methods),
@@ -279,10 +284,11 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     return Chart(
         f"{summary.task}-{pair}-differences",
         "Paired differences to scratch",
-        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", better=metric.direction),
+        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", log=ratio, better=metric.direction),
         Axis("", categories=tuple(row.name for row in rows), rule=len(controls)),
         tuple(one for one in series if one.points),
-        f"Each method's {summary.primary_metric} less that of scratch with the same seed, on {summary.task}, {pair}",
+        f"Each method's {summary.primary_metric} {'over' if ratio else 'less'} that of scratch with the same seed, "
+        f"on {summary.task}, {pair}",
         "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples"
         + "; controls stand above the rule" * bool(controls),
     )
@@ -292,6 +298,10 @@ def _ends(interval: Interval) -> Ends | None:
     if math.isnan(interval.half_width):
         return None
     return interval.mean - interval.half_width, interval.mean + interval.half_width
+
+
+def _shown_ends(shown: Ratio) -> Ends | None:
+    return (shown.low, shown.high) if math.isfinite(shown.low) and math.isfinite(shown.high) else None
 
 
 def of_task(summary: Summary) -> dict[str, list[Chart]]:

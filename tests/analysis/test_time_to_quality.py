@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from distillbench.bench.analysis.summary import Row, summarise
+from distillbench.bench.analysis.rows import Row
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.analysis.time_to_quality import Moment, end_score, first_lasting, reached, time_to_quality
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.writers import markdown

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.rows import Summary
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.report.writers import as_json, latex, markdown
@@ -19,7 +20,7 @@ from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition
 from support.paths import GOLDEN
-from support.records import EXPECTED, STUDENTS, record, records, rows, timing
+from support.records import EXPECTED, STUDENTS, config_of, record, records, rows, timing
 
 
 @pytest.mark.parametrize(("name", "write"), [("table.md", markdown), ("table.tex", latex)])
@@ -101,6 +102,23 @@ def test_the_controls_that_the_best_method_does_not_beat_are_named() -> None:
     ]
     lone = [r for r in with_controls(label_smoothing=better) if r.label not in ("good", "noise", "broken")]
     assert not any("the best method" in note for note in summary_of(lone).notes)
+
+
+def test_a_control_without_a_seed_in_common_is_not_compared() -> None:
+    others = [record("student", "label_smoothing", seed, 95.0) for seed in (7, 8, 9)]
+    assert not any("the best method" in note for note in summary_of(records() + others).notes)
+
+
+def test_of_very_many_controls_some_are_named() -> None:
+    many = [
+        record(
+            "student", "hard_labels", seed, value, config_of("student", "hard_labels", seed, hyperparameters={"a": i})
+        )
+        for i in range(30)
+        for seed, value in enumerate([95.0, 97.2, 96.1])
+    ]
+    (note,) = (note for note in summary_of(records() + many).notes if "the best method" in note)
+    assert note.endswith("hard_labels (a 9) and 20 more")
 
 
 def test_lower_is_better_for_the_controls_too() -> None:
@@ -191,9 +209,9 @@ def test_intervals_cover_test_examples_where_there_are_any() -> None:
     assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
     assert over_both["difference_half_width"] > shared["difference_half_width"]
     (summary,) = summarise(with_examples(records(), 20.0, rng))
-    assert "± covers other seeds and other test examples than these 40: accuracy, nll" in summary.notes
+    assert "intervals cover other seeds and other test examples than these 40: accuracy, nll" in summary.notes
     (summary,) = summarise(records())
-    assert "± covers other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
+    assert "intervals cover other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
 
 
 def test_the_teacher_and_baselines_have_an_interval_over_examples_alone() -> None:

@@ -116,7 +116,9 @@ def _chart(chart: Chart) -> Figure:
     if len(chart.series) > 1:
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     if chart.y.categories:
-        axes.axvline(0, color="0.4", linewidth=0.8) if any(p.x < 0 for s in chart.series for p in s.points) else None
+        equal = 1 if chart.x.log else 0
+        if any(p.x < equal for s in chart.series for p in s.points):
+            axes.axvline(equal, color="0.4", linewidth=0.8)
         if 0 < chart.y.rule < rows:
             axes.axhline(chart.y.rule - 0.5, color="0.4", linewidth=0.8)
         axes.invert_yaxis()
