@@ -19,8 +19,8 @@ from rich.console import Console
 
 from distillbench.bench.analysis.notes import machine_name
 from distillbench.bench.analysis.results import speed_tables, summaries
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.speeds import SpeedTable
-from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.leaderboard import build
 from distillbench.bench.report import speeds, writers
 from distillbench.bench.report.chart import HeatMap, HeatMapCell

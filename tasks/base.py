@@ -51,6 +51,10 @@ class Metric:
         unit: As printed behind the number, such as "dB"; empty: none.
         decimals: As printed.
         note: What a reader must know of it, printed beneath its tables.
+        compared: How two of its values are compared. "ratio" is for what is always positive and varies by factors, as a
+            distance between two sets of images: tests, intervals, gaps and ranks are then of its logarithm. Such a
+            metric has no per-example results.
+        repeats: The metric that it measures again, by another feature extractor; tables say where the order differs.
         deployed: Whether it depends on a model only through what ``Task.deployed`` puts out, so that it can be measured
             of an exported file too. A VAE's ELBO is not: it looks at the posterior and the logits.
     """
@@ -59,6 +63,8 @@ class Metric:
     unit: str = ""
     decimals: int = 2
     note: str = ""
+    compared: Literal["difference", "ratio"] = "difference"
+    repeats: str = ""
     deployed: bool = True
 
 
@@ -251,6 +257,13 @@ class Task(ABC):
             transfer set, all that ``forward`` and ``responses`` read, and no ground truth.
         """
 
+    def with_targets(self, inputs: Inputs) -> Inputs:
+        """The inputs with what ``loss`` alone compares with, where that costs something to compute.
+
+        It is asked for once a step, for all models that minimise the loss. ``loss`` takes inputs without it as well.
+        """
+        return inputs
+
     # -- models -------------------------------------------------------------------------------------------------
 
     @property
@@ -321,7 +334,7 @@ class Task(ABC):
 
         Args:
             model: The model that ``outputs`` are of.
-            inputs: What the pass read.
+            inputs: What the pass read, with targets or without (``with_targets``).
             outputs: What the pass gave.
             recipe: The model's recipe in training; None outside of it, for recipes that change the loss.
             progress: The share of the training that is done, for objectives that change in it.

@@ -34,9 +34,9 @@ class DenoisingSettings(RestorationSettings):
     sigma: float = Field(25, gt=0, le=255, description="standard deviation of the noise, in grey levels of 255")
     patch: int = Field(32, ge=8, description="side of a patch in training, pixels")
     teacher: DenoisingRecipe = DenoisingRecipe(
-        network=DnCNN(depth=6, width=16), steps=2500, learning_rate=3e-3, augment=True
+        network=DnCNN(depth=6, width=32, batch_norm=True), learning_rate=5e-3, augment=True
     )
-    student: DenoisingRecipe = DenoisingRecipe(network=DnCNN(depth=4, width=8), learning_rate=5e-3, augment=True)
+    student: DenoisingRecipe = DenoisingRecipe(network=DnCNN(depth=4, width=16), learning_rate=5e-3, augment=True)
 
 
 class Denoising(Restoration):

@@ -27,9 +27,8 @@ from distillbench.tasks.base import (
 )
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.feature_extractors.classifier import FeatureClassifier
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
-from distillbench.tasks.metrics.distributions import DISTANCES, FeatureSets, distances, frechet_distance
+from distillbench.tasks.metrics.distributions import DISTANCES, FeatureSets, distances, frechet_distance, judging
 from distillbench.tasks.metrics.images import psnrs
 from distillbench.tasks.networks.base import Discriminator, Ends, Generator
 from distillbench.tasks.networks.dense import Dense
@@ -224,7 +223,7 @@ class GAN(Generative):
         return self._classifier_features(images.to(self.device))
 
     def _classifier_features(self, images: Tensor) -> Tensor:
-        return cast(FeatureClassifier, self.feature_extractor).features(images)
+        return judging(self.feature_extractor).first.features(images)
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """A Gaussian with the training pixels' mean and covariance, and the training images themselves (the floor)."""

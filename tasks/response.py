@@ -116,7 +116,8 @@ class Bernoulli(Response):
         return (torch.sigmoid(self.values) - torch.sigmoid(approximation.values)).square().flatten(1).sum(1).mean()
 
     def evidence(self, thresholds: Tensor | None = None, pooled: bool = False) -> Tensor:
-        return self.values.flatten(1)
+        """(batch, events); the channels' mean logits of maps (batch, channels, height, width) when pooled."""
+        return self.values.mean(dim=(2, 3)) if pooled else self.values.flatten(1)
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,14 @@ class Recipe(Frozen):
         return self.network is None or self.network.trainable
 
 
+def _amount(value: Any) -> Any:
+    """A number of examples, or 'rest': in one message what pydantic says in two."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 1
+    if value in (None, "rest") or (number and float(value).is_integer()):
+        return value
+    raise refusal("input should be a whole number from 1 on, or 'rest'", says_all=False)
+
+
 class TaskSettings(Frozen):
     """What every task lets a suite set; a task's own settings add the recipes ``teacher`` and ``student``."""
 
@@ -114,7 +122,7 @@ class TaskSettings(Frozen):
     steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(32, ge=1, le=MOST_BATCH, description="images a step")
 
-    transfer: Annotated[int, Field(ge=1)] | Literal["rest"] | None = Field(
+    transfer: Annotated[int | Literal["rest"] | None, BeforeValidator(_amount)] = Field(
         None,
         description="transfer set: so many examples, or 'rest': all, of which students see the teacher's responses "
         "alone; default: all of data.transfer, else none",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
@@ -38,7 +39,7 @@ from distillbench.tasks.metrics.images import psnr
 from distillbench.tasks.networks.base import Ends, Styliser
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.networks.johnson import Johnson
-from distillbench.tasks.response import Events, Feature, Response
+from distillbench.tasks.response import Bernoulli, Events, Feature, Response
 
 CROPS_PER_IMAGE = 16
 FIGURE_IMAGES, FIGURE_SIDE = 4, 192
@@ -49,6 +50,8 @@ STYLE_SIDE = 512
 """The style is taken from the middle of its picture, up to this side in pixels."""
 CONTRAST = 8
 """Grey levels that a patch must span: on a flat one instance normalisation amplifies rounding into huge gradients."""
+HALF_LEVEL = 0.5 / 255
+"""Intensities keep so far from 0 and 1 where their logits are taken: a finer difference is none in a picture."""
 EPSILON = 1e-8
 """Under each root: what has no error, and a flat image, have a gradient too."""
 
@@ -64,8 +67,8 @@ class StyleSettings(TaskSettings):
 
     locations: ClassVar[frozenset[str]] = frozenset({"data", "style", "loss_network"})
 
-    steps: int = Field(300, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
-    batch_size: int = Field(2, ge=1, le=MOST_BATCH, description="patches a step")
+    steps: int = Field(200, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    batch_size: int = Field(1, ge=1, le=MOST_BATCH, description="patches a step")
     patch: int = Field(96, ge=LEAST_SIDE, multiple_of=4, description="side of a patch in training, pixels")
     test_side: int = Field(
         256, ge=LEAST_SIDE, multiple_of=4, description="test photographs are cut to this side at most"
@@ -77,14 +80,22 @@ class StyleSettings(TaskSettings):
     content_weight: float = Field(5.0, ge=0, description="factor on the content term")
     style_weight: float = Field(3.0, ge=0, description="factor on the style term")
     variation_weight: float = Field(5.0, ge=0, description="factor on total variation")
-    teacher: StyleRecipe = StyleRecipe(
-        network=Johnson(width=12, blocks=2), steps=1000, learning_rate=1e-3, augment=True
+    compared_by: Literal["painting", "features"] = Field(
+        "painting",
+        description="what a student sees of its teacher: its picture, or the perceptual network's features of that",
     )
-    student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=0), learning_rate=3e-3, augment=True)
+    teacher: StyleRecipe = StyleRecipe(network=Johnson(width=8, blocks=3), steps=600, learning_rate=2e-3, augment=True)
+    student: StyleRecipe = StyleRecipe(network=Johnson(width=4, blocks=1), learning_rate=3e-3, augment=True)
 
 
 class StyleTransfer(Task):
-    """Photographs painted in one style: compared by a perceptual network's features of the result over positions."""
+    """Photographs painted in one style, judged through a perceptual network.
+
+    Students learn from their teacher's paintings, so that one with ``task_weight`` 0 needs no perceptual network: its
+    steps cost a pass of the teacher in the place of the objective. An intensity in [0, 1] is taken as the probability
+    of a Bernoulli, as in a VAE's pixels: unlike a softmax over positions, which is blind to a constant offset, its
+    divergence is zero for equal paintings alone, at any temperature.
+    """
 
     Settings: ClassVar[type[TaskSettings]] = StyleSettings
     settings: StyleSettings
@@ -189,11 +200,14 @@ class StyleTransfer(Task):
     ) -> Inputs:
         images = getattr(self.splits, split).images
         crops = crop_batch(images, indices, self.settings.patch, rng, flip=augment, contrast=CONTRAST)
-        return self._inputs(crops.to(self.device))
+        return {"photographs": crops.to(self.device)}
 
     @torch.no_grad()
-    def _inputs(self, photographs: Tensor) -> Inputs:
-        return {"photographs": photographs, **self._content(photographs)}
+    def with_targets(self, inputs: Inputs) -> Inputs:
+        """With the content features of the photographs, by layer."""
+        if all(layer in inputs for layer in self._perceptual_network.content_layers):
+            return inputs
+        return {**inputs, **self._content(inputs["photographs"])}
 
     @property
     def ends(self) -> Ends:
@@ -204,8 +218,15 @@ class StyleTransfer(Task):
         return torch.linspace(0, 1, 3 * 128 * 128).view(1, 3, 128, 128).repeat(batch_size, 1, 1, 1)
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
-        stylised = model(inputs["photographs"])
-        return {"stylised": stylised, "features": self._features(stylised)}
+        """The stylised image. What the perceptual network sees in it, ``_seen`` adds where somebody looks at it."""
+        return {"stylised": model(inputs["photographs"]), "seen": {}}
+
+    def _seen(self, outputs: Outputs) -> dict[str, Tensor]:
+        """Features of the stylised image, computed once a pass for all who look at them with gradient, or without."""
+        seen: dict[bool, dict[str, Tensor]] = outputs["seen"]
+        if (differentiable := torch.is_grad_enabled()) not in seen:
+            seen[differentiable] = self._features(outputs["stylised"])
+        return seen[differentiable]
 
     def loss(
         self,
@@ -229,9 +250,9 @@ class StyleTransfer(Task):
 
         Not their squares, which one photograph of great contrast would rule.
         """
-        features, image = outputs["features"], outputs["stylised"]
+        features, image, originals = self._seen(outputs), outputs["stylised"], self.with_targets(inputs)
         content = [
-            ((features[layer] - inputs[layer]).square().mean(dim=(1, 2, 3)) / energy + EPSILON).sqrt().mean()
+            ((features[layer] - originals[layer]).square().mean(dim=(1, 2, 3)) / energy + EPSILON).sqrt().mean()
             for layer, energy in self._content_energy.items()
         ]
         style = [
@@ -243,19 +264,23 @@ class StyleTransfer(Task):
         return {"content": torch.stack(content).sum(), "gram_style": torch.stack(style).sum(), "variation": variation}
 
     def responses(self, outputs: Outputs, inputs: Inputs, teacher: nn.Module) -> dict[str, Response]:
-        return {layer: Feature(values) for layer, values in outputs["features"].items()}
+        if self.settings.compared_by == "painting":
+            return {"painting": Bernoulli(intensity_logits(outputs["stylised"]))}
+        return {layer: Feature(values) for layer, values in self._seen(outputs).items()}
 
     @torch.no_grad()
     def events(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Events]:
-        """Stylised (1) against unchanged (0) patches of pictures to fit to, by their mean features."""
+        """Stylised (1) against unchanged (0) patches of pictures to fit to, by their mean colours or mean features."""
         indices = list(range(len(self.splits.fitting))) * CROPS_PER_IMAGE
         inputs = self.shared_inputs(indices[:256], rng, split="fit")
-        stylised, plain = self.forward(teacher, inputs)["features"], self._features(inputs["photographs"])
         count = len(inputs["photographs"])
         outcomes = (torch.arange(2 * count, device=self.device) < count).float().unsqueeze(1)
+        stylised, plain = (self.responses(self.forward(m, inputs), inputs, teacher) for m in (teacher, nn.Identity()))
         return {
-            layer: Events(Feature(torch.cat([stylised[layer], plain[layer]])), outcomes, pooled=True)
-            for layer in stylised
+            name: Events(
+                replace(response, values=torch.cat([response.values, plain[name].values])), outcomes, pooled=True
+            )
+            for name, response in stylised.items()
         }
 
     @torch.no_grad()
@@ -271,7 +296,8 @@ class StyleTransfer(Task):
     @cached_property
     def _validation(self) -> Inputs:
         indices = [i % len(self.splits.validation) for i in range(VALIDATION)]
-        return self.shared_inputs(indices, torch.Generator().manual_seed(0), split="validation")
+        patches = self.shared_inputs(indices, torch.Generator().manual_seed(0), split="validation")
+        return self.with_targets(patches)
 
     @torch.no_grad()
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
@@ -282,7 +308,7 @@ class StyleTransfer(Task):
         examples: dict[str, list[float]] = {metric: [] for metric in self.metrics}
         for image in data.images:
             photograph = to_float(centre_crop(image, self.settings.test_side, 4))[None].to(self.device)
-            inputs = self._inputs(photograph)
+            inputs = self.with_targets({"photographs": photograph})
             outputs = self.forward(model, inputs)
             terms = self._terms(inputs, outputs)
             examples["objective"].append(self.loss(model, inputs, outputs).item())
@@ -300,7 +326,7 @@ class StyleTransfer(Task):
         style = to_float(centre_crop(self.style_picture, side))[None]
         rows, captions = {"style": style, "photograph": photographs}, {}
         for name, model in models.items():
-            inputs = [self._inputs(photograph[None].to(self.device)) for photograph in photographs]
+            inputs = [{"photographs": photograph[None].to(self.device)} for photograph in photographs]
             outputs = [self.forward(model, batch) for batch in inputs]
             rows[name] = torch.cat([output["stylised"] for output in outputs]).cpu()
             losses = [self.loss(model, *pair).item() for pair in zip(inputs, outputs, strict=True)]
@@ -311,6 +337,11 @@ class StyleTransfer(Task):
 def embedded_style() -> dict[str, str]:
     """What identifies the embedded style picture."""
     return {"name": "/".join(STYLE_PICTURE), "sha256": checksum("", {"pixels": read_picture(*STYLE_PICTURE)})}
+
+
+def intensity_logits(images: Tensor) -> Tensor:
+    """Logits of intensities in [0, 1] of any shape, finite for black and for white."""
+    return torch.logit(HALF_LEVEL + (1 - 2 * HALF_LEVEL) * images.clamp(0, 1))
 
 
 def gram(features: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ from distillbench.tasks.figures.kinds import ImageGrid
 from distillbench.tasks.figures.restored import AMPLIFIED
 from distillbench.tasks.metrics.images import SSIM_WINDOW, downscale, luma, psnr, shave, upscale
 from distillbench.tasks.networks.base import Ends, SuperResolver
-from distillbench.tasks.networks.fsrcnn import FSRCNN
+from distillbench.tasks.networks.edsr import EDSR
+from distillbench.tasks.networks.espcn import ESPCN
 from distillbench.tasks.networks.interfaces import Interface
 from distillbench.tasks.shared.restoration import CROPS_PER_IMAGE, Restoration, RestorationSettings
 
@@ -35,15 +36,15 @@ class SuperResolutionSettings(RestorationSettings):
     scale: int = Field(2, ge=2, le=4, description="factor in each direction")
     patch: int = Field(16, ge=4, description="side of an input patch in training, pixels")
     teacher: SuperResolutionRecipe = SuperResolutionRecipe(
-        network=FSRCNN(features=32, shrunk=8, mappings=2), steps=2000, learning_rate=3e-3, augment=True
+        network=EDSR(width=32, blocks=4), learning_rate=2e-3, augment=True
     )
     student: SuperResolutionRecipe = SuperResolutionRecipe(
-        network=FSRCNN(features=4, shrunk=3, mappings=1), learning_rate=5e-3, augment=True
+        network=ESPCN(features=48, mapped=24), learning_rate=5e-3, augment=True
     )
 
 
 class SuperResolution(Restoration):
-    """Photographs enlarged by an FSRCNN: compared by the residual r = ŷ − bicubic(x) over positions."""
+    """Photographs enlarged by a network: compared by the residual r = ŷ − bicubic(x) over positions."""
 
     Settings: ClassVar[type[TaskSettings]] = SuperResolutionSettings
     settings: SuperResolutionSettings
@@ -57,7 +58,7 @@ class SuperResolution(Restoration):
         "luma",
     )
     baselines: ClassVar[tuple[str, ...]] = ("bicubic",)
-    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"fsrcnn_x2": {"scale": 2}, "fsrcnn_x3": {"scale": 3}}
+    pairs: ClassVar[Mapping[str, Mapping[str, Any]]] = {"edsr_espcn_x2": {"scale": 2}, "edsr_espcn_x3": {"scale": 3}}
 
     # -- data ---------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.statistics import Interval, mean_interval
 
 

@@ -6,10 +6,10 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
-from distillbench.bench.statistics import minimum_detectable_effect
-from distillbench.bench.store.configurations import PER_SEED, Group, flat, plain
+from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.common.text import listed
 
@@ -32,32 +32,57 @@ def interval_notes(examples: Mapping[str, Collection[int]]) -> list[str]:
     notes = []
     if both:
         notes.append(
-            f"± covers other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
+            f"intervals cover other seeds and other test examples than these {max(examples[both[0]])}: {_words(both)}"
         )
     if alone:
-        notes.append(f"± covers other seeds alone (there are no per-example results): {_words(alone)}")
+        notes.append(f"intervals cover other seeds alone (there are no per-example results): {_words(alone)}")
     return notes
 
 
-def detectable_effect_notes(pair: str, differences: Sequence[Estimate], metric: MetricValue | None) -> list[str]:
-    """Say how large a true difference to scratch has to be to be detected.
+def ratio_notes(metrics: Mapping[str, MetricValue]) -> list[str]:
+    """Say which metrics are compared as ratios, and how these are shown."""
+    ratios = [name for name, metric in metrics.items() if metric.compared == "ratio"]
+    how = "compared as ratios, by logarithms (geometric mean with the ends of its interval; Δ is a factor)"
+    return [f"{how}: {_words(ratios)}"] if ratios else []
 
-    Args:
-        pair: The teacher-student pair.
-        differences: Those of its methods.
-        metric: A value of the primary metric; None where no record has it.
 
-    Returns:
-        A note; none where nothing can be said.
-    """
-    effects = [minimum_detectable_effect(difference.interval) for difference in differences]
-    effects = sorted(effect for effect in effects if math.isfinite(effect) and effect > 0)
-    if not effects or metric is None:
-        return []
-    seeds = max(difference.interval.n for difference in differences)
-    least, most = (_value(effect, metric) for effect in (effects[0], effects[-1]))
-    span = least if least == most else f"{least} to {most}, method by method"
-    return [f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power): {span}"]
+def detectable_effect_notes(summary: Summary) -> list[str]:
+    """Say of each pair of a task how large a true difference to scratch has to be to get a star."""
+    metric = summary.metrics.get(summary.primary_metric)
+    notes = []
+    for pair in summary.pairs:
+        rows = [row for row in summary.rows if row.pair == pair and row.difference is not None]
+        effects = sorted(row.detectable for row in rows if row.detectable is not None and math.isfinite(row.detectable))
+        if effects and metric is not None:
+            seeds = max(row.difference.interval.n for row in rows if row.difference and row.detectable)
+            least, most = (_effect(effect, metric) for effect in (effects[0], effects[-1]))
+            span = least if least == most else f"{least} to {most}, method by method"
+            notes.append(f"{pair}: {DETECTABLE} of Δ with {seeds} seeds (80% power, after Holm's correction): {span}")
+    return notes
+
+
+def _effect(effect: float, metric: MetricValue) -> str:
+    return f"×{effect:.3g}" if metric.compared == "ratio" else _value(effect, metric)
+
+
+def order_notes(summary: Summary) -> list[str]:
+    """Say where a metric that repeats the primary one, by another feature extractor, has another order of methods."""
+    primary, notes = summary.primary_metric, []
+    for other in (name for name, metric in summary.metrics.items() if metric.repeats == primary):
+        for pair in summary.pairs:
+            rows = [row for row in summary.rows if row.pair == pair and {primary, other} <= row.metrics.keys()]
+            order, other_order = (_order(rows, name, summary.metrics[name]) for name in (primary, other))
+            if order != other_order:
+                found = f"by another feature extractor ({_words([other])}) the order is {', '.join(other_order)}"
+                notes.append(f"{pair}: {found}; by {_words([primary])} it is {', '.join(order)}")
+    return notes
+
+
+def _order(rows: Sequence[Row], name: str, metric: MetricValue) -> list[str]:
+    """Scratch and the methods, the best first; other controls are not ranked."""
+    sign = 1 if metric.direction == "lower" else -1
+    ranked = [row for row in rows if row.section == "method" or row.name.partition(" ")[0] == SCRATCH]
+    return [row.name for row in sorted(ranked, key=lambda row: sign * row.metrics[name].interval.mean)]
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
@@ -96,7 +121,7 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
         trained = [(r.own_teacher, r.primary_metric) for r in group.records if r.own_teacher]
         values = [metrics[name] for metrics, name in trained if name in metrics]
         if values and metric:
-            mean = _value(math.fsum(values) / len(values), metric)
+            mean = _value(Estimate.of(values, metric.compared).shown.value, metric)
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 

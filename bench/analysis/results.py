@@ -6,9 +6,10 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.series import Split
 from distillbench.bench.analysis.speeds import SpeedTable, tabulate_timings
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.manifest import NAME, expected
 from distillbench.bench.store.records import Scan, Store

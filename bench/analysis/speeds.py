@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distillbench.bench.analysis.series import Estimate, Series
+from distillbench.bench.analysis.series import Estimate, Series, on_scale
 from distillbench.bench.machine.processor import description, same_processor
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.exports import Artefact, Export
-from distillbench.bench.store.records import MetricValue, Record
-from distillbench.bench.store.terms import Precision
+from distillbench.bench.store.records import MetricValue, Record, comparable
+from distillbench.bench.store.terms import Compared, Precision
 from distillbench.bench.store.timings import Condition, Timing
 
 
@@ -186,10 +186,10 @@ def _quality_change(
     example_names = {change.example_names for change in changes}
     if len(example_names) != 1:
         return None, "the students were not evaluated on the same examples"
-    seeds = tuple(sorted({change.seed for change in changes}))
+    seeds, compared = tuple(sorted({change.seed for change in changes})), changes[0].compared
     matrix = np.array([np.mean([c.values for c in changes if c.seed == seed], axis=0) for seed in seeds])
     means, names = tuple(float(row.mean()) for row in matrix), example_names.pop()
-    return Series(seeds, means, names, matrix if names else None).estimate(), ""
+    return Series(seeds, means, names, matrix if names else None, compared).estimate(), ""
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,8 @@ class _Change:
     example_names: tuple[str, ...]
     """Empty without per-example results."""
     values: NDArray[np.float64]
-    """(examples,), or (1,) without per-example results."""
+    """(examples,), or (1,) without per-example results; of logarithms where the metric is compared as a ratio."""
+    compared: Compared = "difference"
 
 
 def _student_changes(
@@ -213,10 +214,12 @@ def _student_changes(
         record, artefact = finished.get((export.label, export.seed)), export.artefacts.get(precision)  # type: ignore[arg-type]
         if record is None or artefact is None or not export.is_of(record):
             continue
-        if metric in artefact.metrics and metric in record.metrics:
-            changes.append(_change(metric, record, artefact))
-        else:
+        if metric not in artefact.metrics or metric not in record.metrics:
             reasons.append(artefact.failure or artefact.unmeasured or f"{metric} was not measured")
+        elif not comparable(artefact.metrics[metric], record.metrics[metric].compared):
+            reasons.append(f"{metric} is {artefact.metrics[metric]:.3g}, which has no logarithm")
+        else:
+            changes.append(_change(metric, record, artefact))
     return changes, reasons
 
 
@@ -224,7 +227,9 @@ def _change(metric: str, record: Record, artefact: Artefact) -> _Change:
     if metric in artefact.examples and metric in record.examples:
         values = np.subtract(artefact.examples[metric], record.examples[metric])
         return _Change(record.seed, record.example_names, values)
-    return _Change(record.seed, (), np.array([artefact.metrics[metric] - record.metrics[metric].value]))
+    compared = record.metrics[metric].compared
+    after, before = on_scale((artefact.metrics[metric], record.metrics[metric].value), compared)
+    return _Change(record.seed, (), np.array([after - before]), compared)
 
 
 def _notes(timings: Sequence[Timing], rows: Sequence[SpeedRow]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,106 +12,22 @@ from distillbench.bench.analysis.comparison import Comparison, TeacherGap
 from distillbench.bench.analysis.notes import (
     detectable_effect_notes,
     interval_notes,
+    order_notes,
     origin_notes,
     pair_notes,
+    ratio_notes,
     undefined_notes,
 )
+from distillbench.bench.analysis.rows import SIGNIFICANCE_LEVEL, Row, Summary
 from distillbench.bench.analysis.series import Estimate, Series, Split, series_of
 from distillbench.bench.analysis.time_to_quality import TimeToQuality, time_to_quality
-from distillbench.bench.statistics import Interval, Ratio, holm, mean_interval
-from distillbench.bench.store.configurations import Group, groups, order, section_of
+from distillbench.bench.statistics import Ratio, holm, holm_levels, mean_interval, minimum_detectable_effect
+from distillbench.bench.store.configurations import Group, groups, order
 from distillbench.bench.store.manifest import ExpectedCell
-from distillbench.bench.store.records import MetricValue, Record, TrainingCurve
-from distillbench.bench.store.terms import SECTIONS, Kind, Section
+from distillbench.bench.store.records import MetricValue, Record
+from distillbench.bench.store.terms import SECTIONS
 from distillbench.bench.store.timings import FOLDER as TIMINGS
 from distillbench.bench.store.timings import Timing
-
-SIGNIFICANCE_LEVEL = 0.05
-"""The family-wise error of the differences that count as significant."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One method, the teacher or a baseline in one configuration, over its seeds."""
-
-    pair: str
-    name: str
-    """The label, with what tells this configuration from others of the label."""
-    kind: Kind
-    finished: int
-    """The number of seeds that finished."""
-    failed: int
-    """The number of seeds that failed."""
-    missing: int
-    """The number of seeds that the run expects and that have no record."""
-    metrics: Mapping[str, Estimate]
-    """By name."""
-    control: bool = False
-    """Whether it is a control, which a method has to beat and which is not ranked."""
-    undefined: str = ""
-    """Why there is no such row, as 'needs labels; gan has none'; '' where there is."""
-    difference: Estimate | None = None
-    """To scratch, on the primary metric, paired by seed and test example."""
-    p: float | None = None
-    """The p-value of the difference, Holm-corrected over all methods of the table (Holm 1979); None for other rows."""
-    gap: Ratio | None = None
-    """The share recovered of the gap from scratch to the teacher; None where the difference or the gap may be zero."""
-    unfiltered_gap: Ratio | None = None
-    """The share recovered of the gap from scratch to the teacher; None where the gap may be zero."""
-    gap_defined: bool = False
-    """Whether the teacher is better than scratch beyond the interval of their difference."""
-    best: bool = False
-    """Whether the method is better than every other, each time beyond the interval of their paired difference."""
-    unbeaten_controls: tuple[str, ...] = ()
-    """Of the best method: the controls, but for scratch, that it is not better than beyond that interval."""
-    parameters: int | None = None
-    macs: int | None = None
-    latency: float | None = None
-    """Seconds of one input in eager PyTorch on one thread; None where that was not timed."""
-    speedup: Ratio | None = None
-    """Over the teacher, interleaved with it under the same condition; None where that was not timed."""
-    values_by_seed: Mapping[int, float] = field(default_factory=dict)
-    """The primary metric."""
-    differences_by_seed: Mapping[int, float] = field(default_factory=dict)
-    """The difference to scratch on the primary metric."""
-    training_seconds: Interval | None = None
-    images_per_second: Interval | None = None
-    """In training."""
-    curves: Mapping[int, TrainingCurve] = field(default_factory=dict)
-    """Of training, by seed."""
-    time_to_quality: TimeToQuality | None = None
-    """Until a student is as good as scratch ends; None for other rows, and where no curve says so."""
-
-    @property
-    def section(self) -> Section:
-        """The section of the table in which it stands."""
-        return section_of(self.kind, self.control)
-
-    @property
-    def significant(self) -> bool:
-        """Whether the difference to scratch is significant (p < 0.05, Holm-corrected)."""
-        return self.p is not None and self.p < SIGNIFICANCE_LEVEL
-
-
-@dataclass(frozen=True)
-class Summary:
-    """The results of one task."""
-
-    task: str
-    primary_metric: str
-    """Its name; '' where there are no records."""
-    metrics: Mapping[str, MetricValue]
-    """A value of each metric, for its direction, unit and decimals; the primary metric first."""
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...] = ()
-    """What a reader must know."""
-    problems: tuple[str, ...] = ()
-    """Files that were left out, and why."""
-
-    @property
-    def pairs(self) -> list[str]:
-        """The teacher-student pairs, in the order of the rows."""
-        return list(dict.fromkeys(row.pair for row in self.rows))
 
 
 def summarise(
@@ -153,8 +69,6 @@ class _Pair:
     """What one teacher-student pair adds to a table."""
 
     rows: list[Row]
-    detectable: list[str]
-    """Notes on the minimum detectable effect."""
     notes: list[str]
     remarks: list[str]
     """Why something is missing."""
@@ -185,10 +99,17 @@ class _Task:
     def summary(self, problems: tuple[str, ...]) -> Summary:
         names = {record.pair for record in self.records} | {cell.pair for cell in self.expected}
         pairs = [self._pair(name) for name in sorted(names)]
-        rows = [row for pair in pairs for row in pair.rows]
-        notes = (
+        rows = _adjusted([row for pair in pairs for row in pair.rows])
+        summary = Summary(self.name, self.primary_metric, self.metrics, tuple(rows), problems=problems)
+        return replace(summary, notes=tuple(dict.fromkeys(self._notes(summary, pairs))))
+
+    def _notes(self, summary: Summary, pairs: Sequence[_Pair]) -> Iterator[str]:
+        rows = summary.rows
+        yield from (
             *interval_notes({name: _example_counts(rows, name) for name in self.metrics}),
-            *(note for pair in pairs for note in pair.detectable),
+            *ratio_notes(self.metrics),
+            *detectable_effect_notes(summary),
+            *order_notes(summary),
             *(note for pair in pairs for note in pair.notes),
             *_undefined_notes(rows),
             *_missing_notes(rows, self.records, self.split),
@@ -196,18 +117,13 @@ class _Task:
             *(metric.note for metric in self.metrics.values() if metric.note),
             *origin_notes(self.records),
         )
-        table = tuple(_adjusted(rows))
-        return Summary(self.name, self.primary_metric, self.metrics, table, tuple(dict.fromkeys(notes)), problems)
 
     def _pair(self, name: str) -> _Pair:
         members, metric = groups([r for r in self.records if r.pair == name]), self.metrics.get(self.primary_metric)
         sign = 1 if metric is None or metric.direction == "higher" else -1
         comparison = Comparison(members, self.primary_metric, self.split, sign, self.timings)
-        rows = self._rows(name, members, comparison)
-        differences = [row.difference for row in rows if row.kind == "student" and row.difference]
         return _Pair(
-            rows,
-            detectable_effect_notes(name, differences, metric),
+            self._rows(name, members, comparison),
             pair_notes(name, members, self.split),
             [f"{name}: {remark}" for remark in comparison.remarks()],
         )
@@ -300,9 +216,21 @@ def _missing_notes(rows: Sequence[Row], records: Sequence[Record], split: Split)
 
 
 def _adjusted(rows: Sequence[Row]) -> list[Row]:
-    """The p-values of the methods' differences, adjusted for how many there are in the table."""
+    """The p-values of the methods' differences, adjusted for how many there are in the table, and what it takes."""
     p_values = [row.difference.interval.p if row.kind == "student" and row.difference else math.nan for row in rows]
-    return [replace(row, p=None if math.isnan(p) else p) for row, p in zip(rows, holm(p_values), strict=True)]
+    adjusted, levels = holm(p_values), holm_levels(p_values, SIGNIFICANCE_LEVEL)
+    return [
+        row if math.isnan(p) else replace(row, p=p, detectable=_detectable(row.difference, level))
+        for row, p, level in zip(rows, adjusted, levels, strict=True)
+    ]
+
+
+def _detectable(difference: Estimate | None, alpha: float) -> float | None:
+    """The minimum detectable effect where a difference is significant below ``alpha``."""
+    effect = math.nan if difference is None else minimum_detectable_effect(difference.interval, alpha=alpha)
+    if difference is None or not effect > 0:
+        return None
+    return math.exp(effect) if difference.compared == "ratio" else effect
 
 
 def _gap_recovered(group: Group, difference: Series | None, gap: TeacherGap | None) -> Ratio | None:
@@ -313,4 +241,4 @@ def _gap_recovered(group: Group, difference: Series | None, gap: TeacherGap | No
 
 
 def _by_seed(series: Series | None) -> dict[int, float]:
-    return dict(zip(series.seeds, series.values, strict=True)) if series else {}
+    return dict(zip(series.seeds, series.shown, strict=True)) if series else {}

@@ -67,6 +67,17 @@ def end_score(scores: Sequence[float]) -> float | None:
     return median if math.isfinite(median) else None
 
 
+def end_quality(curve: TrainingCurve, metric: MetricValue) -> float | None:
+    """The validation metric that a training ends with, in its unit; None where there is none.
+
+    Args:
+        curve: Of the training.
+        metric: A value of the metric, for its direction.
+    """
+    score = end_score(scores_of(curve, metric))
+    return score if score is None or metric.direction == "higher" else -score
+
+
 def first_lasting(scores: Sequence[float], level: float) -> int | None:
     """Return the first point that reaches a level for good; None where there is none.
 

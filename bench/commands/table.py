@@ -24,7 +24,7 @@ from distillbench.bench.commands.options import (
 from distillbench.common.errors import at_most
 
 if TYPE_CHECKING:
-    from distillbench.bench.analysis.summary import Summary
+    from distillbench.bench.analysis.rows import Summary
 
 MOST_PROBLEMS = 5
 """So many files that are left out are named on standard error."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from distillbench.bench.statistics import ratio_margin
+
 STORED_SPEED, INTERLEAVED_SPEED = 0.05, 0.01
 """Relative margins of times stored on two days, and of two revisions timed interleaved (docs/ci.md)."""
 
@@ -25,17 +27,22 @@ class Margins:
     speed: float = STORED_SPEED
     seconds: float = 2e-6
 
-    def of_metric(self, metric: str, baseline: float) -> float:
-        """The margin of one metric in its unit.
+    def of_metric(self, metric: str, baseline: float, candidate: float | None = None) -> float:
+        """The margin of one metric on the scale on which it is compared.
 
         Args:
             metric: The metric's name.
             baseline: The baseline's mean, in the metric's unit.
+            candidate: The candidate's mean of a metric that is compared as a ratio; None for a difference.
 
         Returns:
-            The margin given for this metric, else the relative one.
+            The margin given for this metric, else the relative one; of a ratio its logarithm.
         """
-        return self.by_metric.get(metric, self.quality * abs(baseline))
+        if candidate is None:
+            return self.by_metric.get(metric, self.quality * abs(baseline))
+        if metric in self.by_metric:
+            return ratio_margin(baseline, candidate, 0.0, self.by_metric[metric])
+        return ratio_margin(baseline, candidate, self.quality)
 
     def of_times(self) -> str:
         """The margins of times in words, 'the margins of 0.05 and 2 us'."""

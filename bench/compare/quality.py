@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 
-from distillbench.bench.analysis.series import Series, series_of
+from distillbench.bench.analysis.series import Estimate, Series, series_of
 from distillbench.bench.compare.correction import Comparison, p_beyond
 from distillbench.bench.compare.findings import POSITION, Change, Finding, differing_field
 from distillbench.bench.compare.margins import Margins
@@ -54,6 +54,7 @@ def _incomparable(old: Record, new: Record, metric: str) -> str:
     if metric in new.metrics:
         before, after = old.metrics[metric], new.metrics[metric]
         fields |= {"direction": (before.direction, after.direction), "unit": (before.unit, after.unit)}
+        fields["compared"] = (before.compared, after.compared)
     return next((differing_field(name, *values) for name, values in fields.items() if values[0] != values[1]), "")
 
 
@@ -65,19 +66,20 @@ def _compare_metric(cell: str, old: Group, new: Group, metric: str, margins: Mar
         return Comparison(Finding(cell, metric, "missing", "not measured in the candidate", unit=reading.unit))
     difference, seeds = _difference(before, after)
     means = [_mean(side, seeds) for side in (before, after)]
-    low, high = difference.mean - difference.half_width, difference.mean + difference.half_width
-    change = Change("difference", difference.mean, low, high)
+    shown = Estimate(difference, difference, 0, reading.compared).shown
+    change = Change(reading.compared, shown.value, shown.low, shown.high)
     finding = partial(Finding, cell, metric, baseline=means[0], candidate=means[1], unit=reading.unit, change=change)
     digits, unit = reading.decimals, reading.unit and f" {reading.unit}"
-    text = f"{means[0]:.{digits}f} -> {means[1]:.{digits}f}{unit}, {difference.mean:+.{digits}f}"
+    form = "×{:.3f}" if reading.compared == "ratio" else f"{{:+.{digits}f}}"
+    text = f"{means[0]:.{digits}f} -> {means[1]:.{digits}f}{unit}, {form.format(shown.value)}"
     if seeds and _bit_identical(before, after):
         return Comparison(finding("pass", f"{text}: bit-identical"))
     if lack := _lack_of_seeds(before, after, seeds):
         return Comparison(finding("inconclusive", f"{text}: {lack}"))
-    margin = margins.of_metric(metric, means[0])
+    margin = margins.of_metric(metric, means[0], means[1] if reading.compared == "ratio" else None)
     outcome = difference_verdict(difference, margin, reading.direction)
-    reason = f"{text} [{low:+.{digits}f}, {high:+.{digits}f}], "
-    reason += f"{POSITION[outcome]} the margin of {margin:.{digits + 1}f}"
+    reason = f"{text} [{form.format(shown.low)}, {form.format(shown.high)}], {POSITION[outcome]} the margin of "
+    reason += f"×{math.exp(margin):.3f}" if reading.compared == "ratio" else f"{margin:.{digits + 1}f}"
     reason += "" if seeds else f", unpaired: fewer than {LEAST_SEEDS} seeds in common"
     return Comparison(finding(outcome, reason), p_beyond(difference, margin))
 
@@ -91,9 +93,10 @@ def _difference(before: Series, after: Series) -> tuple[Interval, tuple[int, ...
 
 
 def _mean(series: Series, seeds: Collection[int]) -> float:
-    """The mean over these seeds, or over all where there are none."""
+    """The mean, or geometric mean, over these seeds, or over all where there are none."""
     values = [value for seed, value in zip(series.seeds, series.values, strict=True) if not seeds or seed in seeds]
-    return math.fsum(values) / len(values)
+    mean = math.fsum(values) / len(values)
+    return math.exp(mean) if series.compared == "ratio" else mean
 
 
 def _bit_identical(before: Series, after: Series) -> bool:

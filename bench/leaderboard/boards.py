@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from distillbench.bench.analysis.notes import ratio_notes
 from distillbench.bench.analysis.series import Series, series_of
 from distillbench.bench.leaderboard.entries import ContributedFolder, Entry, board_config, teachers_and_baselines
 from distillbench.bench.leaderboard.model import Board, Row, Speed
 from distillbench.bench.leaderboard.ranks import LEAST_SEEDS, CompleteEntry, Ranking, rank, unbeaten
-from distillbench.bench.leaderboard.rows import entry_names, entry_row, reading, texts, times_scratch
+from distillbench.bench.leaderboard.rows import entry_names, entry_row, how_read, reading, texts, times_scratch
 from distillbench.bench.leaderboard.speed import Machines, speeds
 from distillbench.bench.statistics import pareto_front
 from distillbench.bench.store.configurations import differences, flat, order
@@ -121,8 +122,7 @@ def _group_of(entry: Entry) -> EntryGroup:
     """The group that an entry belongs to, still without entries."""
     first = next(iter(entry.finished.values()))
     metric = first.metrics[first.primary_metric]
-    shared = {"primary_metric": first.primary_metric, "direction": metric.direction, "unit": metric.unit}
-    config = board_config(first.config) | shared
+    config = board_config(first.config) | {"primary_metric": first.primary_metric} | how_read(metric)
     return EntryGroup(first.task, first.pair, config, metric, first.primary_metric, ())
 
 
@@ -170,7 +170,7 @@ def _board(group: EntryGroup, folders: Sequence[ContributedFolder], least_seeds:
         rows=(*rows, *(entry_row(entry, entry.label, metrics) for entry in others)),
         notes=(
             *_control_note([row for row, entry in zip(rows, places, strict=True) if entry in as_good], rows),
-            *_board_notes(rows, seeds, metrics.values(), machines),
+            *_board_notes(rows, seeds, metrics, machines),
         ),
     )
     return RankedBoard(board, tuple(ranked), ranking.draws)
@@ -268,22 +268,23 @@ def _all_metrics(entries: Sequence[Entry]) -> Iterator[tuple[str, MetricValue]]:
 
 
 def _board_notes(
-    rows: Sequence[Row], seeds: int, metrics: Iterable[MetricValue], machines: Mapping[str, str]
+    rows: Sequence[Row], seeds: int, metrics: Mapping[str, MetricValue], machines: Mapping[str, str]
 ) -> Iterator[str]:
     """The notes of one board.
 
     Args:
         rows: Its entries, ranked ones first.
         seeds: Of a complete entry.
-        metrics: The readings of its metrics, with notes of their own.
+        metrics: The readings of its metrics by name, with notes of their own.
         machines: Descriptions of the machines that entries were timed on, by letter.
     """
     if seeds < LEAST_SEEDS:
         yield f"{seeds} seed: no tiers and no intervals, since another seed would give another student"
     yield from _pairing_note(rows)
     yield from _tier_note(rows)
+    yield from map(visible, ratio_notes(metrics))
     yield from _speed_notes(rows, machines)
-    yield from dict.fromkeys(visible(metric.note) for metric in metrics if metric.note)
+    yield from dict.fromkeys(visible(metric.note) for metric in metrics.values() if metric.note)
 
 
 def _pairing_note(rows: Sequence[Row]) -> Iterator[str]:

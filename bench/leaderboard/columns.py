@@ -40,10 +40,13 @@ LEGEND = (
 
 
 def amount_text(amount: Amount | None, reading: Reading | None) -> str:
-    """A mean with its half-width, '89.60 ± 0.31'."""
+    """A mean with its half-width, '89.60 ± 0.31', or a geometric mean with its interval, '2.38 [2.27, 2.50]'."""
     if amount is None:
         return ABSENT
     decimals = reading.decimals if reading else 2
+    if amount.low is not None and amount.high is not None:
+        value, low, high = (_number(end, decimals) for end in (amount.value, amount.low, amount.high))
+        return f"{value} [{low}, {high}]"
     if amount.half_width is None:
         return _number(amount.value, decimals)
     return f"{_number(amount.value, decimals)} ± {_number(amount.half_width, decimals)}"

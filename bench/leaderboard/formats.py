@@ -166,11 +166,11 @@ def _fields(board: Board, row: Row) -> Iterator[tuple[str, str | int | float]]:
     yield from ((name, text.csv(value)) for name, value in texts.items())
     yield "machine", text.csv(row.speed.machine if row.speed else "")
     quality, fidelity = row.metrics.get(board.primary_metric), row.metrics.get(board.fidelity or "")
-    half_width = {"value": "", "half_width": "_half_width"}
+    parts = {"value": "", "half_width": "_half_width", "low": "_low", "high": "_high"}
     yield from _numbers(row.place, {"rank": "rank", "low": "rank_low", "high": "rank_high", "tier": "tier"})
     yield from _numbers(row, {name: name for name in ("seeds", "failed")})
     for name, amount in (("quality", quality), ("fidelity", fidelity)):
-        yield from _numbers(amount, {field: name + end for field, end in half_width.items()})
+        yield from _numbers(amount, {field: name + end for field, end in parts.items()})
     yield from _numbers(row, {name: name for name in ("parameters", "macs")})
     times = {"seconds": "latency_seconds", "low": "latency_low", "high": "latency_high"}
     yield from _numbers(row.speed, times | {"speedup": "speedup", "rank": "speed_rank"})

@@ -11,13 +11,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.statistics import Interval
 from distillbench.bench.store import documents
 from distillbench.bench.store.configurations import section_of
 from distillbench.bench.store.documents import Part
-from distillbench.bench.store.terms import Kind, Section
+from distillbench.bench.store.terms import Compared, Kind, Section
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def tidy(value: float) -> float | None:
@@ -36,17 +37,29 @@ class Amount(Part):
     """A mean over seeds with its interval.
 
     Attributes:
-        value: The mean, in the metric's unit.
+        value: The mean, in the metric's unit; the geometric mean of what is compared as a ratio.
         half_width: Of the 95% interval; None without one.
+        low: Of what is compared as a ratio the interval's lower end; None without one.
+        high: Its upper end.
     """
 
     value: float
     half_width: float | None = None
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def of(cls, interval: Interval) -> Amount:
         """The amount that an interval describes."""
         return cls(value=tidy(interval.mean) or 0.0, half_width=tidy(interval.half_width))
+
+    @classmethod
+    def estimated(cls, estimate: Estimate) -> Amount:
+        """The amount that an estimate describes."""
+        if estimate.compared == "difference":
+            return cls.of(estimate.interval)
+        shown = estimate.shown
+        return cls(value=tidy(shown.value) or 0.0, low=tidy(shown.low), high=tidy(shown.high))
 
 
 class Reading(Part):
@@ -56,11 +69,13 @@ class Reading(Part):
         direction: Which values are better.
         unit: For example '%'; '' without one.
         decimals: Digits to show after the point.
+        compared: By differences or as a ratio.
     """
 
     direction: Literal["higher", "lower"]
     unit: str
     decimals: int = Field(ge=0, le=9)
+    compared: Compared = "difference"
 
 
 class Place(Part):
@@ -274,7 +289,7 @@ class Leaderboard(Part):
         changes: Since the leaderboard that this was compared with; None without one.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     contributors: tuple[Contributor, ...]
     boards: tuple[Board, ...]
     overall: tuple[Overall, ...] = ()

@@ -26,7 +26,7 @@ class CompleteEntry:
 
     Attributes:
         entry: The entry.
-        series: Its primary metric.
+        series: Its primary metric, logarithms of what is compared as a ratio.
     """
 
     entry: Entry
@@ -34,7 +34,7 @@ class CompleteEntry:
 
     @property
     def mean(self) -> float:
-        """The mean of the primary metric over seeds."""
+        """The mean over seeds, on the scale on which the primary metric is compared."""
         return math.fsum(self.series.values) / len(self.series.values)
 
     @property

@@ -60,17 +60,23 @@ def _amounts(entry: Entry, records: Sequence[Record], metrics: Mapping[str, Metr
     for name, metric in metrics.items():
         alike = all(_alike(record.metrics.get(name), metric) for record in records)
         if alike and (series := series_of(entry.finished, name)) is not None:
-            amounts[visible(name)] = Amount.of(series.estimate().interval)
+            amounts[visible(name)] = Amount.estimated(series.estimate())
     return amounts
 
 
 def _alike(metric: MetricValue | None, of_board: MetricValue) -> bool:
-    return metric is None or (metric.direction, metric.unit) == (of_board.direction, of_board.unit)
+    return metric is None or how_read(metric) == how_read(of_board)
+
+
+def how_read(metric: MetricValue) -> dict[str, str]:
+    """What must be equal for values of a metric to be compared."""
+    return {"direction": metric.direction, "unit": metric.unit, "compared": metric.compared}
 
 
 def reading(metric: MetricValue) -> Reading:
     """How a metric is read, its unit kept short."""
-    return Reading(direction=metric.direction, unit=visible(metric.unit, LONGEST_UNIT), decimals=metric.decimals)
+    fields = how_read(metric) | {"unit": visible(metric.unit, LONGEST_UNIT)}
+    return Reading.model_validate(fields | {"decimals": metric.decimals})
 
 
 def entry_names(entries: Sequence[Entry]) -> dict[Entry, str]:

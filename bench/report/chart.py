@@ -57,7 +57,8 @@ class Series:
     Attributes:
         name: The entry of the legend.
         points: In any order.
-        style: How they are drawn: as dots, faint dots, a line, or a line with the band of its intervals.
+        style: How they are drawn: as dots, faint dots, a grey line that the others are read against, or a line with the
+            band of its intervals.
         control: Whether they are of a control: dots are open, and lines are dashed.
     """
 

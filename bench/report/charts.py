@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from distillbench.bench.analysis.average_ranks import average_ranks
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.analysis.time_to_quality import end_quality
 from distillbench.bench.report.chart import Axis, Chart, Ends, HeatMap, HeatMapCell, Point, Series
 from distillbench.bench.report.formatting import ABSENT, DASH, SIGNIFICANT, heading
-from distillbench.bench.statistics import Interval, mean_interval
+from distillbench.bench.statistics import Interval, Ratio, pareto_front
 from distillbench.bench.store.configurations import SCRATCH
+from distillbench.bench.store.records import MetricValue, comparable
+from distillbench.bench.store.terms import Compared, Section
+
+What = Literal["validation", "loss"]
+"""Of a training curve."""
+Over = Literal["steps", "seconds"]
+"""What it is drawn against."""
 
 
 def gap_recovered(summaries: Sequence[Summary]) -> HeatMap:
@@ -101,19 +109,17 @@ def against(summary: Summary, pair: str, cost: Literal["latency", "parameters", 
         "parameters": lambda row: row.parameters,
         "macs": lambda row: row.macs,
     }
-    return _against(summary, pair, cost, titles[cost], costs[cost], front=True)
+    return _against(summary, pair, cost, titles[cost], costs[cost], front=["method", "teacher"])
 
 
-def training_cost(summary: Summary, pair: str) -> Chart | None:
-    """Quality against the seconds of training, with the Pareto front."""
-    return _against(
-        summary,
-        pair,
-        "training",
-        "training (s)",
-        lambda row: row.training_seconds.mean if row.training_seconds else None,
-        front=True,
-    )
+def frontier(summary: Summary, pair: str) -> Chart | None:
+    """Quality against the seconds of training, with the Pareto front of the methods."""
+
+    def seconds(row: Row) -> float | None:
+        return row.training_seconds.mean if row.training_seconds and row.training_seconds.mean > 0 else None
+
+    chart: Chart | None = _against(summary, pair, "frontier", "seconds of training", seconds, front=["method"])
+    return chart and replace(chart, note=f"{chart.note}; the seconds of a student are without those of its teacher")
 
 
 def throughput(summary: Summary, pair: str) -> Chart | None:
@@ -125,11 +131,13 @@ def throughput(summary: Summary, pair: str) -> Chart | None:
     return _against(summary, pair, "throughput", "training (images/s)", speed)
 
 
-def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> Chart | None:
+def curve(summary: Summary, pair: str, what: What, over: Over = "steps") -> Chart | None:
     """The training curves of all students, with a band over seeds; None where none was recorded."""
     metric = summary.metrics.get(summary.primary_metric)
     rows = _students(summary, pair)
-    series = [Series(row.name, points, "band", row.control) for row in rows if (points := course(row, what))]
+    compared = metric.compared if metric and what == "validation" else "difference"
+    courses = {row.name: (course(row, what, over, compared), row.control) for row in rows}
+    series = [Series(name, points, "band", control) for name, (points, control) in courses.items() if points]
     if metric is None or not series:
         return None
     measured = next(iter(next(row.curves for row in rows if row.curves).values())).of
@@ -137,14 +145,18 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
         title, y = "Training loss", Axis("loss", better="lower")
         note = "the mean between two points; each method minimises its own loss: compare the shapes of the curves alone"
     else:
-        title, y = "Training curve", Axis(heading(summary.primary_metric, metric), better=metric.direction)
+        y = Axis(heading(summary.primary_metric, metric), log=compared == "ratio", better=metric.direction)
+        title = "Training curve"
         note = f"{summary.primary_metric.replace('_', ' ')} on {measured}"
         if metric.unit == "%":  # an interval over few seeds may go beyond these, and would set the axis
             series = [replace(band, points=tuple(_within(p, 0, 100) for p in band.points)) for band in series]
+    if over == "seconds":
+        title, note = f"{title} in time", f"{note}; seconds: means over seeds"
+        series += _scratch_end(rows, series, metric)
     return Chart(
-        f"{summary.task}-{pair}-{what}",
+        f"{summary.task}-{pair}-{what}" + "-time" * (over == "seconds"),
         title,
-        Axis("step"),
+        Axis("step") if over == "steps" else Axis("seconds of training", log=True),
         y,
         tuple(series),
         f"{title} of the students of {summary.task}, {pair}",
@@ -152,16 +164,31 @@ def curve(summary: Summary, pair: str, what: Literal["validation", "loss"]) -> C
     )
 
 
-def course(row: Row, what: Literal["validation", "loss"]) -> tuple[Point, ...]:
-    """A row's training curve: the mean over seeds, at the steps that all of them have."""
-    seeds = [dict(zip(c.steps, getattr(c, what), strict=True)) for c in row.curves.values()]
+def course(row: Row, what: What, over: Over = "steps", compared: Compared = "difference") -> tuple[Point, ...]:
+    """A row's training curve: the mean, or geometric mean, over seeds, at the steps that all of them have."""
+    seeds = [
+        {step: at for step, *at in zip(c.steps, c.seconds, getattr(c, what), strict=True)} for c in row.curves.values()
+    ]
     points = []
     for step in seeds[0] if seeds else ():
-        values = [value for seed in seeds if (value := seed.get(step)) is not None]
+        found = [at for seed in seeds if (at := seed.get(step)) is not None and at[1] is not None]
+        values = [value for _, value in found if comparable(value, compared)]
         if len(values) == len(seeds):
-            interval = mean_interval(values)
-            points.append(Point(step, interval.mean, None, _ends(interval), row.name))
+            shown = Estimate.of(values, compared).shown
+            x = step if over == "steps" else math.fsum(seconds for seconds, _ in found) / len(found)
+            points.append(Point(x, shown.value, None, _shown_ends(shown), row.name))
     return tuple(points)
+
+
+def _scratch_end(rows: Sequence[Row], series: Sequence[Series], metric: MetricValue) -> list[Series]:
+    """A line at what scratch ends with, the mean over seeds; none where there are several scratch rows or none."""
+    scratch = [row for row in rows if row.name.partition(" ")[0] == SCRATCH]
+    ends = [end_quality(curve, metric) for row in scratch for curve in row.curves.values()]
+    known = [end for end in ends if end is not None]
+    if len(scratch) != 1 or not known:
+        return []
+    x, y = [point.x for one in series for point in one.points], math.fsum(known) / len(known)
+    return [Series("what scratch ends with", (Point(min(x), y), Point(max(x), y)), "line")]
 
 
 def _within(point: Point, low: float, high: float) -> Point:
@@ -177,7 +204,7 @@ def fidelity(summary: Summary, pair: str) -> Chart | None:
         return None
 
     def agreement(row: Row) -> float | None:
-        return row.metrics[name].interval.mean if name in row.metrics else None
+        return row.metrics[name].shown.value if name in row.metrics else None
 
     return _against(summary, pair, "fidelity", heading(name, summary.metrics[name]), agreement, log=False)
 
@@ -190,44 +217,42 @@ def _against(
     cost: Callable[[Row], float | None],
     *,
     log: bool = True,
-    front: bool = False,
+    front: Collection[Section] = (),
 ) -> Chart | None:
     metric = summary.metrics.get(summary.primary_metric)
-    series: list[Series] = []
+    series, ranked = list[Series](), list[Point]()
     for row in summary.rows:
         estimate, x = row.metrics.get(summary.primary_metric), cost(row)
         if row.pair == pair and row.kind != "baseline" and estimate is not None and x is not None:
-            series.append(Series(row.name, (_point(row, x, estimate),), control=row.control))
+            point = _point(row, x, estimate)
+            series.append(Series(row.name, (point,), control=row.control))
+            ranked += [point] if row.section in front else []
     if metric is None or not series:
         return None
-    ranked = [point for one in series if not one.control for point in one.points]
-    if front and len(best := _front(ranked, metric.direction)) > 1:
-        series.append(Series("Pareto front", tuple(best), "line"))
+    if len(best := _front(ranked, metric)) > 1:
+        series.append(Series("Pareto front" + " of methods" * ("teacher" not in front), tuple(best), "line"))
     y = heading(summary.primary_metric, metric)
     return Chart(
         f"{summary.task}-{pair}-{name}",
         f"{y.partition(' (')[0]} against {title.partition(' (')[0]}",
         Axis(title, log=log),
-        Axis(y, better=metric.direction),
+        Axis(y, log=metric.compared == "ratio", better=metric.direction),
         tuple(series),
         f"{y} of the students and the teacher of {summary.task}, {pair}, against {title}",
         "95% intervals over seeds alone: all rows have the same test examples; the paired differences cover examples, "
-        "too; open symbols: controls" + ", which no front counts" * front,
+        "too; open symbols: controls" + ", which no front counts" * bool(front),
     )
 
 
 def _point(row: Row, x: float, estimate: Estimate) -> Point:
-    return Point(x, estimate.interval.mean, None, _ends(estimate.seed_interval), row.name)
+    return Point(x, estimate.shown.value, None, _shown_ends(estimate.shown_over_seeds), row.name)
 
 
-def _front(points: Sequence[Point], better: str) -> list[Point]:
-    """The points than which none is both cheaper and better, from the cheapest on."""
-    sign = 1 if better == "higher" else -1
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.x, -sign * p.y)):
-        if not front or sign * point.y > sign * front[-1].y:
-            front.append(point)
-    return front
+def _front(points: Sequence[Point], metric: MetricValue) -> list[Point]:
+    """The points on the Pareto front, from the cheapest on."""
+    sign = 1 if metric.direction == "higher" else -1
+    chosen = pareto_front([point.x for point in points], [sign * point.y for point in points])
+    return sorted((point for point, on_front in zip(points, chosen, strict=True) if on_front), key=lambda p: p.x)
 
 
 def paired_differences(summary: Summary, pair: str) -> Chart | None:
@@ -243,13 +268,14 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     )
     methods, controls = (
         tuple(
-            Point(row.difference.interval.mean, i, _ends(row.difference.interval), None, f"{row.name}, mean")
+            Point(row.difference.shown.value, i, _shown_ends(row.difference.shown), None, f"{row.name}, mean")
             for i, row in enumerate(rows)
             if row.difference is not None and row.control == control
         )
         for control in (False, True)
     )
-    unit = f" ({metric.unit})" if metric.unit else ""
+    ratio = metric.compared == "ratio"
+    unit = " (factor)" if ratio else f" ({metric.unit})" if metric.unit else ""
     series = (
         Series("seeds", seeds, "faint"),
         Series("methods: mean with 95% interval", methods),
@@ -258,10 +284,11 @@ def paired_differences(summary: Summary, pair: str) -> Chart | None:
     return Chart(
         f"{summary.task}-{pair}-differences",
         "Paired differences to scratch",
-        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", better=metric.direction),
+        Axis(f"Δ {summary.primary_metric.replace('_', ' ')}{unit}", log=ratio, better=metric.direction),
         Axis("", categories=tuple(row.name for row in rows), rule=len(controls)),
         tuple(one for one in series if one.points),
-        f"Each method's {summary.primary_metric} less that of scratch with the same seed, on {summary.task}, {pair}",
+        f"Each method's {summary.primary_metric} {'over' if ratio else 'less'} that of scratch with the same seed, "
+        f"on {summary.task}, {pair}",
         "dots: seeds; intervals cover other seeds and, where there are per-example results, other test examples"
         + "; controls stand above the rule" * bool(controls),
     )
@@ -273,6 +300,10 @@ def _ends(interval: Interval) -> Ends | None:
     return interval.mean - interval.half_width, interval.mean + interval.half_width
 
 
+def _shown_ends(shown: Ratio) -> Ends | None:
+    return (shown.low, shown.high) if math.isfinite(shown.low) and math.isfinite(shown.high) else None
+
+
 def of_task(summary: Summary) -> dict[str, list[Chart]]:
     """All charts of a task, by teacher-student pair."""
     return {pair: list(_of_pair(summary, pair)) for pair in summary.pairs}
@@ -281,10 +312,11 @@ def of_task(summary: Summary) -> dict[str, list[Chart]]:
 def _of_pair(summary: Summary, pair: str) -> Iterator[Chart]:
     charts = [
         paired_differences(summary, pair),
+        frontier(summary, pair),
+        curve(summary, pair, "validation", "seconds"),
         curve(summary, pair, "validation"),
         curve(summary, pair, "loss"),
         *(against(summary, pair, cost) for cost in ("latency", "parameters", "macs")),
-        training_cost(summary, pair),
         throughput(summary, pair),
         fidelity(summary, pair),
     ]

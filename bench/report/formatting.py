@@ -25,14 +25,18 @@ def heading(name: str, metric: MetricValue) -> str:
 
 
 def estimate_text(estimate: Estimate | None, metric: MetricValue, signed: bool = False) -> str:
-    """A mean with its interval, '86.10 ± 2.73', or 'n/a'.
+    """A mean with its interval, '86.10 ± 2.73', or 'n/a'; '2.38 [2.27, 2.50]' of what is compared as a ratio.
 
     Args:
         estimate: The mean and its interval; None where there is none.
         metric: Says how many decimals are shown.
-        signed: Whether a plus stands before what is positive.
+        signed: Whether it is a difference: a plus stands before what is positive, and '×' before a factor.
     """
-    return ABSENT if estimate is None else interval_text(estimate.interval, metric.decimals, signed)
+    if estimate is None:
+        return ABSENT
+    if estimate.compared == "ratio":
+        return factor_text(estimate.shown) if signed else ends_text(estimate.shown, metric.decimals)
+    return interval_text(estimate.interval, metric.decimals, signed)
 
 
 def interval_text(interval: Interval, decimals: int, signed: bool = False) -> str:
@@ -45,9 +49,27 @@ def ratio_text(ratio: Ratio | None) -> str:
     """'2.48 [2.46, 2.50]' with fewer decimals where it is large; '' for None."""
     if ratio is None:
         return ""
-    decimals = 2 if ratio.value < 10 else 1 if ratio.value < 100 else 0
+    return ends_text(ratio, 2 if ratio.value < 10 else 1 if ratio.value < 100 else 0)
+
+
+def factor_text(factor: Ratio) -> str:
+    """'×0.43 [0.40, 0.46]', with two digits at least where it is small."""
+    small = 0 < factor.value < 0.1
+    return f"×{ends_text(factor, 1 - math.floor(math.log10(factor.value))) if small else ratio_text(factor)}"
+
+
+def ends_text(ratio: Ratio, decimals: int) -> str:
+    """'2.38 [2.27, 2.50]', or the value alone where the interval is not known."""
     value = f"{ratio.value:.{decimals}f}"
     return value if math.isnan(ratio.low) else f"{value} [{ratio.low:.{decimals}f}, {ratio.high:.{decimals}f}]"
+
+
+def digits_text(ratio: Ratio) -> str:
+    """'0.480 [0.250, 104]', three digits each, for what may vary by powers of ten."""
+    value, low, high = (
+        f"{part:.0f}" if 100 <= part < 1e5 else f"{part:#.3g}" for part in (ratio.value, ratio.low, ratio.high)
+    )
+    return value if math.isnan(ratio.low) else f"{value} [{low}, {high}]"
 
 
 def count_text(value: float | None) -> str:

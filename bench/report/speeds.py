@@ -10,9 +10,9 @@ from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.analysis.speeds import BatchTimes, SpeedRow, SpeedTable
 from distillbench.bench.report.formatting import (
     ABSENT,
+    estimate_text,
     finite,
     heading,
-    interval_text,
     milli_text,
     ratio_text,
 )
@@ -109,7 +109,7 @@ def _change(quality: Estimate | None, metric: MetricValue | None) -> str:
     """By how much quantisation changes the quality, with one decimal more than the metric has."""
     if quality is None or metric is None:
         return ""
-    return interval_text(quality.interval, metric.decimals + 1, signed=True)
+    return estimate_text(quality, metric.model_copy(update={"decimals": metric.decimals + 1}), signed=True)
 
 
 def _data(speeds: SpeedTable) -> Iterator[dict[str, Any]]:
@@ -130,7 +130,7 @@ def _data(speeds: SpeedTable) -> Iterator[dict[str, Any]]:
                 "memory_bytes": batch.memory,
                 "energy_joules_per_example": batch.energy,
                 "quality": speeds.quality_metric,
-                "quality_change": line.quality_change.interval.mean if line.quality_change else None,
+                "quality_change": line.quality_change.shown.value if line.quality_change else None,
             }
 
 

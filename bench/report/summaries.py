@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from distillbench.bench.analysis.rows import Row as Result
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.analysis.series import Estimate
-from distillbench.bench.analysis.summary import Row as Result
-from distillbench.bench.analysis.summary import Summary
 from distillbench.bench.analysis.time_to_quality import TimeToQuality
 from distillbench.bench.report.formatting import (
     ABSENT,
     DASH,
     SIGNIFICANT,
     count_text,
+    digits_text,
     estimate_text,
     finite,
     heading,
     milli_text,
-    ratio_text,
 )
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.statistics import Ratio
 from distillbench.bench.store.records import MetricValue
-from distillbench.bench.store.terms import Section
+from distillbench.bench.store.terms import Compared, Section
 from distillbench.common.errors import at_most
 from distillbench.common.text import visible
 
@@ -61,7 +61,10 @@ def table(summary: Summary) -> Table:
             "primary_metric": summary.primary_metric,
             "notes": summary.notes,
             "problems": summary.problems,
-            "metrics": {name: {"direction": m.direction, "unit": m.unit} for name, m in summary.metrics.items()},
+            "metrics": {
+                name: {"direction": m.direction, "unit": m.unit, "compared": m.compared}
+                for name, m in summary.metrics.items()
+            },
         },
         digits=10,  # the last digits of a bootstrap depend on the threads that a library sums with
     )
@@ -90,17 +93,17 @@ def metric_field(summary: Summary, name: str, importance: int) -> Field[Result]:
     def cell(row: Result) -> Cell:
         estimate = row.metrics.get(name)
         best = row.best and name == summary.primary_metric
-        return Cell(estimate_text(estimate, metric), estimate.interval.mean if estimate else None, best)
+        return Cell(estimate_text(estimate, metric), estimate.shown.value if estimate else None, best)
 
     return Column(heading(name, metric), importance), cell
 
 
 def difference_cell(row: Result, metric: MetricValue | None) -> Cell:
-    """The difference to scratch with its interval, and a mark where it is significant."""
+    """The difference to scratch, or the factor, with its interval, and a mark where it is significant."""
     if row.difference is None or metric is None:
         return Cell("")
     text = estimate_text(row.difference, metric, signed=True)
-    return Cell(text + SIGNIFICANT * row.significant, row.difference.interval.mean)
+    return Cell(text + SIGNIFICANT * row.significant, row.difference.shown.value)
 
 
 def _fields(summary: Summary) -> list[Field[Result]]:
@@ -108,7 +111,7 @@ def _fields(summary: Summary) -> list[Field[Result]]:
     metric = summary.metrics.get(primary)
     return [
         (Column("seeds", 2 if incomplete else 7), _seeds),
-        *(metric_field(summary, name, 1 if name == primary else 8) for name in summary.metrics),
+        *(metric_field(summary, name, _importance(summary, name)) for name in summary.metrics),
         (Column(f"Δ scratch ({primary.replace('_', ' ')})", 3), lambda row: difference_cell(row, metric)),
         (Column("gap recovered", 4), _gap),
         *_time_fields(summary),
@@ -117,6 +120,11 @@ def _fields(summary: Summary) -> list[Field[Result]]:
         (Column("latency (ms)", 9), lambda row: Cell(milli_text(row.latency), row.latency)),
         (Column("speedup", 6), _speedup),
     ]
+
+
+def _importance(summary: Summary, name: str) -> int:
+    """The primary metric first; last of all what measures another one again."""
+    return 1 if name == summary.primary_metric else 10 if summary.metrics[name].repeats else 8
 
 
 def _time_fields(summary: Summary) -> list[Field[Result]]:
@@ -135,7 +143,7 @@ def _time(time: TimeToQuality | None, unit: Literal["seconds", "multiple"]) -> C
     if time.never:
         return Cell(f"never ({time.never} of {time.seeds})", NEVER)
     ratio: Ratio = getattr(time, unit)
-    return Cell(ratio_text(ratio), ratio.value)
+    return Cell(digits_text(ratio), ratio.value)
 
 
 def _seeds(row: Result) -> Cell:
@@ -161,6 +169,8 @@ def _speedup(row: Result) -> Cell:
 
 def _data(summary: Summary) -> Iterator[dict[str, Any]]:
     """One flat row for each method, as numbers; None for what is missing."""
+    primary = summary.metrics.get(summary.primary_metric)
+    compared: Compared = primary.compared if primary else "difference"
     for row in summary.rows:
         yield {
             "task": summary.task,
@@ -173,9 +183,10 @@ def _data(summary: Summary) -> Iterator[dict[str, Any]]:
             "finished": row.finished,
             "failed": row.failed,
             "missing": row.missing,
-            **{key: value for name, estimate in row.metrics.items() for key, value in _numbers(name, estimate).items()},
-            **_numbers("difference", row.difference),
+            **{k: v for name, e in row.metrics.items() for k, v in _numbers(name, e, e.compared).items()},
+            **_numbers(compared, row.difference, compared),
             "difference_p_holm": row.p,
+            "detectable": row.detectable,
             **_ends("gap_recovered", row.gap),
             **_times(row.time_to_quality),
             "best": row.best,
@@ -206,11 +217,15 @@ def _ends(name: str, ratio: Ratio | None) -> dict[str, float | None]:
     }
 
 
-def _numbers(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """A mean, the half-width of its interval, and the half-width over seeds alone."""
-    both, seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
+def _numbers(name: str, estimate: Estimate | None, compared: Compared) -> dict[str, float | None]:
+    """A mean, the half-width of its interval, and the half-width over seeds alone; of a ratio the ends of both."""
+    if compared == "ratio":
+        over_seeds = _ends("", estimate.shown_over_seeds if estimate else None)
+        ends = {f"{name}{end}_seeds_only": over_seeds[end] for end in ("_low", "_high")}
+        return _ends(name, estimate.shown if estimate else None) | ends
+    of_both, of_seeds = (estimate.interval, estimate.seed_interval) if estimate else (None, None)
     return {
-        name: both.mean if both else None,
-        f"{name}_half_width": finite(both.half_width) if both else None,
-        f"{name}_half_width_seeds_only": finite(seeds.half_width) if seeds else None,
+        name: of_both.mean if of_both else None,
+        f"{name}_half_width": finite(of_both.half_width) if of_both else None,
+        f"{name}_half_width_seeds_only": finite(of_seeds.half_width) if of_seeds else None,
     }

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from distillbench.bench.analysis.series import Estimate
 from distillbench.bench.machine.environment import revision
-from distillbench.bench.report.formatting import heading, interval_text
+from distillbench.bench.report.formatting import estimate_text, heading
 from distillbench.bench.report.table import Cell, Column, Field, Row, Table, cells, columns, words
 from distillbench.bench.run.choice import Decision
 from distillbench.bench.run.trials import Budget, listed
@@ -129,7 +130,8 @@ def _number(decision: Decision, value: float | None) -> str:
 def _difference(decision: Decision, difference: Interval | None) -> str:
     if difference is None or decision.metric is None:
         return ""
-    return interval_text(difference, decision.metric.decimals, signed=True)
+    estimate = Estimate(difference, difference, 0, decision.metric.compared)
+    return estimate_text(estimate, decision.metric, signed=True)
 
 
 def _to_scratch(decision: Decision, number: int | None) -> str:

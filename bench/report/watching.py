@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from distillbench.bench.analysis.results import summaries
-from distillbench.bench.analysis.summary import Row, Summary
+from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.report.charts import course
 from distillbench.bench.report.summaries import difference_cell, metric_field, names, table_row
 from distillbench.bench.report.table import Cell, Column, Field, Table, columns

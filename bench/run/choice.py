@@ -195,4 +195,4 @@ def _metric(record: Record) -> MetricValue:
 
 
 def _mean(series: Series) -> float:
-    return math.fsum(series.values) / len(series.values)
+    return series.estimate().shown.value

@@ -19,7 +19,16 @@ from torch import nn
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure.size import deployed_size
 from distillbench.bench.store.fingerprint import code_digest, forget_code
-from distillbench.bench.store.records import Failure, Fitted, MetricValue, Record, Training, TrainingCurve
+from distillbench.bench.store.records import (
+    READING,
+    Failure,
+    Fitted,
+    MetricValue,
+    Record,
+    Training,
+    TrainingCurve,
+    comparable,
+)
 from distillbench.bench.store.weights import digest, load_weights, save_weights, usable
 from distillbench.bench.suite.cells import Cell, Pair
 from distillbench.bench.suite.registry import TASKS
@@ -303,15 +312,17 @@ def _record(
     metrics = (task or prepared_task(job.pair, job.cache)).metrics
     if missing := [name for name, value in evaluation.metrics.items() if not math.isfinite(value)]:
         raise ArithmeticError(f"{', '.join(missing)} not finite")
+    if missing := [name for name, value in evaluation.metrics.items() if not comparable(value, metrics[name].compared)]:
+        raise ArithmeticError(f"{', '.join(missing)} not positive, which a metric that is compared as a ratio must be")
     return Record(
         **_identity(job, cell),
         status="finished",
         metrics={
-            name: MetricValue(value=value, direction=m.direction, unit=m.unit, decimals=m.decimals, note=m.note)
+            name: MetricValue(value=value, **{field: getattr(m, field) for field in READING})
             for name, m in metrics.items()
             if (value := evaluation.metrics.get(name)) is not None
         },
-        validation={name: value for name, value in (validation or {}).items() if math.isfinite(value)},
+        validation={n: v for n, v in (validation or {}).items() if comparable(v, metrics[n].compared)},
         **_examples(evaluation),
         training=training,
         size=deployed_size(task, model) if task is not None and model is not None else None,

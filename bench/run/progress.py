@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from distillbench.bench.run.estimate import seconds_of
+from distillbench.bench.run.estimate import FLOPS_PER_SECOND, seconds_of
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.runner import Listener, estimate
@@ -277,8 +277,8 @@ def summary_line(plan: Plan, workers: int | None, overwrite: bool = False) -> st
     if not plan.to_do and not plan.stale:
         return f"{text}: nothing to do"
     seconds, workers = estimate(plan, workers, overwrite)
-    # The constants are those of a CPU: a GPU's speed is unknown before it has run.
-    device = "" if plan.suite.device == "cpu" else f" of a CPU ({plan.suite.device} was not looked at)"
+    # A GPU's speed is unknown before it has run.
+    device = "" if plan.suite.device == "cpu" else f" at {FLOPS_PER_SECOND['cuda'] / 1e12:g} TFLOP/s (not measured)"
     return f"{text}, about {format_seconds(seconds)} on {workers} worker{'s' if workers > 1 else ''}{device}"
 
 

@@ -242,24 +242,6 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, level: float = 
     return None if low is None or high is None else Ratio(value, low, high)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values for their number (Holm 1979): those below α have a family-wise error of at most α.
-
-    Args:
-        p_values: One a test; NaN where there was none.
-
-    Returns:
-        The adjusted p-values in the same order; NaN stays NaN and does not count.
-    """
-    adjusted = [math.nan] * len(p_values)
-    order = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
-    highest = 0.0
-    for rank, (p, place) in enumerate(order):
-        highest = max(highest, min(1.0, (len(order) - rank) * p))
-        adjusted[place] = highest
-    return adjusted
-
-
 @dataclass(frozen=True)
 class _MeanSquares:
     """The two-way analysis of variance, without replication, of a matrix of this shape (seeds, examples)."""

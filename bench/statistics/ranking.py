@@ -7,7 +7,7 @@ from collections.abc import Hashable, Iterator, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from distillbench.bench.statistics.intervals import holm
+from distillbench.bench.statistics.holm import holm
 
 SIGNIFICANCE_LEVEL = 0.05
 """The chance, at most, that a board separates any two entries that do not differ."""

@@ -107,8 +107,9 @@ def unpaired_ratio(numerator: ArrayLike, denominator: ArrayLike, level: float = 
 
 
 def exponential_ratio(value: float, low: float, high: float) -> Ratio:
-    """Return the ratio whose logarithm, and the logarithms of whose ends, these are."""
-    return Ratio(*(float(end) for end in np.exp([value, low, high])))
+    """Return the ratio whose logarithm, and the logarithms of whose ends, these are; infinite beyond all numbers."""
+    with np.errstate(over="ignore"):
+        return Ratio(*(float(end) for end in np.exp([value, low, high])))
 
 
 def check_level(level: float) -> None:

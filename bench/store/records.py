@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from distillbench.bench.store import documents
-from distillbench.bench.store.documents import Count, Number, Part, Table, canonical_hash, contradiction
-from distillbench.bench.store.terms import Kind
+from distillbench.bench.store.documents import LARGEST, Count, Number, Part, Table, canonical_hash, contradiction
+from distillbench.bench.store.terms import Compared, Kind
 from distillbench.common.errors import UserError
 
 SCHEMA_VERSION = 6
@@ -48,13 +48,29 @@ Fitted = Literal["", "half", "whole"]
 
 
 class MetricValue(Part):
-    """A measured quality and how to read it."""
+    """A measured quality and how to read it.
+
+    Attributes:
+        compared: a metric that is compared as a ratio is positive, and has no per-example results.
+        repeats: the metric that it measures again, by another feature extractor; '' where it is none.
+    """
 
     value: Number
     direction: Literal["higher", "lower"]
     unit: str
     decimals: int = Field(2, ge=0, le=9)
     note: str = ""
+    compared: Compared = "difference"
+    repeats: str = ""
+
+
+def comparable(value: float, compared: Compared) -> bool:
+    """Whether a value is finite and, where it is compared as a ratio, has a logarithm with which one can calculate."""
+    return math.isfinite(value) and (compared == "difference" or value >= 1 / LARGEST)
+
+
+READING = tuple(name for name in MetricValue.model_fields if name != "value")
+"""The fields that say how a metric is read."""
 
 
 class TrainingCurve(Part):
@@ -185,6 +201,7 @@ class Record(Part):
             yield "trial", f"{self.trial}, in a record of a {self.kind}"
         if canonical_hash(self.config) != self.config_hash:
             yield "config_hash", "is not the hash of config"
+        yield from self._ratio_contradictions()
         for name, values in self.examples.items():
             if name not in self.metrics or not values or len(values) != len(self.example_names):
                 yield f"examples.{name}", f"{len(values)} values of {len(self.example_names)} examples"
@@ -193,6 +210,19 @@ class Record(Part):
             size = math.fsum(map(abs, values)) / len(values)
             if abs(value - mean) > ROUNDING * size:
                 yield f"metrics.{name}", f"{value:.7g}, and the mean of its examples is {mean:.7g}"
+
+    def _ratio_contradictions(self) -> Iterator[tuple[str, str]]:
+        """What has no logarithm, of the metrics that are compared by it."""
+        values = {name: metric.value for name, metric in self.metrics.items()}
+        tables = {"metrics": values, "validation": self.validation, "own_teacher": self.own_teacher or {}}
+        for name, metric in self.metrics.items():
+            if metric.compared == "difference":
+                continue
+            for table, found in tables.items():
+                if not comparable(found.get(name, 1.0), metric.compared):
+                    yield f"{table}.{name}", f"{found[name]:.7g}, of a metric that is compared as a ratio (positive)"
+            if name in self.examples:
+                yield f"examples.{name}", "per-example results of a metric that is compared as a ratio"
 
     @property
     def path(self) -> Path:
@@ -293,6 +323,7 @@ def _misreadings(records: dict[Path, Record]) -> dict[Path, UserError]:
         fields = {"primary_metric": record.primary_metric}
         for name, metric in record.metrics.items():
             fields |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
+            fields[f"metrics.{name}.compared"] = metric.compared
         return fields
 
     votes: dict[tuple[str, str], Counter[str]] = {}

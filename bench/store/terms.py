@@ -12,6 +12,9 @@ Section = Literal["teacher", "control", "method", "baseline"]
 """The sections of a table: students are of controls, which are never ranked, or of methods."""
 SECTIONS: tuple[Section, ...] = ("teacher", "control", "method", "baseline")
 
+Compared = Literal["difference", "ratio"]
+"""How two values of a metric are compared: by their difference, or by that of their logarithms, as a ratio."""
+
 Quantised = Literal["int8-dynamic", "int8-static"]
 Form = Literal["float32", Quantised]
 """Precisions in which a network is exported to ONNX."""

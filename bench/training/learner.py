@@ -200,7 +200,7 @@ class Learner:
         distillation = self._distillation(inputs, outputs, teacher, step) * self.method.weight_factor(progress)
         task_loss = torch.zeros((), device=self.task.device)
         if self.method.sees_task_loss:
-            task_loss = self.task.loss(self.model, batch.supervised, supervised, self.recipe, progress)
+            task_loss = self.task.loss(self.model, batch.objective, supervised, self.recipe, progress)
         loss = self.method.student_loss(task_loss, distillation)
         if feedback is not None:
             loss = feedback(loss)

@@ -109,12 +109,13 @@ def train(
         draw = partial(_batch, next(batches), next(transferred))
         comparing = {id(learner.judge): learner for learner in active if learner.needs_responses}
         respond = {key: partial(_respond, learner, step) for key, learner in comparing.items()}
-        shared = share(draw, respond)
+        with_targets = task.with_targets if any(learner.method.sees_task_loss for learner in active) else None
+        shared = share(draw, respond, with_targets)
         for learner in active:
             _step(learner, shared, step, steps, seed)
             if (fault := shared.fault()) is not None:
                 learner.failure = describe(InPlaceError(fault))
-                shared = share(draw, respond)
+                shared = share(draw, respond, with_targets)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
 
@@ -134,7 +135,7 @@ def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | No
     first = supervised()
     middle = now()
     second = None if transfer is None else transfer()
-    return Batch(first, second, (middle - start, now() - middle))
+    return Batch(first, second, seconds=(middle - start, now() - middle))
 
 
 def _respond(learner: Learner, step: int, inputs: Inputs) -> Responses:
@@ -158,6 +159,7 @@ def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) ->
         loss = learner.step(shared.batch, responses, step, steps)
         learner.seconds += now() - start + shared.batch.draw_seconds(learner.sees_transfer)
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
+        learner.seconds += shared.target_seconds if learner.method.sees_task_loss else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
     except Exception as error:  # whatever a method does, the other cells go on
         learner.failure = describe(error)

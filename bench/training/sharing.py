@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 
 import torch
@@ -55,12 +55,20 @@ class Batch:
     Attributes:
         supervised: with ground truth, which the task's own objective sees.
         transfer: of the transfer set, without ground truth; None where there is none.
+        targets: ``supervised`` with what the task's own objective compares with (``Task.with_targets``); None where
+            nobody shares it.
         seconds: the time that drawing the first and the second took.
     """
 
     supervised: Inputs
     transfer: Inputs | None = None
+    targets: Inputs | None = None
     seconds: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def objective(self) -> Inputs:
+        """What the task's own objective sees."""
+        return self.supervised if self.targets is None else self.targets
 
     @cached_property
     def whole(self) -> Inputs:
@@ -104,12 +112,14 @@ class Shared:
         batch: the inputs of the step.
         responses: the responses of each teacher, by a key.
         faults: the keys of teachers that failed, or wrote to the inputs, with the error.
+        target_seconds: the time that the targets of the task's own objective took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
     batch: Batch
     responses: Mapping[int, Responses]
     faults: Mapping[int, Exception]
+    target_seconds: float
     seconds: Mapping[int, float]
 
     def __post_init__(self) -> None:
@@ -134,12 +144,17 @@ class Shared:
         return None if name is None else in_place("the method writes to the teacher's response", name)
 
 
-def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], Responses]]) -> Shared:
+def share(
+    draw: Callable[[], Batch],
+    teachers: Mapping[int, Callable[[Inputs], Responses]],
+    with_targets: Callable[[Inputs], Inputs] | None = None,
+) -> Shared:
     """Draw the inputs of a step and ask every teacher once.
 
     Args:
         draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
+        with_targets: adds what the task's own objective compares with; None where no learner minimises it.
     """
     batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, Exception](), dict[int, float]()
     for key, respond in teachers.items():
@@ -153,7 +168,10 @@ def share(draw: Callable[[], Batch], teachers: Mapping[int, Callable[[Inputs], R
         if (name := guard.written()) is not None:
             faults[key] = InPlaceError(in_place("the teacher writes to its input", name))
             batch = draw()
-    return Shared(batch, responses, faults, seconds)
+    start = now()
+    if with_targets is not None and (targets := with_targets(batch.supervised)) is not batch.supervised:
+        batch = replace(batch, targets=targets)
+    return Shared(batch, responses, faults, now() - start, seconds)
 
 
 def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
@@ -161,6 +179,9 @@ def _all_inputs(batch: Batch) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in batch.whole.items():
         if tensor is not batch.supervised[name]:
             yield f"{name}, transfer set included", tensor
+    for name, tensor in batch.objective.items():
+        if name not in batch.supervised:
+            yield name, tensor
 
 
 def _tensors(responses: Responses) -> Iterator[tuple[str, Tensor]]:

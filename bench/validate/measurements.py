@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping
 
-from distillbench.bench.store.records import MetricValue, Record, Training
+from distillbench.bench.store.records import READING, MetricValue, Record, Training
 from distillbench.bench.training.curves import points
 from distillbench.bench.validate.claimed_suite import ClaimedSuite, RecordContents
 from distillbench.bench.validate.configuration import DIGEST
@@ -15,7 +15,6 @@ from distillbench.bench.validate.untrusted_text import listed
 from distillbench.bench.validate.violations import Problem, Violation
 from distillbench.tasks.base import Metric
 
-READING = ("direction", "unit", "decimals", "note")
 ROUNDING = 1e-6
 """Relative: images per second follow from steps, batch size and seconds."""
 CURVE_ROUNDING = 1e-3

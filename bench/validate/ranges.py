@@ -6,8 +6,8 @@ import math
 
 MOST_DECIBELS = 100.0
 """The largest PSNR of the tasks: a squared error of 1e-10 counts as zero."""
-LEAST_KERNEL_DISTANCE = -50.0
-"""Of KID × 10³: an unbiased estimate of what may be zero can be negative."""
+LEAST_UNBIASED = -50.0
+"""Of KID × 10³, and of FID without its bias: an unbiased estimate of what may be zero can be negative."""
 ROUNDING = 1e-3
 """By which an FID of equal sets may be negative."""
 
@@ -33,8 +33,8 @@ def possible_range(name: str, unit: str, direction: str) -> Range:
         return -MOST_DECIBELS, MOST_DECIBELS
     if "ssim" in name:
         return -1.0, 1.0
-    if "kid" in name:
-        return LEAST_KERNEL_DISTANCE, math.inf
+    if "kid" in name or name.endswith("_infinity"):
+        return LEAST_UNBIASED, math.inf
     if unit == "nats":  # negative for a density
         return -math.inf, math.inf
     return (-ROUNDING, math.inf) if direction == "lower" else (-math.inf, math.inf)

@@ -59,7 +59,7 @@ def divide(
         setting = "data.transfer" if settings.data.transfer_name is None else "data.transfer_name"
         _check_apart(source, taken, setting)
         return replace(splits, transfer=_chosen(source, settings.transfer, f"images of {setting}"))
-    left = _some(_without(rest, taken), "transfer", field, allowed="images of its own, data.transfer")
+    left = _some(_without(rest, taken), "transfer", field, allowed="images of its own: data.transfer")
     what = f"images that {field} leaves of {len(whole.train)}"
     return replace(splits, transfer=_chosen(left, settings.transfer, what))
 
@@ -75,7 +75,8 @@ def _parted(train: T, kept: Tensor | None) -> tuple[T, T]:
 def _some(rest: T, setting: str, field: str, allowed: str) -> T:
     """Training examples that are not kept; DataError, which names the setting that needs them, where there are none."""
     if not len(rest):
-        raise DataError(f"no training image is left for it: {field} takes all", field=setting, allowed=allowed)
+        problem = f"no training image is left for it: {field} takes all"
+        raise DataError(problem, field=setting, allowed=(f"fewer {field}", allowed))
     return rest
 
 

@@ -1,4 +1,4 @@
-"""The classifier on whose features generated images are compared with real ones."""
+"""The classifiers on whose features generated images are compared with real ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from distillbench.tasks.base import ExtractorRecipe
 from distillbench.tasks.data.augmentation import random_shifts
 from distillbench.tasks.data.embedded import LabelledImages
 
-STEPS, BATCH_SIZE, LEARNING_RATE, SEED = 1500, 64, 2e-3, 0
+STEPS, BATCH_SIZE, LEARNING_RATE = 1500, 64, 2e-3
+SEEDS = (0, 1)
+"""Of the classifier that measures, and of one that shows what depends on it."""
 
 
 class FeatureClassifier(nn.Module):
@@ -51,9 +53,17 @@ class FeatureClassifier(nn.Module):
         return out
 
 
+class FeatureClassifiers(nn.Module):
+    """Two classifiers that differ in nothing but the seed of their training."""
+
+    def __init__(self, first: FeatureClassifier, second: FeatureClassifier) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+
 @dataclass(frozen=True)
 class ClassifierExtractor(ExtractorRecipe):
-    """A classifier trained on the training split's labels with random shifts. A test holds its accuracy.
+    """Classifiers trained on the training split's labels with random shifts. A test holds their accuracy.
 
     Args:
         data: What identifies the data; a function, since files are read for it.
@@ -70,20 +80,26 @@ class ClassifierExtractor(ExtractorRecipe):
 
     @property
     def config(self) -> dict[str, Any]:
-        recipe = {"steps": STEPS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "seed": SEED}
+        recipe = {"steps": STEPS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE, "seeds": list(SEEDS)}
         return {"extractor": self.name, "data": self.data(), "preprocessing": self.preprocessing, **recipe}
 
-    def build(self) -> FeatureClassifier:
+    def build(self) -> FeatureClassifiers:
+        return FeatureClassifiers(*(self._network() for _ in SEEDS))
+
+    def train(self) -> nn.Module:
+        return FeatureClassifiers(*map(self._trained, SEEDS))
+
+    def _network(self) -> FeatureClassifier:
         data = self.images()
         channels, height, width = data.images.shape[1:]
         return FeatureClassifier((channels, height, width), len(data.classes))
 
-    def train(self) -> nn.Module:
+    def _trained(self, seed: int) -> FeatureClassifier:
         data = self.images()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(SEED)
-            network = self.build()
-        rng = torch.Generator().manual_seed(SEED)
+            torch.manual_seed(seed)
+            network = self._network()
+        rng = torch.Generator().manual_seed(seed)
         optimiser = torch.optim.Adam(network.parameters(), LEARNING_RATE)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
         for _ in range(STEPS):

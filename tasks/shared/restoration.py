@@ -45,7 +45,7 @@ AGREEMENT_NOTE = "teacher psnr is between the student's picture and the teacher'
 class RestorationSettings(WithheldTruth):
     """What tasks of restoration let a suite set, with their own ``patch``."""
 
-    steps: int = Field(350, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
+    steps: int = Field(500, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(8, ge=1, le=MOST_BATCH, description="patches a step")
     originals: int | None = Field(
         None, ge=1, description="training pictures whose originals the task's objective sees; default: all"

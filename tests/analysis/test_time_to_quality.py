@@ -16,39 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from distillbench.bench.analysis.summary import Row, summarise
+from distillbench.bench.analysis.rows import Row
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.analysis.time_to_quality import Moment, end_score, first_lasting, reached, time_to_quality
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.writers import markdown
-from distillbench.bench.store.records import MetricValue, Record, Training, TrainingCurve
+from distillbench.bench.store.records import MetricValue, Record
+from support.curves import Values, curve, trained, training
 from support.processes import Run
 from support.records import record
 from support.results import folder
 
-Values = Sequence[float | None]
 ACCURACY = MetricValue(value=90.0, direction="higher", unit="%")
 DISTANCE = MetricValue(value=9.0, direction="lower", unit="")
-
-
-def curve(validation: Values, seconds: float = 1.0, steps: int = 10) -> TrainingCurve:
-    """A curve with a point every so many seconds and steps."""
-    count = len(validation)
-    return TrainingCurve(
-        steps=tuple(steps * (i + 1) for i in range(count)),
-        loss=(1.0,) * count,
-        validation=tuple(validation),
-        seconds=tuple(seconds * (i + 1) for i in range(count)),
-    )
-
-
-def trained(label: str, seed: int, validation: Values, seconds: float = 1.0) -> Record:
-    """A student's record with such a curve."""
-    points = curve(validation, seconds)
-    training = Training(
-        steps=points.steps[-1], seconds=points.seconds[-1], images_per_second=1.0, final_loss=1.0,
-        final_distillation=0.0, curve=points,
-    )  # fmt: skip
-    return record("student", label, seed, 80.0 + seed, training=training, control=label == "scratch")
 
 
 def moment(validation: Values, level: float, direction: Literal["higher", "lower"] = "higher") -> Moment | None:
@@ -193,7 +173,7 @@ def test_without_a_curve_of_scratch_there_is_no_time(without: Mapping[int, Recor
 
 def results() -> list[Record]:
     """A teacher that took 100 seconds, scratch, a student that is quicker and one that does not get there twice."""
-    teacher = trained("scratch", 0, [90, 95], 50.0).training
+    teacher = training([90, 95], 50.0)
     quick = [trained("quick", seed, [40, 50, 60, 70], 1.0) for seed in range(3)]
     late = [trained("late", seed, [1, 2, 3, 41 if seed == 1 else 39]) for seed in range(3)]
     return [record("teacher", "teacher", 0, 90.0, training=teacher), *SCRATCH.values(), *quick, *late]
@@ -219,7 +199,7 @@ def test_a_table_says_how_long_and_what_is_left_out() -> None:
     (quick,) = (line for line in text.splitlines() if line.startswith("| quick"))
     assert late.count("never (2 of 3)") == 2
     assert "1.00 [1.00, 1.00]" in quick
-    assert f"{(8 * 12 * 16) ** (-1 / 3):.2f} [" in quick
+    assert f"{(8 * 12 * 16) ** (-1 / 3):.3g} [" in quick
     assert "- cnn_mlp: training the teacher took 100 s, which no time to quality includes\n" in text
     without = markdown(tables(summarise([r.model_copy(update={"training": None}) for r in results()])))
     assert "time to quality" not in without

@@ -172,7 +172,7 @@ def test_every_setting_is_listed_with_its_default_and_range(cli: Run, kind: str)
     expected = {
         "methods": ["task_weight", "> 0", "λ, on the student's own task loss"],
         "tasks": ["tasks.super_resolution.…", "scale", "whole, ≥ 2, ≤ 4", "student.network.features"],
-        "pairs": ["fsrcnn_x3", "scale     3", "fsrcnn(features=32"],
+        "pairs": ["edsr_espcn_x3", "scale     3", "edsr(width=32"],
     }[kind]
     for part in expected:
         assert part in text

@@ -185,11 +185,11 @@ def test_where_the_gpu_is_not_here_it_is_said_what_was_looked_at(small: None, mo
         check("cuda")
 
 
-def test_a_plan_for_a_gpu_says_that_it_is_estimated_for_a_cpu(cli: Run, tmp_path: Path) -> None:
+def test_a_plan_for_a_gpu_says_that_its_speed_is_assumed(cli: Run, tmp_path: Path) -> None:
     done = {
         device: cli("plan", "smoke", "--task", "gan", "--device", device, "--workers", 1, "--out", tmp_path / device)
         for device in ("cpu", "cuda")
     }
     said = {device: plan.stdout.splitlines()[-1] for device, plan in done.items()}
     assert said["cpu"].endswith(" on 1 worker")
-    assert said["cuda"].endswith(" on 1 worker of a CPU (cuda was not looked at)")
+    assert said["cuda"].endswith(" on 1 worker at 4 TFLOP/s (not measured)")

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from distillbench.bench.analysis.average_ranks import average_ranks
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.rows import Summary
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.chart import Chart, frame
 from distillbench.bench.report.charts import against, gap_recovered, paired_differences, rank_chart
 from distillbench.bench.report.page.interactive import figure

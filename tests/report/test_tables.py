@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.rows import Summary
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.report.writers import as_json, latex, markdown
@@ -191,9 +192,9 @@ def test_intervals_cover_test_examples_where_there_are_any() -> None:
     assert shared["difference_half_width"] == pytest.approx(over_seeds["difference_half_width"])
     assert over_both["difference_half_width"] > shared["difference_half_width"]
     (summary,) = summarise(with_examples(records(), 20.0, rng))
-    assert "± covers other seeds and other test examples than these 40: accuracy, nll" in summary.notes
+    assert "intervals cover other seeds and other test examples than these 40: accuracy, nll" in summary.notes
     (summary,) = summarise(records())
-    assert "± covers other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
+    assert "intervals cover other seeds alone (there are no per-example results): accuracy, nll" in summary.notes
 
 
 def test_the_teacher_and_baselines_have_an_interval_over_examples_alone() -> None:

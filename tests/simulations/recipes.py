@@ -1,11 +1,11 @@
 """What teachers and scratch students reach with candidate recipes: the trials of docs/recipes.md.
 
-    python tests/simulations/recipes.py SUITE ROLE TASK.SETTING=VALUE ... [/ ROLE TASK.SETTING=VALUE ...]
+    python tests/simulations/recipes.py denoising 100,101
+    python tests/simulations/recipes.py super_resolution 100,101
 
-trains a network of the role ("teacher" or "student") on its own objective for each candidate, with seeds that no
-suite reports (100, 101), and prints a row: the primary metric on the validation split, its mean and every seed's, the
-network's parameters, and the processor's seconds of one training. No method is looked at, and no test image. Of a
-suite's task the first pair is taken.
+trains each candidate network on its own objective alone, with seeds that no suite reports, and prints a row for each:
+PSNR on the validation split, the mean and every seed's, parameters, and the processor's seconds of one training. No
+method is looked at, and no test image. Settings that a candidate does not name are the task's defaults.
 """
 
 from __future__ import annotations
@@ -13,13 +13,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any
 
-from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.determinism import settle_process
 from distillbench.bench.training.learner import Learner
@@ -27,24 +25,58 @@ from distillbench.bench.training.loop import initial, train
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
 
-SEEDS = (100, 101)
+Candidate = tuple[Role, int, str, float, int | None]
+"""Role, steps, network as TOML, learning rate, number of originals (None: all)."""
+
+SLIM, WIDER = "depth=4,width=8", "depth=4,width=16"
+ESPCN, FSRCNN = 'name="espcn",features=48,mapped=24', 'name="fsrcnn",features=56,shrunk=12,mappings=4'
+EDSR_24, EDSR_32 = 'name="edsr",width=24,blocks=4', 'name="edsr",width=32,blocks=4'
+CANDIDATES: dict[str, tuple[Candidate, ...]] = {
+    "denoising": (
+        *(("student", 500, SLIM, 5e-3, originals) for originals in (None, 2, 1)),
+        ("student", 1000, SLIM, 5e-3, 1),
+        *(("student", 500, WIDER, 5e-3, originals) for originals in (None, 1)),
+        *(("student", 500, f"{WIDER},batch_norm=true", 5e-3, originals) for originals in (None, 1)),
+        *(("teacher", 500, "depth=6,width=16", 3e-3, originals) for originals in (None, 2, 1)),
+        ("teacher", 500, "depth=8,width=32", 2e-3, None),
+        ("teacher", 500, "depth=6,width=32,batch_norm=true", 5e-3, None),
+        ("teacher", 500, "depth=8,width=32,batch_norm=true", 5e-3, None),
+    ),
+    "super_resolution": (
+        *(("student", 500, ESPCN, 5e-3, originals) for originals in (None, 2, 1)),
+        ("student", 500, ESPCN, 1e-2, 2),
+        ("student", 1000, ESPCN, 5e-3, 2),
+        *(("student", 2000, ESPCN, 5e-3, originals) for originals in (None, 1)),
+        *(("student", 500, FSRCNN, 3e-3, originals) for originals in (None, 1)),
+        *(("teacher", 500, EDSR_24, rate, None) for rate in (1e-3, 2e-3, 4e-3)),
+        ("teacher", 1000, EDSR_24, 2e-3, None),
+        ("teacher", 500, EDSR_32, 2e-3, None),
+    ),
+}
 
 
-def reached(pair: Pair, role: Role) -> dict[str, str]:
-    """Train a network of one role with every seed, and return what it reaches."""
+def row(name: str, candidate: Candidate, seeds: Sequence[int]) -> dict[str, Any]:
+    """Train a candidate with every seed, and return what it reaches."""
+    role, steps, network, rate, originals = candidate
+    recipe = f"{{steps={steps},learning_rate={rate},network={{{network}}}}}"
+    kept = [] if originals is None else [f"tasks.{name}.originals={originals}"]
+    suite = {"name": "recipes", "seeds": [0], "methods": ["scratch"], "tasks": {name: {}}}
+    pair = load(suite, [f"tasks.{name}.{role}={recipe}", *kept]).pairs[0]
     with TemporaryDirectory() as cache:
         task = pair.build(Path(cache))
-        if (recipe := task.extractor_recipe()) is not None:
-            task.feature_extractor = read_only(recipe.train())
         start = time.process_time()
-        learners = [_trained(task, role, seed) for seed in SEEDS]
-        seconds = (time.process_time() - start) / len(SEEDS)
-        values = [_value(task, learner) for learner in learners]
-    metric = task.metrics[task.primary_metric]
+        learners = [_trained(task, role, seed) for seed in seeds]
+        seconds = (time.process_time() - start) / len(seeds)
+        values = [_psnr(task, learner) for learner in learners]
     return {
-        f"{task.primary_metric}, validation": f"{mean(values):.{metric.decimals}f}",
-        "seeds": ", ".join(f"{value:.{metric.decimals}f}" for value in values),
-        "parameters": f"{sum(weights.numel() for weights in task.deployed(learners[0].model).parameters()):,}",
+        "role": role,
+        "steps": steps,
+        "network": f"`{network}`",
+        "rate": rate,
+        "originals": originals or "all",
+        "PSNR (dB)": f"{mean(values):.2f}",
+        "seeds": ", ".join(f"{value:.2f}" for value in values),
+        "parameters": f"{sum(weights.numel() for weights in learners[0].model.parameters()):,}",
         "seconds": f"{seconds:.1f}",
     }
 
@@ -57,30 +89,23 @@ def _trained(task: Task, role: Role, seed: int) -> Learner:
     return learner
 
 
-def _value(task: Task, learner: Learner) -> float:
+def _psnr(task: Task, learner: Learner) -> float:
     model = read_only(learner.model)
-    return task.evaluate(model, model, "validation").metrics[task.primary_metric]
+    return task.evaluate(model, model, "validation").metrics["psnr"]
 
 
-def candidates(arguments: Sequence[str]) -> Iterator[tuple[Role, list[str]]]:
-    """Yield the role and the settings of each candidate, between which stands a slash."""
-    for separator, words in groupby(arguments, lambda word: word == "/"):
-        if not separator:
-            role, *settings = words
-            yield cast(Role, role), settings
+def rows(name: str, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each candidate of a task."""
+    return (row(name, candidate, seeds) for candidate in CANDIDATES[name])
 
 
 def main() -> None:
     settle_process()
-    suite, head = sys.argv[1], False
-    for role, settings in candidates(sys.argv[2:]):
-        task = settings[0].partition(".")[0]
-        pair = load(suite, [f"tasks.{setting}" for setting in settings if "=" in setting], [task]).pairs[0]
-        row = {"role": role, "settings": " ".join(settings)} | reached(pair, role)
-        if not head:
-            head = True
-            print(f"| {' | '.join(row)} |\n|{' --- |' * len(row)}", flush=True)
-        print(f"| {' | '.join(row.values())} |", flush=True)
+    name, seeds = sys.argv[1], [int(seed) for seed in sys.argv[2].split(",")]
+    for i, cells in enumerate(rows(name, seeds)):
+        if not i:
+            print(f"| {' | '.join(cells)} |\n|{' --- |' * len(cells)}", flush=True)
+        print(f"| {' | '.join(map(str, cells.values()))} |", flush=True)
 
 
 if __name__ == "__main__":

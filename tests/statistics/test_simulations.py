@@ -16,7 +16,9 @@ from support.paths import ROOT
 from support.records import records, timing
 
 sys.path.insert(0, str(ROOT / "tests" / "simulations"))  # as the programs find one another
-launches, revisions = (import_module(f"simulations.{name}") for name in ("launches", "revisions"))
+launches, revisions, times = (
+    import_module(f"simulations.{name}") for name in ("launches", "revisions", "time_to_quality")
+)
 
 
 def test_what_a_cell_costs_is_reported_for_each_pair_and_role(tiny_suite: Path) -> None:
@@ -39,6 +41,14 @@ def test_the_rule_for_revisions_on_launches_that_are_drawn(
     row = revisions.line(np.random.default_rng(0), "normal, 0.5 %", students, change)
     assert (row["false alarm"], row[outcome]) == (0, 100)
     assert 5 <= int(row["launches: median"]) <= int(row["nine of ten"]) < 20
+
+
+def test_the_time_to_quality_of_noisy_curves_is_near_that_of_clean_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(times, "CURVES", 50)
+    row = times.line(np.random.default_rng(0), "flat at the end", "1 %", 0.2)
+    assert (row["true"], row["never (%)"]) == ("0.30", 0)
+    assert abs(float(row["chosen"].partition(" ")[0]) - 0.30) <= 0.01
+    assert float(row["running mean"].partition(" ")[0]) > 0.32
 
 
 def test_what_two_runs_would_leave_inconclusive_by_the_spread_of_stored_launches(

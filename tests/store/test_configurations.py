@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from distillbench.bench.analysis.summary import Summary, summarise
+from distillbench.bench.analysis.rows import Summary
+from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.writers import markdown
 from distillbench.bench.store.configurations import groups, plain

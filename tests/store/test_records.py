@@ -109,6 +109,18 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda r: r["metrics"]["nll"].update(unit="bits"),
         "metrics.nll.unit: 'bits', and 'nats' in other records of classification",
     ),
+    "another way to compare": (
+        lambda r: r["metrics"]["ece"].update(compared="ratio"),
+        "metrics.ece.compared: 'ratio', and 'difference' in other records of classification",
+    ),
+    "a ratio of nothing": (
+        lambda r: r["metrics"]["ece"].update(compared="ratio", value=0.0),
+        "metrics.ece: 0, of a metric that is compared as a ratio (positive)",
+    ),
+    "a ratio with a result for each example": (
+        lambda r: r["metrics"]["nll"].update(compared="ratio"),
+        "examples.nll: per-example results of a metric that is compared as a ratio",
+    ),
     "a quality beyond all measurements": (
         lambda r: r["metrics"]["nll"].update(value=1e308),
         "metrics.nll.value: 1e+308 is out of range (allowed: at most 1e+100)",

@@ -50,7 +50,7 @@ def test_the_later_place_wins_and_in_a_place_the_more_specific(
     keys = {
         "all": ("hyperparameters",),
         "task": ("tasks", "super_resolution", "hyperparameters"),
-        "pair": ("tasks", "super_resolution", "pair", "fsrcnn_x2", "hyperparameters"),
+        "pair": ("tasks", "super_resolution", "pair", "edsr_espcn_x2", "hyperparameters"),
     }
     values = {which: 2.0 + number for number, which in enumerate(order)}
     tables: dict[str, dict[str, Any]] = {"tuned": {}, "suite": {"tasks": {"super_resolution": {}, "gan": {}}}}
@@ -71,8 +71,8 @@ def test_the_later_place_wins_and_in_a_place_the_more_specific(
     def winner(scopes: set[str]) -> float:
         return next((values[which] for which in reversed(order) if which in said and which[1] in scopes), 4.0)
 
-    assert found["super_resolution/fsrcnn_x2"] == winner({"all", "task", "pair"})
-    assert found["super_resolution/fsrcnn_x3"] == winner({"all", "task"})
+    assert found["super_resolution/edsr_espcn_x2"] == winner({"all", "task", "pair"})
+    assert found["super_resolution/edsr_espcn_x3"] == winner({"all", "task"})
     assert found["gan/dense_128_16"] == winner({"all"})
 
 
@@ -128,12 +128,12 @@ def test_steps_of_one_task_win_over_those_of_the_whole_suite() -> None:
 
 def test_a_pair_that_ships_wins_over_the_defaults_and_the_suite_over_it() -> None:
     def scales(*overrides: str) -> dict[str, int]:
-        loaded = load("quick", overrides, tasks=["super_resolution"])
+        loaded = load("smoke", overrides, tasks=["super_resolution"])
         return {p.pair: p.settings.model_dump()["scale"] for p in loaded.pairs}
 
-    assert scales() == {"fsrcnn_x2": 2, "fsrcnn_x3": 3}
-    assert scales("tasks.super_resolution.pair.fsrcnn_x3.scale=4") == {"fsrcnn_x2": 2, "fsrcnn_x3": 4}
-    assert scales("tasks.super_resolution.scale=4") == {"fsrcnn_x2": 4, "fsrcnn_x3": 4}
+    assert scales() == {"edsr_espcn_x2": 2, "edsr_espcn_x3": 3}
+    assert scales("tasks.super_resolution.pair.edsr_espcn_x3.scale=4") == {"edsr_espcn_x2": 2, "edsr_espcn_x3": 4}
+    assert scales("tasks.super_resolution.scale=4") == {"edsr_espcn_x2": 4, "edsr_espcn_x3": 4}
 
 
 WITHOUT_EFFECT = {
@@ -162,9 +162,9 @@ WITHOUT_EFFECT = {
         "suite: tasks.gan.steps: has no effect: teacher.steps and student.steps are set",
     ),
     "pair that is not run": (
-        {"tasks": {"super_resolution": {"pairs": ["fsrcnn_x2"], "pair": {"fsrcnn_x3": {"patch": 8}}}}},
-        "suite: tasks.super_resolution.pair.fsrcnn_x3.patch: has no effect: pair 'fsrcnn_x3' is not run "
-        "(pairs: fsrcnn_x2)",
+        {"tasks": {"super_resolution": {"pairs": ["edsr_espcn_x2"], "pair": {"edsr_espcn_x3": {"patch": 8}}}}},
+        "suite: tasks.super_resolution.pair.edsr_espcn_x3.patch: has no effect: pair 'edsr_espcn_x3' is not run "
+        "(pairs: edsr_espcn_x2)",
     ),
     "size of a network that is replaced": (
         {
@@ -233,15 +233,15 @@ def test_the_command_line_makes_no_new_pair_and_no_new_task() -> None:
         load({"tasks": {"gan": {}}}, ["tasks.vae.samples=300"])
 
 
-FOUR = {"tasks": {"super_resolution": {"pairs": ["fsrcnn_x2", "x4"], "pair": {"x4": {"scale": 4}}}}}
-SCALE, NAMED = "tasks.super_resolution.pair.x4.scale=4", 'tasks.super_resolution.pairs=["fsrcnn_x2", "x4"]'
+FOUR = {"tasks": {"super_resolution": {"pairs": ["edsr_espcn_x2", "x4"], "pair": {"x4": {"scale": 4}}}}}
+SCALE, NAMED = "tasks.super_resolution.pair.x4.scale=4", 'tasks.super_resolution.pairs=["edsr_espcn_x2", "x4"]'
 
 
 @pytest.mark.parametrize(
     ("table", "overrides"),
     [
         ({}, [SCALE, NAMED]),
-        ({"pairs": ["fsrcnn_x2", "x4"]}, [SCALE]),
+        ({"pairs": ["edsr_espcn_x2", "x4"]}, [SCALE]),
         ({"pair": {"x4": {"scale": 4}}}, [NAMED]),
     ],
 )
@@ -250,20 +250,20 @@ def test_the_command_line_makes_a_pair_as_a_file_does_whoever_names_it(
 ) -> None:
     made = load({"tasks": {"super_resolution": table}}, overrides).pairs
     assert made == load(FOUR).pairs
-    assert [pair.pair for pair in made] == ["fsrcnn_x2", "x4"]
+    assert [pair.pair for pair in made] == ["edsr_espcn_x2", "x4"]
 
 
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["tasks.super_resolution.pair.fsrcnn_x22.scale=4"],
-        ["tasks.super_resolution.pair.fsrcnn_x22.scale=4", 'tasks.super_resolution.pairs=["fsrcnn_x2"]'],
-        ['tasks.super_resolution.pairs=["fsrcnn_x22"]'],
-        ["tasks.super_resolution.pair.fsrcnn_x22.hyperparameters.mimic.weight=2"],
+        ["tasks.super_resolution.pair.edsr_espcn_x22.scale=4"],
+        ["tasks.super_resolution.pair.edsr_espcn_x22.scale=4", 'tasks.super_resolution.pairs=["edsr_espcn_x2"]'],
+        ['tasks.super_resolution.pairs=["edsr_espcn_x22"]'],
+        ["tasks.super_resolution.pair.edsr_espcn_x22.hyperparameters.mimic.weight=2"],
     ],
 )
 def test_a_slip_in_the_name_of_a_pair_makes_none(overrides: list[str]) -> None:
-    with pytest.raises(UserError, match="unknown pair 'fsrcnn_x22'; did you mean 'fsrcnn_x2'"):
+    with pytest.raises(UserError, match="unknown pair 'edsr_espcn_x22'; did you mean 'edsr_espcn_x2'"):
         load({"tasks": {"super_resolution": {}}}, overrides)
 
 
@@ -327,7 +327,7 @@ def test_what_the_command_line_sets_is_what_runs(cli: Run, suite_name: str) -> N
     assert done.returncode == 0, done.stderr
     tasks = tomllib.loads(done.stdout)["tasks"]
     tables = [pair["hyperparameters"] for task in tasks.values() for pair in task["pair"].values()]
-    assert len(tables) == 7
+    assert len(tables) == len(load(suite_name).pairs)
     assert {table["temperature"]["temperature"] for table in tables} == {8.0}
     assert tasks["gan"]["pair"]["dense_128_16"]["steps"] == 200
     assert "steps" not in tasks["gan"]["pair"]["dense_128_16"]["student"], "it takes the task's"

@@ -376,7 +376,7 @@ class SuperResolutionCell(OrdinalCell):
 
 
 class StyleCell(Cell):
-    """Content, Gram style and total variation through random filters on a pyramid, whose maps are what is compared."""
+    """Content, Gram style and total variation through random filters on a pyramid; paintings are what is compared."""
 
     content = (2, 3)
 
@@ -418,10 +418,10 @@ class StyleCell(Cell):
 
     def forward(self, model: nn.Module, inputs: Inputs) -> Outputs:
         image = model(inputs["photographs"])
-        return {"image": image, "features": self.features(image)}
+        return {"image": image}
 
     def objective(self, model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Any, progress: float) -> Tensor:
-        image, maps, originals = outputs["image"], outputs["features"], self.features(inputs["photographs"])
+        image, maps, originals = outputs["image"], self.features(outputs["image"]), self.features(inputs["photographs"])
         content, style = torch.zeros(()), torch.zeros(())
         for level, energy in self.energy.items():
             error = (maps[level - 1] - originals[level - 1]).flatten(1).pow(2).mean(1) / energy
@@ -437,7 +437,13 @@ class StyleCell(Cell):
         return loss
 
     def responses(self, outputs: Outputs, teacher: nn.Module) -> dict[str, Response]:
-        return {f"level{i}": Response("feature", maps) for i, maps in enumerate(outputs["features"], 1)}
+        return {"painting": self.painting(outputs["image"])}
+
+    @staticmethod
+    def painting(images: Tensor) -> Response:
+        """Intensities are probabilities; half of a grey level keeps them from 0 and 1."""
+        p = (images * 254 + 0.5) / 255
+        return Response("bernoulli", p.log() - (1 - p).log())
 
     def evidence(self, response: Response) -> Tensor:
         return response.values.flatten(2).mean(2)
@@ -445,9 +451,8 @@ class StyleCell(Cell):
     def truth(self, teacher: nn.Module, rng: torch.Generator) -> dict[str, Truth]:
         indices = (list(range(len(self.task.splits.fit))) * 16)[:256]
         photographs = self.task.shared_inputs(indices, rng, split="fit")["photographs"].contiguous()
-        features = self.features(torch.cat([teacher(photographs), photographs]))
         outcomes = torch.arange(2 * len(indices))[:, None] < len(indices)
-        return {f"level{i}": Truth(Response("feature", maps), outcomes) for i, maps in enumerate(features, 1)}
+        return {"painting": Truth(self.painting(torch.cat([teacher(photographs), photographs])), outcomes)}
 
 
 CELLS: Mapping[str, type[Cell]] = {

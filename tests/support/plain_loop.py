@@ -244,7 +244,7 @@ def train(
         seed_step(stream, step)
         progress = step / steps
         outputs = cell.forward(learner.network, inputs)
-        labelled = first_rows(outputs, settings.batch_size)
+        labelled = outputs if transfer is None else first_rows(outputs, settings.batch_size)
         learner.adversary_step(supervised, labelled, progress)
         distillation = torch.zeros(())
         if beside is not None:
@@ -260,7 +260,8 @@ def train(
                 target = cell.responses(cell.forward(teacher, inputs), teacher)
             distillation = divergence(cell, plan, target, cell.responses(outputs, teacher), readouts)
         distillation = distillation * (1 - progress if plan.weight_schedule == "linear" else 1)
-        objective = learner.objective(supervised, labelled, progress)
+        # Left out where it counts for nothing: a pass through a discriminator in training changes it.
+        objective = learner.objective(supervised, labelled, progress) if plan.task_weight else torch.zeros(())
         if plan.method == "label_smoothing":
             loss = F.cross_entropy(outputs["logits"], supervised["labels"], label_smoothing=plan.weight)
         elif plan.alpha is not None:

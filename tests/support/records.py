@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from distillbench.bench.analysis.summary import summarise
@@ -10,6 +11,7 @@ from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Failure, MetricValue, Record, Size
+from distillbench.bench.store.terms import Compared
 from distillbench.bench.store.timings import Condition, Launch, Timing
 
 STUDENTS = {
@@ -88,6 +90,28 @@ def records(teacher: float = 90.0) -> list[Record]:
     ]
     collected.append(record("student", "broken", 0, None, failure=Failure(reason="RuntimeError: boom")))
     return collected
+
+
+def distances(
+    label: str,
+    values: Sequence[float],
+    kind: Literal["student", "teacher", "baseline"] = "student",
+    compared: Compared = "ratio",
+    **others: Sequence[float],
+) -> list[Record]:
+    """The records of a row whose primary metric is an FID, one for each value. others: FIDs that repeat it."""
+
+    def of(value: float, repeats: str = "") -> MetricValue:
+        return MetricValue(value=value, direction="lower", unit="", compared=compared, repeats=repeats)
+
+    return [
+        record(
+            kind, label, seed, 0.0,
+            primary_metric="fid",
+            metrics={"fid": of(value), **{name: of(more[seed], "fid") for name, more in others.items()}},
+        )
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
 
 
 def timing(records: list[Record], slow: float = 2e-4, quick: float = 2e-5, **more: Any) -> Timing:

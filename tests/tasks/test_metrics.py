@@ -16,7 +16,7 @@ from distillbench.tasks.base import Task, evaluation_of
 from distillbench.tasks.data.embedded import digits, photographs
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
-from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor, FeatureClassifier
+from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor, FeatureClassifiers
 from distillbench.tasks.feature_extractors.perceptual import VGG16, RandomPyramid, VGGExtractor
 from distillbench.tasks.metrics.distributions import distances, features
 from distillbench.tasks.metrics.images import downscale, luma, psnr, shave, ssim, upscale
@@ -25,27 +25,28 @@ from distillbench.tasks.networks.johnson import Johnson
 
 
 @pytest.fixture(scope="module")
-def extractor() -> FeatureClassifier:
+def extractor() -> FeatureClassifiers:
     recipe = ClassifierExtractor(lambda: "digits", "grey levels in [0, 1]", lambda: digits().train, to_float)
     trained = recipe.train().eval()
-    assert isinstance(trained, FeatureClassifier)
+    assert isinstance(trained, FeatureClassifiers)
     return trained
 
 
 @torch.no_grad()
-def test_the_feature_extractor_of_digits_knows_digits(extractor: FeatureClassifier) -> None:
+def test_the_feature_extractors_of_digits_know_digits(extractor: FeatureClassifiers) -> None:
     validation = digits().validation
-    right = extractor(to_float(validation.images)).argmax(1) == validation.labels
-    assert right.double().mean() > 0.96
-    features = extractor.features(to_float(digits().train.images))
-    assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
+    for classifier in (extractor.first, extractor.second):
+        right = classifier(to_float(validation.images)).argmax(1) == validation.labels
+        assert right.double().mean() > 0.96
+        features = classifier.features(to_float(digits().train.images))
+        assert features.std(0).mean().item() == pytest.approx(1, abs=0.2)
 
 
-def between(extractor: FeatureClassifier, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
+def between(extractor: FeatureClassifiers, real: torch.Tensor, fake: torch.Tensor) -> dict[str, float]:
     return distances(features(extractor, None, real), features(extractor, None, fake))
 
 
-def test_distances_order_real_images_noise_and_collapse(extractor: FeatureClassifier) -> None:
+def test_distances_order_real_images_noise_and_collapse(extractor: FeatureClassifiers) -> None:
     real, train = to_float(digits().test.images), to_float(digits().train.images)
     noise = torch.rand(500, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     collapsed = real[:1].repeat(500, 1, 1, 1) + 0.01 * noise
@@ -54,18 +55,22 @@ def test_distances_order_real_images_noise_and_collapse(extractor: FeatureClassi
     assert from_collapse["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_noise["classifier_fid"] > 10 * floor["classifier_fid"]
     assert from_collapse["classifier_kid"] > 10 * abs(floor["classifier_kid"])
+    for found in (floor, from_noise, from_collapse):
+        assert found["classifier_fid_2"] != found["classifier_fid"]
+        assert found["classifier_fid_2"] == pytest.approx(found["classifier_fid"], rel=0.6)
+        assert found["classifier_fid_infinity"] < found["classifier_fid"]
 
 
-def test_fid_is_the_frechet_distance_of_two_gaussians(extractor: FeatureClassifier) -> None:
+def test_fid_is_the_frechet_distance_of_two_gaussians(extractor: FeatureClassifiers) -> None:
     import numpy as np
     from scipy.linalg import sqrtm
 
     real, fake = to_float(digits().test.images), to_float(digits().train.images)
     with torch.no_grad():
-        a, b = (extractor.features(images).double().numpy() for images in (real, fake))
+        a, b = (extractor.first.features(images).double().numpy() for images in (real, fake))
     ca, cb = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(ca + cb - 2 * sqrtm(ca @ cb).real)
-    assert between(extractor, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-3)
+    assert between(extractor, real, fake)["classifier_fid"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_bicubic_is_matlabs_kernel_in_both_directions() -> None:

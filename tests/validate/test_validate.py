@@ -164,6 +164,7 @@ def test_ranges_follow_the_unit() -> None:
         ("psnr", "dB", "higher", 33.0, 101.0),
         ("ssim", "", "higher", -1.0, 1.01),
         ("classifier_fid", "", "lower", 0.0, -0.1),
+        ("classifier_fid_infinity", "", "lower", -0.2, -60.0),
         ("classifier_kid", "×10⁻³", "lower", -6.0, -60.0),
         ("neg_elbo", "nats", "lower", -1.0, float("inf")),
         ("objective", "", "lower", 3.0, -3.0),

@@ -11,7 +11,8 @@ from distillbench.bench.report.page.colours import colours
 from distillbench.common.text import visible
 
 PLOTLY_SYMBOLS = {"o": 0, "s": 1, "D": 2, "^": 5, "v": 6, "P": 3, "X": 4, "*": 17}
-
+GREY = "#888"
+"""Seen on white and on black."""
 OPEN = 100
 """Between the number of a filled symbol and that of an open one."""
 
@@ -38,7 +39,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         "yaxis": _axis(chart.y, [point.y for point in points]) | names,
         "showlegend": len(chart.series) > 1,
         "height": 120 + 34 * rows if rows else 380,
-        **({"shapes": [rule | {"line": {"color": "#888", "width": 1}}]} if 0 < chart.y.rule < rows else {}),
+        **({"shapes": [rule | {"line": {"color": GREY, "width": 1}}]} if 0 < chart.y.rule < rows else {}),
     }
     return {
         "data": [trace for series in chart.series for trace in _traces(series, *palette[series.name])],
@@ -63,7 +64,7 @@ def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
         "line": {"color": colour, "width": 1.5, "dash": "dash" if series.control else "solid"},
     }
     if series.style == "faint":
-        return [main | {"mode": "markers", "marker": {"color": "#888", "size": 7, "opacity": 0.6}}]
+        return [main | {"mode": "markers", "marker": {"color": GREY, "size": 7, "opacity": 0.6}}]
     if series.style == "dots":
         shape = PLOTLY_SYMBOLS[symbol] + OPEN * series.control
         return [
@@ -73,7 +74,7 @@ def _traces(series: Series, colour: str, symbol: str) -> list[dict[str, Any]]:
             | _errors("error_y", points, "y", colour)
         ]
     if series.style == "line":
-        return [main | {"mode": "lines"}]
+        return [main | {"mode": "lines", "line": {"color": GREY, "width": 1.5}}]
     ends = [p.y_ends or (p.y, p.y) for p in points]
     band = {
         "type": "scatter",

@@ -13,9 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from PIL import Image
 
 from distillbench.bench.report.chart import Axis, Chart, HeatMap, Series
+from distillbench.bench.report.formatting import count_text
 from distillbench.bench.report.page.colours import DIVERGING, colours
 from distillbench.common.text import matplotlib_text, visible
 
@@ -114,7 +116,9 @@ def _chart(chart: Chart) -> Figure:
     if len(chart.series) > 1:
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
     if chart.y.categories:
-        axes.axvline(0, color="0.4", linewidth=0.8) if any(p.x < 0 for s in chart.series for p in s.points) else None
+        equal = 1 if chart.x.log else 0
+        if any(p.x < equal for s in chart.series for p in s.points):
+            axes.axvline(equal, color="0.4", linewidth=0.8)
         if 0 < chart.y.rule < rows:
             axes.axhline(chart.y.rule - 0.5, color="0.4", linewidth=0.8)
         axes.invert_yaxis()
@@ -137,18 +141,28 @@ def _series(axes: Axes, series: Series, colour: str, symbol: str) -> None:
             if point.x_ends is not None:
                 axes.plot(point.x_ends, [point.y, point.y], color=colour, linewidth=1, zorder=2)
         return
+    if series.style == "line":
+        axes.plot(x, y, color="0.5", linewidth=1, label=name, zorder=1)
+        return
     axes.plot(x, y, "--" if series.control else "-", color=colour, linewidth=1.2, label=name)
-    if series.style == "band":
-        ends = [p.y_ends or (p.y, p.y) for p in points]
-        axes.fill_between(
-            x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0
-        )
+    ends = [p.y_ends or (p.y, p.y) for p in points]
+    axes.fill_between(x, [low for low, _ in ends], [high for _, high in ends], color=colour, alpha=0.15, linewidth=0)
+
+
+class Counts(LogFormatter):
+    """'2k' in the place of '2 × 10³', at the ticks that matplotlib would label."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The label of one tick."""
+        return count_text(x) if super().__call__(x, pos) else ""
 
 
 def _axis(axes: Axes, which: str, axis: Axis) -> None:
     getattr(axes, f"set_{which}label")(_plain(axis.title))
     if axis.log:
         getattr(axes, f"set_{which}scale")("log")
+        getattr(axes, f"{which}axis").set_major_formatter(Counts())
+        getattr(axes, f"{which}axis").set_minor_formatter(Counts())
     if axis.categories:
         getattr(axes, f"set_{which}ticks")(range(len(axis.categories)), [_plain(name) for name in axis.categories])
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distillbench.bench.analysis.notes import detectable_effect_notes, machine_name, revision_name
 from distillbench.bench.analysis.results import summaries as summaries_of
-from distillbench.bench.analysis.summary import Summary
+from distillbench.bench.analysis.rows import Summary
 from distillbench.bench.report import charts
 from distillbench.bench.report.chart import Chart, HeatMap, frame
 from distillbench.bench.report.page import interactive, printed
@@ -129,16 +129,8 @@ def _overview(
         "heat_maps": [chart for chart in overview if isinstance(chart, HeatMap)],
         "links": {column: f"{names[task]}.html" for column, task in columns.items()},
         "charts": [_interactive(chart) for chart in overview if isinstance(chart, Chart)],
-        "detectable": [f"{summary.task}: {note}" for summary in summaries for note in _detectable(summary)],
+        "detectable": [f"{summary.task}: {note}" for summary in summaries for note in detectable_effect_notes(summary)],
     }
-
-
-def _detectable(summary: Summary) -> Iterator[str]:
-    """The minimum detectable effect of every pair."""
-    for pair in summary.pairs:
-        students = [row for row in summary.rows if row.pair == pair and row.kind == "student"]
-        differences = [row.difference for row in students if row.difference]
-        yield from detectable_effect_notes(pair, differences, summary.metrics.get(summary.primary_metric))
 
 
 def _interactive(chart: Chart) -> dict[str, Any]:

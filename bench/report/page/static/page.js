@@ -81,6 +81,11 @@ for (const table of document.querySelectorAll("table.sortable")) {
     layout: { topStart: "search", topEnd: long ? "pageLength" : null }, // the end of a wide table may be out of sight
     language: { search: "Search" },
   });
+  // DataTables would tell the direction of the first column, which is fixed.
+  if (sections) shown.on("draw", () => {
+    const direction = shown.order()[0]?.[1] === "desc" ? "descending" : "ascending";
+    for (const heading of table.tHead.querySelectorAll("[aria-sort]")) heading.setAttribute("aria-sort", direction);
+  });
   filters(table, shown);
 }
 
