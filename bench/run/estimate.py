@@ -94,7 +94,7 @@ ANSWER = 1 / 3
 def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role, float]) -> float:
     """The seconds of a group of students: their steps, what frozen teachers answer, and teachers trained beside them.
 
-    A teacher answers once a step, for all who train for as many and do not feed back to it.
+    A frozen teacher answers once a step, for all who train for as many.
     """
     steps = {role: task.steps(role) for role in ROLES}
     rows = 1 + task.settings.transfer_rows / task.settings.batch_size
@@ -104,11 +104,10 @@ def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role,
         ANSWER * steps[role] * rows * step["student" if teacher == "self" else "teacher"]
         for teacher, role in sorted(frozen)
     ]
-    own = [m for m in methods if m.teacher == "own"]
-    shared = {m.steps_of: m for m in own if not m.feeds_back}
     beside = [
         max(steps["teacher"], steps[m.steps_of]) + (ANSWER + m.feeds_back) * steps[m.steps_of] * rows
-        for m in (*shared.values(), *(m for m in own if m.feeds_back))
+        for m in methods
+        if m.teacher == "own"
     ]
     return sum(students) + sum(answers) + sum(beside) * step["teacher"]
 
