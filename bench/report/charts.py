@@ -181,13 +181,13 @@ def course(row: Row, what: What, over: Over = "steps", compared: Compared = "dif
 
 
 def _scratch_end(rows: Sequence[Row], series: Sequence[Series], metric: MetricValue) -> list[Series]:
-    """A line at what scratch ends with, the mean over seeds; none where there are several scratch rows or none."""
+    """A line at what scratch ends with, its mean over seeds; none where there are several scratch rows or none."""
     scratch = [row for row in rows if row.name.partition(" ")[0] == SCRATCH]
     ends = [end_quality(curve, metric) for row in scratch for curve in row.curves.values()]
-    known = [end for end in ends if end is not None]
+    known = [end for end in ends if end is not None and comparable(end, metric.compared)]
     if len(scratch) != 1 or not known:
         return []
-    x, y = [point.x for one in series for point in one.points], math.fsum(known) / len(known)
+    x, y = [point.x for one in series for point in one.points], Estimate.of(known, metric.compared).shown.value
     return [Series("what scratch ends with", (Point(min(x), y), Point(max(x), y)), "line")]
 
 

@@ -87,7 +87,7 @@ def test_the_gap_recovered_is_a_share_of_the_way_in_logarithms_by_fieller() -> N
     assert gap == ratio_interval(above, below)
 
 
-def test_the_best_student_is_better_by_a_factor() -> None:
+def test_the_best_method_is_better_by_a_factor() -> None:
     """By differences it is not: the interval of the difference to what diverges contains zero."""
     wild = [10.0, 40.0, 4.0, 300.0, 900.0]
     records = [*distances("wild", wild), *distances("good", GOOD)]
