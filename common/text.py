@@ -47,9 +47,10 @@ _NO_LETTER = re.compile(f"×10⁻³|[^\x20-\x7e\xa1-\xff…–—‘’“”{''
 """LaTeX's usual encoding has Latin letters with their accents; others have a command (``LATEX``), or none."""
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence: 'a, b and c'."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names in a sentence: 'a, b and c', and of very many 'a, b and 12 more'."""
+    shown = names if len(names) <= most else [*names[:most], f"{len(names) - most} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))
 
 
 def visible(text: str, longest: int = LONGEST) -> str:

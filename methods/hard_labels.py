@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distillbench.methods.base import Method, Need, total
-from distillbench.tasks.response import Responses
+from distillbench.tasks.response import Categorical, Responses
 
 
 class HardLabels(Method):
@@ -22,9 +22,10 @@ class HardLabels(Method):
     zero_at_agreement: ClassVar[bool] = False
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
-        return total(
-            {
-                name: F.cross_entropy(student[name].values, response.values.argmax(-1))
-                for name, response in teacher.items()
-            }
-        )
+        answers = {name: response.values for name, response in teacher.items() if isinstance(response, Categorical)}
+        return total({name: _cross_entropy(student[name].values, logits) for name, logits in answers.items()})
+
+
+def _cross_entropy(student: Tensor, teacher: Tensor) -> Tensor:
+    """Towards the teacher's top class: logits, (..., classes) each -> a scalar."""
+    return F.cross_entropy(student.flatten(0, -2), teacher.argmax(-1).flatten())

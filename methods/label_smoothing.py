@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distillbench.methods.base import LogUniform, Method, Need, total
-from distillbench.tasks.response import Responses
+from distillbench.tasks.response import Categorical, Responses
 
 
 class LabelSmoothing(Method):
@@ -26,7 +26,8 @@ class LabelSmoothing(Method):
     task_weight: float = Field(1.0, ge=1, le=1, description="1 − weight is the factor on the task's objective")
 
     def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
-        return total({name: -response.values.log_softmax(-1).mean() for name, response in student.items()})
+        answers = {name: response.values for name, response in student.items() if isinstance(response, Categorical)}
+        return total({name: -logits.log_softmax(-1).mean() for name, logits in answers.items()})
 
     def student_loss(self, task_loss: Tensor, distillation: Tensor) -> Tensor:
         return (1 - self.weight) * task_loss + self.weight * distillation

@@ -43,7 +43,7 @@ from distillbench.tasks.response import Bernoulli, Events, Feature, Response
 
 CROPS_PER_IMAGE = 16
 FIGURE_IMAGES, FIGURE_SIDE = 4, 192
-VALIDATION = 2
+VALIDATION = 4
 LEAST_SIDE = 32
 """The least side of any image, pixels: the perceptual network finds structure on at least three levels."""
 STYLE_SIDE = 512

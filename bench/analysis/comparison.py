@@ -109,7 +109,7 @@ class Comparison:
         return max(self.methods, key=lambda row: self.sign * self.series[row].estimate().interval.mean)
 
     def unbeaten_controls(self, row: Group) -> tuple[str, ...]:
-        """Name the controls that the best method is not known to be better than; none for other rows.
+        """Name the controls that the best method is not known to be better than, on seeds of both; none for other rows.
 
         Scratch is not among them: its difference has a column of its own.
         """
@@ -120,7 +120,8 @@ class Comparison:
             for control in self.students
             if control.control and control.label != SCRATCH and control.surroundings == row.surroundings
         ]
-        return tuple(c.name for c in controls if not beats(self.series[row], self.series[c], self.sign))
+        comparable = [c for c in controls if self.series[row].minus(self.series[c]) is not None]
+        return tuple(c.name for c in comparable if not beats(self.series[row], self.series[c], self.sign))
 
     def inference_time(self, row: Group) -> InferenceTime:
         """Return the times of a row's architecture, as it was timed on the row's own kind of device."""

@@ -100,15 +100,14 @@ def tune(
         kept = cache if cache is not None else Path("runs", resolved.name, "cache")
         target = regular_file(output or folder / f"{resolved.name}.tuned.toml", "--output")
         whole = plan(resolved, folder, kept, expected(resolved, folder, budget))
+        if whole.to_do:
+            check_device_and_folders(resolved, folder, kept)
         line = summary_line(whole, workers, overwrite)
     screen.print(line, markup=False, soft_wrap=True)
 
     def run(cells: Sequence[Cell]) -> Plan:
-        before = plan(resolved, folder, kept, cells)
-        if before.to_do:
-            check_device_and_folders(resolved, folder, kept)
         with ProgressDisplay(screen) as display:
-            return runner.run(before, workers, overwrite, display)
+            return runner.run(plan(resolved, folder, kept, cells), workers, overwrite, display)
 
     outcome = decisions(resolved, folder, budget, run)
     document = table(outcome, budget)

@@ -21,7 +21,8 @@ from distillbench.common.errors import UserError
 from distillbench.methods.base import Method
 
 CAPTION = (
-    "validation split; differences ± 95% interval, over seeds, paired; the default stays where that of the best has 0"
+    "validation split; differences ± 95% interval, or factors [95% interval], over seeds, paired; the default stays "
+    "where that of the best has 0, or the factor 1"
 )
 FILE = "trials.csv"
 """In a results folder: every trial, a row for each seed."""

@@ -94,7 +94,7 @@ def _trials(tuned: Sequence[Tuning], budget: Budget) -> list[Cell]:
 
 
 def _confirming(tuned: Sequence[Tuning], results: AllResults, budget: Budget) -> list[Cell]:
-    """The best trial of each method and its default, with other seeds; of trials that have not run yet the second."""
+    """Each method's best trial and its default, with other seeds; until all have run the last stands for the best."""
     cells: list[Cell] = []
     for tuning in tuned:
         its = results.get(tuning.key, {})

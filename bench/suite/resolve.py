@@ -220,6 +220,7 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], laye
     cls, settings = TASKS.get(task), tables[""]
     place = precedence.place(settings, f"tasks.{task}")
     resolved = Pair(task, pair, validate(cls.Settings, precedence.nested(settings), place), layers.last("device"))
+    _check_transfer(resolved, place)
     try:
         _ = resolved.config
         check_networks(resolved, place)
@@ -235,9 +236,6 @@ def _entry(task: str, pair: str, tables: Mapping[str, precedence.Settings], laye
         for name, table in tables.items()
         if name
     }
-    if resolved.settings.has_transfer and cls.no_transfer is not None:
-        where, field = place(["data"] if resolved.settings.transfer is None else ["transfer"])
-        raise UserError(f"{task} has no transfer set: {cls.no_transfer}", where, field)
     reasons = {name: reason for name, method in methods.items() if (reason := undefined(method, resolved)) is not None}
     defined = {name: method for name, method in methods.items() if name not in reasons}
     _check_roles(resolved, defined, place)
@@ -256,6 +254,16 @@ def _tuned(layer: Layer | None, task: str, pair: str, tables: Mapping[str, prece
         if name in digests
     }
     return {name: Tuned(Path(layer.source).name, names, digests[name]) for name, names in in_effect.items() if names}
+
+
+def _check_transfer(pair: Pair, place: Place) -> None:
+    """Raise UserError for a transfer set of a task that can have none."""
+    reason, settings = TASKS.get(pair.task).no_transfer, pair.settings
+    if reason is None or not settings.has_transfer:
+        return
+    name = "transfer" if settings.data.transfer is not None else "transfer_name"
+    path = ["data", name] if settings.transfer is None else ["transfer"]
+    raise UserError(f"{pair.task} has no transfer set: {reason}", *place(path))
 
 
 def _check_roles(pair: Pair, methods: Mapping[str, Method], place: Place) -> None:

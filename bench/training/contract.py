@@ -16,9 +16,9 @@ from torch.nn.parameter import UninitializedParameter
 from distillbench.bench.training.learner import forward_pass, losses
 from distillbench.bench.training.loop import index_batches, initial
 from distillbench.bench.training.seeds import seeded
-from distillbench.bench.training.sharing import WriteGuard, in_place
+from distillbench.bench.training.sharing import Batch, WriteGuard, in_place
 from distillbench.common.errors import UserError
-from distillbench.tasks.base import Role, Task
+from distillbench.tasks.base import Inputs, Role, Split, Task
 from distillbench.tasks.networks.base import Ends, UnfitError
 
 EXAMPLES = 2
@@ -143,24 +143,35 @@ def _evaluated(task: Task, model: nn.Module) -> str | None:
 
 
 def _trained(task: Task, role: Role, model: nn.Module) -> str | None:
-    """Check a pass in train mode, forward and backward, on a batch of the recipe's size.
+    """Check a pass in train mode, forward and backward, on a batch as large as training has.
 
     No optimiser takes a step: torch would import its compiler for it, and a plan would take seconds.
     """
-    recipe, size = task.settings.recipe(role), task.settings.batch_size
-    rng = torch.Generator().manual_seed(0)
-    inputs = task.shared_inputs(next(index_batches(task.examples("train"), size, rng)), rng, augment=recipe.augment)
-    guard = ValueGuard(inputs)
+    recipe, batch = task.settings.recipe(role), _training_batch(task, role)
+    guard = ValueGuard(batch.whole)
     model.train()
     try:
         with seeded(0):
-            outputs = forward_pass(task, model, inputs, recipe)
+            outputs = forward_pass(task, model, batch.whole, recipe)
+            supervised = batch.supervised_rows(outputs)
             for name, adversary in task.adversaries(model).items():
-                _backward(task.adversary_loss(model, inputs, outputs, name, recipe), adversary)
-            _backward(task.loss(model, inputs, outputs, recipe), task.deployed(model))
+                _backward(task.adversary_loss(model, batch.supervised, supervised, name, recipe), adversary)
+            _backward(task.loss(model, batch.supervised, supervised, recipe), task.deployed(model))
     except Exception as error:
-        return f"cannot be trained: a step on a batch of {size} failed ({reason(error)})"
+        return f"cannot be trained: a step on a batch of {batch.rows(whole=True)} failed ({reason(error)})"
     return None if guard.written() is None else WRITES
+
+
+def _training_batch(task: Task, role: Role) -> Batch:
+    """A batch of training; a student's has rows of the transfer set, where there is one."""
+    rng, augment = torch.Generator().manual_seed(0), task.settings.recipe(role).augment
+
+    def inputs(split: Split, size: int) -> Inputs:
+        indices = next(index_batches(task.examples(split), size, rng))
+        return task.shared_inputs(indices, rng, augment=augment, split=split)
+
+    rows = task.settings.transfer_rows if role == "student" else 0
+    return Batch(inputs("train", task.settings.batch_size), inputs("transfer", rows) if rows else None)
 
 
 def _backward(loss: Tensor, part: nn.Module) -> None:

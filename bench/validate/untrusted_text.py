@@ -37,6 +37,4 @@ def counted(count: int, noun: str) -> str:
 def listed(names: Sequence[object]) -> str:
     """Names in a sentence, '1, 2 and 4'; of many the first few."""
     texts = [escaped(name, LONGEST_NAME) for name in names]
-    if len(texts) > LONGEST_LIST:
-        return f"{', '.join(texts[:5])} and {len(texts) - 5} more"
-    return text.listed(texts)
+    return text.listed(texts, LONGEST_LIST if len(texts) <= LONGEST_LIST else LONGEST_LIST - 1)

@@ -20,7 +20,7 @@ from distillbench.bench.store.manifest import ExpectedCell
 from distillbench.bench.store.records import Record
 from distillbench.bench.store.timings import Condition
 from support.paths import GOLDEN
-from support.records import EXPECTED, STUDENTS, record, records, rows, timing
+from support.records import EXPECTED, STUDENTS, config_of, record, records, rows, timing
 
 
 @pytest.mark.parametrize(("name", "write"), [("table.md", markdown), ("table.tex", latex)])
@@ -102,6 +102,23 @@ def test_the_controls_that_the_best_method_does_not_beat_are_named() -> None:
     ]
     lone = [r for r in with_controls(label_smoothing=better) if r.label not in ("good", "noise", "broken")]
     assert not any("the best method" in note for note in summary_of(lone).notes)
+
+
+def test_a_control_without_a_seed_in_common_is_not_compared() -> None:
+    others = [record("student", "label_smoothing", seed, 95.0) for seed in (7, 8, 9)]
+    assert not any("the best method" in note for note in summary_of(records() + others).notes)
+
+
+def test_of_very_many_controls_some_are_named() -> None:
+    many = [
+        record(
+            "student", "hard_labels", seed, value, config_of("student", "hard_labels", seed, hyperparameters={"a": i})
+        )
+        for i in range(30)
+        for seed, value in enumerate([95.0, 97.2, 96.1])
+    ]
+    (note,) = (note for note in summary_of(records() + many).notes if "the best method" in note)
+    assert note.endswith("hard_labels (a 9) and 20 more")
 
 
 def test_lower_is_better_for_the_controls_too() -> None:

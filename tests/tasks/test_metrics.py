@@ -240,9 +240,10 @@ def test_vgg_has_the_layers_that_torchvision_numbers(vgg_weights: Path) -> None:
 
 
 def test_style_is_measured_through_vgg_where_its_weights_are_given(vgg_weights: Path, tmp_path: Path) -> None:
+    features = 'tasks.style_transfer.compared_by="features"'
     own, vgg = (
         load("smoke", more, ["style_transfer"]).pairs[0]
-        for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"',))
+        for more in ((), (f'tasks.style_transfer.loss_network="{vgg_weights}"', features))
     )
     assert own.extractor_hash is None
     assert vgg.extractor_hash is not None

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillbench.bench.store.weights import digest
+from distillbench.bench.training import contract
 from distillbench.bench.training.learner import Trained
 from distillbench.bench.training.loop import train_self_teacher, train_students, train_teacher
 from distillbench.bench.training.sharing import Batch
+from distillbench.common.errors import UserError
 from distillbench.methods.base import Method
 from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.mimic import Mimic
@@ -112,7 +114,7 @@ def test_the_objective_sees_labelled_rows_and_the_distillation_loss_all(
     seen: list[set[int]] = []
     original = task.loss
 
-    def loss(model: torch.nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, progress: float) -> Tensor:
+    def loss(model: nn.Module, inputs: Inputs, outputs: Outputs, recipe: Recipe, progress: float) -> Tensor:
         seen.append({len(value) for each in (inputs, outputs) for value in each.values()})
         return original(model, inputs, outputs, recipe, progress)
 
@@ -179,3 +181,35 @@ def test_a_teacher_of_a_shorter_recipe_is_trained_for_as_long_as_its_student(tas
     )
     assert trained.partner is not None
     assert digest(trained.partner) == digest(train_teacher(longer, 3).model)
+
+
+# -- what is checked before a run ----------------------------------------------------------------------------------
+
+
+class AtMost(nn.Module):
+    """Takes batches up to a size, as a network does that reshapes by it."""
+
+    def __init__(self, network: nn.Module, most: int) -> None:
+        super().__init__()
+        self.network, self.most = network, most
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.most:
+            raise ValueError(f"{len(images)} are too many")
+        out: Tensor = self.network(images)
+        return out
+
+
+def test_a_student_is_tried_on_a_batch_with_its_rows_of_the_transfer_set(
+    transfer_task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = transfer_task_of("classification")
+    labelled, rows = task.settings.batch_size, task.settings.transfer_rows
+    drawn_network = type(task).network
+    monkeypatch.setattr(type(task), "network", lambda self, role: AtMost(drawn_network(self, role), labelled))
+    contract.build(task, "teacher")
+    with pytest.raises(
+        UserError, match=rf"student\.network: cannot be trained: a step on a batch of {labelled + rows} f"
+    ):
+        contract.build(task, "student")
+    contract.build(without_transfer(task), "student")
