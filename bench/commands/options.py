@@ -228,7 +228,7 @@ def _data_root(folder: Path | None) -> Path | None:
 SuiteName = Annotated[
     str,
     typer.Argument(
-        metavar="SUITE", help="A shipped suite (quick, mnist, cifar10, smoke) or a .toml file.", autocompletion=_suites
+        metavar="SUITE", help="A shipped suite (distillbench list suites) or a .toml file.", autocompletion=_suites
     ),
 ]
 Results = Annotated[Path, typer.Argument(parser=expanded, metavar="RESULTS", help="A results folder.")]

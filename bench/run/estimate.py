@@ -80,7 +80,8 @@ def seconds_of(job: Job) -> float:
         )
     step = {role: step_seconds(job.pair, role, job.cache) for role in ROLES}
     if job.kind == "teacher":
-        return EVALUATION_SECONDS + (0 if job.pair.settings.pretrained else task.steps("teacher") * step["teacher"])
+        trained = not (job.pair.settings.pretrained or job.loads_teacher)
+        return EVALUATION_SECONDS + trained * task.steps("teacher") * step["teacher"]
     if job.kind == "self teacher":
         return EVALUATION_SECONDS + task.steps("student") * step["student"]
     methods = [cell.method for cell in job.cells if cell.method is not None]

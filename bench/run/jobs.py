@@ -77,6 +77,11 @@ class Job:
     needs: tuple[str, ...] = ()
     teacher_seed: int = 0
 
+    @property
+    def loads_teacher(self) -> bool:
+        """Whether a job of another pair trains the same teacher before it."""
+        return self.kind == "teacher" and any(need.startswith("teacher ") for need in self.needs)
+
 
 def execute(job: Job, report: Report) -> list[Record]:
     """Do a job and return its records, in the order of its cells.

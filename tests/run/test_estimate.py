@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distillbench.bench.run import estimate
-from distillbench.bench.run.estimate import longest_first
+from distillbench.bench.run.estimate import EVALUATION_SECONDS, longest_first, seconds_of
 from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import plan
@@ -22,6 +22,16 @@ from distillbench.methods.random_teacher import RandomTeacher
 from distillbench.methods.scratch import Scratch
 from distillbench.methods.scratch_long import ScratchLong
 from distillbench.methods.self_teacher import SelfTeacher
+
+
+def test_a_teacher_that_pairs_share_is_trained_and_counted_once(tmp_path: Path) -> None:
+    narrow = {"student": {"network": {"hidden": [8]}}}
+    suite = load(
+        {"methods": ["scratch"], "tasks": {"vae": {"pairs": ["mlp_256_16", "narrow"], "pair": {"narrow": narrow}}}}
+    )
+    first, second = (job for job in job_graph(plan(suite, tmp_path)).jobs if job.kind == "teacher")
+    assert second.needs[-1] == first.id
+    assert seconds_of(second) == EVALUATION_SECONDS < seconds_of(first)
 
 
 def test_what_the_most_work_waits_for_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
