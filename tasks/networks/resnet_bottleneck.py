@@ -16,7 +16,7 @@ BLOCKS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
 
 
-class BottleneckResNet(Network):
+class ResNetBottleneck(Network):
     """He et al. 2016, table 1: ResNet-50, -101 and -152, with a first layer that keeps the size of small images.
 
     As papers on distillation have it for images of 32×32 (Tian et al. 2020): a 3×3 convolution and no pooling in the

@@ -325,7 +325,7 @@ def hash_of_something_else(text: str) -> str:
 
 
 def of_another_schema(text: str) -> str:
-    return text.replace('"schema_version": 5', '"schema_version": 3')
+    return text.replace('"schema_version": 6', '"schema_version": 3')
 
 
 def with_nan(text: str) -> str:

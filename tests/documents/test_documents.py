@@ -131,6 +131,9 @@ def test_every_suite_that_a_document_shows_can_be_read(
         if "test_name" in text:  # of a set, which is not there
             with pytest.raises(UserError, match="DISTILLBENCH_DATA"):
                 load(file)
+        elif "more/images" in text:
+            with pytest.raises(UserError, match="more/images is not a folder"):
+                load(file)
         else:
             assert load(file).entries
 

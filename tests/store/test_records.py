@@ -247,7 +247,7 @@ def test_a_record_of_another_schema_is_not_replaced_unasked(
         assert reproducible(out) == wanted
     else:
         assert done.returncode == 2
-        assert f"{old}: schema_version: 1 is not a version that this program reads (allowed: 5)" in done.stderr
+        assert f"{old}: schema_version: 1 is not a version that this program reads (allowed: 6)" in done.stderr
         assert old.read_bytes() == before
 
 

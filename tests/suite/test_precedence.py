@@ -128,7 +128,7 @@ def test_steps_of_one_task_win_over_those_of_the_whole_suite() -> None:
 
 def test_a_pair_that_ships_wins_over_the_defaults_and_the_suite_over_it() -> None:
     def scales(*overrides: str) -> dict[str, int]:
-        loaded = load("smoke", overrides, tasks=["super_resolution"])
+        loaded = load({"methods": ["scratch"], "tasks": {"super_resolution": {}}}, overrides)
         return {p.pair: p.settings.model_dump()["scale"] for p in loaded.pairs}
 
     assert scales() == {"edsr_espcn_x2": 2, "edsr_espcn_x3": 3}
@@ -290,7 +290,11 @@ def test_methods_and_seeds_of_the_command_line_take_the_place_of_the_suites() ->
         ("quick", ["tasks.classification.teacher.steps=none", "tasks.classification.student.network.name=cnn"]),
         (
             "quick",
-            ["hyperparameters.temperature.weight=1", "hyperparameters.temperature.alpha=0.5", "tasks.vae.steps=9"],
+            [
+                "tasks.vae.hyperparameters.temperature.weight=1",
+                "tasks.vae.hyperparameters.temperature.alpha=0.5",
+                "tasks.vae.steps=9",
+            ],
         ),
         ("smoke", ['teachers="per-seed"', "tasks.gan.teacher.steps=5", "tasks.gan.student.steps=6"]),
     ],

@@ -50,6 +50,7 @@ class PlainSettings(TaskSettings):
 
     labels: int | None = None
     flips: bool = False
+    train_on_validation: bool = False
     teacher: Recipe = Recipe(steps=2)
     student: Recipe = Recipe(steps=2)
 

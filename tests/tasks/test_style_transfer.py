@@ -176,16 +176,18 @@ def test_black_and_white_have_logits_and_their_difference_is_that_of_the_picture
     assert (gradient[one != other] != 0).all(), "a black pixel can become white"
 
 
+class Sepia(nn.Module):
+    """Paints in browns, pale on dark."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.tensor([0.9, 0.6, 0.4]).view(3, 1, 1) * (1 - 0.8 * images.mean(1, keepdim=True))
+
+
 def test_a_student_of_paintings_alone_learns_to_paint_like_its_teacher(style: TaskOf) -> None:
-    task = style()
-    student = task.settings.student.model_copy(update={"steps": 40})
-    task = style(student=student)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        teacher = read_only(initial(task, "teacher", 0))
-        for parameter in teacher.parameters():  # an untrained network paints everything grey
-            parameter.mul_(3 if parameter.dim() > 1 else 1)
+    student = style().settings.student
+    task, teacher = style(student=student.model_copy(update={"steps": 60})), Sepia()
     before = task.evaluate(read_only(initial(task, "student", 5)), teacher, "validation").metrics["teacher_psnr"]
     trained = train_students(task, {"trained": teacher}, PAINTINGS_ALONE, seed=5)
     for name, outcome in trained.items():
-        assert task.evaluate(outcome.model, teacher, "validation").metrics["teacher_psnr"] > before + 1, name
+        after = task.evaluate(outcome.model, teacher, "validation").metrics["teacher_psnr"]
+        assert after > before + 3, (name, before, after)

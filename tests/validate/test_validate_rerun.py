@@ -191,6 +191,7 @@ def test_nothing_detects_a_consistent_time(submitted: Submitted, claimed: Claime
     def change(content: Content) -> None:
         content["training"]["seconds"] /= 2
         content["training"]["images_per_second"] *= 2
+        content["training"]["curve"]["seconds"] = [x / 2 for x in content["training"]["curve"]["seconds"]]
 
     submitted.edit(change)
     assert submitted.validated(claimed).violations == ()
