@@ -110,7 +110,8 @@ def test_html_has_no_tag_attribute_or_address_of_a_record(hostile: tuple[Leaderb
     assert len(policies) == 1
     assert str(policies[0]).startswith("default-src 'none'; script-src 'self'")
     assert "'unsafe-eval'" not in str(policies[0])
-    assert not re.search(r"(?<!\d)49(?!\d)", page.text)
+    found = re.search(r"\b49\b", page.text)  # a digest may hold the digits
+    assert not found, page.text[found.start() - 60 : found.end() + 60]
 
 
 def test_markdown_has_no_link_no_tag_and_as_many_columns_as_it_should(
