@@ -12,9 +12,10 @@ from distillbench.tasks.networks.interfaces import ROLES, Role
 OF_TRAINING = frozenset({
     "steps", "epochs", "batch_size", "optimiser", "learning_rate", "weight_decay", "betas", "momentum", "nesterov",
     "schedule", "milestones", "gamma", "warmup", "precision", "augment", "weights", "weights_key",
-    "label_smoothing",
+    "label_smoothing", "kl_warmup", "labels", "originals", "images", "transfer", "transfer_batch", "teacher_data",
+    "train_on_validation",
 })  # fmt: skip
-"""Settings that decide how a network is trained, and not what it is."""
+"""Settings that decide how a network is trained and on what, and not what it is."""
 
 
 def architecture(config: Mapping[str, Any], role: Role, size: Size | None) -> str:

@@ -115,7 +115,7 @@ def test_the_tables_join_times_to_records(timed: tuple[Path, str], cli: Run) -> 
     times = eager.times("student")
     assert times is not None
     assert students[0]["latency_seconds"] == times.value
-    assert all(row["speedup"] > 1 for row in students)
+    assert not [row["method"] for row in students if not (row["speedup"] or 0) > 1]
 
 
 def test_what_is_there_is_not_timed_again_and_needs_no_machine(
