@@ -123,7 +123,7 @@ REFUSED: list[tuple[str, tuple[str, ...], str]] = [
         "data.transfer: {more}/100.png is grey, as all others are, but training images are in colour",
     ),
     ("vae", ("data.transfer={rgb}",), "data.transfer: {rgb}/100.png is in colour, but training images are grey"),
-    ("super_resolution", ("data.transfer={small}",), "data: 100.png is 9×20; patch = 16 needs sides of at least 16"),
+    ("super_resolution", ("data.transfer={small}",), "data: 100.png is 8×20; patch = 16 needs sides of at least 16"),
     ("denoising", ("data.transfer={small}",), "data: 100.png is 9×20; patch = 32 needs sides of at least 32"),
     # in another split
     (
