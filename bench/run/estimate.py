@@ -95,7 +95,7 @@ ANSWER = 1 / 3
 def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role, float]) -> float:
     """The seconds of a group of students: their steps, what frozen teachers answer, and teachers trained beside them.
 
-    A frozen teacher answers once a step, for all who train for as many.
+    A teacher answers once a step, for all who train for as many and do not feed back to it.
     """
     steps = {role: task.steps(role) for role in ROLES}
     rows = 1 + task.settings.transfer_rows / task.settings.batch_size
@@ -105,10 +105,11 @@ def _training_seconds(task: Task, methods: Sequence[Method], step: Mapping[Role,
         ANSWER * steps[role] * rows * step["student" if teacher == "self" else "teacher"]
         for teacher, role in sorted(frozen)
     ]
+    own = [m for m in methods if m.teacher == "own"]
+    shared = {m.steps_of: m for m in own if not m.feeds_back}
     beside = [
         max(steps["teacher"], steps[m.steps_of]) + (ANSWER + m.feeds_back) * steps[m.steps_of] * rows
-        for m in methods
-        if m.teacher == "own"
+        for m in (*shared.values(), *(m for m in own if m.feeds_back))
     ]
     return sum(students) + sum(answers) + sum(beside) * step["teacher"]
 

@@ -59,25 +59,49 @@ class Trained:
 
 @dataclass
 class Partner:
-    """A teacher that a method trains beside its student.
+    """A teacher that a method trains beside its student, or beside all students that do not feed back to it.
 
     Attributes:
-        learner: the teacher in training, by its own recipe; it is ahead by the steps that this is longer.
+        learner: the teacher in training, by its own recipe.
         batches: yields its own batches without end.
         seed: of its steps, which draw what they would if it were trained alone.
+        ahead: by how many steps its recipe is longer than the student's: it takes them before the student's first.
         done: its steps so far.
+        failure: what it failed with.
     """
 
     learner: Learner
     batches: Iterator[Batch]
     seed: int
+    ahead: int
     done: int = 0
+    failure: Exception | None = None
 
     def advance(self, feedback: Callable[[Tensor], Tensor] | None = None) -> None:
         """Take a step on the next batch. feedback: from the task's loss to what the teacher minimises."""
+        if self.failure is not None:
+            raise self.failure
         seed_generators(derive("step", self.seed, self.done), self.learner.task.device)
-        self.learner.step(next(self.batches), None, self.done, self.learner.steps, feedback)
+        try:
+            self.learner.step(next(self.batches), None, self.done, self.learner.steps, feedback)
+        except Exception as error:
+            self.failure = error
+            raise
         self.done += 1
+
+    def reach(self, step: int) -> None:
+        """Take the steps that it lacks before a step of its students, which count from 0."""
+        while self.done < self.ahead + step:
+            self.advance()
+
+    def answer(self, inputs: Inputs) -> Responses:
+        """Return what it answers now: as it would if it were shipped."""
+        task, model = self.learner.task, self.learner.model
+        model.eval()
+        with torch.no_grad():
+            responses = task.responses(forward_pass(task, model, inputs, self.learner.recipe), inputs, model)
+        model.train()
+        return responses
 
 
 @dataclass
@@ -123,13 +147,23 @@ class Learner:
 
     @property
     def needs_responses(self) -> bool:
-        """Whether the learner compares its model with the responses of a frozen teacher."""
-        return self.distil is not None and self.partner is None and self.method.teacher != "none"
+        """Whether the learner compares its model with a teacher that others may share: one that it does not change."""
+        return self.distil is not None and self.method.teacher != "none" and not self.feeds_back
 
     @property
     def sees_transfer(self) -> bool:
         """Whether the learner compares its model with those of any teacher, and so learns from the transfer set."""
         return self.needs_responses or self.partner is not None
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether the teacher that is trained beside the model learns from it."""
+        return self.partner is not None and self.method.feeds_back
+
+    @property
+    def judge(self) -> nn.Module:
+        """The teacher that the model is compared with."""
+        return self.teacher if self.partner is None else self.partner.learner.model
 
     @property
     def teacher_recipe(self) -> Recipe:
@@ -148,7 +182,7 @@ class Learner:
 
         Args:
             batch: the inputs of the step, the same for all learners.
-            teacher: the responses of the learner's frozen teacher to them, where it has one.
+            teacher: the responses of the learner's teacher to them, where it does not feed back to one.
             step: the number of the step, from 0.
             steps: the number of steps in all.
             feedback: from the loss to what is minimised in its place.
@@ -163,7 +197,7 @@ class Learner:
         for name, adversary in self.task.adversaries(self.model).items():
             loss = self.task.adversary_loss(self.model, batch.supervised, supervised, name, self.recipe)
             self._update(adversary, loss, rate)
-        distillation = self._distillation(inputs, outputs, teacher) * self.method.weight_factor(progress)
+        distillation = self._distillation(inputs, outputs, teacher, step) * self.method.weight_factor(progress)
         task_loss = torch.zeros((), device=self.task.device)
         if self.method.sees_task_loss:
             task_loss = self.task.loss(self.model, batch.objective, supervised, self.recipe, progress)
@@ -175,33 +209,27 @@ class Learner:
         self._record(loss, distillation, step, steps)
         return loss.detach()
 
-    def _distillation(self, inputs: Inputs, outputs: Outputs, teacher: Responses | None) -> Tensor:
+    def _distillation(self, inputs: Inputs, outputs: Outputs, teacher: Responses | None, step: int) -> Tensor:
         """The distillation loss of one pass, a scalar: zero for a method without any."""
         if self.distil is None:
             return torch.zeros((), device=self.task.device)
-        if self.partner is not None:
-            return self._towards(self.partner, inputs, outputs)
-        return self.distil(self.task.responses(outputs, inputs, self.teacher), teacher or {})
+        if self.partner is not None and self.feeds_back:
+            teacher = self._mutual(self.partner, inputs, outputs, step)
+        return self.distil(self.task.responses(outputs, inputs, self.judge), teacher or {})
 
-    def _towards(self, partner: Partner, inputs: Inputs, outputs: Outputs) -> Tensor:
-        """Let the teacher that the method trains take a step; the distillation loss towards what it answers then."""
-        assert self.distil is not None
-        task, model, recipe = self.task, partner.learner.model, partner.learner.recipe
+    def _mutual(self, partner: Partner, inputs: Inputs, outputs: Outputs, step: int) -> Responses:
+        """Let the teacher that the method trains take a step towards the student too; what it answers then."""
+        task, model = self.task, partner.learner.model
 
         def feedback(loss: Tensor) -> Tensor:
             with torch.no_grad():
                 student = task.responses(outputs, inputs, model)
-            return self.method.teacher_loss(loss, student, self._responses(model, inputs, recipe))
+            teacher = task.responses(forward_pass(task, model, inputs, partner.learner.recipe), inputs, model)
+            return self.method.teacher_loss(loss, student, teacher)
 
-        partner.advance(feedback if self.method.feeds_back else None)
-        model.eval()  # a teacher answers as it would if it were shipped now
-        with torch.no_grad():
-            teacher = self._responses(model, inputs, recipe)
-        model.train()
-        return self.distil(task.responses(outputs, inputs, model), teacher)
-
-    def _responses(self, teacher: nn.Module, inputs: Inputs, recipe: Recipe) -> Responses:
-        return self.task.responses(forward_pass(self.task, teacher, inputs, recipe), inputs, teacher)
+        partner.reach(step)
+        partner.advance(feedback)
+        return partner.answer(inputs)
 
     def _update(self, part: nn.Module, loss: Tensor, rate: float) -> None:
         """Differentiate by this part's weights alone: a loss may run through other networks without training them.

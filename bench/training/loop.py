@@ -107,8 +107,8 @@ def train(
         if not active:
             break
         draw = partial(_batch, next(batches), next(transferred))
-        comparing = {id(learner.teacher): learner for learner in active if learner.needs_responses}
-        respond = {key: partial(_respond, learner) for key, learner in comparing.items()}
+        comparing = {id(learner.judge): learner for learner in active if learner.needs_responses}
+        respond = {key: partial(_respond, learner, step) for key, learner in comparing.items()}
         with_targets = task.with_targets if any(learner.method.sees_task_loss for learner in active) else None
         shared = share(draw, respond, with_targets)
         for learner in active:
@@ -138,11 +138,14 @@ def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | No
     return Batch(first, second, seconds=(middle - start, now() - middle))
 
 
-@torch.no_grad()
-def _respond(learner: Learner, inputs: Inputs) -> Responses:
-    """What the frozen teacher of a learner answers."""
-    outputs = forward_pass(learner.task, learner.teacher, inputs, learner.teacher_recipe)
-    return learner.task.responses(outputs, inputs, learner.teacher)
+def _respond(learner: Learner, step: int, inputs: Inputs) -> Responses:
+    """What the teacher of a learner answers, after its own step where it is in training."""
+    if learner.partner is not None:
+        learner.partner.reach(step + 1)
+        return learner.partner.answer(inputs)
+    with torch.no_grad():
+        outputs = forward_pass(learner.task, learner.teacher, inputs, learner.teacher_recipe)
+        return learner.task.responses(outputs, inputs, learner.teacher)
 
 
 def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) -> None:
@@ -151,7 +154,7 @@ def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) ->
     try:
         # A network that draws in its forward pass (dropout) draws the same, whoever trains beside it.
         seed_generators(derive("step", seed, step), learner.task.device)
-        key = id(learner.teacher)
+        key = id(learner.judge)
         responses = shared.responses_of(key) if learner.needs_responses else None
         loss = learner.step(shared.batch, responses, step, steps)
         learner.seconds += now() - start + shared.batch.draw_seconds(learner.sees_transfer)
@@ -225,8 +228,9 @@ def train_students(
     untrained = read_only(initial(task, "teacher", seed))  # a teacher that a method trains starts from equal weights
     frozen = {"untrained": untrained, "own": untrained, "none": nn.Identity(), **teachers}
     learners = {name: _student(task, method, frozen[method.teacher], seed) for name, method in methods.items()}
+    partners: dict[int, Partner] = {}
     for learner in learners.values():
-        _prepare(learner, seed)
+        _prepare(learner, seed, partners)
     lengths = sorted({learner.steps for learner in learners.values()})
     for i, steps in enumerate(lengths):
         group = [learner for learner in learners.values() if learner.steps == steps]
@@ -248,8 +252,14 @@ def _student(task: Task, method: Method, teacher: nn.Module, seed: int) -> Learn
         return Learner(task, model, recipe, task.steps("student"), method, failure=describe(error))
 
 
-def _prepare(learner: Learner, seed: int) -> None:
-    """Let the method fit what it fits, and make the teacher that it trains."""
+def _prepare(learner: Learner, seed: int, partners: dict[int, Partner]) -> None:
+    """Let the method fit what it fits, and give it the teacher that it trains.
+
+    Args:
+        learner: a student.
+        seed: of the group.
+        partners: by the steps of students, the teacher that all have who do not feed back to it: it would be the same.
+    """
     if learner.failure is not None:
         return
     seed_generators(derive("prepare", seed), learner.task.device)
@@ -262,13 +272,21 @@ def _prepare(learner: Learner, seed: int) -> None:
     try:
         learner.distil = learner.method.prepare(events)
         if learner.method.teacher == "own":
-            learner.partner = _partner(learner.task, seed, learner.steps)
+            learner.partner = _partner(learner, seed, partners)
     except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
         learner.failure = describe(error)
     learner.seconds = now() - start
 
 
-def _partner(task: Task, seed: int, steps: int) -> Partner:
+def _partner(learner: Learner, seed: int, partners: dict[int, Partner]) -> Partner:
+    if learner.method.feeds_back:
+        return _new_partner(learner.task, seed, learner.steps)
+    if learner.steps not in partners:
+        partners[learner.steps] = _new_partner(learner.task, seed, learner.steps)
+    return partners[learner.steps]
+
+
+def _new_partner(task: Task, seed: int, steps: int) -> Partner:
     """A teacher in training for a student of so many steps, ahead by those that its own recipe is longer.
 
     Where the method does not feed back it becomes the teacher that ``train_teacher`` trains, bit by bit; one whose
@@ -277,10 +295,7 @@ def _partner(task: Task, seed: int, steps: int) -> Partner:
     learner, own = _teacher(task, seed), derive("teacher", seed)
     learner.steps = max(learner.steps, steps)
     learner.model.train()
-    partner = Partner(learner, map(_batch, _supervised(task, "teacher", own)), own)
-    for _ in range(learner.steps - steps):
-        partner.advance()
-    return partner
+    return Partner(learner, map(_batch, _supervised(task, "teacher", own)), own, ahead=learner.steps - steps)
 
 
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:

@@ -110,15 +110,15 @@ class Shared:
 
     Attributes:
         batch: the inputs of the step.
-        responses: the responses of each frozen teacher, by a key.
-        faults: the keys of teachers that wrote to the inputs, with the message about it.
+        responses: the responses of each teacher, by a key.
+        faults: the keys of teachers that failed, or wrote to the inputs, with the error.
         target_seconds: the time that the targets of the task's own objective took.
         seconds: the time that each teacher's responses took, by the key.
     """
 
     batch: Batch
     responses: Mapping[int, Responses]
-    faults: Mapping[int, str]
+    faults: Mapping[int, Exception]
     target_seconds: float
     seconds: Mapping[int, float]
 
@@ -130,10 +130,10 @@ class Shared:
         """Return a teacher's responses, None for a key without any.
 
         Raises:
-            InPlaceError: the teacher wrote to the inputs.
+            Exception: what the teacher failed with; InPlaceError where it wrote to the inputs.
         """
         if key in self.faults:
-            raise InPlaceError(self.faults[key])
+            raise self.faults[key]
         return self.responses.get(key)
 
     def fault(self) -> str | None:
@@ -149,21 +149,24 @@ def share(
     teachers: Mapping[int, Callable[[Inputs], Responses]],
     with_targets: Callable[[Inputs], Inputs] | None = None,
 ) -> Shared:
-    """Draw the inputs of a step and ask every frozen teacher once.
+    """Draw the inputs of a step and ask every teacher once.
 
     Args:
         draw: returns the inputs, the same at each call.
         teachers: a function from inputs to a teacher's responses, by a key.
         with_targets: adds what the task's own objective compares with; None where no learner minimises it.
     """
-    batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, str](), dict[int, float]()
+    batch, responses, faults, seconds = draw(), dict[int, Responses](), dict[int, Exception](), dict[int, float]()
     for key, respond in teachers.items():
         guard = WriteGuard(batch.whole)
         start = now()
-        responses[key] = respond(batch.whole)
+        try:
+            responses[key] = respond(batch.whole)
+        except Exception as error:  # those that compare with it fail, and no others
+            faults[key] = error
         seconds[key] = now() - start
         if (name := guard.written()) is not None:
-            faults[key] = in_place("the teacher writes to its input", name)
+            faults[key] = InPlaceError(in_place("the teacher writes to its input", name))
             batch = draw()
     start = now()
     if with_targets is not None and (targets := with_targets(batch.supervised)) is not batch.supervised:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from distillbench.bench.store.weights import digest
-from distillbench.bench.training.learner import Trained
+from distillbench.bench.training.learner import Partner, Trained
 from distillbench.bench.training.loop import initial, train_students
 from distillbench.methods.base import Distillation, Method
+from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.mimic import Mimic
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Task, read_only
@@ -110,6 +113,49 @@ def test_a_teacher_that_writes_to_its_input_fails_those_who_look_at_it(task_of: 
     group = train(task, {"mimic": Mimic(), "scratch": Scratch()}, teacher)
     assert "the teacher writes to its input 'images' in place" in failure(group["mimic"])
     assert weights(group["scratch"]) == weights(train(task, {"scratch": Scratch()})["scratch"])
+
+
+class WritesToOwnTeacher(CrossModel):
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        teacher["logits"].values.mul_(0.25)
+        return super().distillation_loss(student, teacher)
+
+
+def test_students_that_do_not_feed_back_share_the_teacher_that_their_methods_train(
+    task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit as if each had its own, also where one drops out on the way; and its steps are taken once."""
+    task = task_of("classification")
+    methods = {"weak": CrossModel(weight=0.1), "strong": CrossModel(weight=5.0), "mutual": CrossModel(mutual=True)}
+    alone = {name: train(task, {name: method})[name] for name, method in methods.items()}
+    steps: list[int] = []
+    advance = Partner.advance
+
+    def counted(self: Partner, feedback: Any = None) -> None:
+        steps.append(id(self))
+        advance(self, feedback)
+
+    monkeypatch.setattr(Partner, "advance", counted)
+    group = train(task, {"writes": WritesToOwnTeacher(), **methods, "scratch": Scratch()})
+    assert "the method writes to the teacher's response 'logits' in place" in failure(group["writes"])
+    for name, student in alone.items():
+        assert weights(group[name]) == weights(student), name
+        assert student.partner is not None
+        assert group[name].partner is not None
+        assert digest(group[name].partner) == digest(student.partner)  # type: ignore[arg-type]
+    assert group["weak"].partner is group["strong"].partner is not group["mutual"].partner
+    assert sorted(Counter(steps).values()) == [max(task.steps("teacher"), task.steps("student"))] * 2
+
+
+def test_a_shared_teacher_in_training_that_fails_fails_those_who_compare_with_it_alone(
+    task_of: TaskOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = task_of("classification")
+    alone = {name: train(task, {name: method})[name] for name, method in {"s": Scratch(), "m": Mimic()}.items()}
+    monkeypatch.setattr(Partner, "answer", lambda self, inputs: 1 / 0)
+    group = train(task, {"first": CrossModel(), "s": Scratch(), "m": Mimic(), "second": CrossModel(weight=2.0)})
+    assert failure(group["first"]) == failure(group["second"]) == "ZeroDivisionError: division by zero"
+    assert {name: weights(group[name]) for name in alone} == {name: weights(student) for name, student in alone.items()}
 
 
 class Inference(nn.Module):

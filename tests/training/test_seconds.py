@@ -122,12 +122,13 @@ def test_whoever_compares_with_a_slow_teacher_has_its_time_and_scratch_beside_it
     assert seconds == {"first": STEPS * AGREEMENT, "scratch": STEPS * ALONE, "second": STEPS * AGREEMENT}
 
 
-@pytest.mark.parametrize("name", ["temperature", "scratch", "cross_model", "fitted", "scratch_long"])
+@pytest.mark.parametrize("name", ["temperature", "scratch", "cross_model", "mutual", "fitted", "scratch_long"])
 def test_seconds_are_the_same_alone_and_in_a_group(task: Task, clock: Clock, name: str) -> None:
     Fitted.clock = clock
     methods = {
         "fitted too": Fitted(weight=2.0), "temperature": Temperature(), "scratch": Scratch(), "fitted": Fitted(),
-        "cross_model": CrossModel(), "scratch_long": ScratchLong(),
+        "cross_model too": CrossModel(weight=2.0), "cross_model": CrossModel(), "mutual": CrossModel(mutual=True),
+        "scratch_long": ScratchLong(),
     }  # fmt: skip
     group = trained(task, clock, methods)[name]
     alone = trained(task, clock, {name: methods[name]})[name]
