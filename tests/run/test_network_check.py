@@ -9,9 +9,13 @@ from typing import Any
 
 from distillbench.bench.run.network_check import examine, pair_with
 from distillbench.bench.store.architecture import OF_TRAINING
-from distillbench.tasks.base import Recipe
+from distillbench.bench.suite.registry import TASKS
+from distillbench.tasks.base import Recipe, TaskSettings
+from distillbench.tasks.networks.interfaces import ROLES
+from distillbench.tasks.settings import WithheldTruth
 from support.paths import USER
 from support.processes import Run
+from support.tasks import TASK_NAMES
 
 
 def verdicts(task: str, network: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -63,4 +67,10 @@ def test_check_says_so_and_its_exit_code_too(cli: Run, tmp_path: Path) -> None:
 
 
 def test_settings_of_training_are_no_part_of_an_architecture() -> None:
-    assert (set(Recipe.model_fields) - {"network"}) | {"batch_size", "label_smoothing"} == OF_TRAINING
+    models = [TASKS.get(name).Settings for name in TASK_NAMES]
+    recipes = [model.model_fields[role].annotation for model in models for role in ROLES]
+    settings = {name for model in (*models, *recipes) for name in model.model_fields}
+    shared = set(TaskSettings.model_fields) - {"data"}
+    of_truth = set(WithheldTruth.model_fields) - set(TaskSettings.model_fields)
+    assert (set(Recipe.model_fields) - {"network"}) | shared | of_truth <= OF_TRAINING
+    assert settings >= OF_TRAINING
