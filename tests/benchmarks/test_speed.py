@@ -42,7 +42,7 @@ def batches_of(task: Task) -> Iterator[Batch]:
 def partner_of(task: Task) -> Partner:
     recipe = task.settings.recipe("teacher")
     learner = Learner(task, initial(task, "teacher", 0).train(), recipe, task.steps("teacher"), Scratch())
-    return Partner(learner, batches_of(task), seed=0)
+    return Partner(learner, batches_of(task), seed=0, ahead=0)
 
 
 @pytest.mark.parametrize("method", ["scratch", "temperature", "cross_model"])
@@ -64,9 +64,13 @@ def test_training_step(benchmark: Any, quick_task: Callable[[str], Task], name: 
 
     def step() -> None:
         batch = next(batches)
-        with torch.no_grad():
-            frozen = task.responses(task.forward(teacher, batch.whole), batch.whole, teacher)
-        learner.step(batch, frozen, 1, 100)
+        if learner.partner is not None:
+            learner.partner.advance()
+            answers = learner.partner.answer(batch.whole)
+        else:
+            with torch.no_grad():
+                answers = task.responses(task.forward(teacher, batch.whole), batch.whole, teacher)
+        learner.step(batch, answers, 1, 100)
 
     benchmark.group = f"step: {name}"
     benchmark.pedantic(step, rounds=20, warmup_rounds=3)
