@@ -161,7 +161,7 @@ Changes = Mapping[str, Mapping[str, Any]]
 def _changes(task: str, layers: Layers) -> Changes:
     """The pairs of a task: those that ship, and new ones.
 
-    A new pair has settings, in the suite's own file or where some ``pairs`` name it: anything else is a slip.
+    A new pair has a table, and settings in the suite's own file or a place among some ``pairs``: anything else is a slip.
     """
     tables = [(layer, layer.table.tasks[task]) for layer in layers if layer.strict and task in layer.table.tasks]
     listed = {pair for _, table in tables for pair in table.pairs or ()}
@@ -169,7 +169,7 @@ def _changes(task: str, layers: Layers) -> Changes:
         pair
         for layer, table in tables
         for pair, changes in table.pair.items()
-        if changes.settings and (layer is layers.suite or pair in listed)
+        if pair in listed or (changes.settings and layer is layers.suite)
     ]
     ships = TASKS.get(task).pairs
     return {**ships, **{pair: {} for pair in new if pair not in ships}}

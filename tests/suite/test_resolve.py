@@ -173,11 +173,11 @@ def test_per_seed_teachers_are_one_each() -> None:
 def test_a_suite_can_define_a_pair_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
-        '[tasks.classification]\npairs = ["cnn_mlp", "tiny"]\n'
+        '[tasks.classification]\npairs = ["cnn_mlp", "tiny", "as_it_is"]\npair.as_it_is = {}\n'
         "[tasks.classification.pair.tiny]\nstudent = { network = { hidden = [4] } }\n"
     )
     sizes = {pair.pair: pair.settings.model_dump()["student"]["network"]["hidden"] for pair in load(str(path)).pairs}
-    assert sizes == {"cnn_mlp": (128,), "tiny": (4,)}
+    assert sizes == {"cnn_mlp": (128,), "tiny": (4,), "as_it_is": (128,)}
 
 
 def test_a_network_of_another_kind_leaves_the_old_ones_sizes_behind() -> None:
