@@ -46,11 +46,13 @@ CANDIDATES: dict[str, tuple[Candidate, ...]] = {
         *(("student", 500, ESPCN, 5e-3, originals) for originals in (None, 2, 1)),
         ("student", 500, ESPCN, 1e-2, 2),
         ("student", 1000, ESPCN, 5e-3, 2),
-        *(("student", 2000, ESPCN, 5e-3, originals) for originals in (None, 1)),
+        *(("student", 2000, ESPCN, 5e-3, originals) for originals in (None, 2, 1)),
         *(("student", 500, FSRCNN, 3e-3, originals) for originals in (None, 1)),
         *(("teacher", 500, EDSR_24, rate, None) for rate in (1e-3, 2e-3, 4e-3)),
         ("teacher", 1000, EDSR_24, 2e-3, None),
-        ("teacher", 500, EDSR_32, 2e-3, None),
+        *(("teacher", steps, EDSR_32, 2e-3, None) for steps in (500, 2000)),
+        ("teacher", 2000, 'name="edsr",width=32,blocks=8', 2e-3, None),
+        ("teacher", 2000, 'name="edsr",width=64,blocks=4', 1e-3, None),
     ),
 }
 

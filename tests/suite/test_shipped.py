@@ -8,8 +8,10 @@ import torch
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import load
 from distillbench.bench.training.loop import initial, train_students, train_teacher
-from distillbench.tasks.base import read_only
+from distillbench.tasks.base import Recipe, read_only
 from distillbench.tasks.classification import Classification
+from distillbench.tasks.networks.interfaces import ROLES
+from support.paths import ROOT
 from support.synthetic_sets import Made
 
 # Tian et al. 2020, tables 1 and 2; the parameters were counted in their implementation (HobbitLong/RepDistiller).
@@ -80,3 +82,21 @@ def test_they_train(crd: dict[str, Pair], name: str, monkeypatch: pytest.MonkeyP
     for student in trained.values():
         after = student.model.state_dict()
         assert all(not torch.equal(before[key], after[key]) for key in before if key.endswith("0.weight"))
+
+
+@pytest.mark.parametrize("name", ["mnist", "quick"])
+def test_the_trials_of_a_recipe_have_the_recipe_among_them(name: str) -> None:
+    """Each network that the suite trains on digits is one of the trials that docs/recipes.md shows."""
+    trials, chosen = load(ROOT / "tests" / "simulations" / f"recipes_{name}.toml"), load(name)
+    assert not {seed for entry in trials.entries for seed in entry.seeds} & {
+        seed for entry in chosen.entries for seed in entry.seeds
+    }
+    tried = {(pair.task, role, _training(pair.settings.recipe(role))) for pair in trials.pairs for role in ROLES}
+    for pair in chosen.pairs:
+        if pair.task in {other.task for other in trials.pairs}:
+            for role in ROLES:
+                assert (pair.task, role, _training(pair.settings.recipe(role))) in tried
+
+
+def _training(recipe: Recipe) -> str:
+    return recipe.model_dump_json() + str(recipe.network)
