@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from distillbench.bench.analysis.rows import Row, Summary
 from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
+from distillbench.bench.statistics.intervals import Interval
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
 from distillbench.bench.store.records import MetricValue, Record
 from distillbench.common.text import listed
@@ -66,23 +68,44 @@ def _effect(effect: float, metric: MetricValue) -> str:
 
 
 def order_notes(summary: Summary) -> list[str]:
-    """Say where a metric that repeats the primary one, by another feature extractor, has another order of methods."""
+    """Say where a metric that repeats the primary one, by another feature extractor, has another order of methods.
+
+    Two rows that changed places are apart where their intervals by either metric do not overlap; the places of others
+    are chance.
+    """
     primary, notes = summary.primary_metric, []
     for other in (name for name, metric in summary.metrics.items() if metric.repeats == primary):
         for pair in summary.pairs:
             rows = [row for row in summary.rows if row.pair == pair and {primary, other} <= row.metrics.keys()]
-            order, other_order = (_order(rows, name, summary.metrics[name]) for name in (primary, other))
-            if order != other_order:
+            ranked = {name: _order(rows, name, summary.metrics[name]) for name in (primary, other)}
+            order, other_order = ([row.name for row in ranked[name]] for name in (primary, other))
+            if order == other_order:
+                continue
+            if _changed_apart(ranked[primary], ranked[other], (primary, other)):
                 found = f"by another feature extractor ({_words([other])}) the order is {', '.join(other_order)}"
                 notes.append(f"{pair}: {found}; by {_words([primary])} it is {', '.join(order)}")
+            else:
+                found = "only rows within each other's intervals change places"
+                notes.append(f"{pair}: by another feature extractor ({_words([other])}) {found}")
     return notes
 
 
-def _order(rows: Sequence[Row], name: str, metric: MetricValue) -> list[str]:
+def _changed_apart(order: Sequence[Row], other_order: Sequence[Row], metrics: Sequence[str]) -> bool:
+    """Whether two rows changed places whose intervals, by one of the metrics, do not overlap."""
+    places = {row.name: place for place, row in enumerate(other_order)}
+    changed = [(a, b) for a, b in combinations(order, 2) if places[a.name] > places[b.name]]
+    return any(_apart(a.metrics[name].interval, b.metrics[name].interval) for a, b in changed for name in metrics)
+
+
+def _apart(a: Interval, b: Interval) -> bool:
+    return not abs(a.mean - b.mean) <= a.half_width + b.half_width  # also where there is no interval
+
+
+def _order(rows: Sequence[Row], name: str, metric: MetricValue) -> list[Row]:
     """Scratch and the methods, the best first; other controls are not ranked."""
     sign = 1 if metric.direction == "lower" else -1
     ranked = [row for row in rows if row.section == "method" or row.name.partition(" ")[0] == SCRATCH]
-    return [row.name for row in sorted(ranked, key=lambda row: sign * row.metrics[name].interval.mean)]
+    return sorted(ranked, key=lambda row: sign * row.metrics[name].interval.mean)
 
 
 def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:

@@ -125,13 +125,26 @@ def test_validation_values_are_logarithms_too() -> None:
 # -- another feature extractor ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("second", "differs"), [([2.9, 3.0, 3.1], False), ([1.1, 1.2, 1.0], True)])
-def test_where_another_feature_extractor_has_another_order_a_note_says_so(second: list[float], differs: bool) -> None:
+WORDS = "cnn_mlp: by another feature extractor (fid 2) "
+OTHER_ORDER = WORDS + "the order is b, a, scratch; by fid it is a, b, scratch"
+CHANCE = WORDS + "only rows within each other's intervals change places"
+
+
+@pytest.mark.parametrize(
+    ("b", "b_2", "expected"),
+    [
+        ([3.0, 3.1, 3.2], [2.9, 3.0, 3.1], []),
+        ([3.0, 3.1, 3.2], [1.1, 1.2, 1.0], [OTHER_ORDER]),
+        ([2.1, 2.2, 2.15], [2.4, 2.5, 2.45], [CHANCE]),
+        ([3.0, 3.1, 3.2], [2.4, 2.5, 2.45], [OTHER_ORDER]),
+    ],
+)
+def test_where_another_feature_extractor_has_another_order_a_note_says_so(
+    b: list[float], b_2: list[float], expected: list[str]
+) -> None:
     records = [
         *distances("scratch", [4.0, 4.2, 4.1], fid_2=[5.0, 5.1, 5.2]),
         *distances("a", [2.0, 2.1, 2.2], fid_2=[2.5, 2.6, 2.4]),
-        *distances("b", [3.0, 3.1, 3.2], fid_2=second),
+        *distances("b", b, fid_2=b_2),
     ]
-    notes = [note for note in summary_of(records)[0].notes if "another feature extractor" in note]
-    expected = "cnn_mlp: by another feature extractor (fid 2) the order is b, a, scratch; by fid it is a, b, scratch"
-    assert notes == ([expected] if differs else [])
+    assert [note for note in summary_of(records)[0].notes if "another feature extractor" in note] == expected
