@@ -161,7 +161,7 @@ Changes = Mapping[str, Mapping[str, Any]]
 def _changes(task: str, layers: Layers) -> Changes:
     """The pairs of a task: those that ship, and new ones.
 
-    A new pair has a table, and in it settings of the suite's own file, or some ``pairs`` name it: anything else is a slip.
+    A new pair has settings in the suite's own file, or a table and a name among some ``pairs``; other names are slips.
     """
     tables = [(layer, layer.table.tasks[task]) for layer in layers if layer.strict and task in layer.table.tasks]
     listed = {pair for _, table in tables for pair in table.pairs or ()}
