@@ -22,7 +22,7 @@ from distillbench.methods.base import Method
 
 CAPTION = (
     "validation split; differences ± 95% interval, or factors [95% interval], over seeds, paired; the default stays "
-    "where that of the best has 0, or the factor 1"
+    "where that of the best has 0, or the factor 1, unless the best is significantly better than scratch and it is not"
 )
 FILE = "trials.csv"
 """In a results folder: every trial, a row for each seed."""

@@ -64,6 +64,11 @@ class Decision:
         return None if series is None else _mean(series)
 
     @property
+    def helpful(self) -> frozenset[int]:
+        """The trials that are better than what was chosen for scratch, beyond the interval."""
+        return self._beyond(self.to_scratch, 1)
+
+    @property
     def harmful(self) -> frozenset[int]:
         """The trials that are worse than scratch by the pair's recipe, beyond the interval."""
         return self._beyond(self.to_plain_scratch, -1)
@@ -89,7 +94,7 @@ class Decision:
     def _on_scratch(self) -> Iterator[str]:
         if self.tuning.label == SCRATCH and self.chosen:
             yield "the others keep the pair's recipe"
-        if not self.to_scratch or self._beyond(self.to_scratch, 1):
+        if not self.to_scratch or self.helpful:
             return
         worse = self._beyond(self.to_scratch, -1) == self.to_scratch.keys()
         if self._beyond(self.to_plain_scratch, 1):
@@ -127,6 +132,8 @@ def pick(tuning: Tuning, results: Results, seeds: Sequence[int]) -> int | None:
 def decide(tuning: Tuning, results: Results, budget: Budget, scratch: Decision | None = None) -> Decision:
     """Choose the best trial where it beats the default beyond the interval of the paired difference over seeds.
 
+    It is chosen, too, where it beats scratch as tuned beyond the interval and the default does not: one seed with which
+    the default diverges makes the interval of their difference as wide as it makes the default bad.
     What is then worse than scratch by the same recipe gives way to the best confirmed trial that is not, if there is
     one. The choice is for these validation examples: an interval over two photographs as well would never exclude zero.
 
@@ -174,7 +181,11 @@ def _against_default(decision: Decision) -> tuple[int, str]:
         return best, "the default failed"
     if decision.beyond(difference, 1):
         return best, ""
-    return 0, f"{name}: {'worse with other seeds' if decision.beyond(difference, -1) else 'may be no better'}"
+    if decision.beyond(difference, -1):
+        return 0, f"{name}: worse with other seeds"
+    if best in decision.helpful and 0 not in decision.helpful:
+        return best, "better than scratch, which the default is not"
+    return 0, f"{name}: may be no better"
 
 
 def _difference(first: Series | None, second: Series | None) -> Interval | None:

@@ -164,6 +164,19 @@ def test_what_is_better_than_scratch_needs_no_note() -> None:
     assert found.to_scratch[0].mean == pytest.approx(-1.0)
 
 
+def test_a_best_that_is_better_than_scratch_is_chosen_over_a_default_that_is_not() -> None:
+    """A default that diverges with one seed makes its difference to any other trial as wide as itself."""
+    diverging = [75.0, 84.0, 84.2, 10.0, 84.1]
+    values = {0: diverging, 1: around(86.0, 86.0), 2: [70.0]}
+    found = decided(values, scratch=scratch_of(level(80.0)))
+    assert (found.best, found.chosen) == (1, 1)
+    assert found.notes == ("better than scratch, which the default is not",)
+    alone = decided(values)
+    assert (alone.chosen, alone.notes) == (0, ("weight 0.1: may be no better",))
+    no_help = decided(values, scratch=scratch_of(around(86.0, 86.0)))
+    assert (no_help.chosen, no_help.notes[0]) == (0, "weight 0.1: may be no better")
+
+
 def test_where_no_trial_is_better_than_scratch_no_weight_helps() -> None:
     found = decided({0: level(75.0), 1: around(83.0, 80.1), 2: [70.0]}, scratch=scratch_of(level(80.0)))
     assert (found.chosen, found.notes) == (1, ("no weight helps here",))
