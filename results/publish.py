@@ -41,10 +41,10 @@ METHODS = ROOT / "docs" / "methods.md"
 TASKS = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
 """{suite: the tasks of it that README and docs/results.md show}. All suites that are published, each in the folder of
 its name."""
-FIGURE = ("mnist", "gan--dcgan_48_8--samples.png", "Digits that the teacher and its students generate, a method a row")
+FIGURE = ("mnist", "gan--dcgan_48_4--samples.png", "Digits that the teacher and its students generate, a method a row")
 """The README's figure: suite, file, and what it shows."""
 GALLERY = {
-    "mnist": {"gan--dcgan_48_8--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
+    "mnist": {"gan--dcgan_48_4--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
     "quick": {"denoising--dncnn--difference.png": "Denoised photographs where the methods differ most"},
 }
 """{suite: {file: what it shows}}, of docs/results.md."""
