@@ -93,15 +93,20 @@ def allocated_growth(make: Make, device: str) -> int:
 
 def _growth(make: Make) -> int:
     make()()
-    gc.collect()
-    with suppress(OSError, AttributeError):  # not every C library has it
-        ctypes.CDLL(None).malloc_trim(0)
+    _return_freed_memory()
     before = _kilobytes("VmRSS")
     call = make()
+    _return_freed_memory()  # what only making needs, where this process keeps what it frees
     REFERENCES.write_text("5")  # sets the peak to the present value (proc(5))
     for _ in range(PASSES):
         call()
     return 1024 * max(0, _kilobytes("VmHWM") - before)
+
+
+def _return_freed_memory() -> None:
+    gc.collect()
+    with suppress(OSError, AttributeError):  # not every C library has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _kilobytes(name: str) -> int:

@@ -480,6 +480,23 @@ def test_memory_is_what_a_fresh_process_grows_by() -> None:
     assert resident_growth(fail) is None
 
 
+def test_memory_does_not_count_what_only_making_needs_where_a_process_keeps_what_it_frees() -> None:
+    program = """
+import numpy as np
+from distillbench.bench.measure.memory import keep_freed_memory, resident_growth
+
+def wasteful():
+    assert np.ones(64_000_000, np.uint8)[::4096].sum() > 0
+    return lambda: None
+
+keep_freed_memory()
+print(resident_growth(wasteful))
+"""
+    done = finish([sys.executable, "-c", program])
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 10_000_000
+
+
 def test_energy_is_that_of_the_counter_over_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
     asked: list[str] = []
