@@ -82,11 +82,10 @@ def order_notes(summary: Summary) -> list[str]:
             if order == other_order:
                 continue
             if _changed_apart(ranked[primary], ranked[other], (primary, other)):
-                found = f"by another feature extractor ({_words([other])}) the order is {', '.join(other_order)}"
-                notes.append(f"{pair}: {found}; by {_words([primary])} it is {', '.join(order)}")
+                changes = f"the order is {', '.join(other_order)}; by {_words([primary])} it is {', '.join(order)}"
             else:
-                found = "only rows within each other's intervals change places"
-                notes.append(f"{pair}: by another feature extractor ({_words([other])}) {found}")
+                changes = "only rows within each other's intervals change places"
+            notes.append(f"{pair}: by another feature extractor ({_words([other])}) {changes}")
     return notes
 
 
