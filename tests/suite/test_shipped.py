@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from distillbench.bench.suite.cells import Pair
-from distillbench.bench.suite.resolve import load
+from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.training.loop import initial, train_students, train_teacher
-from distillbench.tasks.base import Recipe, read_only
+from distillbench.tasks.base import Role, read_only
 from distillbench.tasks.classification import Classification
 from distillbench.tasks.networks.interfaces import ROLES
 from support.paths import ROOT
@@ -87,16 +87,17 @@ def test_they_train(crd: dict[str, Pair], name: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("name", ["mnist", "quick"])
 def test_the_trials_of_a_recipe_have_the_recipe_among_them(name: str) -> None:
     """Each network that the suite trains on digits is one of the trials that docs/recipes.md shows."""
-    trials, chosen = load(ROOT / "tests" / "simulations" / f"recipes_{name}.toml"), load(name)
-    assert not {seed for entry in trials.entries for seed in entry.seeds} & {
-        seed for entry in chosen.entries for seed in entry.seeds
-    }
-    tried = {(pair.task, role, _training(pair.settings.recipe(role))) for pair in trials.pairs for role in ROLES}
-    for pair in chosen.pairs:
-        if pair.task in {other.task for other in trials.pairs}:
-            for role in ROLES:
-                assert (pair.task, role, _training(pair.settings.recipe(role))) in tried
+    trials, suite = load(ROOT / "tests" / "simulations" / f"recipes_{name}.toml"), load(name)
+    assert not _seeds(trials) & _seeds(suite)
+    digits = {pair.task for pair in trials.pairs}
+    assert {training for training in _trainings(suite) if training[0] in digits} <= _trainings(trials)
 
 
-def _training(recipe: Recipe) -> str:
-    return recipe.model_dump_json() + str(recipe.network)
+def _seeds(suite: Suite) -> set[int]:
+    return {seed for entry in suite.entries for seed in entry.seeds}
+
+
+def _trainings(suite: Suite) -> set[tuple[str, Role, str]]:
+    """The task, the role and the recipe, with its network, of everything that a suite trains."""
+    recipes = ((pair.task, role, pair.settings.recipe(role)) for pair in suite.pairs for role in ROLES)
+    return {(task, role, recipe.model_dump_json() + str(recipe.network)) for task, role, recipe in recipes}
