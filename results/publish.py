@@ -24,7 +24,8 @@ from distillbench.bench.analysis.speeds import SpeedTable
 from distillbench.bench.leaderboard import build
 from distillbench.bench.report import speeds, writers
 from distillbench.bench.report.chart import HeatMap, HeatMapCell
-from distillbench.bench.report.charts import column_name, gap_recovered
+from distillbench.bench.report.charts import NOT_RUN, column_name, gap_recovered
+from distillbench.bench.report.formatting import DASH
 from distillbench.bench.report.summaries import tables
 from distillbench.bench.report.terminal import terminal
 from distillbench.bench.store.figures import FOLDER as FIGURES
@@ -41,10 +42,10 @@ METHODS = ROOT / "docs" / "methods.md"
 TASKS = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
 """{suite: the tasks of it that README and docs/results.md show}. All suites that are published, each in the folder of
 its name."""
-FIGURE = ("mnist", "gan--dcgan_48_4--samples.png", "Digits that the teacher and its students generate, a method a row")
+FIGURE = ("mnist", "gan--dcgan_48_8--samples.png", "Digits that the teacher and its students generate, a method a row")
 """The README's figure: suite, file, and what it shows."""
 GALLERY = {
-    "mnist": {"gan--dcgan_48_4--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
+    "mnist": {"gan--dcgan_48_8--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
     "quick": {"denoising--dncnn--difference.png": "Denoised photographs where the methods differ most"},
 }
 """{suite: {file: what it shows}}, of docs/results.md."""
@@ -143,18 +144,18 @@ def gap_table(gaps: HeatMap, write: Callable[[HeatMapCell], str]) -> str:
 
 
 def _brief(cell: HeatMapCell) -> str:
-    """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason, or the dash of no row."""
+    """'81%*'; a loss of more than the whole gap is '< −100%'; without a number the reason, a dash where none is run."""
     return f"{_percent(cell)}{_star(cell)}"
 
 
 def _exact(cell: HeatMapCell) -> str:
     """The number however large, with its star and its interval."""
-    return cell.text.replace("*", r"\*") + f" {cell.interval}".rstrip()
+    return _percent(cell) if cell.value is None else f"{cell.text} {cell.interval}".rstrip().replace("*", r"\*")
 
 
 def _percent(cell: HeatMapCell) -> str:
     if cell.value is None:
-        return cell.text
+        return DASH if cell.text == NOT_RUN else cell.text
     return "< −100%" if cell.value < -1 else f"{100 * cell.value:z.0f}%".replace("-", "−")
 
 

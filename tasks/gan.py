@@ -24,6 +24,7 @@ from distillbench.tasks.base import (
     Role,
     Split,
     TaskSettings,
+    WithheldTruth,
 )
 from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
@@ -66,7 +67,7 @@ class GeneratorRecipe(Recipe):
     network: Generator
 
 
-class GANSettings(GenerativeSettings):
+class GANSettings(GenerativeSettings, WithheldTruth):
     """Hinge loss (Lim & Ye 2017) against a spectrally normalised patch discriminator."""
 
     steps: int = Field(600, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
@@ -227,7 +228,7 @@ class GAN(Generative):
 
     def baseline(self, name: str, split: Split = "test") -> Evaluation:
         """A Gaussian with the training pixels' mean and covariance, and the training images themselves (the floor)."""
-        images = self.splits.train.images
+        images = self.whole.train.images
         train = to_float(images[:: max(1, len(images) // MOST_REAL)][:MOST_REAL])
         return self.distances_of(train if name == "real images (train)" else self._gaussian(train), split)
 

@@ -23,14 +23,10 @@ from distillbench.tasks.base import (
     Rate,
     Recipe,
     Split,
-    Splits,
     TaskSettings,
     evaluation_of,
 )
-from distillbench.tasks.data import transfer
-from distillbench.tasks.data.division import divide, drawn
 from distillbench.tasks.data.embedded import LabelledImages
-from distillbench.tasks.data.files import DataError
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.metrics.distributions import DISTANCES, distances
 from distillbench.tasks.metrics.images import psnrs
@@ -62,9 +58,6 @@ class VAESettings(GenerativeSettings):
     steps: int = Field(800, ge=1, description="optimiser steps of a student, and of a teacher that sets none")
     batch_size: int = Field(64, ge=1, le=MOST_BATCH, description="images a step")
     latent: int = Field(8, ge=1, le=MOST_LATENT, description="dimensions of the latent code, of teacher and student")
-    images: int | None = Field(
-        None, ge=1, description="training images that a student's own objective sees; default: all"
-    )
     importance_samples: int = Field(50, ge=1, le=5000, description="K of the IWAE bound (Burda et al. 2016)")
     evaluated: int = Field(
         500,
@@ -105,15 +98,6 @@ class VAE(Generative):
     no_transfer = None
 
     # -- data ---------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def splits(self) -> Splits[LabelledImages]:
-        whole, count = self.whole, self.settings.images
-        if count is not None and count > len(whole.train):
-            raise DataError(f"{count} are more than the {len(whole.train)} training images", field="images")
-        kept = None if count is None else drawn(len(whole.train))[:count]
-        source = transfer.labelled(self.settings.data, whole.train, self.cache)
-        return divide(whole, self.settings, source, kept, "images")
 
     @staticmethod
     def preprocess(images: Tensor) -> Tensor:
@@ -229,9 +213,9 @@ class VAE(Generative):
 
         And the training images themselves, which are the floor of the distances.
         """
-        train = binarise(self.splits.train.images)
         if name == "real images (train)":
-            return self.distances_of(train, split)
+            return self.distances_of(binarise(self.whole.train.images), split)
+        train = binarise(self.splits.train.images)
         frequency = (train.sum(0).double() + 1) / (len(train) + 2)
         data = chosen(getattr(self.splits, split), self.settings.evaluated)
         images = binarise(data.images).double()

@@ -22,6 +22,8 @@ What = Literal["validation", "loss"]
 """Of a training curve."""
 Over = Literal["steps", "seconds"]
 """What it is drawn against."""
+NOT_RUN = "not run"
+"""Of a cell of the heat map: the suite has no such row."""
 
 
 def gap_recovered(summaries: Sequence[Summary]) -> HeatMap:
@@ -70,7 +72,7 @@ def _students(summary: Summary, pair: str) -> list[Row]:
 
 def _gap(row: Row | None) -> HeatMapCell:
     if row is None:
-        return HeatMapCell(None, "not run")
+        return HeatMapCell(None, NOT_RUN)
     if row.undefined:
         return HeatMapCell(None, DASH)
     if not row.finished:

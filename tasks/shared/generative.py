@@ -13,9 +13,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from distillbench.tasks.base import MOST_LATENT, Evaluation, ExtractorRecipe, Split, Splits, Task, TaskSettings
-from distillbench.tasks.data import folders
-from distillbench.tasks.data.division import divide
+from distillbench.tasks.data import folders, transfer
+from distillbench.tasks.data.division import divide, drawn
 from distillbench.tasks.data.embedded import LabelledImages
+from distillbench.tasks.data.files import DataError
 from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor
 from distillbench.tasks.metrics.distributions import (
     MOST_SAMPLES,
@@ -37,6 +38,9 @@ class GenerativeSettings(TaskSettings):
     locations: ClassVar[frozenset[str]] = frozenset({"data", "inception"})
 
     latent: int = Field(16, ge=1, le=MOST_LATENT, description="dimensions of the latent code")
+    images: int | None = Field(
+        None, ge=1, description="training images that a student's own objective sees; default: all"
+    )
     samples: int = Field(5000, ge=100, le=MOST_SAMPLES, description="generated images that FID and KID are computed on")
     inception: Path | None = Field(None, description="weights of torch-fidelity's Inception v3, for FID and KID on it")
 
@@ -66,7 +70,12 @@ class Generative(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        return divide(self.whole, self.settings)
+        whole, count = self.whole, self.settings.images
+        if count is not None and count > len(whole.train):
+            raise DataError(f"{count} are more than the {len(whole.train)} training images", field="images")
+        kept = None if count is None else drawn(len(whole.train))[:count]
+        source = transfer.labelled(self.settings.data, whole.train, self.cache)
+        return divide(whole, self.settings, source, kept, "images")
 
     def outline(self) -> Splits[LabelledImages]:
         return folders.labelled_outline(self.settings.data)

@@ -46,10 +46,11 @@ def test_the_table_with_intervals_hides_nothing() -> None:
     assert lines[-1] == "| random_teacher | -1400% [-1410, -1390] | 0% [-10, 10] |"
 
 
-def test_what_is_not_defined_is_a_dash() -> None:
-    undefined = dataclasses.replace(gaps(set()), cells=gaps(set()).cells | {("mimic", "gan"): HeatMapCell(None, "–")})
+@pytest.mark.parametrize("text", ["–", "not run"])
+def test_what_a_suite_does_not_run_is_a_dash(text: str) -> None:
+    lacking = dataclasses.replace(gaps(set()), cells=gaps(set()).cells | {("mimic", "gan"): HeatMapCell(None, text)})
     for write in ("_brief", "_exact"):
-        lines = PUBLISH["gap_table"](undefined, PUBLISH[write]).splitlines()
+        lines = PUBLISH["gap_table"](lacking, PUBLISH[write]).splitlines()
         assert lines[-2].startswith("| mimic | – | ")
 
 

@@ -8,7 +8,7 @@ import torch
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.training.loop import initial, train_students, train_teacher
-from distillbench.tasks.base import Role, read_only
+from distillbench.tasks.base import Role, TaskSettings, read_only
 from distillbench.tasks.classification import Classification
 from distillbench.tasks.networks.interfaces import ROLES
 from support.paths import ROOT
@@ -98,6 +98,13 @@ def _seeds(suite: Suite) -> set[int]:
 
 
 def _trainings(suite: Suite) -> set[tuple[str, Role, str]]:
-    """The task, the role and the recipe, with its network, of everything that a suite trains."""
-    recipes = ((pair.task, role, pair.settings.recipe(role)) for pair in suite.pairs for role in ROLES)
-    return {(task, role, recipe.model_dump_json() + str(recipe.network)) for task, role, recipe in recipes}
+    """Of everything that a suite trains: the task, the role, and the recipe with its network and what it learns from."""
+    return {(pair.task, role, _training(pair.settings, role)) for pair in suite.pairs for role in ROLES}
+
+
+def _training(settings: TaskSettings, role: Role) -> str:
+    recipe = settings.recipe(role)
+    of_all = role == "teacher" and {"withheld", "transfer"} & {*settings.teacher_splits}
+    images = None if of_all else getattr(settings, "images", None)
+    batch = settings.batch_size, getattr(settings, "labels", None), getattr(settings, "latent", None)
+    return recipe.model_dump_json() + str((recipe.network, images, *batch))

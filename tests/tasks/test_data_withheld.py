@@ -9,7 +9,7 @@ from distillbench.bench.training.loop import initial, train_teacher
 from distillbench.common.errors import DataError
 from distillbench.tasks.base import Split, Task
 
-FEW = {"denoising": "originals=2", "super_resolution": "originals=2", "classification": "labels=20"}
+FEW = {"denoising": "originals=2", "super_resolution": "originals=2", "classification": "labels=20", "gan": "images=50"}
 
 
 def task_of(name: str, *settings: str) -> Task:

@@ -77,6 +77,8 @@ REFUSED: list[tuple[str, tuple[str, ...], str]] = [
     # beyond the data
     ("classification", ("labels=998",), "labels: 998 are more than the 997 training images"),
     ("vae", ("images=998",), "images: 998 are more than the 997 training images"),
+    ("gan", ("images=998",), "images: 998 are more than the 997 training images"),
+    ("gan", ('teacher_data="all"',), "teacher_data: no training image is left for it: images takes all"),
     ("vae", ("images=0",), "images: input should be greater than or equal to 1, not '0'"),
     ("super_resolution", ("originals=9",), "originals: 9 are more than the 8 training pictures"),
     ("denoising", ("originals=9",), "originals: 9 are more than the 8 training pictures"),
