@@ -12,7 +12,7 @@ from distillbench.bench.analysis.series import Estimate, Split
 from distillbench.bench.machine.processor import description
 from distillbench.bench.statistics.intervals import Interval
 from distillbench.bench.store.configurations import PER_SEED, SCRATCH, Group, flat, plain
-from distillbench.bench.store.records import MetricValue, Record
+from distillbench.bench.store.records import MetricValue, Record, Training
 from distillbench.common.text import listed
 
 TIME_TO_QUALITY = (
@@ -125,7 +125,7 @@ def pair_notes(pair: str, groups: Sequence[Group], split: Split) -> list[str]:
     notes += [f"{pair}: {'; '.join(methods)}"] if methods else []
     notes += _fitted_notes(groups)
     notes += [f"{pair}: {r.label}, seed {r.seed} failed: {r.failure.reason}" for r in records if r.failure]
-    return [*notes, *_own_teacher_notes(pair, groups, records), *_time_to_quality_notes(pair, records)]
+    return [*notes, *_own_teacher_notes(pair, groups, records), *_time_to_quality_notes(pair, groups, records)]
 
 
 def _one_teacher(groups: Sequence[Group], records: Sequence[Record]) -> bool:
@@ -147,7 +147,7 @@ def _own_teacher_notes(pair: str, groups: Sequence[Group], records: Sequence[Rec
             yield f"{pair}: the teacher that {group.name} trains itself reaches {mean}"
 
 
-def _time_to_quality_notes(pair: str, records: Sequence[Record]) -> Iterator[str]:
+def _time_to_quality_notes(pair: str, groups: Sequence[Group], records: Sequence[Record]) -> Iterator[str]:
     """How to read the time to quality, and what a reader who has no teacher yet must add to it."""
     students, teachers = (
         [record.training for record in records if record.kind == kind and record.training]
@@ -157,8 +157,16 @@ def _time_to_quality_notes(pair: str, records: Sequence[Record]) -> Iterator[str
         return
     yield TIME_TO_QUALITY
     if teachers:
-        seconds = math.fsum(training.seconds for training in teachers) / len(teachers)
-        yield f"{pair}: training the teacher took {seconds:.3g} s, which no time to quality includes"
+        yield f"{pair}: training the teacher took {_mean_seconds(teachers):.3g} s, which no time to quality includes"
+    scratch = [r.training for r in records if r.label == SCRATCH and r.training]
+    names = [group.name for group in groups if "self_teacher" in group.config]
+    if scratch and names:  # a teacher of the student's own size is trained as scratch is
+        seconds = f"{_mean_seconds(scratch):.3g} s"
+        yield f"{pair}: nor does it include the teacher of {listed(names)}: as long as scratch trains, about {seconds}"
+
+
+def _mean_seconds(trainings: Sequence[Training]) -> float:
+    return math.fsum(training.seconds for training in trainings) / len(trainings)
 
 
 def _fitted_notes(groups: Sequence[Group]) -> Iterator[str]:

@@ -98,7 +98,7 @@ def _seeds(suite: Suite) -> set[int]:
 
 
 def _trainings(suite: Suite) -> set[tuple[str, Role, str]]:
-    """Of everything that a suite trains: the task, the role, and the recipe with its network and what it learns from."""
+    """Of all that a suite trains: the task, the role, and the recipe with its network and what it learns from."""
     return {(pair.task, role, _training(pair.settings, role)) for pair in suite.pairs for role in ROLES}
 
 
