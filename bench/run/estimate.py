@@ -21,9 +21,9 @@ from distillbench.methods.base import Method
 from distillbench.tasks.base import Role, Task
 from distillbench.tasks.networks.interfaces import ROLES
 
-FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 4e12}
+FLOPS_PER_SECOND = {"cpu": 8e10, "cuda": 4e12}
 """That of a GPU was not measured: it is what small convolutions in float32 leave of 10 to 20 TFLOP/s at best."""
-STEP_OVERHEAD = 3.2e-3
+STEP_OVERHEAD = 2e-3
 """Seconds of a step and part (a GAN has two) of even the smallest network: Python, kernel launches, optimiser."""
 EXTRACTOR_SECONDS = 7.0
 EVALUATION_SECONDS = 1.0
