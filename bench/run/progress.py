@@ -87,8 +87,12 @@ class StatusFile(RunProgress):
         self.pulse = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> StatusFile:
-        self._write()
         self.pulse.start()
+        try:
+            self._write()
+        except BaseException:  # an interrupt may come when the file is just there
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -196,6 +196,21 @@ def test_an_interrupted_run_takes_its_status_away(tmp_path: Path) -> None:
     assert not (out / status.NAME).exists()
 
 
+def test_an_interrupt_at_the_first_moment_takes_the_status_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = status.write
+
+    def interrupted(results: Path, now: status.Status) -> None:
+        original(results, now)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(status, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt), progress.StatusFile(tmp_path):
+        pass
+    assert not (tmp_path / status.NAME).exists()
+
+
 def test_no_folder_is_bad_input(cli: Run, tmp_path: Path) -> None:
     done = cli("watch", tmp_path / "none")
     assert done.returncode == 2
