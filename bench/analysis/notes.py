@@ -161,8 +161,8 @@ def _time_to_quality_notes(pair: str, groups: Sequence[Group], records: Sequence
     scratch = [r.training for r in records if r.label == SCRATCH and r.training]
     names = [group.name for group in groups if "self_teacher" in group.config]
     if scratch and names:  # a teacher of the student's own size is trained as scratch is
-        seconds = f"{_mean_seconds(scratch):.3g} s"
-        yield f"{pair}: nor does it include the teacher of {listed(names)}: as long as scratch trains, about {seconds}"
+        seconds = f"as long as scratch, about {_mean_seconds(scratch):.3g} s"
+        yield f"{pair}: training the teacher of {listed(names)} takes {seconds}, which no time to quality includes"
 
 
 def _mean_seconds(trainings: Sequence[Training]) -> float:
