@@ -1,5 +1,5 @@
 """Rebuild what is published from the records: the tables beside them, the leaderboard, and the generated blocks of
-README.md, docs/results.md and docs/methods.md.
+README.md, docs/results.md, docs/methods.md and docs/reproduction.md.
 
     python results/publish.py [--check]
 
@@ -11,9 +11,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from io import StringIO
 from pathlib import Path
+from statistics import fmean
 
 from rich.console import Console
 
@@ -39,28 +41,79 @@ RESULTS = ROOT / "results"
 README = ROOT / "README.md"
 DETAILS = ROOT / "docs" / "results.md"
 METHODS = ROOT / "docs" / "methods.md"
+REPRODUCTION = ROOT / "docs" / "reproduction.md"
 TASKS = {"mnist": ("classification", "gan", "vae"), "quick": ("denoising", "style_transfer", "super_resolution")}
-"""{suite: the tasks of it that README and docs/results.md show}. All suites that are published, each in the folder of
-its name."""
+"""{suite: the tasks of it that README and docs/results.md show}, each published in the folder of its name."""
+REPRODUCING = "restoration"
+"""The published suite of standard data sets, which docs/reproduction.md shows; it has a single method to rank."""
+SUITES = (*TASKS, REPRODUCING)
+"""All suites that are published."""
 FIGURE = ("mnist", "gan--dcgan_48_8--samples.png", "Digits that the teacher and its students generate, a method a row")
 """The README's figure: suite, file, and what it shows."""
 GALLERY = {
     "mnist": {"gan--dcgan_48_8--samples.png": "GAN samples", "vae--conv_48_8--samples.png": "VAE samples"},
     "quick": {"denoising--dncnn--difference.png": "Denoised photographs where the methods differ most"},
+    "restoration": {
+        "denoising--bsd68--difference.png": "BSD68, denoised, where the methods differ most",
+        "super_resolution--set5_few--difference.png": "Set5 ×3 from five originals, where the methods differ most",
+    },
 }
-"""{suite: {file: what it shows}}, of docs/results.md."""
+"""{suite: {file: what it shows}}, of docs/results.md and docs/reproduction.md."""
 WIDTH = 80
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A published figure, and the row of the suite ``restoration`` that stands beside it."""
+
+    network: str
+    published: str
+    task: str
+    pair: str
+    row: str
+    recipe: str
+    """Whether it is the published recipe, and what is not."""
+
+
+REPRODUCTIONS = (
+    Reproduction(
+        "DnCNN 17×64, BSD68, σ = 25",
+        "29.23",
+        "denoising",
+        "bsd68",
+        "teacher",
+        "no: DnCNN 12×48 without normalisation, 25,000 steps of 8 patches in place of 80,000 of 128",
+    ),
+    Reproduction(
+        "FSRCNN(56, 12, 4), Set5 ×3",
+        "33.06",
+        "super_resolution",
+        "set5",
+        "scratch",
+        "the network is theirs; BSDS500's 200 images in place of 91, 10,000 steps",
+    ),
+    Reproduction(
+        "EDSR-baseline, Set5 ×3",
+        "34.37",
+        "super_resolution",
+        "set5",
+        "teacher",
+        "no: EDSR 48×8 in place of 64×16, BSDS500's 200 images in place of DIV2K's 800, 20,000 steps",
+    ),
+)
 
 
 def current() -> dict[Path, str]:
     """Every published text as the records have it."""
     texts: dict[Path, str] = {}
     blocks: dict[Path, dict[str, str]] = {README: _front(), DETAILS: {"gaps": gap_table(_gaps(), _exact)}, METHODS: {}}
-    for suite in TASKS:
+    for suite in SUITES:
         texts |= _tables(suite)
+    for suite in TASKS:
         blocks[DETAILS] |= {f"{name} {suite}": text for name, text in _blocks(suite).items()}
         # written by `make tune-SUITE`
         blocks[METHODS][f"trials {suite}"] = (RESULTS / suite / "trials.md").read_text(encoding="utf-8").rstrip()
+    blocks[REPRODUCTION] = _reproduction()
     texts |= {RESULTS / name: text for name, text in _leaderboard().items()}
     return texts | {path: _filled(path, contents) for path, contents in blocks.items()}
 
@@ -87,8 +140,8 @@ def _tables(suite: str) -> dict[Path, str]:
     """The files of a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
     results = tables(_summaries(suite))
-    return {
-        folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(speeds.tables(_speed_tables(suite)))}",
+    timed = speeds.tables(_speed_tables(suite))
+    return ({folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(timed)}"} if timed else {}) | {
         folder / "tables.md": f"{origin}\n\n{writers.markdown(results)}",
         folder / "tables.tex": f"% {origin}\n\n{writers.latex(results)}",
         folder / "tables.csv": writers.csv(results),
@@ -229,10 +282,32 @@ def _blocks(suite: str) -> dict[str, str]:
     return {
         "origin": _origin(suite),
         "console": "\n".join(f"    {line}".rstrip() for line in console),
-        "figures": "\n".join(
-            f"![{text}](../results/{suite}/{FIGURES}/{file})" for file, text in GALLERY[suite].items()
-        ),
+        "figures": _figures(suite),
         "latency": f"{_timed(suite)}\n\n{writers.markdown_table(speeds.overview(timed))}",
+    }
+
+
+def _figures(suite: str) -> str:
+    """The figures of a suite in a document."""
+    return "\n".join(f"![{text}](../results/{suite}/{FIGURES}/{file})" for file, text in GALLERY[suite].items())
+
+
+def _reproduction() -> dict[str, str]:
+    """{a block of docs/reproduction.md: its text}."""
+    results = {summary.task: summary for summary in _summaries(REPRODUCING)}
+    titles = ["what", "published (dB)", "ours (dB)", "of seeds", "same recipe?"]
+    lines = [titles, ["---", "---:", "---:", "---:", "---"]]
+    for entry in REPRODUCTIONS:
+        summary = results[entry.task]
+        (row,) = (row for row in summary.rows if (row.pair, row.name) == (entry.pair, entry.row))
+        values = row.values_by_seed.values()
+        spread = f"{len(values)} ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else "1"
+        lines.append([entry.network, entry.published, f"{fmean(values):.2f}", spread, entry.recipe])
+    return {
+        "trained": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "gaps restoration": gap_table(gap_recovered(list(results.values())), _exact),
+        "figures restoration": _figures(REPRODUCING),
+        "origin restoration": _origin(REPRODUCING),
     }
 
 
@@ -283,7 +358,7 @@ def replace_block(text: str, name: str, content: str) -> str:
 def problems() -> list[str]:
     """What in the folders of records cannot be used, one line each: nothing is published as long as there is any."""
     lines: list[str] = []
-    for suite in TASKS:
+    for suite in SUITES:
         lines += Store(RESULTS / suite).scan().problems.values()
         lines += (problem for summary in _summaries(suite) for problem in summary.problems)
     return list(dict.fromkeys(lines))
