@@ -117,8 +117,6 @@ def quick() -> tuple[list[Any], list[Any], list[Any]]:
         return [each for each in found if each.task == "denoising"]
 
     made = [of(timings.scan(PUBLISHED).documents), of(Store(PUBLISHED)), of(exports.scan(PUBLISHED).documents)]
-    if not made[0] or not made[2]:
-        pytest.skip("the published results have no times and no exports of this pair yet")
     timed, students, converted = ([e.model_copy(update={"environment": WIDE}) for e in each] for each in made)
     return timed, students, converted
 
