@@ -93,6 +93,14 @@ REPRODUCTIONS = (
         "the network is theirs; BSDS500's 200 images in place of 91, 10,000 steps",
     ),
     Reproduction(
+        "FSRCNN(56, 12, 4), Set5 ×3",
+        "33.06",
+        "super_resolution",
+        "set5",
+        "scratch_long",
+        "as above, 20,000 steps",
+    ),
+    Reproduction(
         "EDSR-baseline, Set5 ×3",
         "34.37",
         "super_resolution",
@@ -140,12 +148,14 @@ def _tables(suite: str) -> dict[Path, str]:
     """The files of a suite's folder beside its records."""
     folder, origin = RESULTS / suite, _origin(suite)
     results = tables(_summaries(suite))
-    timed = speeds.tables(_speed_tables(suite))
-    return ({folder / "latency.md": f"{_timed(suite)}\n\n{writers.markdown(timed)}"} if timed else {}) | {
+    texts = {
         folder / "tables.md": f"{origin}\n\n{writers.markdown(results)}",
         folder / "tables.tex": f"% {origin}\n\n{writers.latex(results)}",
         folder / "tables.csv": writers.csv(results),
     }
+    if timed := speeds.tables(_speed_tables(suite)):
+        texts[folder / "latency.md"] = f"{_timed(suite)}\n\n{writers.markdown(timed)}"
+    return texts
 
 
 def _leaderboard() -> dict[str, str]:
@@ -193,6 +203,11 @@ def gap_table(gaps: HeatMap, write: Callable[[HeatMapCell], str]) -> str:
     for row in (*gaps.methods, *([""] if gaps.controls else []), *gaps.controls):
         cells = [write(gaps.cells[row, column]) if row else "" for column in gaps.columns]
         lines.append([row or "*controls:*", *cells])
+    return _markdown(lines)
+
+
+def _markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of cells, the second of them the rule, as a Markdown table."""
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -304,7 +319,7 @@ def _reproduction() -> dict[str, str]:
         spread = f"{len(values)} ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else "1"
         lines.append([entry.network, entry.published, f"{fmean(values):.2f}", spread, entry.recipe])
     return {
-        "trained": "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        "trained": _markdown(lines),
         "gaps restoration": gap_table(gap_recovered(list(results.values())), _exact),
         "figures restoration": _figures(REPRODUCING),
         "origin restoration": _origin(REPRODUCING),

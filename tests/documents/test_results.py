@@ -14,6 +14,7 @@ from distillbench.bench.run.plan import plan
 from distillbench.bench.store import exports, timings
 from distillbench.bench.store.architecture import architecture_of
 from distillbench.bench.store.figures import usable
+from distillbench.bench.store.manifest import expected
 from distillbench.bench.store.records import Store
 from distillbench.bench.store.terms import FORMS
 from distillbench.bench.suite.resolve import load
@@ -48,6 +49,14 @@ def test_every_published_record_is_of_the_suite_and_the_code_that_are_here(suite
 def test_published_tables_and_documents_say_what_the_records_say() -> None:
     done = finish([sys.executable, str(ROOT / "results" / "publish.py"), "--check"])
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@every_published
+def test_every_cell_that_was_to_be_made_is_published_and_none_failed(suite: str) -> None:
+    cells = {(*cell.row, cell.seed) for cell in expected(RESULTS / suite) if not cell.undefined}
+    records = list(Store(RESULTS / suite))
+    assert {(r.task, r.pair, r.kind, r.label, r.seed) for r in records} == cells
+    assert {record.status for record in records} == {"finished"}
 
 
 @every_published
@@ -111,9 +120,8 @@ def test_students_of_the_suite_mnist_are_four_times_smaller_and_faster_than_thei
 
 @every_published
 def test_every_pair_has_its_figures_and_none_is_large(suite: str) -> None:
-    records = Store(RESULTS / suite).scan().records
-    pairs = {(record.task, record.pair) for record in records}
-    listed = usable(RESULTS / suite, {record.config_hash for record in records})
+    pairs = {(cell.task, cell.pair) for cell in expected(RESULTS / suite)}
+    listed = usable(RESULTS / suite, {record.config_hash for record in Store(RESULTS / suite).scan().records})
     assert {(entry.task, entry.pair) for entry in listed} == pairs
     files = {path.name: path.stat().st_size for path in (RESULTS / suite / "figures").glob("*.png")}
     assert files.keys() == {figure.file for entry in listed for figure in entry.figures}
