@@ -52,6 +52,7 @@ def run(
     """
     from distillbench.bench.analysis.frames import frame
     from distillbench.bench.run import runner
+    from distillbench.bench.run.execution import Execution
     from distillbench.bench.run.plan import plan
     from distillbench.bench.run.progress import CellCounter
     from distillbench.bench.store.records import Store
@@ -66,7 +67,7 @@ def run(
     folder = expanded(out) if out is not None else Path("runs", loaded.name)
     listener = None if progress is None else CellCounter(progress)
     before = plan(loaded, folder, expanded(cache) if cache is not None else None)
-    done = runner.run(before, workers, overwrite, listener)
+    done = runner.run(before, Execution(workers=workers), overwrite, listener)
     records = [record for cell in done.cells if (record := Store(folder).find(cell.path)) is not None]
     failed = {r.name: r.failure.reason for r in records if r.failure is not None}
     if failed and failures == "raise":

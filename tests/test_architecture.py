@@ -13,8 +13,8 @@ from support.paths import ROOT
 from support.processes import finish
 
 FLOORS = (
-    {"statistics", "workers", "machine"},
-    {"store", "training"},
+    {"statistics", "machine"},
+    {"store", "training", "workers"},
     {"suite", "analysis", "measure"},
     {"run"},
     {"report", "export"},

@@ -19,6 +19,7 @@ from distillbench.common.signals import CLOSED, Stopped
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from distillbench.bench.run.execution import Execution
     from distillbench.bench.suite.resolve import Suite
 
 MOST_NUMBERS = 10_000
@@ -294,8 +295,51 @@ Workers = Annotated[
     int | None,
     typer.Option(min=1, help="Number of processes, with one thread each. Default: one for each available core."),
 ]
+Executor = Annotated[
+    str,
+    typer.Option("--executor", metavar="NAME", help="What runs jobs: processes of this machine (local), or ray."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="Head of a Ray cluster, or auto. Default: one of this machine alone."
+    ),
+]
+GpusPerJob = Annotated[
+    float, typer.Option("--gpus-per-job", metavar="SHARE", help="On Ray, of a GPU: 0.25 lets four jobs share one.")
+]
+JobHours = Annotated[
+    float | None,
+    typer.Option("--job-hours", metavar="HOURS", help="Stop longer jobs. Default: 20 times the estimate, at least 1."),
+]
+JobMemory = Annotated[
+    float | None, typer.Option("--job-memory", metavar="GB", help="Stop jobs whose process takes more memory.")
+]
 Output = Annotated[
     Path | None,
     typer.Option(parser=expanded, metavar="FILE", help="Write to this file instead of standard output."),
 ]
 Wide = Annotated[bool, typer.Option("--wide", help="Show every column, even if they do not fit the terminal.")]
+
+
+def execution_of(
+    executor: str,
+    workers: int | None,
+    address: str | None,
+    gpus_per_job: float = 1.0,
+    job_hours: float | None = None,
+    job_memory: float | None = None,
+) -> Execution:
+    """How jobs are done, from the options that say so.
+
+    Raises:
+        UserError: If one is out of range.
+    """
+    from distillbench.bench.run.execution import Execution
+    from distillbench.bench.workers.executor import Limits
+
+    for option, number in (("--gpus-per-job", gpus_per_job), ("--job-hours", job_hours), ("--job-memory", job_memory)):
+        if number is not None and not (number > 0 and math.isfinite(number)):
+            raise UserError(f"{number:g} is out of range", option, allowed="above 0")
+    limits = Limits(None if job_hours is None else 3600 * job_hours, None if job_memory is None else 1e9 * job_memory)
+    return Execution(executor, workers, address, gpus_per_job, limits)

@@ -40,6 +40,7 @@ def plan(
     """Show which cells a suite has and which are finished, without running anything."""
     from distillbench.bench.report.terminal import grid, notes
     from distillbench.bench.run import plan as planning
+    from distillbench.bench.run.execution import Execution
     from distillbench.bench.run.progress import summary_line
     from distillbench.bench.suite.tuned import warn_of_outdated
 
@@ -52,7 +53,7 @@ def plan(
     stale = ["stale: finished with another configuration"] if todo.stale else []
     left_out = [f"left out: {reason}" for reason in todo.reasons("unavailable")]
     output.print(notes([*stale, *todo.undefined, *left_out]))
-    output.print(summary_line(todo, workers), markup=False, soft_wrap=True)
+    output.print(summary_line(todo, Execution(workers=workers)), markup=False, soft_wrap=True)
 
 
 def _table(plan: Plan) -> Table:

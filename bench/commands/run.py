@@ -9,9 +9,14 @@ from typing import Annotated
 import typer
 
 from distillbench.bench.commands.options import (
+    Address,
     Cache,
     Data,
     Device,
+    Executor,
+    GpusPerJob,
+    JobHours,
+    JobMemory,
     Methods,
     Out,
     Seeds,
@@ -20,6 +25,7 @@ from distillbench.bench.commands.options import (
     Tasks,
     Workers,
     console,
+    execution_of,
     loaded,
 )
 from distillbench.common.errors import UserError, at_most
@@ -35,6 +41,11 @@ def run(
     device: Device = None,
     data: Data = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    address: Address = None,
+    gpus_per_job: GpusPerJob = 1.0,
+    job_hours: JobHours = None,
+    job_memory: JobMemory = None,
     cache: Cache = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace records that were made with another configuration.")
@@ -52,22 +63,23 @@ def run(
             Listeners,
             ProgressDisplay,
             StatusFile,
-            format_seconds,
             summary_line,
         )
         from distillbench.bench.suite.tuned import warn_of_outdated
+        from distillbench.common.durations import format_seconds
 
+        execution = execution_of(executor, workers, address, gpus_per_job, job_hours, job_memory)
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)
         before = plan(chosen, folder, cache)
         if before.to_do:
             check_device_and_folders(chosen, folder, cache)
-        line = summary_line(before, workers, overwrite)
+        line = summary_line(before, execution, overwrite)
     for text in (line, *(before.undefined if before.to_do else ())):
         output.print(text, markup=False, soft_wrap=True)
     with StatusFile(folder) as status, ProgressDisplay(output) as display:
-        after = runner.run(before, workers, overwrite, Listeners(display, status))
+        after = runner.run(before, execution, overwrite, Listeners(display, status))
     if missing_figures(after):
         from distillbench.bench.run.figures.drawing import draw_figures
 

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
+    Address,
     Data,
     Device,
+    Executor,
+    GpusPerJob,
+    JobHours,
+    JobMemory,
     Methods,
     Settings,
     SuiteName,
     Tasks,
     Workers,
     console,
+    execution_of,
     loaded,
     numbers,
     table_width,
@@ -58,6 +64,11 @@ def tune(
     device: Device = None,
     data: Data = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    address: Address = None,
+    gpus_per_job: GpusPerJob = 1.0,
+    job_hours: JobHours = None,
+    job_memory: JobMemory = None,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +105,7 @@ def tune(
         from distillbench.bench.run.tune import as_toml, decisions, expected
         from distillbench.common.atomic import write_atomically
 
+        execution = execution_of(executor, workers, address, gpus_per_job, job_hours, job_memory)
         budget = Budget(trials, tuple(numbers("--seeds", [seeds])), tuple(numbers("--confirm", [confirm])))
         resolved = loaded(suite, tasks, methods, None, set_, device, tuned=False)
         folder = out if out is not None else Path("runs", f"{resolved.name}.tune")
@@ -102,12 +114,12 @@ def tune(
         whole = plan(resolved, folder, kept, expected(resolved, folder, budget))
         if whole.to_do:
             check_device_and_folders(resolved, folder, kept)
-        line = summary_line(whole, workers, overwrite)
+        line = summary_line(whole, execution, overwrite)
     screen.print(line, markup=False, soft_wrap=True)
 
     def run(cells: Sequence[Cell]) -> Plan:
         with ProgressDisplay(screen) as display:
-            return runner.run(plan(resolved, folder, kept, cells), workers, overwrite, display)
+            return runner.run(plan(resolved, folder, kept, cells), execution, overwrite, display)
 
     outcome = decisions(resolved, folder, budget, run)
     document = table(outcome, budget)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distillbench.bench.commands.options import Data, Workers, console, deliver, loaded
+from distillbench.bench.commands.options import Address, Data, Executor, Workers, console, deliver, execution_of, loaded
 from distillbench.common.errors import UserError
 from distillbench.common.paths import expanded
 
 if TYPE_CHECKING:
+    from distillbench.bench.run.execution import Execution
     from distillbench.bench.validate.claimed_suite import ClaimedSuite
     from distillbench.bench.validate.submission import Submission
     from distillbench.bench.validate.violations import Report
@@ -53,6 +54,8 @@ def validate(
         ),
     ] = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    address: Address = None,
     data: Data = None,
     format_: Annotated[ReportFormat, typer.Option("--format", "-f", help="Output format.")] = ReportFormat.terminal,
     verbose: Annotated[bool, typer.Option("--verbose", help="List every finding.")] = False,
@@ -65,6 +68,7 @@ def validate(
         raise UserError("needs --rerun or --retrain", "--cache")
     if cache is not None and cache.resolve().is_relative_to(path.resolve()):
         raise UserError(f"{cache} is inside the submission, whose teachers cannot be trusted", "--cache")
+    execution = execution_of(executor, workers, address)
     with ExitStack() as stack:
         folder = cache or Path(stack.enter_context(TemporaryDirectory(prefix="distillbench-validate-")))
         with console().status(f"{suite}: reading") if sys.stdout.isatty() else ExitStack():
@@ -75,7 +79,7 @@ def validate(
             submission = read(path)
             claimed = claimed_suite(loaded(suite, None, None, None, None, None), folder)
             report = checks.validate(submission, claimed)
-        report = _with_reruns(report, submission, claimed, folder, rerun, retrain, workers)
+        report = _with_reruns(report, submission, claimed, folder, rerun, retrain, execution)
     _write(report, format_, verbose)
     raise typer.Exit(report.exit_code)
 
@@ -87,7 +91,7 @@ def _with_reruns(
     cache: Path,
     rerun: bool,
     retrain: str | None,
-    workers: int | None,
+    execution: Execution,
 ) -> Report:
     """The report, extended by the checks that evaluate and train again."""
     from distillbench.bench.validate import rerun as evaluating
@@ -105,7 +109,7 @@ def _with_reruns(
         record = training.find_record(submission, retrain)
         cell = training.cell_to_train(claimed, record)
         _report_progress(f"training {cell} again, and what it needs")
-        check, notes = training.retrain(submission, record, cell, claimed, cache, workers)
+        check, notes = training.retrain(submission, record, cell, claimed, cache, execution)
         report = replace(report, checks=(*report.checks, check), notes=(*report.notes, *notes))
     return report
 

@@ -24,12 +24,13 @@ from distillbench.bench.store.records import Record
 from distillbench.bench.store.terms import Form, Quantised
 from distillbench.bench.store.weights import teacher_path
 from distillbench.bench.training.determinism import settle_process
+from distillbench.bench.workers.executor import Whole
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.tasks.base import Evaluation
 
 
 @dataclass(frozen=True)
-class ConversionJob:
+class ConversionJob(Whole):
     """The conversion of some students of one pair.
 
     Attributes:

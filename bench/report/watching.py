@@ -15,10 +15,11 @@ from distillbench.bench.report.charts import course
 from distillbench.bench.report.summaries import difference_cell, metric_field, names, table_row
 from distillbench.bench.report.table import Cell, Column, Field, Table, columns
 from distillbench.bench.report.terminal import fitted, grid, notes
-from distillbench.bench.run.progress import format_seconds, progress_line
+from distillbench.bench.run.progress import progress_line
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record, Scan, Store
 from distillbench.bench.store.status import Status
+from distillbench.common.durations import format_seconds
 from distillbench.common.errors import UserError, at_most
 from distillbench.common.text import visible
 

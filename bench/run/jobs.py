@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
@@ -43,6 +43,7 @@ from distillbench.bench.training.loop import (
     train_teacher,
 )
 from distillbench.bench.training.pretrained import load_pretrained
+from distillbench.bench.workers.executor import UNLIMITED, Limits
 from distillbench.common.errors import DataWarning
 from distillbench.methods.base import Teacher, usual
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
@@ -65,6 +66,7 @@ class Job:
         cache: Folder of feature extractors, teachers and decoded images.
         needs: The ids of the jobs that must have succeeded before it.
         teacher_seed: The seed of the teacher.
+        limits: What it may use before its worker is killed.
     """
 
     id: str
@@ -76,6 +78,44 @@ class Job:
     cache: Path
     needs: tuple[str, ...] = ()
     teacher_seed: int = 0
+    limits: Limits = UNLIMITED
+
+    def parts(self) -> tuple[Job, ...]:
+        """Return the job of each cell: students learn the same, whoever trains beside them."""
+        if len(self.cells) <= 1:
+            return (self,)
+        return tuple(replace(self, id=f"{self.id}: {cell}", cells=(cell,)) for cell in self.cells)
+
+    def reads(self) -> tuple[Path, ...]:
+        """Return the weights in the cache that it may read: of the feature extractor and of teachers."""
+        extractor = () if self.pair.extractor_hash is None else (self.pair.extractor_path(self.cache),)
+        path = partial(self.pair.teacher_path, self.cache, self.teacher_seed)
+        match self.kind:
+            case "teacher":
+                return (*extractor, path())
+            case "self teacher":
+                return (*extractor, path("self"))
+            case "group":
+                own = any(cell.method is not None and cell.method.teacher == "self" for cell in self.cells)
+                return (*extractor, path(), *((path("self"),) if own else ()))
+        return extractor
+
+    def writes(self) -> tuple[Path, ...]:
+        """Return the weights that it may write: into the cache, of students into the results folder."""
+        match self.kind:
+            case "extractor":
+                return (self.pair.extractor_path(self.cache),)
+            case "teacher":
+                return (self.pair.teacher_path(self.cache, self.teacher_seed),)
+            case "self teacher":
+                return (self.pair.teacher_path(self.cache, self.teacher_seed, "self"),)
+            case "group":
+                return tuple(self.out / cell.weights_path for cell in self.cells if cell.trial is None)
+        return ()
+
+    def moved(self, folder: Path) -> Job:
+        """Return the job with its results folder and its cache in another one."""
+        return replace(self, out=folder / "out", cache=folder / "cache")
 
     @property
     def loads_teacher(self) -> bool:

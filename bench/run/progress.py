@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from distillbench.bench.run.estimate import FLOPS_PER_SECOND, seconds_of
+from distillbench.bench.run.execution import LOCAL, Execution
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.runner import Listener, estimate
 from distillbench.bench.store import status
 from distillbench.bench.store.records import Record
+from distillbench.common.durations import format_seconds
 from distillbench.common.errors import at_most
 from distillbench.common.signals import check_reader
 
@@ -56,6 +58,11 @@ class RunProgress(Listener):
 
     def progressed(self, job: Job, step: int, steps: int) -> None:
         self.running[job.id] = step, steps
+
+    def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
+        self.running.pop(job.id, None)
+        del self.cost[job.id]
+        self.cost |= {part.id: seconds_of(part) for part in parts}
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         self.finished.add(job.id)
@@ -177,8 +184,14 @@ class ProgressDisplay(RunProgress):
         self.bars.update(self.bar_of[job.id], completed=step, total=steps)
         self._show()
 
-    def lost(self, job: Job, reason: str) -> None:
-        self.console.print(f"{job.id}: {reason}; it is tried once more", markup=False, highlight=False, soft_wrap=True)
+    def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
+        super().lost(job, reason, parts)
+        if (bar := self.bar_of.pop(job.id, None)) is not None:
+            self.bars.remove_task(bar)
+        again = (
+            "it is tried once more" if len(parts) == 1 else f"its {len(parts)} cells are tried once more, each alone"
+        )
+        self.console.print(f"{job.id}: {reason}; {again}", markup=False, highlight=False, soft_wrap=True)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         super().done(job, records)
@@ -213,9 +226,9 @@ class Listeners(Listener):
         for listener in self.listeners:
             listener.progressed(job, step, steps)
 
-    def lost(self, job: Job, reason: str) -> None:
+    def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
         for listener in self.listeners:
-            listener.lost(job, reason)
+            listener.lost(job, reason, parts)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         for listener in self.listeners:
@@ -260,12 +273,12 @@ class CellCounter(Listener):
         self.report(self.cells, self.expected)
 
 
-def summary_line(plan: Plan, workers: int | None, overwrite: bool = False) -> str:
+def summary_line(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False) -> str:
     """Format a plan as 'quick: 192 cells, 0 finished, about 8 min on 2 workers'.
 
     Args:
         plan: The plan.
-        workers: How many processes; default: as in ``run``.
+        execution: By which executor.
         overwrite: Whether records of another configuration are replaced.
 
     Raises:
@@ -280,14 +293,8 @@ def summary_line(plan: Plan, workers: int | None, overwrite: bool = False) -> st
     text += "".join(f", {len(cells)} {name}" for name, cells in counts.items() if cells)
     if not plan.to_do and not plan.stale:
         return f"{text}: nothing to do"
-    seconds, workers = estimate(plan, workers, overwrite)
+    seconds, workers = estimate(plan, execution, overwrite)
+    where = f"{workers} worker{'s' if workers > 1 else ''}" if execution.workers_for(plan.suite) else "a single core"
     # A GPU's speed is unknown before it has run.
     device = "" if plan.suite.device == "cpu" else f" at {FLOPS_PER_SECOND['cuda'] / 1e12:g} TFLOP/s (not measured)"
-    return f"{text}, about {format_seconds(seconds)} on {workers} worker{'s' if workers > 1 else ''}{device}"
-
-
-def format_seconds(seconds: float) -> str:
-    """Format seconds as '40 s', '8 min' or '3.5 h'."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{text}, about {format_seconds(seconds)} on {where}{device}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
-from distillbench.bench.machine.limits import cores
 from distillbench.bench.machine.lock import busy_on_the_machine
 from distillbench.bench.run.estimate import longest_first, seconds_of, wall_seconds
+from distillbench.bench.run.execution import LOCAL, Execution
 from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.run.plan import Plan
@@ -15,12 +16,14 @@ from distillbench.bench.run.preconditions import check_data_of, check_device_and
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.training.loop import describe
-from distillbench.bench.workers.executor import Executor, JobEnd, JobProgress, WorkerLoss
-from distillbench.bench.workers.local import LocalExecutor
+from distillbench.bench.workers.executor import JobEnd, JobProgress, Limits, WorkerLoss
 from distillbench.common.errors import UserError, one_line
+
+HANGS_AFTER = 20.0
+"""A job that takes so many times its estimated seconds hangs, and is stopped; but none is before ``LEAST_LIMIT``."""
+LEAST_LIMIT = 3600.0
 
 
 class Listener:
@@ -32,8 +35,8 @@ class Listener:
     def progressed(self, job: Job, step: int, steps: int) -> None:
         """A job has started (step 0), or has reached a step."""
 
-    def lost(self, job: Job, reason: str) -> None:
-        """The worker of a job has died, and the job starts once more."""
+    def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
+        """The worker of a job has died, or was killed at a limit, and the parts of the job start once more."""
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         """A job has ended, and its records are stored."""
@@ -43,12 +46,13 @@ class Listener:
 
 
 @one_thread()
-def run(plan: Plan, workers: int | None = None, overwrite: bool = False, listener: Listener | None = None) -> Plan:
-    """Run what a plan lacks, in worker processes of this machine.
+def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, listener: Listener | None = None) -> Plan:
+    """Run what a plan lacks.
 
     Args:
         plan: The plan.
-        workers: How many processes; default: one a core, or a single one for a GPU.
+        execution: By which executor, and what a job may use; seconds by default ``HANGS_AFTER`` times its estimate, and
+            at least ``LEAST_LIMIT``.
         overwrite: Whether records of another configuration are replaced.
         listener: Is called with what happens.
 
@@ -58,9 +62,7 @@ def run(plan: Plan, workers: int | None = None, overwrite: bool = False, listene
     Raises:
         UserError: The folder holds records of another configuration, or cannot be written, or a precondition fails.
     """
-    listener, workers = listener or Listener(), workers or default_workers(plan.suite)
-    if workers < 1:
-        raise UserError(f"--workers: {workers} is out of range (allowed: 1 and more)")
+    listener = listener or Listener()
     if plan.stale and not overwrite:
         count = f"{len(plan.stale)} of {len(plan.cells)} records are of another configuration"
         raise UserError(f"{plan.reasons('stale')[0]} ({count}; choose another folder with --out, or --overwrite)")
@@ -74,54 +76,55 @@ def run(plan: Plan, workers: int | None = None, overwrite: bool = False, listene
     check_device_and_folders(plan.suite, plan.out, plan.cache)
     check_data_of(plan)
     with busy_on_the_machine(), file_errors(plan.out):
-        _run_jobs(plan, LocalExecutor(workers), listener)
+        _run_jobs(plan, execution, listener)
     return plan.refreshed()
 
 
 @one_thread()
-def estimate(plan: Plan, workers: int | None = None, overwrite: bool = False) -> tuple[float, int]:
-    """Return about how many seconds the rest of a plan takes, and on how many workers.
+def estimate(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False) -> tuple[float, int]:
+    """Return about how many seconds the rest of a plan takes, and on how many workers: one where that is not known.
 
     Args:
         plan: The plan.
-        workers: How many processes; default: as in ``run``.
+        execution: By which executor.
         overwrite: Whether records of another configuration are replaced.
 
     Raises:
         UserError: Data or networks do not fit the settings of a pair.
     """
     plan = plan.with_stale_missing() if overwrite else plan
-    workers = workers or default_workers(plan.suite)
+    workers = execution.workers_for(plan.suite) or 1
     check_data_of(plan)
     with file_errors(plan.out):
         return wall_seconds([seconds_of(job) for job in job_graph(plan).jobs], workers), workers
 
 
-def default_workers(suite: Suite) -> int:
-    """Return one worker a core; a single one for a GPU."""
-    return cores() if suite.device == "cpu" else 1
-
-
-def _run_jobs(plan: Plan, executor: Executor, listener: Listener) -> None:
+def _run_jobs(plan: Plan, execution: Execution, listener: Listener) -> None:
     expect(plan.out, _expected(plan))
     graph, store = job_graph(plan), Store(plan.out)
     if problems := [*plan.reasons("unreadable"), *graph.damaged]:
         listener.unreadable(problems)
-    listener.planned(graph.jobs)
-    jobs = {job.id: job for job in graph.jobs}
-    with closing(executor.run(longest_first(graph.jobs), execute)) as events:
+    jobs = {job.id: replace(job, limits=_limits(job, execution.limits)) for job in longest_first(graph.jobs)}
+    listener.planned(list(jobs.values()))
+    with closing(execution.executor_for(plan.suite).run(list(jobs.values()), execute)) as events:
         for event in events:
             job = jobs[event.id]
             match event:
                 case JobProgress():
                     listener.progressed(job, event.step, event.steps)
                 case WorkerLoss():
-                    listener.lost(job, event.reason)
+                    jobs |= {part.id: part for part in event.parts}
+                    listener.lost(job, event.reason, event.parts)
                 case JobEnd():
                     records = _records(job, event)
                     for cell, record in zip(job.cells, records, strict=True):
                         store.write(cell.path, record)
                     listener.done(job, records)
+
+
+def _limits(job: Job, asked: Limits) -> Limits:
+    seconds = max(LEAST_LIMIT, HANGS_AFTER * seconds_of(job)) if asked.seconds is None else asked.seconds
+    return replace(asked, seconds=seconds)
 
 
 def _records(job: Job, end: JobEnd[list[Record]]) -> list[Record]:

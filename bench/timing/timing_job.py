@@ -31,6 +31,7 @@ from distillbench.bench.store.timings import Condition, Launch
 from distillbench.bench.suite.cells import Pair
 from distillbench.bench.training.determinism import settle_device
 from distillbench.bench.training.loop import initial
+from distillbench.bench.workers.executor import Whole
 from distillbench.common.atomic import write_atomically
 from distillbench.tasks.base import Role, Task, read_only
 from distillbench.tasks.networks.onnx import OnnxModel
@@ -46,7 +47,7 @@ VERSIONED = ("torch", "onnx", "onnxruntime", "onnxscript")
 
 
 @dataclass(frozen=True)
-class TimingJob:
+class TimingJob(Whole):
     """One launch of a pair, in a process of its own.
 
     Attributes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distillbench.bench.run import runner
+from distillbench.bench.run.execution import LOCAL, Execution
 from distillbench.bench.run.plan import plan
 from distillbench.bench.store.configurations import ABSENT, flat, plain
 from distillbench.bench.store.fingerprint import code_digest
@@ -81,7 +82,7 @@ def _contributed_cell(suite: ClaimedSuite, record: Record) -> Cell | None:
 
 
 def retrain(
-    submission: Submission, record: Record, cell: Cell, suite: ClaimedSuite, cache: Path, workers: int | None
+    submission: Submission, record: Record, cell: Cell, suite: ClaimedSuite, cache: Path, execution: Execution = LOCAL
 ) -> tuple[Check, tuple[str, ...]]:
     """Train a cell and compare everything that is reproducible.
 
@@ -91,14 +92,14 @@ def retrain(
         cell: What to train.
         suite: The suite that the submission claims to be of.
         cache: Of feature extractors and teachers; missing ones are trained into it.
-        workers: Processes; None for the default.
+        execution: By which executor.
 
     Returns:
         The check (bit-identical in the same environment, which names processor and instructions, else within a
         tolerance), and a note on how it was compared.
     """
     start = time.monotonic()
-    retrained = _train(cell, suite, cache, workers)
+    retrained = _train(cell, suite, cache, execution)
     duration = f"{record.name}: trained again in {time.monotonic() - start:.0f} s"
     if retrained.environment == record.environment:
         problems = list(_differences(record, retrained))
@@ -112,10 +113,10 @@ def retrain(
     return Check(NAME, RULE, violations), (f"{duration}; {how}{result}",)
 
 
-def _train(cell: Cell, suite: ClaimedSuite, cache: Path, workers: int | None) -> Record:
+def _train(cell: Cell, suite: ClaimedSuite, cache: Path, execution: Execution) -> Record:
     with TemporaryDirectory(prefix="distillbench-retrain-") as folder:
         out = Path(folder)
-        runner.run(plan(suite.suite, out, cache, [cell]), workers)
+        runner.run(plan(suite.suite, out, cache, [cell]), execution)
         record = Store(out).find(cell.path)
     assert record is not None
     return record

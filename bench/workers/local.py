@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any
 
-from distillbench.bench.workers.executor import Event, Execute, J, JobEnd, Runnable, T, WorkerLoss
+from distillbench.bench.machine.limits import resident
+from distillbench.bench.workers.executor import UNLIMITED, Event, Execute, J, JobEnd, Runnable, T
+from distillbench.bench.workers.job_queue import JobQueue
 from distillbench.bench.workers.pipes import receive, send
 
 DEFAULTS = {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
@@ -22,6 +25,8 @@ DEFAULTS = {"OMP_NUM_THREADS": "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 the same order each time."""
 PATIENCE = 2.0
 """Seconds that a worker has to end when its input closes, before it is killed."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether a worker is beyond a limit of its job."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,12 @@ class LocalExecutor:
 
     def run(self, jobs: Sequence[J], execute: Execute[J, T]) -> Generator[Event[T], None, None]:
         """Run every job after those it needs, and yield what happens; see ``Executor.run``."""
-        waiting, pool = _Queue(jobs), _Pool(self.workers, execute)
+        waiting: JobQueue[J] = JobQueue(jobs)
+        pool = _Pool(self.workers, execute, waiting)
         try:
-            while waiting.jobs or pool.busy:
+            while waiting or pool.busy:
                 yield from waiting.blocked()
-                pool.start(waiting)
+                pool.start()
                 if pool.busy and (event := pool.next_event()) is not None:
                     waiting.update(event)
                     yield event
@@ -48,87 +54,45 @@ class LocalExecutor:
             pool.close()
 
 
-class _Queue(Generic[J]):
-    """Jobs that wait for a worker, or for the jobs they need.
-
-    Attributes:
-        jobs: Those that wait, in the order in which they start.
-    """
-
-    def __init__(self, jobs: Sequence[J]) -> None:
-        self.jobs = list(jobs)
-        self._by_id = {job.id: job for job in jobs}
-        self._finished: set[str] = set()
-        self._failures: dict[str, BaseException] = {}
-
-    def ready(self) -> list[J]:
-        """Return the jobs that have all they need."""
-        return [job for job in self.jobs if set(job.needs) <= self._finished]
-
-    def blocked(self) -> Iterator[JobEnd[Any]]:
-        """Take out the jobs that need a failed one: they fail too."""
-        for job in [job for job in self.jobs if set(job.needs) & self._failures.keys()]:
-            self.jobs.remove(job)
-            need = next(need for need in job.needs if need in self._failures)
-            self._failures[job.id] = RuntimeError(f"{need} failed: {self._failures[need]}")
-            yield JobEnd(job.id, None, self._failures[job.id])
-
-    def update(self, event: Event[Any]) -> None:
-        """Note the end of a job, and put one back whose worker died."""
-        if isinstance(event, WorkerLoss):
-            self.jobs.insert(0, self._by_id[event.id])
-        elif isinstance(event, JobEnd) and event.error is not None:
-            self._failures[event.id] = event.error
-        elif isinstance(event, JobEnd):
-            self._finished.add(event.id)
-
-
 class _Pool:
-    """The worker processes. A job whose worker dies is tried once more; the second time it has failed."""
+    """The worker processes."""
 
-    def __init__(self, size: int, execute: Execute[Any, Any]) -> None:
-        self._size, self._execute = size, execute
+    def __init__(self, size: int, execute: Execute[Any, Any], waiting: JobQueue[Any]) -> None:
+        self._size, self._execute, self._waiting = size, execute, waiting
         self._workers: list[_Worker] = []
         self._messages: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
-        self._retried: set[str] = set()
 
     @property
     def busy(self) -> bool:
         return any(worker.job for worker in self._workers)
 
-    def start(self, waiting: _Queue[Any]) -> None:
+    def start(self) -> None:
         """Give jobs that are ready to idle workers, and to new ones while there is room."""
-        for job in waiting.ready():
-            if (worker := self._idle_worker()) is None:
+        idle = [worker for worker in self._workers if worker.job is None]
+        while idle or len(self._workers) < self._size:
+            if (job := self._waiting.take()) is None:
                 return
-            waiting.jobs.remove(job)
-            worker.start(self._execute, job)
-
-    def _idle_worker(self) -> _Worker | None:
-        idle = next((worker for worker in self._workers if worker.job is None), None)
-        if idle is None and len(self._workers) < self._size:
-            self._workers.append(idle := _Worker(self._messages))
-        return idle
+            if not idle:
+                idle = [_Worker(self._messages)]
+                self._workers += idle
+            idle.pop().start(self._execute, job)
 
     def next_event(self) -> Event[Any] | None:
-        """Wait for what a worker reports; None where an idle one has died."""
-        worker, message = self._messages.get()
+        """Wait for what a worker reports; None where an idle one has died, or time has passed."""
+        limited = any(worker.limited for worker in self._workers)
+        try:
+            worker, message = self._messages.get(timeout=LOOK_EVERY if limited else None)
+        except queue.Empty:
+            for worker in self._workers:
+                worker.enforce_limits()
+            return None
         if message is None:
             self._workers.remove(worker)
-            return self._loss(worker) if worker.job else None
+            return self._waiting.loss(worker.job.id, worker.cause_of_death()) if worker.job else None
         event: Event[Any] = pickle.loads(message)
         if isinstance(event, JobEnd):
             worker.job = None
         return event
-
-    def _loss(self, worker: _Worker) -> JobEnd[Any] | WorkerLoss:
-        code = worker.process.wait()
-        cause = f"by {signal.Signals(-code).name}, or out of memory" if code < 0 else f"exit code {code}"
-        id_, reason = worker.job.id, f"the worker process died ({cause})"
-        if id_ in self._retried:
-            return JobEnd(id_, None, RuntimeError(f"{reason}, twice"))
-        self._retried.add(id_)
-        return WorkerLoss(id_, reason)
 
     def close(self) -> None:
         """End the workers, whatever they do."""
@@ -152,14 +116,34 @@ class _Worker:
                 env=environment,
             )
         self.job: Any = None
+        self._started, self._beyond = 0.0, ""
         self._messages = messages
         threading.Thread(target=self._listen, daemon=True).start()
 
     def start(self, execute: Execute[Any, Any], job: Runnable) -> None:
-        self.job = job
+        self.job, self._started = job, time.monotonic()
         assert self.process.stdin is not None
         with suppress(OSError):  # the death of a worker is reported by its output
             send(self.process.stdin, (job.id, pickle.dumps((execute, job))))  # type: ignore[arg-type]
+
+    @property
+    def limited(self) -> bool:
+        """Whether it does a job that has limits."""
+        return self.job is not None and self.job.limits != UNLIMITED
+
+    def enforce_limits(self) -> None:
+        """Kill it where its job is beyond a limit; its output tells its death."""
+        if not self.limited or self._beyond:
+            return
+        self._beyond = self.job.limits.exceeded(time.monotonic() - self._started, resident(self.process.pid))
+        if self._beyond:
+            self.process.kill()
+
+    def cause_of_death(self) -> str:
+        """Say why it died, once it has."""
+        code = self.process.wait()
+        cause = f"by {signal.Signals(-code).name}, or out of memory" if code < 0 else f"exit code {code}"
+        return self._beyond or f"the worker process died ({cause})"
 
     def _listen(self) -> None:
         try:

@@ -50,10 +50,10 @@ def _work(message: bytes, sink: BinaryIO) -> None:
     except BrokenPipeError:
         raise
     except Exception as error:  # it fails this job, not the worker
-        send(sink, JobEnd(id_, None, _portable(error)))
+        send(sink, JobEnd(id_, None, portable(error)))
 
 
-def _portable(error: Exception) -> Exception:
+def portable(error: Exception) -> Exception:
     """An error that can be pickled, its traceback in a note."""
     text = "".join(traceback.format_exception(error))
     try:

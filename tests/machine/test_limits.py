@@ -13,7 +13,7 @@ import torch
 from distillbench.bench.machine import limits
 from distillbench.bench.machine.environment import environment
 from distillbench.bench.machine.limits import cores, memory, quota
-from distillbench.bench.run.runner import default_workers
+from distillbench.bench.run.execution import LOCAL
 from distillbench.bench.suite import preflight
 from distillbench.bench.suite.resolve import load
 from distillbench.common.errors import UserError
@@ -101,7 +101,7 @@ def test_workers_and_environment_know_the_quota(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(limits, "affinity", lambda: 64)
     monkeypatch.setattr(limits, "text_of", lambda path, read=limits.text_of: read(tmp_path / path.relative_to("/")))
     root(tmp_path, CONTAINER | {"sys/fs/cgroup/cpu.max": "150000 100000"})
-    assert default_workers(load("smoke")) == 2
+    assert LOCAL.workers_for(load("smoke")) == 2
     environment.cache_clear()
     try:
         assert (environment()["cores"], environment()["quota"]) == (64, 1.5)

@@ -20,6 +20,7 @@ from distillbench.bench.report.trials import COLUMNS, FILE, table
 from distillbench.bench.report.writers import csv
 from distillbench.bench.run import runner
 from distillbench.bench.run.choice import Decision
+from distillbench.bench.run.execution import Execution
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan, plan
 from distillbench.bench.run.trials import Budget, tunings
@@ -63,7 +64,7 @@ class SerialExecutor:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs run here; those that ran."""
     SerialExecutor.ran = []
-    monkeypatch.setattr("distillbench.bench.run.runner.LocalExecutor", SerialExecutor)
+    monkeypatch.setattr("distillbench.bench.run.execution.LocalExecutor", SerialExecutor)
     return SerialExecutor.ran
 
 
@@ -72,14 +73,14 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trials of a tiny suite, to be read."""
     SerialExecutor.ran, out = [], tmp_path_factory.mktemp("trials")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distillbench.bench.run.runner.LocalExecutor", SerialExecutor)
+        patch.setattr("distillbench.bench.run.execution.LocalExecutor", SerialExecutor)
         tuned(load(TINY), out)
     return out
 
 
 def tuned(suite: Suite, out: Path, budget: Budget = SMALL) -> list[Decision]:
     def run(cells: Sequence[Cell]) -> Plan:
-        return runner.run(plan(suite, out, cells=cells), workers=1)
+        return runner.run(plan(suite, out, cells=cells), Execution(workers=1))
 
     return decisions(suite, out, budget, run)
 

@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from distillbench.bench.workers.executor import UNLIMITED, Limits
 
 
 class StubbornError(Exception):
@@ -26,12 +28,35 @@ class Job:
         action: What it does.
         folder: Where it leaves a mark for each time that it starts.
         needs: The names of the jobs that come before it.
+        limits: What it may use.
+        actions: Of its parts, where it is tried once more by these.
+        files: Folder of files that hold the names of all jobs that one came after, where it is to leave any.
     """
 
     id: str
     action: str
     folder: Path
     needs: tuple[str, ...] = ()
+    limits: Limits = UNLIMITED
+    actions: tuple[str, ...] = ()
+    files: Path = Path("nowhere")
+
+    def parts(self) -> tuple[Job, ...]:
+        """Return one job an action, or the job itself."""
+        parts = (replace(self, id=f"{self.id}.{i}", action=action, actions=()) for i, action in enumerate(self.actions))
+        return tuple(parts) or (self,)
+
+    def reads(self) -> tuple[Path, ...]:
+        """Return what the jobs have written that it needs."""
+        return tuple(self.files / need for need in self.needs)
+
+    def writes(self) -> tuple[Path, ...]:
+        """Return its file."""
+        return (self.files / self.id,)
+
+    def moved(self, folder: Path) -> Job:
+        """Return the job with its files in another folder."""
+        return replace(self, files=folder / "files")
 
 
 def environment_of(job: Job, report: Callable[[int, int], None]) -> dict[str, str]:
@@ -57,5 +82,14 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
             print("noise on standard output")
         case "sleep":
             time.sleep(0.3)
+        case "hang":
+            time.sleep(600)
+        case "eat":
+            eaten = bytearray(os.urandom(4096) * 2**17)
+            time.sleep(600)
+            del eaten
+        case "file":
+            job.writes()[0].parent.mkdir(parents=True, exist_ok=True)
+            job.writes()[0].write_text("".join(path.read_text() for path in job.reads()) + job.id)
     report(1, 2)
     return f"{job.id} done"

@@ -14,6 +14,7 @@ import torchvision
 from torch import nn
 
 from distillbench.bench.measure.onnx_export import export
+from distillbench.bench.run.execution import Execution
 from distillbench.bench.run.plan import plan
 from distillbench.bench.run.runner import run
 from distillbench.bench.store.records import Store
@@ -100,9 +101,9 @@ def test_a_teacher_that_is_trained_already_need_not_be_trainable(
     suite = load({"seeds": [0], "steps": 2, "methods": methods, "tasks": {"classification": {"teacher": teacher}}})
     if refused:
         with pytest.raises(UserError, match=r"teacher\.network: has no weights to train"):
-            run(plan(suite, tmp_path / "out"), workers=1)
+            run(plan(suite, tmp_path / "out"), Execution(workers=1))
     else:
-        done = run(plan(suite, tmp_path / "out"), workers=1)
+        done = run(plan(suite, tmp_path / "out"), Execution(workers=1))
         assert not done.failed
         assert len(done.finished) == 3
 

@@ -1,0 +1,159 @@
+"""The executor of a Ray cluster: one task a job, on whichever node has room.
+
+Ray places the tasks, moves what they pass on, and tells who died. No folder is shared: what a job reads comes to its
+node, and what it writes comes back to the driver, which alone writes to the results folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import socket
+import sys
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import distillbench
+from distillbench.bench.workers.executor import Event, Execute, P, T
+from distillbench.bench.workers.local import DEFAULTS
+from distillbench.common.errors import UserError
+
+PACKAGE = Path(distillbench.__file__).parent
+ANSWERS_WITHIN = 10.0
+"""Seconds that a cluster has to answer."""
+STARTS_WITHIN = 60.0
+"""Seconds that the nodes have to start a process and say what they run."""
+
+
+@dataclass(frozen=True)
+class RayExecutor:
+    """Runs jobs as tasks of a Ray cluster; see ``Executor``.
+
+    Attributes:
+        address: HOST:PORT of the cluster's head, or "auto" for the one that runs here; None: a cluster of this machine
+            alone, which ends with the run.
+        gpus: What a job takes of a GPU: 0.25 lets four share one.
+        workers: How many jobs run at once, at most; None: as many as the cluster has room for.
+    """
+
+    address: str | None = None
+    gpus: float = 0.0
+    workers: int | None = None
+
+    def run(self, jobs: Sequence[P], execute: Execute[P, T]) -> Generator[Event[T], None, None]:
+        """Run every job after those it needs, and yield what happens; see ``Executor.run``.
+
+        Raises:
+            UserError: The cluster does not answer, or a node has other code or libraries.
+        """
+        with _connected(self.address):
+            from distillbench.bench.workers.ray_tasks import Tasks
+
+            yield from Tasks(jobs, execute, self.gpus, self.workers).events()
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    if find_spec("ray") is None:
+        raise UserError("needs the package ray (pip install 'distillbench[ray]')", "--executor")
+    import ray
+
+    if address not in (None, "auto"):
+        _check_answer(str(address))
+    paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
+    variables = DEFAULTS | {"PYTHONPATH": paths}
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env={"env_vars": variables})
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"no cluster answers ({_first_line(error)})", "--address") from error
+    _silence()
+    try:
+        _check_nodes()
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _silence() -> None:
+    """Keep Ray from printing a hundred lines of its own about a lost worker or node, beside the driver's line."""
+    with suppress(Exception):  # no part of Ray's interface: where it has another form, there are more lines
+        from ray._private import worker
+
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _check_answer(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UserError(f"{address!r} is no address", "--address", allowed="HOST:PORT or auto")
+    try:
+        with socket.create_connection((host, int(port)), ANSWERS_WITHIN):
+            pass
+    except OSError as error:
+        raise UserError(f"{address} does not answer ({error.strerror or error})", "--address") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def software() -> dict[str, str]:
+    """Return what must be equal on all nodes, so that equal jobs give equal records."""
+    return {
+        "Python": platform.python_version(),
+        "torch": version("torch"),
+        "numpy": version("numpy"),
+        "distillbench's code": package_digest(),
+    }
+
+
+def package_digest(root: Path = PACKAGE) -> str:
+    """Return a digest of the names and contents of all modules and suites of this project."""
+    total = hashlib.sha256()
+    files = [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names]
+    for path in sorted(path for path in files if path.suffix in (".py", ".toml")):
+        total.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
+    return total.hexdigest()[:12]
+
+
+def _check_nodes() -> None:
+    """Refuse a node that runs something else: what it made would differ, or would not be made at all."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here, names = software(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
+    asked = ray.remote(num_cpus=0, max_retries=0)(software)
+    answers = {
+        asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): name
+        for node, name in names.items()
+    }
+    answered, silent = ray.wait(list(answers), num_returns=len(answers), timeout=STARTS_WITHIN)
+    if silent:
+        raise UserError(f"{answers[silent[0]]} does not answer", "--address")
+    for reference in answered:
+        name = answers[reference]
+        try:
+            there = ray.get(reference)
+        except ray.exceptions.TaskUnschedulableError:
+            continue  # it has gone meanwhile
+        except ray.exceptions.RayError as error:
+            raise UserError(f"{name} cannot run distillbench ({_cause(error)})", "--address") from error
+        for what, mine in here.items():
+            if there[what] != mine:
+                raise UserError(f"{name} has {what} {there[what]}, and this machine {mine}", "--address")
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    return f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']}:{node['NodeManagerPort']})"
+
+
+def _cause(error: BaseException) -> str:
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {str(cause).strip().splitlines()[-1] if str(cause).strip() else ''}"

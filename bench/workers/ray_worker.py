@@ -1,0 +1,142 @@
+"""What runs on the nodes of a Ray cluster: the work of a job, and the mailbox of what jobs say meanwhile."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from distillbench.bench.machine.limits import resident
+from distillbench.bench.workers.executor import UNLIMITED, Limits
+from distillbench.bench.workers.worker import portable
+from distillbench.common.atomic import write_atomically
+
+NOTE_EVERY = 1.0
+"""Fewest seconds between two notes of a job's progress."""
+LOOK_EVERY = 0.5
+"""Seconds between two looks at whether a job is beyond a limit."""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """Where a job ran, and why its process stopped it: '' where it did not."""
+
+    node: str = ""
+    cause: str = ""
+
+
+class Mailbox:
+    """An actor that keeps the latest that each job says of itself until the driver asks."""
+
+    def __init__(self) -> None:
+        self._steps: dict[str, tuple[int, int]] = {}
+        self._fates: dict[str, Fate] = {}
+
+    def started(self, id_: str, node: str) -> None:
+        """Note that a job has started on a node."""
+        self._steps[id_], self._fates[id_] = (0, 1), Fate(node)
+
+    def reached(self, id_: str, step: int, steps: int) -> None:
+        """Note how far a job is."""
+        self._steps[id_] = step, steps
+
+    def stopped(self, id_: str, cause: str) -> None:
+        """Note why the process of a job ends itself."""
+        self._fates[id_] = Fate(self._fates.get(id_, Fate()).node, cause)
+
+    def steps(self, running: set[str]) -> dict[str, tuple[int, int]]:
+        """Take out (step, steps) of the jobs that have gone on since the last time; forget those that do not run."""
+        steps, self._steps = self._steps, {}
+        self._fates = {id_: fate for id_, fate in self._fates.items() if id_ in running}
+        return {id_: step for id_, step in steps.items() if id_ in running}
+
+    def fate(self, id_: str) -> Fate:
+        """Return where a job ran, and why it was stopped."""
+        return self._fates.get(id_, Fate())
+
+
+def work(
+    id_: str, message: bytes, files: Sequence[Sequence[Any]], mailbox: Any
+) -> tuple[bytes, Sequence[bytes | None]]:
+    """Do a job in folders of this process.
+
+    Args:
+        id_: The job's.
+        message: The pickled function and job.
+        files: Of each file that the job reads its reference, if it exists.
+        mailbox: A ``Mailbox``.
+
+    Returns:
+        The pickled result and error, and the content of each file that the job writes, None where it has not.
+    """
+    mailbox.started.remote(id_, ray.get_runtime_context().get_node_id())
+    try:
+        execute, job = pickle.loads(message)
+        here = job.moved(folder())
+        for path, reference in zip(here.reads(), files, strict=True):
+            if reference and not path.exists():
+                write_atomically(path, ray.get(reference[0]))
+        with _watched(id_, job.limits, mailbox):
+            result = execute(here, _report(id_, mailbox))
+        written = [path.read_bytes() if path.exists() else None for path in here.writes()]
+        return pickle.dumps((result, None)), written
+    except Exception as error:  # it fails this job, not the worker
+        return pickle.dumps((None, portable(error))), ()
+
+
+def _report(id_: str, mailbox: Any) -> Any:
+    last = time.monotonic()
+
+    def report(step: int, steps: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= NOTE_EVERY or step == steps:
+            last = time.monotonic()
+            mailbox.reached.remote(id_, step, steps)
+
+    return report
+
+
+@cache
+def folder() -> Path:
+    """Return the folder of this process; those of processes of this user that are gone are removed."""
+    root = Path(tempfile.gettempdir(), f"distillbench-ray-{os.getuid()}")
+    root.mkdir(mode=0o700, exist_ok=True)
+    for other in root.iterdir():
+        if not Path("/proc", other.name).exists():
+            shutil.rmtree(other, ignore_errors=True)
+    own = root / str(os.getpid())
+    own.mkdir()
+    return own
+
+
+@contextmanager
+def _watched(id_: str, limits: Limits, mailbox: Any) -> Iterator[None]:
+    """End this process where the job goes beyond a limit."""
+    over = threading.Event()
+    if limits != UNLIMITED:
+        threading.Thread(target=_watch, args=(id_, limits, mailbox, over), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _watch(id_: str, limits: Limits, mailbox: Any, over: threading.Event) -> None:
+    start = time.monotonic()
+    while not over.wait(LOOK_EVERY):
+        cause = limits.exceeded(time.monotonic() - start, resident(os.getpid()))
+        if cause:
+            with suppress(Exception):  # the process ends, whether or not the driver learns why
+                ray.get(mailbox.stopped.remote(id_, cause), timeout=5)
+            os._exit(1)
