@@ -41,6 +41,9 @@ def run(
     device: Device = None,
     data: Data = None,
     workers: Workers = None,
+    shard: Annotated[
+        str | None, typer.Option(metavar="I/N", help="Only the I-th of N parts of about equal cost, for as many runs.")
+    ] = None,
     executor: Executor = "local",
     address: Address = None,
     gpus_per_job: GpusPerJob = 1.0,
@@ -65,6 +68,7 @@ def run(
             StatusFile,
             summary_line,
         )
+        from distillbench.bench.run.shard import parsed, part_of
         from distillbench.bench.suite.tuned import warn_of_outdated
         from distillbench.common.durations import format_seconds
 
@@ -72,7 +76,10 @@ def run(
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)
+        part = None if shard is None else parsed(shard)
         before = plan(chosen, folder, cache)
+        if part is not None:
+            before = part_of(before, part)
         if before.to_do:
             check_device_and_folders(chosen, folder, cache)
         line = summary_line(before, execution, overwrite)

@@ -31,13 +31,17 @@ class JobGraph:
     damaged: tuple[str, ...]
 
 
-def job_graph(plan: Plan) -> JobGraph:
+def job_graph(plan: Plan, cached: bool = True) -> JobGraph:
     """Return the jobs that make the records of a plan's cells.
 
     Students of one task, pair and seed are one job, those of self teachers another, and those that train as long as the
     teacher. Feature extractors and teachers that the cache has are not made again; equal teachers are trained once.
+
+    Args:
+        plan: The plan.
+        cached: Whether the cache counts; without it, the jobs are those of an empty one.
     """
-    builder = _Builder(plan)
+    builder = _Builder(plan, cached)
     for pair, cells in _grouped(plan.to_do, lambda cell: cell.pair).items():
         builder.add_pair(pair, cells)
     problems = (one_line(builder.damage[path]) for path in sorted(builder.damage))
@@ -52,10 +56,10 @@ class _Builder:
         damage: Why files of the cache cannot be used, by path.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, cached: bool) -> None:
         self.jobs: dict[str, Job] = {}
         self.damage: dict[Path, str] = {}
-        self._plan = plan
+        self._plan, self._looks = plan, cached
         self._teacher_jobs: dict[str, str] = {}
         """The first job that makes a teacher, by the teacher's hash."""
 
@@ -103,6 +107,8 @@ class _Builder:
 
     def _cached(self, path: Path) -> bool:
         """Whether a file named by its hash can be used; why one that exists cannot is noted."""
+        if not self._looks:
+            return False
         if (problem := damage(path, path.stem)) is not None:
             self.damage[path] = problem
         return problem is None and path.exists()

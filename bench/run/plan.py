@@ -17,7 +17,7 @@ from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
 from distillbench.common.text import listed
 
-CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale", "unavailable"]
+CellStatus = Literal["finished", "failed", "missing", "unreadable", "stale", "unavailable", "elsewhere"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class CellState:
     Attributes:
         cell: The cell.
         status: "finished" and "failed" as its record is; "stale" where that is of another configuration or schema
-            version, "unreadable" where it cannot be used; "unavailable" where there is none and none can be made here.
+            version, "unreadable" where it cannot be used; "unavailable" where there is none and none can be made here;
+            "elsewhere" where another shard makes it.
         reason: How a stale record differs, why one is unreadable, or what a cell needs, in one line.
     """
 
@@ -76,6 +77,11 @@ class Plan:
     def stale(self) -> list[Cell]:
         """The cells whose record is of another configuration or schema version."""
         return self._with("stale")
+
+    @cached_property
+    def elsewhere(self) -> list[Cell]:
+        """The cells that other shards are to make, and have not."""
+        return self._with("elsewhere")
 
     @property
     def to_do(self) -> list[Cell]:

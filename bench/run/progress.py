@@ -288,6 +288,7 @@ def summary_line(plan: Plan, execution: Execution = LOCAL, overwrite: bool = Fal
         "failed before": plan.failed,
         "unreadable": plan.reasons("unreadable"),
         "of another configuration": plan.stale,
+        "of other shards": plan.elsewhere,
     }
     text = f"{plan.suite.name}: {len(plan.cells)} cells, {len(plan.finished)} finished"
     text += "".join(f", {len(cells)} {name}" for name, cells in counts.items() if cells)
