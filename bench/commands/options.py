@@ -329,6 +329,7 @@ def execution_of(
     gpus_per_job: float = 1.0,
     job_hours: float | None = None,
     job_memory: float | None = None,
+    share: bool = False,
 ) -> Execution:
     """How jobs are done, from the options that say so.
 
@@ -342,4 +343,4 @@ def execution_of(
         if number is not None and not (number > 0 and math.isfinite(number)):
             raise UserError(f"{number:g} is out of range", option, allowed="above 0")
     limits = Limits(None if job_hours is None else 3600 * job_hours, None if job_memory is None else 1e9 * job_memory)
-    return Execution(executor, workers, address, gpus_per_job, limits)
+    return Execution(executor, workers, address, gpus_per_job, limits, share)

@@ -50,6 +50,9 @@ def run(
     job_hours: JobHours = None,
     job_memory: JobMemory = None,
     cache: Cache = None,
+    share: Annotated[
+        bool, typer.Option("--share", help="Work beside other runs on one results folder, each on different jobs.")
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace records that were made with another configuration.")
     ] = False,
@@ -72,7 +75,7 @@ def run(
         from distillbench.bench.suite.tuned import warn_of_outdated
         from distillbench.common.durations import format_seconds
 
-        execution = execution_of(executor, workers, address, gpus_per_job, job_hours, job_memory)
+        execution = execution_of(executor, workers, address, gpus_per_job, job_hours, job_memory, share)
         chosen = loaded(suite, tasks, methods, seeds, set_, device)
         warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)

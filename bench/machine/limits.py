@@ -77,12 +77,6 @@ def _share(words: list[str]) -> float | None:
     return int(words[0]) / int(words[1])
 
 
-def resident(pid: int, root: Path = ROOT) -> float:
-    """The bytes of memory that a process has now; 0 where it is gone, or this is no Linux."""
-    words = (text_of(root / "proc" / str(pid) / "statm") or "").split()
-    return float(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else 0.0
-
-
 def physical_memory() -> float:
     """The bytes of memory of the machine; infinite where it does not report them."""
     try:

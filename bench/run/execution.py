@@ -24,6 +24,7 @@ class Execution:
         address: Of a cluster.
         gpus_per_job: What a job takes of a GPU on a cluster, where the suite's device is one.
         limits: What a job may use.
+        share: Whether other runs may work on the same results folder at the same time.
     """
 
     executor: str = "local"
@@ -31,6 +32,7 @@ class Execution:
     address: str | None = None
     gpus_per_job: float = 1.0
     limits: Limits = UNLIMITED
+    share: bool = False
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -39,6 +41,8 @@ class Execution:
             raise UserError(f"{self.executor!r} is no executor", "--executor", allowed=", ".join(EXECUTORS))
         if self.address is not None and self.executor == "local":
             raise UserError("is of a cluster (give --executor ray, too)", "--address")
+        if self.share and self.executor != "local":
+            raise UserError("needs a folder that all workers see (allowed: with --executor local)", "--share")
 
     def workers_for(self, suite: Suite) -> int | None:
         """Return how many jobs of a suite run at once; None where a cluster decides that."""

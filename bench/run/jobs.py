@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import nn
 
 from distillbench.bench.machine.environment import environment, revision
 from distillbench.bench.measure.size import deployed_size
+from distillbench.bench.store import claims
+from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import code_digest, forget_code
 from distillbench.bench.store.records import (
     READING,
@@ -25,6 +28,7 @@ from distillbench.bench.store.records import (
     Fitted,
     MetricValue,
     Record,
+    Store,
     Training,
     TrainingCurve,
     comparable,
@@ -44,7 +48,7 @@ from distillbench.bench.training.loop import (
 )
 from distillbench.bench.training.pretrained import load_pretrained
 from distillbench.bench.workers.executor import UNLIMITED, Limits
-from distillbench.common.errors import DataWarning
+from distillbench.common.errors import DataWarning, UserError
 from distillbench.methods.base import Teacher, usual
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
 
@@ -113,6 +117,13 @@ class Job:
                 return tuple(self.out / cell.weights_path for cell in self.cells if cell.trial is None)
         return ()
 
+    @property
+    def claim(self) -> Path:
+        """The file of the claim on what it makes: in the cache for what several results folders share."""
+        if self.kind in ("baseline", "group"):
+            return claims.path_of(self.out, canonical_hash(self.id))
+        return claims.path_of(self.cache, self.writes()[0].stem)
+
     def moved(self, folder: Path) -> Job:
         """Return the job with its results folder and its cache in another one."""
         return replace(self, out=folder / "out", cache=folder / "cache")
@@ -142,12 +153,30 @@ def execute(job: Job, report: Report) -> list[Record]:
             raise RuntimeError(f"a file or the code of {name} was changed during the run; run again")
     settle_process(job.pair.device)
     warnings.simplefilter("ignore", DataWarning)  # the driver, which read the data first, has warned
-    with undetermined() as operations:
-        records = _records(job, report)
+    with claims.claimed(job.claim, job.id), undetermined() as operations:
+        records = _remaining(job, report)
     if not operations:
         return records
     warning = f"not bit-identical each time: {', '.join(sorted(operations))} has no deterministic form on this device"
     return [record.model_copy(update={"warnings": (*record.warnings, warning)}) for record in records]
+
+
+def _remaining(job: Job, report: Report) -> list[Record]:
+    """The records of a job; those that another run has made since this one was planned are taken over."""
+    store = Store(job.out)
+    made = {cell: record for cell in job.cells if (record := _made(store, cell)) is not None}
+    missing = tuple(cell for cell in job.cells if cell not in made)
+    if missing or not job.cells:
+        made |= zip(missing, _records(replace(job, cells=missing), report), strict=True)
+    return [made[cell] for cell in job.cells]
+
+
+def _made(store: Store, cell: Cell) -> Record | None:
+    with suppress(UserError):
+        record = store.find(cell.path)
+        if record is not None and record.config_hash == cell.hash and record.status == "finished":
+            return record
+    return None
 
 
 def _records(job: Job, report: Report) -> list[Record]:

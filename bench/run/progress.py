@@ -54,7 +54,8 @@ class RunProgress(Listener):
     def planned(self, jobs: Sequence[Job]) -> None:
         self.start = time.monotonic()
         self.cost = {job.id: seconds_of(job) for job in jobs}
-        self.expected = sum(len(job.cells) for job in jobs)
+        self.finished.clear()
+        self.expected = self.cells + sum(len(job.cells) for job in jobs)
 
     def progressed(self, job: Job, step: int, steps: int) -> None:
         self.running[job.id] = step, steps
@@ -63,6 +64,10 @@ class RunProgress(Listener):
         self.running.pop(job.id, None)
         del self.cost[job.id]
         self.cost |= {part.id: seconds_of(part) for part in parts}
+
+    def postponed(self, job: Job, reason: str) -> None:
+        self.running.pop(job.id, None)
+        del self.cost[job.id]
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         self.finished.add(job.id)
@@ -160,6 +165,7 @@ class ProgressDisplay(RunProgress):
         self.bar_of: dict[str, TaskID] = {}
         self.last_line = time.monotonic()
         self.total: TaskID | None = None
+        self.postponements: set[str] = set()
 
     def __enter__(self) -> ProgressDisplay:
         self.bars.start()
@@ -175,7 +181,9 @@ class ProgressDisplay(RunProgress):
     def planned(self, jobs: Sequence[Job]) -> None:
         super().planned(jobs)
         self.last_line = self.start
-        self.total = self.bars.add_task("cells", total=self.expected, left="")
+        if self.total is None:
+            self.total = self.bars.add_task("cells", total=self.expected, left="")
+        self.bars.update(self.total, total=self.expected)
 
     def progressed(self, job: Job, step: int, steps: int) -> None:
         super().progressed(job, step, steps)
@@ -186,21 +194,30 @@ class ProgressDisplay(RunProgress):
 
     def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
         super().lost(job, reason, parts)
-        if (bar := self.bar_of.pop(job.id, None)) is not None:
-            self.bars.remove_task(bar)
+        self._remove_bar(job)
         again = (
             "it is tried once more" if len(parts) == 1 else f"its {len(parts)} cells are tried once more, each alone"
         )
         self.console.print(f"{job.id}: {reason}; {again}", markup=False, highlight=False, soft_wrap=True)
 
+    def postponed(self, job: Job, reason: str) -> None:
+        super().postponed(job, reason)
+        self._remove_bar(job)
+        if reason not in self.postponements:
+            self.postponements.add(reason)
+            self.console.print(f"{reason}; its results are waited for", markup=False, highlight=False, soft_wrap=True)
+
     def done(self, job: Job, records: Sequence[Record]) -> None:
         super().done(job, records)
-        if (bar := self.bar_of.pop(job.id, None)) is not None:
-            self.bars.remove_task(bar)
+        self._remove_bar(job)
         for record in records:
             if record.failure is not None:
                 self.console.print(f"failed: {record.name}: {record.failure.reason}", markup=False, highlight=False)
         self._show()
+
+    def _remove_bar(self, job: Job) -> None:
+        if (bar := self.bar_of.pop(job.id, None)) is not None:
+            self.bars.remove_task(bar)
 
     def _show(self) -> None:
         check_reader()
@@ -229,6 +246,10 @@ class Listeners(Listener):
     def lost(self, job: Job, reason: str, parts: Sequence[Job]) -> None:
         for listener in self.listeners:
             listener.lost(job, reason, parts)
+
+    def postponed(self, job: Job, reason: str) -> None:
+        for listener in self.listeners:
+            listener.postponed(job, reason)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         for listener in self.listeners:
@@ -265,8 +286,8 @@ class CellCounter(Listener):
         self.report, self.cells, self.expected = report, 0, 0
 
     def planned(self, jobs: Sequence[Job]) -> None:
-        self.expected = sum(len(job.cells) for job in jobs)
-        self.report(0, self.expected)
+        self.expected = self.cells + sum(len(job.cells) for job in jobs)
+        self.report(self.cells, self.expected)
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         self.cells += len(records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,9 +13,13 @@ from distillbench.bench.run.execution import LOCAL, Execution
 from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.run.plan import Plan
+from distillbench.bench.run.plan import plan as planned
 from distillbench.bench.run.preconditions import check_data_of, check_device_and_folders, file_errors
+from distillbench.bench.store import claims
+from distillbench.bench.store.claims import ClaimedError
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
+from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.training.determinism import one_thread
 from distillbench.bench.training.loop import describe
@@ -24,6 +29,8 @@ from distillbench.common.errors import UserError, one_line
 HANGS_AFTER = 20.0
 """A job that takes so many times its estimated seconds hangs, and is stopped; but none is before ``LEAST_LIMIT``."""
 LEAST_LIMIT = 3600.0
+LOOK_EVERY = 1.0
+"""Seconds between two looks at whether another run has ended a job."""
 
 
 class Listener:
@@ -40,6 +47,9 @@ class Listener:
 
     def done(self, job: Job, records: Sequence[Record]) -> None:
         """A job has ended, and its records are stored."""
+
+    def postponed(self, job: Job, reason: str) -> None:
+        """Another run does a job at the moment, or what it needs; what is lacking after that is planned anew."""
 
     def unreadable(self, problems: Sequence[str]) -> None:
         """These files cannot be used and are made again, one line each."""
@@ -75,8 +85,14 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
             return plan
     check_device_and_folders(plan.suite, plan.out, plan.cache)
     check_data_of(plan)
-    with busy_on_the_machine(), file_errors(plan.out):
-        _run_jobs(plan, execution, listener)
+    with busy_on_the_machine(), file_errors(plan.out), claims.running(plan.out, execution.share):
+        expect(plan.out, _expected(plan))
+        rest = plan
+        while rest.to_do:
+            ended, claimed = _run_jobs(rest, execution, listener)
+            _wait_for(claimed)
+            lacking = [cell for cell in rest.to_do if cell not in ended] if claimed else []
+            rest = planned(plan.suite, plan.out, plan.cache, lacking).with_stale_missing()
     return plan.refreshed()
 
 
@@ -99,13 +115,14 @@ def estimate(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False) 
         return wall_seconds([seconds_of(job) for job in job_graph(plan).jobs], workers), workers
 
 
-def _run_jobs(plan: Plan, execution: Execution, listener: Listener) -> None:
-    expect(plan.out, _expected(plan))
+def _run_jobs(plan: Plan, execution: Execution, listener: Listener) -> tuple[set[Cell], list[ClaimedError]]:
+    """Do the jobs of a plan, but those that another run does: the cells that have ended, and whom to wait for."""
     graph, store = job_graph(plan), Store(plan.out)
     if problems := [*plan.reasons("unreadable"), *graph.damaged]:
         listener.unreadable(problems)
     jobs = {job.id: replace(job, limits=_limits(job, execution.limits)) for job in longest_first(graph.jobs)}
     listener.planned(list(jobs.values()))
+    ended, claimed = set[Cell](), list[ClaimedError]()
     with closing(execution.executor_for(plan.suite).run(list(jobs.values()), execute)) as events:
         for event in events:
             job = jobs[event.id]
@@ -115,11 +132,29 @@ def _run_jobs(plan: Plan, execution: Execution, listener: Listener) -> None:
                 case WorkerLoss():
                     jobs |= {part.id: part for part in event.parts}
                     listener.lost(job, event.reason, event.parts)
+                case JobEnd() if (error := _claimed(event.error)) is not None:
+                    claimed.append(error)
+                    listener.postponed(job, str(error))
                 case JobEnd():
                     records = _records(job, event)
+                    ended |= set(job.cells)
                     for cell, record in zip(job.cells, records, strict=True):
                         store.write(cell.path, record)
                     listener.done(job, records)
+    return ended, claimed
+
+
+def _claimed(error: BaseException | None) -> ClaimedError | None:
+    """The claim of another run because of which a job, or one that it needs, was not done."""
+    while error is not None and not isinstance(error, ClaimedError):
+        error = error.__cause__
+    return error
+
+
+def _wait_for(claimed: Sequence[ClaimedError]) -> None:
+    """Wait until another run has ended one of its jobs."""
+    while claimed and all(claims.live(error.path) == error.claim for error in claimed):
+        time.sleep(LOOK_EVERY)
 
 
 def _limits(job: Job, asked: Limits) -> Limits:

@@ -95,4 +95,6 @@ class JobQueue(Generic[J]):
         for dependent in self._dependents.pop(id_, ()):
             if dependent in self._waiting:
                 self._waiting.discard(dependent)
-                self._blocked.append(JobEnd(dependent, None, RuntimeError(f"{id_} failed: {error}")))
+                failure = RuntimeError(f"{id_} failed: {error}")
+                failure.__cause__ = error
+                self._blocked.append(JobEnd(dependent, None, failure))

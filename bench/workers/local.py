@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from distillbench.bench.machine.limits import resident
+from distillbench.bench.machine.process import resident
 from distillbench.bench.workers.executor import UNLIMITED, Event, Execute, J, JobEnd, Runnable, T
 from distillbench.bench.workers.job_queue import JobQueue
 from distillbench.bench.workers.pipes import receive, send

@@ -16,7 +16,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +60,10 @@ class RayExecutor:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    if find_spec("ray") is None:
-        raise UserError("needs the package ray (pip install 'distillbench[ray]')", "--executor")
-    import ray
+    try:
+        import ray
+    except ImportError:
+        raise UserError("needs the package ray (pip install 'distillbench[ray]')", "--executor") from None
 
     if address not in (None, "auto"):
         _check_answer(str(address))
@@ -114,6 +114,10 @@ def software() -> dict[str, str]:
     }
 
 
+here = software
+"""What this machine has."""
+
+
 def package_digest(root: Path = PACKAGE) -> str:
     """Return a digest of the names and contents of all modules and suites of this project."""
     total = hashlib.sha256()
@@ -128,7 +132,7 @@ def _check_nodes() -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here, names = software(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
+    expected, names = here(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
     asked = ray.remote(num_cpus=0, max_retries=0)(software)
     answers = {
         asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): name
@@ -145,7 +149,7 @@ def _check_nodes() -> None:
             continue  # it has gone meanwhile
         except ray.exceptions.RayError as error:
             raise UserError(f"{name} cannot run distillbench ({_cause(error)})", "--address") from error
-        for what, mine in here.items():
+        for what, mine in expected.items():
             if there[what] != mine:
                 raise UserError(f"{name} has {what} {there[what]}, and this machine {mine}", "--address")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import ray
 
-from distillbench.bench.machine.limits import resident
+from distillbench.bench.machine.process import resident
 from distillbench.bench.workers.executor import UNLIMITED, Limits
 from distillbench.bench.workers.worker import portable
 from distillbench.common.atomic import write_atomically

@@ -84,6 +84,18 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
             time.sleep(0.3)
         case "hang":
             time.sleep(600)
+        case "wait":
+            while not (job.folder / "go").exists():
+                time.sleep(0.05)
+        case "wait":
+            while not (job.folder / "go").exists():
+                time.sleep(0.05)
+        case "mark":
+            report(1, 2)
+            while True:
+                with (job.folder / job.id).open("a") as marks:
+                    marks.write("x")
+                time.sleep(0.1)
         case "eat":
             eaten = bytearray(os.urandom(4096) * 2**17)
             time.sleep(600)

@@ -1,0 +1,184 @@
+"""Claims: who makes what at the moment, of several runs that share a folder.
+
+A claim is a file that names its process and is touched as long as that lives. Claims save work and decide nothing: what
+two processes make of one configuration is equal, and files are written whole, so that a claim that is lost costs time
+alone.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Literal
+
+from distillbench.bench.machine.process import ProcessIdentity, this_process
+from distillbench.bench.store import documents
+from distillbench.bench.store.documents import Part
+from distillbench.common.errors import UserError
+
+FOLDER = "claims"
+SCHEMA_VERSION = 1
+RUN = "run"
+"""What the claim of a whole run says that it makes."""
+BEAT_EVERY = 10.0
+"""Seconds between two touches of a claim."""
+SILENT = 120.0
+"""Seconds without a touch after which a claim of another machine counts as left behind."""
+
+
+class Claim(Part):
+    """Who makes something.
+
+    Attributes:
+        what: is made.
+        since: when that began.
+    """
+
+    schema_version: Literal[1] = 1
+    what: str
+    host: str
+    pid: int
+    started: float
+    since: datetime
+
+    @property
+    def holder(self) -> ProcessIdentity:
+        """The process."""
+        return ProcessIdentity(self.host, self.pid, self.started)
+
+    @property
+    def order(self) -> tuple[datetime, str, int]:
+        """Who was first."""
+        return self.since, self.host, self.pid
+
+    def __str__(self) -> str:
+        return f"{self.holder}, since {self.since.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+class ClaimedError(Exception):
+    """Somebody else makes it at the moment."""
+
+    def __init__(self, path: Path, claim: Claim) -> None:
+        super().__init__(path, claim)
+        self.path, self.claim = path, claim
+
+    def __str__(self) -> str:
+        return f"{self.claim.what} is made by {self.claim}"
+
+
+def path_of(folder: Path, name: str) -> Path:
+    """Where the claim on something lies, beside what is made.
+
+    Args:
+        folder: of results, or of teachers.
+        name: of what is made, as a file's.
+    """
+    return folder / FOLDER / f"{name}.json"
+
+
+@contextmanager
+def claimed(path: Path, what: str) -> Iterator[None]:
+    """Hold a claim for a while.
+
+    Args:
+        path: its file.
+        what: is made, in words.
+
+    Raises:
+        ClaimedError: another process holds it.
+    """
+    me = this_process()
+    claim = Claim(what=what, host=me.host, pid=me.pid, started=me.started, since=datetime.now(UTC))
+    while not _created(path, claim):
+        if (other := live(path)) is not None:
+            raise ClaimedError(path, other)
+        path.unlink(missing_ok=True)
+    over = threading.Event()
+    pulse = threading.Thread(target=_beat, args=(path, over), daemon=True)
+    pulse.start()
+    try:
+        yield
+    finally:
+        over.set()
+        pulse.join()
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the last one leaves no folder behind
+            path.parent.rmdir()
+
+
+def live(path: Path) -> Claim | None:
+    """The claim in a file; None where there is none, or its process has ended."""
+    try:
+        claim = documents.read(path, Claim, SCHEMA_VERSION, "claim")
+        ended = claim.holder.ended()
+        if ended is None:
+            ended = _now(path.parent) - path.stat().st_mtime > SILENT
+    except (UserError, OSError):  # gone meanwhile
+        return None
+    return None if ended else claim
+
+
+def _now(folder: Path) -> float:
+    """The time by the clock that stamps the files of a folder: those of machines differ."""
+    with NamedTemporaryFile(dir=folder, prefix=".now.") as probe:
+        return os.fstat(probe.fileno()).st_mtime
+
+
+@contextmanager
+def running(folder: Path, share: bool) -> Iterator[None]:
+    """Hold the claim of a run on its results folder.
+
+    Args:
+        folder: of results.
+        share: whether other runs may hold one, too; they then work on different jobs.
+
+    Raises:
+        UserError: another run works there already, which is named.
+    """
+    me = this_process()
+    path = path_of(folder, f"{RUN}-{me.host}-{me.pid}")
+    with claimed(path, RUN):
+        mine = documents.read(path, Claim, SCHEMA_VERSION, "claim")
+        runs = [claim for claim in all_live(folder) if claim.what == RUN]
+        before = [claim for claim in runs if claim.order < mine.order]
+        if before and not share:
+            raise UserError(f"in use by {before[0]} (to work on other jobs beside it: --share)", folder)
+        yield
+
+
+def all_live(folder: Path) -> list[Claim]:
+    """All claims of a folder whose process lives, the oldest first; those that were left behind are removed."""
+    claims = []
+    for path in (folder / FOLDER).glob("*.json"):
+        if (claim := live(path)) is not None:
+            claims.append(claim)
+        else:
+            path.unlink(missing_ok=True)
+    return sorted(claims, key=lambda claim: claim.order)
+
+
+def _created(path: Path, claim: Claim) -> bool:
+    """Write a claim with its content at once, or see that there is one: a link fails where its name exists."""
+    own = path.with_name(f".{path.name}.{claim.host}-{claim.pid}-{threading.get_ident()}")
+    while True:
+        try:
+            documents.write(own, claim)
+            os.link(own, path)
+            return True
+        except FileExistsError:
+            return False
+        except FileNotFoundError:  # another process has just removed the empty folder
+            continue
+        finally:
+            own.unlink(missing_ok=True)
+
+
+def _beat(path: Path, over: threading.Event) -> None:
+    while not over.wait(BEAT_EVERY):
+        with suppress(OSError):
+            os.utime(path)
