@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
 PUBLISHED := mnist quick
 
-.PHONY: demo test test-new-draws test-lowest test-browser lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
+.PHONY: demo test test-new-draws test-lowest test-browser crashtest lint bench results $(PUBLISHED:%=results-%) $(PUBLISHED:%=tune-%) clean
 
 demo: $(VENV)/.installed ## run the quick suite on embedded images, time its networks, and print its tables
 	$(BIN)/distillbench run quick --out runs/quick
@@ -20,6 +20,10 @@ test-new-draws: $(VENV)/.installed ## the property-based tests with new examples
 
 test-lowest: $(LOWEST)/.installed ## the commands with the lowest versions that pyproject.toml allows
 	PATH="$(CURDIR)/$(LOWEST)/bin:$$PATH" bash tests/lowest.sh
+
+crashtest: $(VENV)/.installed ## kill runs of the smoke suite a hundred times, here and on Ray, and compare what comes of them with an undisturbed run
+	PYTHONPATH=tests $(BIN)/python tests/simulations/crashes.py smoke --kills 100
+	PYTHONPATH=tests $(BIN)/python tests/simulations/crashes.py smoke --kills 100 --executor ray
 
 test-browser: $(VENV)/.installed ## the page in headless Chromium, which must be installed
 	$(BIN)/pip install --quiet --editable '.[dev,browser]'

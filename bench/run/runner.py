@@ -93,6 +93,7 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
             _wait_for(claimed)
             lacking = [cell for cell in rest.to_do if cell not in ended] if claimed else []
             rest = planned(plan.suite, plan.out, plan.cache, lacking).with_stale_missing()
+        _tidy(plan)
     return plan.refreshed()
 
 
@@ -149,6 +150,12 @@ def _claimed(error: BaseException | None) -> ClaimedError | None:
     while error is not None and not isinstance(error, ClaimedError):
         error = error.__cause__
     return error
+
+
+def _tidy(plan: Plan) -> None:
+    """Remove what killed processes have left behind, now that a plan is done."""
+    for folder in (plan.out, plan.cache):
+        claims.all_live(folder)
 
 
 def _wait_for(claimed: Sequence[ClaimedError]) -> None:

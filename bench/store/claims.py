@@ -106,9 +106,7 @@ def claimed(path: Path, what: str) -> Iterator[None]:
     finally:
         over.set()
         pulse.join()
-        path.unlink(missing_ok=True)
-        with suppress(OSError):  # the last one leaves no folder behind
-            path.parent.rmdir()
+        _remove(path)
 
 
 def live(path: Path) -> Claim | None:
@@ -158,8 +156,15 @@ def all_live(folder: Path) -> list[Claim]:
         if (claim := live(path)) is not None:
             claims.append(claim)
         else:
-            path.unlink(missing_ok=True)
+            _remove(path)
     return sorted(claims, key=lambda claim: claim.order)
+
+
+def _remove(path: Path) -> None:
+    """Remove a claim, with its folder where it was the last."""
+    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.parent.rmdir()
 
 
 def _created(path: Path, claim: Claim) -> bool:
