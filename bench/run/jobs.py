@@ -18,8 +18,10 @@ import torch
 from torch import nn
 
 from distillbench.bench.machine.environment import environment, revision
+from distillbench.bench.machine.processor import IDENTITY
 from distillbench.bench.measure.size import deployed_size
-from distillbench.bench.store import claims
+from distillbench.bench.store import checkpoints, claims
+from distillbench.bench.store.checkpoints import FileCheckpoint
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.fingerprint import code_digest, forget_code
 from distillbench.bench.store.records import (
@@ -39,6 +41,7 @@ from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.training.determinism import settle_process, undetermined
 from distillbench.bench.training.learner import Trained
 from distillbench.bench.training.loop import (
+    OUT_OF_MEMORY,
     Report,
     describe,
     initial,
@@ -47,7 +50,7 @@ from distillbench.bench.training.loop import (
     train_teacher,
 )
 from distillbench.bench.training.pretrained import load_pretrained
-from distillbench.bench.workers.executor import UNLIMITED, Limits
+from distillbench.bench.workers.executor import UNLIMITED, ExhaustedError, Limits
 from distillbench.common.errors import DataWarning, UserError
 from distillbench.methods.base import Teacher, usual
 from distillbench.tasks.base import Evaluation, Role, Task, read_only
@@ -119,10 +122,22 @@ class Job:
 
     @property
     def claim(self) -> Path:
-        """The file of the claim on what it makes: in the cache for what several results folders share."""
+        """The file of the claim on what it makes."""
+        return claims.path_of(*self._place)
+
+    def checkpoint(self) -> FileCheckpoint:
+        """Return the checkpoint of its training: of equal configurations, on a processor that computes alike."""
+        cells = [cell.hash for cell in self.cells]
+        machine = {field: environment().get(field) for field in (*IDENTITY, "python", "libraries")}
+        of = canonical_hash([self.kind, self._place[1], cells, self.pair.config["code"], machine])
+        return FileCheckpoint(checkpoints.path_of(*self._place), of)
+
+    @property
+    def _place(self) -> tuple[Path, str]:
+        """The folder and the name of what it makes: in the cache what several results folders share."""
         if self.kind in ("baseline", "group"):
-            return claims.path_of(self.out, canonical_hash(self.id))
-        return claims.path_of(self.cache, self.writes()[0].stem)
+            return self.out, canonical_hash(self.id)
+        return self.cache, self.writes()[0].stem
 
     def moved(self, folder: Path) -> Job:
         """Return the job with its results folder and its cache in another one."""
@@ -143,6 +158,7 @@ def execute(job: Job, report: Report) -> list[Record]:
 
     Raises:
         RuntimeError: Code or data have changed since the run was planned.
+        ExhaustedError: The machine or the device has not enough memory for it.
     """
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited during the run; run again")
@@ -154,7 +170,10 @@ def execute(job: Job, report: Report) -> list[Record]:
     settle_process(job.pair.device)
     warnings.simplefilter("ignore", DataWarning)  # the driver, which read the data first, has warned
     with claims.claimed(job.claim, job.id), undetermined() as operations:
-        records = _remaining(job, report)
+        try:
+            records = _remaining(job, report)
+        except OUT_OF_MEMORY as error:
+            raise ExhaustedError(describe(error)[0]) from error
     if not operations:
         return records
     warning = f"not bit-identical each time: {', '.join(sorted(operations))} has no deterministic form on this device"
@@ -167,7 +186,9 @@ def _remaining(job: Job, report: Report) -> list[Record]:
     made = {cell: record for cell in job.cells if (record := _made(store, cell)) is not None}
     missing = tuple(cell for cell in job.cells if cell not in made)
     if missing or not job.cells:
-        made |= zip(missing, _records(replace(job, cells=missing), report), strict=True)
+        rest = replace(job, cells=missing)
+        made |= zip(missing, _records(rest, report), strict=True)
+        rest.checkpoint().remove()
     return [made[cell] for cell in job.cells]
 
 
@@ -233,7 +254,7 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
         teacher = pretrained(task)
         save_weights(path, teacher, path.stem)
     else:
-        trained = train_teacher(task, job.teacher_seed, report)
+        trained = train_teacher(task, job.teacher_seed, report, job.checkpoint())
         teacher, training = trained.model, _training(task, trained)
         save_weights(path, teacher, path.stem, {"training": training.model_dump_json()})
     if not job.cells:
@@ -257,7 +278,8 @@ def _train_teacher(job: Job, report: Report) -> list[Record]:
 def _train_self_teacher(job: Job, report: Report) -> list[Record]:
     path = job.pair.teacher_path(job.cache, job.teacher_seed, "self")
     if not usable(path, path.stem):
-        trained = train_self_teacher(prepared_task(job.pair, job.cache), job.teacher_seed, report)
+        task = prepared_task(job.pair, job.cache)
+        trained = train_self_teacher(task, job.teacher_seed, report, job.checkpoint())
         save_weights(path, trained.model, path.stem)
     return []
 
@@ -290,6 +312,8 @@ def _baseline(job: Job, cell: Cell) -> Record:
     task = prepared_task(job.pair, job.cache)
     try:
         return _record(job, cell, evaluation=task.baseline(cell.label))
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # the other baselines do not fail with it
         return failed(job, cell, *describe(error))
 
@@ -300,7 +324,7 @@ def _train_group(job: Job, report: Report) -> list[Record]:
     methods = {str(cell): cell.method for cell in job.cells if cell.method is not None}
     teachers = _teachers(job, task, {method.teacher for method in methods.values()})
     before = {kind: digest(teacher) for kind, teacher in teachers.items()}
-    students = train_students(task, teachers, methods, job.cells[0].seed, report)
+    students = train_students(task, teachers, methods, job.cells[0].seed, report, job.checkpoint())
     if {kind: digest(teacher) for kind, teacher in teachers.items()} != before:
         raise RuntimeError("a method changed a teacher that others share")
     return [_student(job, task, teachers, cell, students[str(cell)]) for cell in job.cells]
@@ -334,6 +358,8 @@ def _student(job: Job, task: Task, teachers: Mapping[Teacher, nn.Module], cell: 
             own_teacher=task.evaluate(own, own).metrics if own is not None else None,
             fitted=_fitted(task, trained),
         )
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # an evaluation that fails is a failed cell
         return failed(job, cell, *describe(error))
     save_weights(job.out / cell.weights_path, task.deployed(trained.model), cell.hash)

@@ -15,7 +15,7 @@ from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.plan import plan as planned
 from distillbench.bench.run.preconditions import check_data_of, check_device_and_folders, file_errors
-from distillbench.bench.store import claims
+from distillbench.bench.store import checkpoints, claims
 from distillbench.bench.store.claims import ClaimedError
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
 from distillbench.bench.store.records import Record, Store
@@ -156,6 +156,9 @@ def _tidy(plan: Plan) -> None:
     """Remove what killed processes have left behind, now that a plan is done."""
     for folder in (plan.out, plan.cache):
         claims.all_live(folder)
+    for path in checkpoints.all_in(plan.out):
+        if claims.live(claims.path_of(plan.out, path.stem)) is None:
+            checkpoints.remove(path)
 
 
 def _wait_for(claimed: Sequence[ClaimedError]) -> None:

@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from distillbench.bench.training.batches import IndexBatches
 from distillbench.bench.training.learner import forward_pass, losses
-from distillbench.bench.training.loop import index_batches, initial
+from distillbench.bench.training.loop import initial
 from distillbench.bench.training.seeds import seeded
 from distillbench.bench.training.sharing import Batch, WriteGuard, in_place
 from distillbench.common.errors import UserError
@@ -167,7 +168,7 @@ def _training_batch(task: Task, role: Role) -> Batch:
     rng, augment = torch.Generator().manual_seed(0), task.settings.recipe(role).augment
 
     def inputs(split: Split, size: int) -> Inputs:
-        indices = next(index_batches(task.examples(split), size, rng))
+        indices = next(IndexBatches(task.examples(split), size, rng))
         return task.shared_inputs(indices, rng, augment=augment, split=split)
 
     rows = task.settings.transfer_rows if role == "student" else 0

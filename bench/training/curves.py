@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.training.checkpoint import State
 from distillbench.tasks.base import Task
 
 POINTS = 50
@@ -83,9 +86,21 @@ class CurveRecorder:
         model.train()
         self.seconds += time.perf_counter() - start
 
+    def state_dict(self) -> State:
+        """Return what it has recorded so far."""
+        return {name: getattr(self, name) for name in _RECORDED}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what another one had recorded."""
+        for name in _RECORDED:
+            setattr(self, name, state[name])
+
     def curve(self) -> Curve:
         """Return the curve so far."""
         return Curve(tuple(self._steps), tuple(self._loss), tuple(self._validation), tuple(self._times))
+
+
+_RECORDED = ("seconds", "_total", "_counted", "_steps", "_loss", "_validation", "_times")
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from distillbench.bench.training.checkpoint import State, restore, state_of
 from distillbench.bench.training.curves import Curve, CurveRecorder
 from distillbench.bench.training.optimisation import optimiser, rate_factor
 from distillbench.bench.training.seeds import derive, seed_generators
@@ -88,6 +90,23 @@ class Partner:
             self.failure = error
             raise
         self.done += 1
+
+    def state_dict(self) -> State:
+        """Return what ``load_state_dict`` needs to go on."""
+        failure = None if self.failure is None else str(self.failure)
+        return {
+            "learner": self.learner.state_dict(),
+            "batches": state_of(self.batches),
+            "done": self.done,
+            "failure": failure,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where its like was."""
+        self.learner.load_state_dict(state["learner"])
+        restore(self.batches, state["batches"])
+        self.done = state["done"]
+        self.failure = None if state["failure"] is None else RuntimeError(state["failure"])
 
     def reach(self, step: int) -> None:
         """Take the steps that it lacks before a step of its students, which count from 0."""
@@ -254,6 +273,27 @@ class Learner:
             self.totals += torch.stack([loss.detach(), distillation.detach()])
             self.counted += 1
 
+    def state_dict(self) -> State:
+        """Return what ``load_state_dict`` needs to go on; a partner, which others may share, is not part of it."""
+        return {
+            "model": self.model.state_dict(),
+            "optimisers": [own.state_dict() for own in self.optimisers.values()],
+            "distil": state_of(self.distil),
+            "recorder": self.recorder.state_dict(),
+            **{name: getattr(self, name) for name in _COUNTED},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where its like was."""
+        self.model.load_state_dict(state["model"])
+        for own, kept in zip(self.optimisers.values(), state["optimisers"], strict=True):
+            own.load_state_dict(kept)
+        restore(self.distil, state["distil"])
+        self.recorder.load_state_dict(state["recorder"])
+        for name in _COUNTED:
+            setattr(self, name, state[name])
+        self.totals = self.totals.to(self.task.device)
+
     def result(self) -> Trained:
         """Return the model as it is now, frozen, with its losses and curve."""
         loss, distillation = (self.totals / max(1, self.counted)).tolist()
@@ -270,6 +310,9 @@ class Learner:
             self.fitted,
             self.failure,
         )
+
+
+_COUNTED = ("failure", "seconds", "examples", "totals", "counted")
 
 
 def forward_pass(task: Task, model: nn.Module, inputs: Inputs, recipe: Recipe) -> Outputs:

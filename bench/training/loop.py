@@ -12,29 +12,24 @@ from functools import partial
 from itertools import repeat
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from distillbench.bench.training.batches import BatchDraws, Batches, batch_of
+from distillbench.bench.training.checkpoint import Checkpoint
 from distillbench.bench.training.clock import now
+from distillbench.bench.training.keeper import Keeper
 from distillbench.bench.training.learner import CHECK_EVERY, Learner, Partner, Trained, forward_pass
 from distillbench.bench.training.seeds import derive, seed_generators, seeded
-from distillbench.bench.training.sharing import Batch, InPlaceError, Shared, share
+from distillbench.bench.training.sharing import InPlaceError, Shared, share
 from distillbench.methods.base import Method, Teacher
 from distillbench.methods.scratch import Scratch
-from distillbench.tasks.base import Inputs, Role, Split, Task, read_only
+from distillbench.tasks.base import Inputs, Role, Task, read_only
 from distillbench.tasks.response import Events, Responses
 
 Report = Callable[[int, int], None]
 """(steps done, steps in all)."""
-
-
-def index_batches(examples: int, batch_size: int, rng: torch.Generator) -> Iterator[list[int]]:
-    """Yield batches of indices without end: one random order of all examples after another."""
-    waiting: list[int] = []
-    while True:
-        while len(waiting) < batch_size:
-            waiting += torch.randperm(examples, generator=rng).tolist()
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
+OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+"""Errors that are no learner's own: all that train in the process share its memory and the device's."""
 
 
 def initial(task: Task, role: Role, seed: int) -> nn.Module:
@@ -44,45 +39,22 @@ def initial(task: Task, role: Role, seed: int) -> nn.Module:
         return task.network(role).to(task.device)
 
 
-def batches_of(
-    task: Task, splits: Sequence[Split], size: int, augment: bool, stream: int
-) -> Iterator[Callable[[], Inputs]]:
-    """Yield without end a function that draws the inputs of the next batch, the same at each call.
-
-    Args:
-        task: what is learnt.
-        splits: whose examples are in random order; a batch has those of the first split first.
-        size: examples a batch.
-        augment: whether to shift or flip them at random.
-        stream: seed of the order and of every draw.
-    """
-    rng, counts = torch.Generator().manual_seed(stream), [task.examples(split) for split in splits]
-    starts = [sum(counts[:i]) for i in range(len(counts))]
-    for indices in index_batches(sum(counts), size, rng):
-        state = rng.get_state()
-
-        def draw(indices: Sequence[int] = indices, state: Tensor = state) -> Inputs:
-            rng.set_state(state)
-            parts = [
-                task.shared_inputs(members, rng, augment=augment, split=split)
-                for split, start, count in zip(splits, starts, counts, strict=True)
-                if (members := [i - start for i in indices if start <= i < start + count])
-            ]
-            return parts[0] if len(parts) == 1 else {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
-
-        yield draw
-
-
-def _supervised(task: Task, role: Role, seed: int) -> Iterator[Callable[[], Inputs]]:
+def _supervised(task: Task, role: Role, seed: int) -> BatchDraws:
     """The batches of a role's own objective."""
     recipe = task.settings.recipe(role)
-    return batches_of(
+    return BatchDraws(
         task, task.training_splits(role), task.settings.batch_size, recipe.augment, derive("batches", seed)
     )
 
 
 def train(
-    task: Task, learners: Sequence[Learner], role: Role, steps: int, seed: int, report: Report | None = None
+    task: Task,
+    learners: Sequence[Learner],
+    role: Role,
+    steps: int,
+    seed: int,
+    report: Report | None = None,
+    keeper: Keeper | None = None,
 ) -> None:
     """Train all learners in lockstep.
 
@@ -96,17 +68,19 @@ def train(
         steps: the number of optimiser steps.
         seed: decides the batches and every draw.
         report: called with the steps done and the steps in all, now and then.
+        keeper: keeps the state now and then, and knows one to go on from.
     """
     batches, transferred = _supervised(task, role, seed), _transferred(task, role, learners, seed)
+    done = 0 if keeper is None else keeper.restore(batches, transferred)
     for learner in learners:
         learner.model.train()
         if learner.partner is not None:
             learner.partner.learner.model.train()
-    for step in range(steps):
+    for step in range(done, steps):
         active = [learner for learner in learners if learner.failure is None]
         if not active:
             break
-        draw = partial(_batch, next(batches), next(transferred))
+        draw = partial(batch_of, next(batches), next(transferred))
         comparing = {id(learner.judge): learner for learner in active if learner.needs_responses}
         respond = {key: partial(_respond, learner, step) for key, learner in comparing.items()}
         with_targets = task.with_targets if any(learner.method.sees_task_loss for learner in active) else None
@@ -118,6 +92,8 @@ def train(
                 shared = share(draw, respond, with_targets)
         if report is not None and (step % CHECK_EVERY == 0 or step == steps - 1):
             report(step + 1, steps)
+        if keeper is not None and step + 1 < steps:
+            keeper.keep(step + 1, batches, transferred)
 
 
 def _transferred(
@@ -127,15 +103,7 @@ def _transferred(
     rows = task.settings.transfer_rows
     if role == "teacher" or not rows or not any(learner.sees_transfer for learner in learners):
         return repeat(None)
-    return batches_of(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
-
-
-def _batch(supervised: Callable[[], Inputs], transfer: Callable[[], Inputs] | None = None) -> Batch:
-    start = now()
-    first = supervised()
-    middle = now()
-    second = None if transfer is None else transfer()
-    return Batch(first, second, seconds=(middle - start, now() - middle))
+    return BatchDraws(task, ("transfer",), rows, task.settings.recipe(role).augment, derive("transfer", seed))
 
 
 def _respond(learner: Learner, step: int, inputs: Inputs) -> Responses:
@@ -161,6 +129,8 @@ def _step(learner: Learner, shared: Shared, step: int, steps: int, seed: int) ->
         learner.seconds += shared.seconds[key] if learner.needs_responses else 0.0
         learner.seconds += shared.target_seconds if learner.method.sees_task_loss else 0.0
         learner.recorder.note(learner.task, learner.model, loss, step, learner.seconds)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # whatever a method does, the other cells go on
         learner.failure = describe(error)
 
@@ -171,17 +141,31 @@ def describe(error: BaseException) -> tuple[str, str]:
     return f"{type(error).__name__}: {line}"[:500], "".join(traceback.format_exception(error))
 
 
-def train_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
+def train_teacher(task: Task, seed: int, report: Report | None = None, checkpoint: Checkpoint | None = None) -> Trained:
     """Train a teacher on the task's own objective.
+
+    Args:
+        task: what is learnt.
+        seed: decides initial weights, batches and every draw.
+        report: called with the steps done and the steps in all, now and then.
+        checkpoint: keeps the state, to go on from after an interruption.
 
     Raises:
         RuntimeError: training failed; without a teacher there is nothing to distil.
     """
-    return _trained(_teacher(task, seed), "teacher", derive("teacher", seed), report)
+    return _trained(_teacher(task, seed), "teacher", derive("teacher", seed), report, checkpoint)
 
 
-def train_self_teacher(task: Task, seed: int, report: Report | None = None) -> Trained:
+def train_self_teacher(
+    task: Task, seed: int, report: Report | None = None, checkpoint: Checkpoint | None = None
+) -> Trained:
     """Train a network equal to the student by the student's recipe, from weights and on batches of its own.
+
+    Args:
+        task: what is learnt.
+        seed: decides initial weights, batches and every draw.
+        report: called with the steps done and the steps in all, now and then.
+        checkpoint: keeps the state, to go on from after an interruption.
 
     Raises:
         RuntimeError: training failed; without a teacher there is nothing to distil.
@@ -190,11 +174,12 @@ def train_self_teacher(task: Task, seed: int, report: Report | None = None) -> T
     learner = Learner(
         task, initial(task, "student", own), task.settings.recipe("student"), task.steps("student"), Scratch()
     )
-    return _trained(learner, "student", own, report)
+    return _trained(learner, "student", own, report, checkpoint)
 
 
-def _trained(learner: Learner, role: Role, seed: int, report: Report | None) -> Trained:
-    train(learner.task, [learner], role, learner.steps, seed, report)
+def _trained(learner: Learner, role: Role, seed: int, report: Report | None, checkpoint: Checkpoint | None) -> Trained:
+    keeper = None if checkpoint is None else Keeper(checkpoint, {"": learner})
+    train(learner.task, [learner], role, learner.steps, seed, report, keeper)
     trained = learner.result()
     if learner.failure is not None:
         raise RuntimeError(learner.failure[0])
@@ -212,6 +197,7 @@ def train_students(
     methods: Mapping[str, Method],
     seed: int,
     report: Report | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict[str, Trained]:
     """Train one student a method, from equal weights, on equal batches.
 
@@ -221,6 +207,7 @@ def train_students(
         methods: the methods by name.
         seed: decides initial weights, batches and every draw.
         report: called with the steps done and the steps in all, now and then.
+        checkpoint: keeps the state, to go on from after an interruption.
 
     Returns:
         The outcome of each method's student by the method's name, failures included.
@@ -232,9 +219,12 @@ def train_students(
     for learner in learners.values():
         _prepare(learner, seed, partners)
     lengths = sorted({learner.steps for learner in learners.values()})
+    keeper = None if checkpoint is None else Keeper(checkpoint, learners)
     for i, steps in enumerate(lengths):
+        if keeper is not None and not keeper.begin(i):
+            continue  # it was ended before the interruption
         group = [learner for learner in learners.values() if learner.steps == steps]
-        train(task, group, "student", steps, seed, _part_of(report, sum(lengths[:i]), sum(lengths)))
+        train(task, group, "student", steps, seed, _part_of(report, sum(lengths[:i]), sum(lengths)), keeper)
     return {name: learner.result() for name, learner in learners.items()}
 
 
@@ -273,6 +263,8 @@ def _prepare(learner: Learner, seed: int, partners: dict[int, Partner]) -> None:
         learner.distil = learner.method.prepare(events)
         if learner.method.teacher == "own":
             learner.partner = _partner(learner, seed, partners)
+    except OUT_OF_MEMORY:
+        raise
     except Exception as error:  # a method that cannot be prepared is a failed cell, not a failed group
         learner.failure = describe(error)
     learner.seconds = now() - start
@@ -295,7 +287,7 @@ def _new_partner(task: Task, seed: int, steps: int) -> Partner:
     learner, own = _teacher(task, seed), derive("teacher", seed)
     learner.steps = max(learner.steps, steps)
     learner.model.train()
-    return Partner(learner, map(_batch, _supervised(task, "teacher", own)), own, ahead=learner.steps - steps)
+    return Partner(learner, Batches(_supervised(task, "teacher", own)), own, ahead=learner.steps - steps)
 
 
 def validation_events(task: Task, teacher: nn.Module, seed: int) -> Mapping[str, Events]:

@@ -98,6 +98,10 @@ Execute = Callable[[J, Callable[[int, int], None]], T]
 """Does a job in a worker and returns its result; it may call its second argument with (step, steps) meanwhile."""
 
 
+class ExhaustedError(RuntimeError):
+    """What a job raises that its worker has no memory for, of the machine or a device: it counts as a loss."""
+
+
 @dataclass(frozen=True)
 class JobProgress:
     """A job has started (step 0), or has reached a step."""
@@ -118,7 +122,7 @@ class JobEnd(Generic[T]):
 
 @dataclass(frozen=True)
 class WorkerLoss:
-    """The worker of a job has died, or was killed at a limit, and the parts of the job start once more."""
+    """The worker of a job has died, was killed or lacked memory, and the parts of the job start once more."""
 
     id: str
     reason: str

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic
 
-from distillbench.bench.workers.executor import Event, J, JobEnd, WorkerLoss
+from distillbench.bench.workers.executor import Event, ExhaustedError, J, JobEnd, WorkerLoss
 
 
 class JobQueue(Generic[J]):
@@ -65,6 +65,10 @@ class JobQueue(Generic[J]):
         parts = self._jobs[id_].parts()
         self._retried |= {part.id for part in parts}
         return WorkerLoss(id_, reason, parts)
+
+    def ended(self, end: JobEnd[Any]) -> Event[Any]:
+        """Return what the end of a job means: a loss, where its worker had no memory for it."""
+        return self.loss(end.id, str(end.error)) if isinstance(end.error, ExhaustedError) else end
 
     def update(self, event: Event[Any]) -> None:
         """Note the end of a job, and line up the parts of one whose worker died."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distillbench.bench.machine.process import resident
-from distillbench.bench.workers.executor import UNLIMITED, Event, Execute, J, JobEnd, Runnable, T
+from distillbench.bench.workers.executor import UNLIMITED, Event, Execute, ExhaustedError, J, JobEnd, Runnable, T
 from distillbench.bench.workers.job_queue import JobQueue
 from distillbench.bench.workers.pipes import receive, send
 
@@ -86,13 +86,20 @@ class _Pool:
             for worker in self._workers:
                 worker.enforce_limits()
             return None
+        if worker not in self._workers:  # one that was ended
+            return None
         if message is None:
             self._workers.remove(worker)
             return self._waiting.loss(worker.job.id, worker.cause_of_death()) if worker.job else None
         event: Event[Any] = pickle.loads(message)
-        if isinstance(event, JobEnd):
-            worker.job = None
-        return event
+        if not isinstance(event, JobEnd):
+            return event
+        worker.job = None
+        if isinstance(event.error, ExhaustedError):  # what it holds of the memory is free for the next try
+            self._workers.remove(worker)
+            worker.close()
+            worker.join()
+        return self._waiting.ended(event)
 
     def close(self) -> None:
         """End the workers, whatever they do."""

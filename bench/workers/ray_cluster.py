@@ -114,10 +114,6 @@ def software() -> dict[str, str]:
     }
 
 
-here = software
-"""What this machine has."""
-
-
 def package_digest(root: Path = PACKAGE) -> str:
     """Return a digest of the names and contents of all modules and suites of this project."""
     total = hashlib.sha256()
@@ -132,7 +128,7 @@ def _check_nodes() -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    expected, names = here(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
+    expected, names = software(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
     asked = ray.remote(num_cpus=0, max_retries=0)(software)
     answers = {
         asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): name

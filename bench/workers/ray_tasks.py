@@ -42,7 +42,8 @@ class Tasks:
             workers: How many run at once, at most; None: as many as the cluster has room for.
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mailbox = ray.remote(num_cpus=0, scheduling_strategy=here)(Mailbox).remote()
+        mailbox: Any = ray.remote(Mailbox)
+        self._mailbox = mailbox.options(num_cpus=0, scheduling_strategy=here).remote()
         self._work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
         self._execute, self._most = execute, workers
         self._waiting: JobQueue[PortableJob] = JobQueue(jobs)
@@ -112,8 +113,11 @@ class Tasks:
         for path, content in zip(job.writes(), contents, strict=bool(contents)):
             if content is not None:
                 write_atomically(path, content)
+        event = self._waiting.ended(JobEnd(job.id, *pickle.loads(end)))
+        if isinstance(event, WorkerLoss):
+            self._expect(event)
         self._forget(job)
-        return JobEnd(job.id, *pickle.loads(end))
+        return event
 
     def _node_lost(self, job: PortableJob, lost: BaseException) -> Event[Any]:
         """The job starts once more as it is: it does not answer for its node, unless that happens too often."""
@@ -126,10 +130,14 @@ class Tasks:
         fate: Fate = ray.get(self._mailbox.fate.remote(job.id))
         event = self._waiting.loss(job.id, fate.cause or f"the worker process died ({_words(lost)})")
         if isinstance(event, WorkerLoss):
-            self._readers.update(path for part in event.parts for path in part.reads())
+            self._expect(event)
             self._avoided |= {part.id: fate.node for part in event.parts}
         self._forget(job)
         return event
+
+    def _expect(self, loss: WorkerLoss) -> None:
+        """Note what the parts of a job read, which start once more."""
+        self._readers.update(path for part in loss.parts for path in part.reads())
 
     def _forget(self, job: PortableJob) -> None:
         """Drop the files that no other job reads."""

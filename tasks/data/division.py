@@ -27,6 +27,24 @@ def drawn(count: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(0))
 
 
+def some_of(train: LabelledImages | Photographs, count: int | None, field: str) -> Tensor | None:
+    """Return the indices of some training examples, drawn at random; None for all of them.
+
+    Args:
+        train: the training examples.
+        count: how many; None: all.
+        field: the setting that says so, for messages.
+
+    Raises:
+        DataError: there are fewer.
+    """
+    if count is None:
+        return None
+    if count > len(train):
+        raise DataError(f"{count} are more than the {len(train)} training images", field=field)
+    return drawn(len(train))[:count]
+
+
 def divide(
     whole: Splits[T], settings: TaskSettings, source: T | None = None, kept: Tensor | None = None, field: str = "data"
 ) -> Splits[T]:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from distillbench.tasks.base import MOST_LATENT, Evaluation, ExtractorRecipe, Split, Splits, Task, TaskSettings
 from distillbench.tasks.data import folders, transfer
-from distillbench.tasks.data.division import divide, drawn
+from distillbench.tasks.data.division import divide, some_of
 from distillbench.tasks.data.embedded import LabelledImages
-from distillbench.tasks.data.files import DataError
 from distillbench.tasks.feature_extractors.classifier import ClassifierExtractor
 from distillbench.tasks.metrics.distributions import (
     MOST_SAMPLES,
@@ -70,10 +69,8 @@ class Generative(Task):
 
     @cached_property
     def splits(self) -> Splits[LabelledImages]:
-        whole, count = self.whole, self.settings.images
-        if count is not None and count > len(whole.train):
-            raise DataError(f"{count} are more than the {len(whole.train)} training images", field="images")
-        kept = None if count is None else drawn(len(whole.train))[:count]
+        whole = self.whole
+        kept = some_of(whole.train, self.settings.images, "images")
         source = transfer.labelled(self.settings.data, whole.train, self.cache)
         return divide(whole, self.settings, source, kept, "images")
 

@@ -26,9 +26,8 @@ from distillbench.tasks.base import (
 )
 from distillbench.tasks.data import folders, transfer
 from distillbench.tasks.data.crops import common_crops, crop_batch, grid_crops, spread_crops
-from distillbench.tasks.data.division import divide, drawn
+from distillbench.tasks.data.division import divide, some_of
 from distillbench.tasks.data.embedded import Photographs
-from distillbench.tasks.data.files import DataError
 from distillbench.tasks.data.pixels import to_float
 from distillbench.tasks.figures.kinds import FigureData, ImageGrid
 from distillbench.tasks.figures.restored import comparison, most_different
@@ -80,12 +79,10 @@ class Restoration(Task):
     @cached_property
     def splits(self) -> Splits[Photographs]:
         """The originals, (1, h, w) uint8 each; of the transfer set the degraded pictures, as a network takes them."""
-        data, originals = self.settings.data, self.settings.originals
+        data = self.settings.data
         whole = folders.photograph_splits(data, self.cache)
-        if originals is not None and originals > len(whole.train):
-            raise DataError(f"{originals} are more than the {len(whole.train)} training pictures", field="originals")
         source = transfer.photographs(data, self.cache)
-        kept = None if originals is None else drawn(len(whole.train))[:originals]
+        kept = some_of(whole.train, self.settings.originals, "originals")
         parts = divide(whole, self.settings, source, kept, "originals")
 
         def convert(photographs: Photographs) -> Photographs:

@@ -13,8 +13,9 @@ from distillbench.bench.analysis.results import summaries
 from distillbench.bench.store.records import Store
 from distillbench.bench.suite.registry import METHODS
 from distillbench.bench.suite.resolve import load
+from distillbench.bench.training.batches import IndexBatches
 from distillbench.bench.training.learner import Learner, Partner
-from distillbench.bench.training.loop import index_batches, initial, validation_events
+from distillbench.bench.training.loop import initial, validation_events
 from distillbench.bench.training.sharing import Batch
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Role, Task, read_only
@@ -35,7 +36,7 @@ def quick_task() -> Callable[[str], Task]:
 
 def batches_of(task: Task) -> Iterator[Batch]:
     rng = torch.Generator().manual_seed(0)
-    for indices in index_batches(task.examples("train"), task.settings.batch_size, rng):
+    for indices in IndexBatches(task.examples("train"), task.settings.batch_size, rng):
         yield Batch(task.shared_inputs(indices, rng))
 
 

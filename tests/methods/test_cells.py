@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from distillbench.bench.store.weights import digest
 from distillbench.bench.suite.registry import METHODS
-from distillbench.bench.training.loop import index_batches, initial, train_students, validation_events
+from distillbench.bench.training.batches import IndexBatches
+from distillbench.bench.training.loop import initial, train_students, validation_events
 from distillbench.methods.base import Distillation, Method
 from distillbench.methods.cross_model import CrossModel
 from distillbench.methods.random_teacher import RandomTeacher
@@ -27,7 +28,7 @@ TaskOf = Callable[[str], Task]
 
 def one_batch(task: Task) -> Inputs:
     rng = torch.Generator().manual_seed(1)
-    return task.shared_inputs(next(index_batches(task.examples("train"), 4, rng)), rng)
+    return task.shared_inputs(next(IndexBatches(task.examples("train"), 4, rng)), rng)
 
 
 def main_weights(task: Task, model: nn.Module) -> list[Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distillbench.bench.workers.executor import UNLIMITED, Limits
+from distillbench.bench.workers.executor import UNLIMITED, ExhaustedError, Limits
 
 
 class StubbornError(Exception):
@@ -87,15 +87,14 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
         case "wait":
             while not (job.folder / "go").exists():
                 time.sleep(0.05)
-        case "wait":
-            while not (job.folder / "go").exists():
-                time.sleep(0.05)
         case "mark":
             report(1, 2)
             while True:
                 with (job.folder / job.id).open("a") as marks:
                     marks.write("x")
                 time.sleep(0.1)
+        case "lack":
+            raise ExhaustedError(f"no memory in {os.getpid()}")
         case "eat":
             eaten = bytearray(os.urandom(4096) * 2**17)
             time.sleep(600)

@@ -80,8 +80,8 @@ REFUSED: list[tuple[str, tuple[str, ...], str]] = [
     ("gan", ("images=998",), "images: 998 are more than the 997 training images"),
     ("gan", ('teacher_data="all"',), "teacher_data: no training image is left for it: images takes all"),
     ("vae", ("images=0",), "images: input should be greater than or equal to 1, not '0'"),
-    ("super_resolution", ("originals=9",), "originals: 9 are more than the 8 training pictures"),
-    ("denoising", ("originals=9",), "originals: 9 are more than the 8 training pictures"),
+    ("super_resolution", ("originals=9",), "originals: 9 are more than the 8 training images"),
+    ("denoising", ("originals=9",), "originals: 9 are more than the 8 training images"),
     # without effect
     ("classification", ("transfer_batch=4",), "transfer_batch: has no effect: there is no transfer set"),
     ("gan", ("transfer_batch=4",), "transfer_batch: has no effect: there is no transfer set"),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from distillbench.bench.store.weights import digest
-from distillbench.bench.training.loop import index_batches, initial, train_students, train_teacher
+from distillbench.bench.training.batches import IndexBatches
+from distillbench.bench.training.loop import initial, train_students, train_teacher
 from distillbench.methods.base import Method
 from distillbench.methods.scratch import Scratch
 from distillbench.tasks.base import Task, read_only
@@ -70,9 +71,21 @@ def test_a_learner_that_fails_drops_out_and_changes_nothing_for_the_others(task_
     assert digest(trained["scratch"].model) == digest(alone.model)
 
 
+class Lacks(Method):
+    def distillation_loss(self, student: Responses, teacher: Responses) -> Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def test_memory_that_lacks_is_no_failure_of_one_learner(task_of: TaskOf) -> None:
+    """It may be the other learners that have it all: the job is tried once more by its parts."""
+    task = task_of("classification")
+    with pytest.raises(torch.OutOfMemoryError):
+        train_students(task, teachers_of(task), {"scratch": Scratch(), "lacks": Lacks()}, seed=3)
+
+
 @pytest.mark.parametrize(("examples", "size"), [(10, 3), (3, 8), (1, 4)])
 def test_batches_pass_over_all_items_before_any_comes_again(examples: int, size: int) -> None:
-    batches = index_batches(examples, size, torch.Generator().manual_seed(0))
+    batches = IndexBatches(examples, size, torch.Generator().manual_seed(0))
     stream = [i for _ in range(examples) for i in next(batches)]
     for start in range(0, len(stream) - examples + 1, examples):
         assert sorted(stream[start : start + examples]) == list(range(examples))

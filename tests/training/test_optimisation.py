@@ -13,8 +13,9 @@ from torch import nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LinearLR, LRScheduler, MultiStepLR, SequentialLR
 
 from distillbench.bench.suite.resolve import as_table, load
+from distillbench.bench.training.batches import IndexBatches
 from distillbench.bench.training.learner import Learner, forward_pass, losses
-from distillbench.bench.training.loop import index_batches, initial, train
+from distillbench.bench.training.loop import initial, train
 from distillbench.bench.training.optimisation import rate_factor
 from distillbench.bench.training.seeds import derive
 from distillbench.common.errors import UserError
@@ -90,7 +91,7 @@ def test_training_is_torchs_own_over_200_steps(task_of: TaskOf, changes: dict[st
         )
     schedule = schedule_of(recipe, optimiser)
     rng = torch.Generator().manual_seed(derive("batches", 0))
-    batches = index_batches(task.examples("train"), task.settings.batch_size, rng)
+    batches = IndexBatches(task.examples("train"), task.settings.batch_size, rng)
     its_rates = []
     for _ in range(STEPS):
         inputs = task.shared_inputs(next(batches), rng, augment=recipe.augment)

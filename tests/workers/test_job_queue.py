@@ -129,3 +129,12 @@ def test_a_job_that_hangs_is_stopped_at_its_limit_and_one_that_grows_at_its_own(
     assert ended["hang.1"] == "stopped after 1 s, its limit, twice"
     assert ended["eat"].endswith("GB of memory (limit: 0.4 GB), twice")
     assert ended["plain"] == "plain done"
+
+
+def test_a_job_without_memory_is_tried_by_its_parts_in_a_worker_that_holds_none(tmp_path: Path) -> None:
+    ended, lost = outcomes([Job("group", "lack", tmp_path, actions=("", "lack"))], workers=1)
+    first, last = lost["group"], ended["group.1"]
+    assert ended["group.0"] == "group.0 done"
+    assert first.startswith("no memory in ")
+    assert last.endswith(", twice")
+    assert first != last.removesuffix(", twice"), "the first worker was ended"

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -166,12 +167,11 @@ def test_a_driver_that_is_killed_leaves_no_task_behind(cluster: Any, tmp_path: P
 def test_a_node_with_other_software_is_refused_by_name(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here = ray_cluster.software()
-    monkeypatch.setattr(ray_cluster, "here", lambda: here | {"torch": "1.0"})
+    monkeypatch.setattr(ray_cluster, "version", lambda package: "1.0")
     with pytest.raises(UserError) as error:
         list(RayExecutor(cluster.address).run([Job("job", "", tmp_path)], execute))
     assert str(error.value).startswith("--address: node ")
-    assert str(error.value).endswith(f" has torch {here['torch']}, and this machine 1.0")
+    assert str(error.value).endswith(f" has torch {version('torch')}, and this machine 1.0")
 
 
 @pytest.mark.parametrize(
