@@ -98,8 +98,12 @@ class Comparison:
 
     def is_best(self, row: Group) -> bool:
         """Tell whether a row is a method better than every other; never where these have several configurations."""
-        series = {method.name: self.series[method] for method in self.methods}
+        series = self._series_of_methods
         return self.one_configuration and row in self.methods and beats_all(row.name, series, self.sign)
+
+    @cached_property
+    def _series_of_methods(self) -> dict[str, Series]:
+        return {method.name: self.series[method] for method in self.methods}
 
     @cached_property
     def leader(self) -> Group | None:
@@ -127,6 +131,8 @@ class Comparison:
         """Return the times of a row's architecture, as it was timed on the row's own kind of device."""
         condition = Condition(device=str(row.config.get("device")))
         timings = [timing for timing in self.timings if not timing.unavailable and timing.condition == condition]
+        if not timings:
+            return InferenceTime()
         architectures = _architectures(row.finished.values())
         if row.kind == "teacher":
             return _teacher_time(timings, architectures)

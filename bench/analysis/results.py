@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,33 +12,51 @@ from distillbench.bench.analysis.series import Split
 from distillbench.bench.analysis.speeds import SpeedTable, tabulate_timings
 from distillbench.bench.analysis.summary import summarise
 from distillbench.bench.store import exports, timings
+from distillbench.bench.store.documents import collection_paused
 from distillbench.bench.store.manifest import NAME, expected
 from distillbench.bench.store.records import Scan, Store
 from distillbench.common.errors import UserError
 
 
-def summaries(results: Path, split: Split = "test", scan: Scan | None = None) -> list[Summary]:
+def summaries(
+    results: Path, split: Split = "test", scan: Scan | None = None, tasks: Collection[str] | None = None
+) -> list[Summary]:
     """Summarise each task of a results folder.
 
     Args:
         results: The folder.
         split: Where the metrics were measured.
         scan: The folder's records, if they are read already.
+        tasks: Those that are read; None: all.
 
     Raises:
         UserError: The folder holds no records.
     """
-    scan = scan or Store(results).scan()
-    if not scan.records:
-        first = next(iter(scan.problems.values()), "")
-        raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))
-    problems = dict(scan.problems)
-    try:
-        cells = expected(results)
-    except UserError as error:  # a table is not wrong without it: it cannot say what is missing
-        cells, problems[Path(NAME)] = [], str(error)
-    timed = timings.scan(results)
-    return summarise(scan.records, cells, split, problems | dict(timed.problems), timed.documents)
+    with collection_paused():
+        scan = scan or Store(results).scan(tasks)
+        if not scan.records:
+            first = next(iter(scan.problems.values()), "")
+            raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))
+        problems = dict(scan.problems)
+        try:
+            cells = expected(results)
+        except UserError as error:  # a table is not wrong without it: it cannot say what is missing
+            cells, problems[Path(NAME)] = [], str(error)
+        cells = [cell for cell in cells if tasks is None or cell.task in tasks]
+        timed = timings.scan(results, tasks)
+        return summarise(scan.records, cells, split, problems | dict(timed.problems), timed.documents)
+
+
+def tasks_of(results: Path) -> set[str]:
+    """Return the tasks that a results folder has records of, or is to have.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    present = set(Store(results).tasks)
+    with suppress(UserError):  # a list that cannot be read is named beneath the tables
+        present |= {cell.task for cell in expected(results)}
+    return present
 
 
 def speed_tables(results: Path, pairs: Collection[tuple[str, str]] | None = None) -> list[SpeedTable]:

@@ -60,8 +60,7 @@ def table(
 
 
 def _summaries(results: Path, split: Split, tasks: list[str] | None) -> list[Summary]:
-    from distillbench.bench.analysis.results import summaries
+    from distillbench.bench.analysis.results import summaries, tasks_of
 
-    all_tasks = summaries(results, "validation" if split is Split.validation else "test")
-    chosen = named_tasks(results, tasks, (summary.task for summary in all_tasks))
-    return [summary for summary in all_tasks if not chosen or summary.task in chosen]
+    chosen = named_tasks(results, tasks, tasks_of(results)) if tasks else None
+    return summaries(results, "validation" if split is Split.validation else "test", tasks=chosen)

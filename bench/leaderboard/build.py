@@ -12,6 +12,7 @@ from distillbench.bench.leaderboard.entries import collect_entries, read_folders
 from distillbench.bench.leaderboard.model import Contributor, Leaderboard
 from distillbench.bench.leaderboard.overall import overall
 from distillbench.bench.leaderboard.page import page
+from distillbench.bench.store.documents import collection_paused
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
 
@@ -19,6 +20,7 @@ MARK = ".distillbench-leaderboard"
 """A folder that has this file may be overwritten."""
 
 
+@collection_paused()
 def leaderboard(results: Sequence[Path], since: Leaderboard | None = None, seeds: int | None = None) -> Leaderboard:
     """The leaderboard of several results folders.
 

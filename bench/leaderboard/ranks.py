@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -32,18 +33,18 @@ class CompleteEntry:
     entry: Entry
     series: Series
 
-    @property
+    @cached_property
     def mean(self) -> float:
         """The mean over seeds, on the scale on which the primary metric is compared."""
         return math.fsum(self.series.values) / len(self.series.values)
 
-    @property
+    @cached_property
     def seeds(self) -> tuple[tuple[int, str], ...]:
         """Each seed with the hash of its teacher's configuration."""
         records = self.entry.finished
         return tuple((seed, str(records[seed].config.get("teacher"))) for seed in self.series.seeds)
 
-    @property
+    @cached_property
     def pairing(self) -> tuple[object, ...]:
         """Seeds, teachers and test examples: entries that share them are compared pairwise by seed and example."""
         return self.seeds, self.series.example_names

@@ -74,6 +74,7 @@ class Job:
         needs: The ids of the jobs that must have succeeded before it.
         teacher_seed: The seed of the teacher.
         limits: What it may use before its worker is killed.
+        unusable: The cells that have a record which cannot be used.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Job:
     needs: tuple[str, ...] = ()
     teacher_seed: int = 0
     limits: Limits = UNLIMITED
+    unusable: frozenset[Cell] = frozenset()
 
     def parts(self) -> tuple[Job, ...]:
         """Return the job of each cell: students learn the same, whoever trains beside them."""
@@ -183,7 +185,7 @@ def execute(job: Job, report: Report) -> list[Record]:
 def _remaining(job: Job, report: Report) -> list[Record]:
     """The records of a job; those that another run has made since this one was planned are taken over."""
     store = Store(job.out)
-    made = {cell: record for cell in job.cells if (record := _made(store, cell)) is not None}
+    made = {c: record for c in job.cells if c not in job.unusable and (record := _made(store, c)) is not None}
     missing = tuple(cell for cell in job.cells if cell not in made)
     if missing or not job.cells:
         rest = replace(job, cells=missing)

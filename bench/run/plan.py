@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from distillbench.bench.store.configurations import ABSENT, flat, plain
-from distillbench.bench.store.documents import OtherSchemaError
+from distillbench.bench.store.documents import OtherSchemaError, collection_paused
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.suite.cells import Cell
-from distillbench.bench.suite.registry import TASKS
 from distillbench.bench.suite.resolve import Suite
 from distillbench.common.errors import UserError, one_line
 from distillbench.common.text import listed
@@ -61,27 +60,27 @@ class Plan:
     @cached_property
     def finished(self) -> list[Cell]:
         """The cells whose record is complete and has the same configuration hash."""
-        return self._with("finished")
+        return self.with_status("finished")
 
     @cached_property
     def failed(self) -> list[Cell]:
         """The cells whose record says that they failed."""
-        return self._with("failed")
+        return self.with_status("failed")
 
     @cached_property
     def missing(self) -> list[Cell]:
         """The cells without a record, or with one that cannot be used."""
-        return self._with("missing", "unreadable")
+        return self.with_status("missing", "unreadable")
 
     @cached_property
     def stale(self) -> list[Cell]:
         """The cells whose record is of another configuration or schema version."""
-        return self._with("stale")
+        return self.with_status("stale")
 
     @cached_property
     def elsewhere(self) -> list[Cell]:
         """The cells that other shards are to make, and have not."""
-        return self._with("elsewhere")
+        return self.with_status("elsewhere")
 
     @property
     def to_do(self) -> list[Cell]:
@@ -118,7 +117,8 @@ class Plan:
         """Return the plan of the same cells against the folder as it is now."""
         return plan(self.suite, self.out, self.cache, self.cells)
 
-    def _with(self, *statuses: CellStatus) -> list[Cell]:
+    def with_status(self, *statuses: CellStatus) -> list[Cell]:
+        """Return the cells that have one of these statuses."""
         return [state.cell for state in self.states if state.status in statuses]
 
 
@@ -132,7 +132,8 @@ def plan(suite: Suite, out: Path, cache: Path | None = None, cells: Sequence[Cel
         cells: The cells; default: those of the suite.
     """
     store = Store(out)
-    states = tuple(_state(store, out, cell) for cell in (suite.cells if cells is None else cells))
+    with collection_paused():
+        states = tuple(_state(store, out, cell) for cell in (suite.cells if cells is None else cells))
     return Plan(suite, out, out / "cache" if cache is None else cache, states)
 
 
@@ -158,7 +159,7 @@ def _state(store: Store, out: Path, cell: Cell) -> CellState:
 
 def _check_metrics(path: Path, cell: Cell, record: Record) -> None:
     """A record describes its metrics as its task does."""
-    for name, metric in TASKS.get(cell.pair.task).metrics.items():
+    for name, metric in cell.pair.metrics.items():
         for field in ("direction", "unit") if name in record.metrics else ():
             recorded, defined = getattr(record.metrics[name], field), getattr(metric, field)
             if recorded != defined:

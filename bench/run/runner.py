@@ -55,7 +55,6 @@ class Listener:
         """These files cannot be used and are made again, one line each."""
 
 
-@one_thread()
 def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, listener: Listener | None = None) -> Plan:
     """Run what a plan lacks.
 
@@ -83,6 +82,11 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
         if not plan.to_do:
             expect(plan.out, _expected(plan))
             return plan
+    return _run(plan, execution, listener)
+
+
+@one_thread()
+def _run(plan: Plan, execution: Execution, listener: Listener) -> Plan:
     check_device_and_folders(plan.suite, plan.out, plan.cache)
     check_data_of(plan)
     with busy_on_the_machine(), file_errors(plan.out), claims.running(plan.out, execution.share):
@@ -121,7 +125,11 @@ def _run_jobs(plan: Plan, execution: Execution, listener: Listener) -> tuple[set
     graph, store = job_graph(plan), Store(plan.out)
     if problems := [*plan.reasons("unreadable"), *graph.damaged]:
         listener.unreadable(problems)
-    jobs = {job.id: replace(job, limits=_limits(job, execution.limits)) for job in longest_first(graph.jobs)}
+    unusable = frozenset(plan.with_status("unreadable"))
+    jobs = {
+        job.id: replace(job, limits=_limits(job, execution.limits), unusable=unusable.intersection(job.cells))
+        for job in longest_first(graph.jobs)
+    }
     listener.planned(list(jobs.values()))
     ended, claimed = set[Cell](), list[ClaimedError]()
     with closing(execution.executor_for(plan.suite).run(list(jobs.values()), execute)) as events:

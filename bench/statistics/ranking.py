@@ -98,7 +98,7 @@ def rank_draws(
     for count in _portions(resamples, sum(sizes.values()) + len(matrices)):
         weights = {key: streams[key].multinomial(n, np.full(n, 1 / n), count) / n for key, n in sizes.items()}
         means = [
-            ((weights[0, seed_set] @ matrix) * weights[1, example_set]).sum(1)
+            ((weights[1, example_set] @ matrix.T) * weights[0, seed_set]).sum(1)
             for matrix, seed_set, example_set in zip(matrices, seeds, examples, strict=True)
         ]
         draws.append(ranks(np.stack(means, 1)) if means else np.empty((count, 0)))

@@ -38,7 +38,7 @@ class Group:
     records: tuple[Record, ...]
     difference: str = ""
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The label, with '(pretrained)' and the difference where there is one."""
         marks = [*(["pretrained"] if self.pretrained else []), *([self.difference] if self.difference else [])]
@@ -47,13 +47,13 @@ class Group:
     @property
     def pretrained(self) -> bool:
         """Whether it is a teacher whose weights come from a file."""
+        if self.kind != "teacher":
+            return False
         settings = self.config.get("settings")
         recipe = flat(settings.get("teacher") if isinstance(settings, Mapping) else None)
-        return self.kind == "teacher" and any(
-            str(value).startswith(PREFIX) for field, value in recipe.items() if field != f"network.{CODE}"
-        )
+        return any(str(value).startswith(PREFIX) for field, value in recipe.items() if field != f"network.{CODE}")
 
-    @property
+    @cached_property
     def control(self) -> bool:
         """Whether it is a control: one record that says so is enough, so that no control is ranked."""
         return any(record.control for record in self.records)
@@ -63,7 +63,7 @@ class Group:
         """The finished records, by seed."""
         return {record.seed: record for record in self.records if record.status == "finished"}
 
-    @property
+    @cached_property
     def surroundings(self) -> dict[str, Any]:
         """All of the configuration but the method: two students can be compared where this is equal."""
         return {key: value for key, value in self.config.items() if key not in OF_A_METHOD}

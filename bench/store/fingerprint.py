@@ -81,11 +81,17 @@ def _collected(name: str, beside: Collection[str]) -> tuple[dict[str, str], dict
             continue
         if _local(module, roots) and (parent := module.rpartition(".")[0]):
             waiting.append(parent)
-        tree = ast.parse(path.read_bytes())
-        code[module] = _sha256(_canonical(tree).encode())
-        imports[module] = set(_imports(tree, module if path.name == "__init__.py" else module.rpartition(".")[0]))
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        code[module], imports[module] = _parsed(path.read_bytes(), package)
         waiting += (place for source, name, _ in imports[module] for place in (source, f"{source}.{name}"))
     return code, imports
+
+
+@cache
+def _parsed(source: bytes, package: str) -> tuple[str, set[Import]]:
+    """The digest of a module's own code, without import statements, and what it imports. package: where it lies."""
+    tree = ast.parse(source)
+    return _sha256(_canonical(tree).encode()), set(_imports(tree, package))
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[Import]:

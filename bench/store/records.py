@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -17,7 +17,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from distillbench.bench.store import documents
-from distillbench.bench.store.documents import LARGEST, Count, Number, Part, Table, canonical_hash, contradiction
+from distillbench.bench.store.documents import (
+    LARGEST,
+    Count,
+    Number,
+    Part,
+    Table,
+    canonical_hash,
+    collection_paused,
+    contradiction,
+)
 from distillbench.bench.store.terms import Compared, Kind
 from distillbench.common.errors import UserError
 
@@ -284,25 +293,40 @@ class Store:
         """The record at a path inside the folder; None where there is none."""
         return self.read(self.root / path) if (self.root / path).exists() else None
 
-    def scan(self) -> Scan:
-        """Every record that can be used, by path, and an error for every other file."""
-        if not self.root.is_dir():
-            raise UserError("no such results folder", self.root)
+    def scan(self, tasks: Collection[str] | None = None) -> Scan:
+        """Every record that can be used, by path, and an error for every other file.
+
+        Args:
+            tasks: those whose folders are read; None: all.
+        """
+        self._check()
         records: dict[Path, Record] = {}
         errors: dict[Path, UserError] = {}
-        for path in sorted((self.root / FOLDER).rglob("*.json")):
-            place = path.relative_to(self.root)
-            try:
-                record = self.read(path)
-                if record.path != place:
-                    raise UserError(f"holds the record of {record.path}", path)
-                records[place] = record
-            except UserError as error:
-                errors[place] = error
+        with collection_paused():
+            for path in documents.files(self.root / FOLDER, tasks):
+                place = path.relative_to(self.root)
+                try:
+                    record = self.read(path)
+                    if record.path != place:
+                        raise UserError(f"holds the record of {record.path}", path)
+                    records[place] = record
+                except UserError as error:
+                    errors[place] = error
         for place, misreading in _misreadings(records).items():
             errors[place] = misreading.within(self.root / place)
             del records[place]
         return Scan(list(records.values()), dict(sorted(errors.items())))
+
+    def _check(self) -> None:
+        if not self.root.is_dir():
+            raise UserError("no such results folder", self.root)
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that have a folder of records. Raises UserError where there is no results folder."""
+        self._check()
+        folder = self.root / FOLDER
+        return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
     def __iter__(self) -> Iterator[Record]:
         """Every record, by path. Raises UserError where a file is not a record."""
@@ -316,24 +340,35 @@ class Store:
         documents.write(self.root / path, record)
 
 
-def _misreadings(records: dict[Path, Record]) -> dict[Path, UserError]:
+def _misreadings(records: Mapping[Path, Record]) -> dict[Path, UserError]:
     """Records that read their task's metrics in another way than most."""
-
-    def readings(record: Record) -> dict[str, str]:
-        fields = {"primary_metric": record.primary_metric}
-        for name, metric in record.metrics.items():
-            fields |= {f"metrics.{name}.direction": metric.direction, f"metrics.{name}.unit": metric.unit}
-            fields[f"metrics.{name}.compared"] = metric.compared
-        return fields
-
+    members: dict[_Reading, list[Path]] = {}
+    for path, record in records.items():
+        members.setdefault(_reading(record), []).append(path)
     votes: dict[tuple[str, str], Counter[str]] = {}
-    for record in records.values():
-        for field, value in readings(record).items():
-            votes.setdefault((record.task, field), Counter())[value] += 1
+    for (task, fields), paths in members.items():
+        for field, value in fields:
+            votes.setdefault((task, field), Counter())[value] += len(paths)
     usual = {key: counts.most_common(1)[0][0] for key, counts in votes.items()}
     return {
-        path: UserError(f"{value!r}, and {usual[record.task, field]!r} in other records of {record.task}", field=field)
-        for path, record in records.items()
-        for field, value in readings(record).items()
-        if value != usual[record.task, field]
+        path: UserError(f"{value!r}, and {usual[task, field]!r} in other records of {task}", field=field)
+        for (task, fields), paths in members.items()
+        for field, value in fields
+        if value != usual[task, field]
+        for path in paths
     }
+
+
+_Reading = tuple[str, tuple[tuple[str, str], ...]]
+"""A task, and how a record of it reads its metrics, as fields with their values."""
+
+
+def _reading(record: Record) -> _Reading:
+    fields = [("primary_metric", record.primary_metric)]
+    for name, metric in record.metrics.items():
+        fields += [
+            (f"metrics.{name}.direction", metric.direction),
+            (f"metrics.{name}.unit", metric.unit),
+            (f"metrics.{name}.compared", metric.compared),
+        ]
+    return record.task, tuple(fields)

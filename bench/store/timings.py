@@ -5,6 +5,7 @@ A timing belongs to every record of the same architecture (``distillbench.bench.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -151,9 +152,9 @@ class Timing(Filed):
         return float(np.percentile(samples, q)) if len(samples) >= {90: P90_FROM, 99: P99_FROM}[q] else None
 
 
-def scan(results: Path) -> Scan[Timing]:
-    """Every timing of a results folder."""
-    return documents.scan(results, FOLDER, Timing, SCHEMA_VERSION, "timing")
+def scan(results: Path, tasks: Collection[str] | None = None) -> Scan[Timing]:
+    """Every timing of a results folder, or those of some tasks."""
+    return documents.scan(results, FOLDER, Timing, SCHEMA_VERSION, "timing", tasks)
 
 
 def read(path: Path) -> Timing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -21,7 +22,7 @@ from distillbench.tasks.networks.interfaces import ROLES
 
 if TYPE_CHECKING:
     from distillbench.methods.base import Method
-    from distillbench.tasks.base import ExtractorRecipe, Task, TaskSettings
+    from distillbench.tasks.base import ExtractorRecipe, Metric, Task, TaskSettings
 
 CONFIG_VERSION = 2
 OF_TEACHERS, OF_TRANSFER = ("teacher", "teacher_data"), ("transfer", "transfer_batch")
@@ -104,6 +105,11 @@ class Pair:
     def baseline_config(self) -> dict[str, Any]:
         """Everything that the baselines share: nothing of a training."""
         return self._config_without(*OF_TEACHERS, *OF_TRANSFER, "student", "batch_size")
+
+    @cached_property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics of its task, by name."""
+        return TASKS.get(self.task).metrics
 
     @cached_property
     def feature_extractor(self) -> ExtractorRecipe | None:
