@@ -33,7 +33,12 @@ from distillbench.common.paths import expanded, regular_file, results_folder
 
 if TYPE_CHECKING:
     from distillbench.bench.run.plan import Plan
+    from distillbench.bench.store.records import Record
     from distillbench.bench.suite.cells import Cell
+
+
+SPOT_CHECK = "spot-check"
+"""Folder of the trials that are made again, in that of the trials."""
 
 
 class Format(StrEnum):
@@ -75,6 +80,13 @@ def tune(
             parser=expanded, metavar="DIR", help="Folder that keeps trained teachers. Default: runs/SUITE/cache."
         ),
     ] = None,
+    spot_check: Annotated[
+        bool,
+        typer.Option(
+            "--spot-check",
+            help="After an edit of code: make a trial of each method again; if none comes out otherwise, all count.",
+        ),
+    ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace trials that were made with another configuration.")
     ] = False,
@@ -102,7 +114,8 @@ def tune(
         from distillbench.bench.run.preconditions import check_device_and_folders
         from distillbench.bench.run.progress import ProgressDisplay, summary_line
         from distillbench.bench.run.trials import Budget
-        from distillbench.bench.run.tune import as_toml, decisions, expected
+        from distillbench.bench.run.tune import as_toml, decisions, expected, spot_checked
+        from distillbench.bench.store.records import Store
         from distillbench.common.atomic import write_atomically
 
         execution = execution_of(executor, workers, address, gpus_per_job, job_hours, job_memory)
@@ -111,20 +124,32 @@ def tune(
         folder = out if out is not None else Path("runs", f"{resolved.name}.tune")
         kept = cache if cache is not None else Path("runs", resolved.name, "cache")
         target = regular_file(output or folder / f"{resolved.name}.tuned.toml", "--output")
-        whole = plan(resolved, folder, kept, expected(resolved, folder, budget))
+
+    def announce(whole: Plan, again: bool) -> None:
         if whole.to_do:
             check_device_and_folders(resolved, folder, kept)
-        line = summary_line(whole, execution, overwrite)
-    screen.print(line, markup=False, soft_wrap=True)
+        screen.print(summary_line(whole, execution, again), markup=False, soft_wrap=True)
 
-    def run(cells: Sequence[Cell]) -> Plan:
+    def run(cells: Sequence[Cell], where: Path = folder, again: bool = overwrite) -> Plan:
         with ProgressDisplay(screen) as display:
-            return runner.run(plan(resolved, folder, kept, cells), execution, overwrite, display)
+            return runner.run(plan(resolved, where, kept, cells), execution, again, display)
 
-    outcome = decisions(resolved, folder, budget, run)
+    def made_again(cells: Sequence[Cell]) -> Sequence[Record]:
+        store = Store(folder / SPOT_CHECK)
+        announce(plan(resolved, store.root, kept, cells), True)
+        run(cells, store.root, True)
+        return [store.read(store.root / cell.path) for cell in cells]
+
+    if spot_check:
+        outcome = spot_checked(resolved, folder, budget, made_again)
+    else:
+        announce(plan(resolved, folder, kept, expected(resolved, folder, budget)), overwrite)
+        outcome = decisions(resolved, folder, budget, run)
     document = table(outcome, budget)
     try:
-        write_atomically(target, as_toml(outcome, origin(resolved.name, budget)).encode())
+        write_atomically(
+            target, as_toml(outcome, origin(resolved.name, budget, outcome if spot_check else ())).encode()
+        )
         write_atomically(folder / "trials.md", markdown([document]).encode())
         write_atomically(folder / FILE, csv([document]).encode())
     except OSError as error:

@@ -63,12 +63,18 @@ def _pair_table(decisions: Sequence[Decision], notes: tuple[str, ...]) -> Table:
     return Table(title, columns(fields), tuple(Row(cells(fields, d)) for d in decisions), CAPTION, notes)
 
 
-def origin(suite: str, budget: Budget) -> str:
-    """How a file of chosen values came to be."""
-    seeds = listed((*budget.seeds, *budget.confirm))
-    commit, dash, changed = revision().partition("-")
-    command, code = f"distillbench tune {suite} --trials {budget.trials}", f"{commit[:12]}{dash}{changed}"
-    return f"Written by `{command}` at revision {code}, seeds {seeds}: not by hand."
+def origin(suite: str, budget: Budget, checked: Sequence[Decision] = ()) -> str:
+    """How a file of chosen values came to be. checked: the decisions, where their trials were made with other code."""
+    command = f"distillbench tune {suite} --trials {budget.trials}{' --spot-check' if checked else ''}"
+    made = sorted({record.revision for decision in checked for record in decision.records})
+    trials = f" from trials of {', '.join(map(_short, made))}" if checked else ""
+    seeds = listed(budget.all_seeds)
+    return f"Written by `{command}` at revision {_short(revision())}{trials}, seeds {seeds}: not by hand."
+
+
+def _short(code: str) -> str:
+    commit, dash, changed = code.partition("-")
+    return f"{commit[:12]}{dash}{changed}"
 
 
 # -- notes --------------------------------------------------------------------------------------------------------

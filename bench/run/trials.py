@@ -40,6 +40,11 @@ class Budget:
     seeds: tuple[int, ...] = (100, 101)
     confirm: tuple[int, ...] = (102, 103, 104, 105, 106)
 
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Those to pick by, then those to compare by."""
+        return *self.seeds, *self.confirm
+
     def check(self, suite: Suite) -> None:
         """Check that the choice can be trusted.
 

@@ -17,7 +17,7 @@ import tomli_w
 from distillbench.bench.run.choice import Decision, Results, decide, pick
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.trials import Budget, Tuning, tunings
-from distillbench.bench.store.configurations import SCRATCH
+from distillbench.bench.store.configurations import DIGESTS, SCRATCH, differing, named
 from distillbench.bench.store.records import Record, Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.resolve import Suite
@@ -58,6 +58,50 @@ def decisions(suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[C
         return outcome
     run(milder)
     return _decided(tuned, _read(out, [*cells, *milder]), budget)
+
+
+def spot_checked(
+    suite: Suite, out: Path, budget: Budget, run: Callable[[Sequence[Cell]], Sequence[Record]]
+) -> list[Decision]:
+    """Decide by trials that were made with other code, where one of each method comes out the same with today's.
+
+    That is the chosen trial with the first seed. An edit that changes no result need not cost a tuning.
+
+    Args:
+        suite: The suite.
+        out: The results folder of the trials.
+        budget: How many trials and which seeds.
+        run: Makes the records of some cells again, in another folder.
+
+    Raises:
+        UserError: The budget is not to be trusted, a trial is missing, was made with other settings or data, or comes
+            out otherwise.
+    """
+    tuned = _tunings(suite, budget)
+    results = _found(out, [cell for t in tuned for cell in t.cells(range(len(t.trials)), budget.all_seeds)])
+    for cell in (*_trials(tuned, budget), *_confirming(tuned, results, budget)):
+        if cell.seed not in results.get(_key(cell), {}).get(cell.trial or 0, {}):
+            raise UserError(
+                "is missing, and nothing can be checked without it (run distillbench tune)", out / cell.path
+            )
+    outcome = _decided(tuned, results, budget)
+    checked = [cell for d in outcome for cell in d.tuning.cells([d.chosen], budget.seeds[:1])]
+    for cell, record in zip(checked, run(checked), strict=True):
+        if problem := _difference(results[_key(cell)][cell.trial or 0][cell.seed], record):
+            raise UserError(problem, out / cell.path)
+    return outcome
+
+
+def _difference(before: Record, now: Record) -> str:
+    """How a trial that was made again differs, in more than its code; '' where it is the same to the bit."""
+    fields = [f for f in differing([before.config, now.config]) if f.rpartition(".")[2] not in DIGESTS]
+    if fields:
+        return f"was made with other {named(fields)} (run distillbench tune again)"
+    first, second = before.reproducible(), now.reproducible()
+    others = [
+        name for name in first if name not in ("config", "config_hash", "failure") and first[name] != second[name]
+    ]
+    return f"comes out otherwise with today's code: {', '.join(others)} (run distillbench tune again)" if others else ""
 
 
 def expected(suite: Suite, out: Path, budget: Budget) -> list[Cell]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -24,8 +25,9 @@ from distillbench.bench.run.execution import Execution
 from distillbench.bench.run.jobs import Job
 from distillbench.bench.run.plan import Plan, plan
 from distillbench.bench.run.trials import Budget, tunings
-from distillbench.bench.run.tune import decisions, expected
-from distillbench.bench.store.records import Failure, Store
+from distillbench.bench.run.tune import decisions, expected, spot_checked
+from distillbench.bench.store.documents import canonical_hash
+from distillbench.bench.store.records import Failure, Record, Store
 from distillbench.bench.suite.cells import Cell
 from distillbench.bench.suite.resolve import Suite, load
 from distillbench.bench.workers.executor import JobEnd
@@ -221,6 +223,55 @@ def test_a_suite_without_anything_to_tune_is_refused(tmp_path: Path) -> None:
 
 
 # -- rounds, with records written by hand -----------------------------------------------------------------------------
+
+# -- trials of other code -------------------------------------------------------------------------------------------
+
+
+def rewritten(trials: Path, out: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    """A copy of trials with all records changed, each with the hash of its configuration."""
+    for trial in Store(trials):
+        content = json.loads(trial.model_dump_json())
+        change(content)
+        content["config_hash"] = canonical_hash(content["config"])
+        Store(out).write(trial.path, Record.model_validate(content))
+    return out
+
+
+def other_code(content: dict[str, Any]) -> None:
+    content["config"] |= {"code": "0" * 64, "teacher": "1" * 64}
+
+
+def other_rate(content: dict[str, Any]) -> None:
+    content["config"]["settings"]["student"]["learning_rate"] = 0.5
+
+
+def other_loss(content: dict[str, Any]) -> None:
+    other_code(content)
+    content["training"]["final_loss"] *= 1 + 1e-15
+
+
+def test_trials_of_other_code_count_where_one_of_each_method_comes_out_the_same(
+    trials: Path, tmp_path: Path, jobs: list[Job]
+) -> None:
+    suite = load(TINY)
+
+    def again(cells: Sequence[Cell]) -> list[Record]:
+        runner.run(plan(suite, tmp_path / "again", cells=cells), Execution(workers=1))
+        return [Store(tmp_path / "again").read(tmp_path / "again" / cell.path) for cell in cells]
+
+    first = tuned(suite, trials)
+    jobs.clear()
+    checked = spot_checked(suite, rewritten(trials, tmp_path / "other", other_code), SMALL, again)
+    assert [(d.tuning.key, d.chosen) for d in checked] == [(d.tuning.key, d.chosen) for d in first]
+    made = [(cell.label, cell.trial, cell.seed) for job in jobs for cell in job.cells if job.kind == "group"]
+    assert sorted(made) == sorted((d.tuning.label, d.chosen, 100) for d in first)
+    with pytest.raises(UserError, match=r"seed-100\.json: comes out otherwise with today's code: training \(run"):
+        spot_checked(suite, rewritten(trials, tmp_path / "loss", other_loss), SMALL, again)
+    with pytest.raises(UserError, match=r"seed-100\.json: was made with other student\.learning_rate \(run"):
+        spot_checked(suite, rewritten(trials, tmp_path / "rate", other_rate), SMALL, again)
+    with pytest.raises(UserError, match="is missing, and nothing can be checked without it"):
+        spot_checked(suite, tmp_path / "nothing", SMALL, again)
+
 
 Value = Callable[[Cell], float | None]
 """The accuracy of a cell; None: it fails."""
