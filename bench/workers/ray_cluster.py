@@ -60,6 +60,7 @@ class RayExecutor:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
+    os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", str(int(ANSWERS_WITHIN)))  # one a second, read at the import
     try:
         import ray
     except ImportError:
@@ -72,6 +73,9 @@ def _connected(address: str | None) -> Iterator[None]:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env={"env_vars": variables})
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if "InvalidAuthToken" in f"{error}{error.__cause__}":
+            problem = "the cluster asks for its token (RAY_AUTH_MODE=token, and the head's ~/.ray/auth_token)"
+            raise UserError(problem, "--address") from error
         raise UserError(f"no cluster answers ({_first_line(error)})", "--address") from error
     _silence()
     try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import socket
 import time
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from distillbench.bench.workers.executor import Event, Execute, JobEnd, JobProgr
 from distillbench.bench.workers.job_queue import JobQueue
 from distillbench.bench.workers.ray_worker import Fate, Mailbox, work
 from distillbench.common.atomic import write_atomically
+from distillbench.common.errors import UserError
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at how far the jobs are, where none ends."""
+HEAD_ANSWERS_WITHIN = 15.0
+"""Seconds that the head may be silent; after 60 Ray would end the driver."""
 AHEAD, WAITING = 16, 2
 """Tasks at Ray, so many and so many for each core of the cluster, so that none idles until the driver looks again."""
 NODES_LOST = 3
@@ -45,7 +50,9 @@ class Tasks:
         mailbox: Any = ray.remote(Mailbox)
         self._mailbox = mailbox.options(num_cpus=0, scheduling_strategy=here).remote()
         self._work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
+        self._head, self._head_answered = ray.get_runtime_context().gcs_address, time.monotonic()
         self._execute, self._most = execute, workers
+        self._room = workers or _room()
         self._waiting: JobQueue[PortableJob] = JobQueue(jobs)
         self._running: dict[ray.ObjectRef[Any], PortableJob] = {}
         """By the reference of what a task returns."""
@@ -57,7 +64,11 @@ class Tasks:
         """By job, the node on which a worker died of it."""
 
     def events(self) -> Generator[Event[Any], None, None]:
-        """Run every job after those it needs, and yield what happens."""
+        """Run every job after those it needs, and yield what happens.
+
+        Raises:
+            UserError: The head of the cluster is lost.
+        """
         last = time.monotonic()
         while self._waiting or self._running:
             yield from self._waiting.blocked()
@@ -68,11 +79,12 @@ class Tasks:
                 yield event
             if time.monotonic() - last >= LOOK_EVERY:
                 last = time.monotonic()
-                yield from self._progress()
+                if self._head_answers():  # else a question would wait until Ray ends the driver
+                    self._room = self._most or _room()
+                    yield from self._progress()
 
     def _submit(self) -> None:
-        room = self._most or AHEAD + WAITING * int(ray.cluster_resources().get("CPU", 1))
-        while len(self._running) < room and (job := self._waiting.take()) is not None:
+        while len(self._running) < self._room and (job := self._waiting.take()) is not None:
             files = [self._file(path) for path in job.reads()]
             task = self._work.options(scheduling_strategy=self._elsewhere(job.id))
             self._running[task.remote(job.id, pickle.dumps((self._execute, job)), files, self._mailbox)] = job
@@ -85,10 +97,23 @@ class Tasks:
         ended, _ = ray.wait(waited, timeout=LOOK_EVERY)
         return ray.wait(waited, num_returns=len(waited), timeout=0)[0] if ended else []
 
+    def _head_answers(self) -> bool:
+        host, _, port = self._head.rpartition(":")
+        with suppress(OSError), socket.create_connection((host.strip("[]"), int(port)), LOOK_EVERY):
+            self._head_answered = time.monotonic()
+            return True
+        if time.monotonic() - self._head_answered > HEAD_ANSWERS_WITHIN:
+            raise UserError(f"the head of the cluster, {self._head}, is lost; what was finished is kept", "--address")
+        return False
+
     def _progress(self) -> Iterator[JobProgress]:
         running = {job.id for job in self._running.values()}
-        for id_, (step, steps) in ray.get(self._mailbox.steps.remote(running)).items():
-            yield JobProgress(id_, step, steps)
+        try:
+            steps = ray.get(self._mailbox.steps.remote(running), timeout=LOOK_EVERY)
+        except exceptions.GetTimeoutError:
+            return
+        for id_, (step, all_steps) in steps.items():
+            yield JobProgress(id_, step, all_steps)
 
     def _elsewhere(self, id_: str) -> Any:
         """Any node; where a worker has died of the job before, another one, if there is one."""
@@ -145,6 +170,11 @@ class Tasks:
             self._readers[path] -= 1
             if not self._readers[path]:
                 self._files.pop(path, None)
+
+
+def _room() -> int:
+    """How many tasks Ray is given at once: a few more than the cluster does at the moment, as nodes come and go."""
+    return AHEAD + WAITING * int(ray.cluster_resources().get("CPU", 1))
 
 
 def _words(error: BaseException) -> str:
