@@ -132,7 +132,11 @@ class Job:
         cells = [cell.hash for cell in self.cells]
         machine = {field: environment().get(field) for field in (*IDENTITY, "python", "libraries")}
         of = canonical_hash([self.kind, self._place[1], cells, self.pair.config["code"], machine])
-        return FileCheckpoint(checkpoints.path_of(*self._place), of)
+        return FileCheckpoint(self.states()[0], of)
+
+    def states(self) -> tuple[Path, ...]:
+        """Return the file of its checkpoint."""
+        return (checkpoints.path_of(*self._place),)
 
     @property
     def _place(self) -> tuple[Path, str]:

@@ -164,6 +164,7 @@ def _tidy(plan: Plan) -> None:
     """Remove what killed processes have left behind, now that a plan is done."""
     for folder in (plan.out, plan.cache):
         claims.all_live(folder)
+    checkpoints.remove_empty(plan.out / checkpoints.FOLDER)
     for path in checkpoints.all_in(plan.out):
         if claims.live(claims.path_of(plan.out, path.stem)) is None:
             checkpoints.remove(path)

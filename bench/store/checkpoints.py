@@ -76,5 +76,10 @@ def all_in(folder: Path) -> list[Path]:
 def remove(path: Path) -> None:
     """Remove a checkpoint, with its folder where it was the last."""
     path.unlink(missing_ok=True)
+    remove_empty(path.parent)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder of checkpoints that holds none."""
     with suppress(OSError):
-        path.parent.rmdir()
+        folder.rmdir()

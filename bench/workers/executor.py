@@ -86,8 +86,12 @@ class PortableJob(Runnable, Protocol):
         """The files that it may write."""
         ...
 
+    def states(self) -> tuple[Path, ...]:
+        """The files in which it keeps how far it is, as long as it runs, and from which it goes on."""
+        ...
+
     def moved(self, folder: Path) -> Self:
-        """The job with all that it reads and writes in a folder: the same files in the same order."""
+        """The job with all that it reads, writes and keeps in a folder: the same files in the same order."""
         ...
 
 

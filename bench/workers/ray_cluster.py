@@ -69,7 +69,8 @@ def _connected(address: str | None) -> Iterator[None]:
     if address not in (None, "auto"):
         _check_answer(str(address))
     paths = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
-    variables = DEFAULTS | {"PYTHONPATH": paths}
+    own = {name: value for name, value in os.environ.items() if name.startswith("DISTILLBENCH_")}
+    variables = DEFAULTS | own | {"PYTHONPATH": paths}
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, runtime_env={"env_vars": variables})
     except (ConnectionError, RuntimeError, ValueError) as error:

@@ -85,7 +85,7 @@ class Tasks:
 
     def _submit(self) -> None:
         while len(self._running) < self._room and (job := self._waiting.take()) is not None:
-            files = [self._file(path) for path in job.reads()]
+            files = [self._file(path) for path in job.reads()] + [_state(path) for path in job.states()]
             task = self._work.options(scheduling_strategy=self._elsewhere(job.id))
             self._running[task.remote(job.id, pickle.dumps((self._execute, job)), files, self._mailbox)] = job
 
@@ -107,11 +107,16 @@ class Tasks:
         return False
 
     def _progress(self) -> Iterator[JobProgress]:
-        running = {job.id for job in self._running.values()}
+        """How far the jobs are; the states that they have kept are written where they will be looked for."""
+        running = {job.id: job for job in self._running.values()}
+        asked = [self._mailbox.steps.remote(running.keys()), self._mailbox.states.remote(running.keys())]
         try:
-            steps = ray.get(self._mailbox.steps.remote(running), timeout=LOOK_EVERY)
+            steps, states = ray.get(asked, timeout=LOOK_EVERY)
         except exceptions.GetTimeoutError:
             return
+        for id_, contents in states.items():
+            for index, content in contents.items():
+                write_atomically(running[id_].states()[index], content)
         for id_, (step, all_steps) in steps.items():
             yield JobProgress(id_, step, all_steps)
 
@@ -141,6 +146,8 @@ class Tasks:
         event = self._waiting.ended(JobEnd(job.id, *pickle.loads(end)))
         if isinstance(event, WorkerLoss):
             self._expect(event)
+        for path in job.states():
+            path.unlink(missing_ok=True)
         self._forget(job)
         return event
 
@@ -170,6 +177,14 @@ class Tasks:
             self._readers[path] -= 1
             if not self._readers[path]:
                 self._files.pop(path, None)
+
+
+def _state(path: Path) -> list[Any]:
+    """The reference of a state that was kept, as of now; empty if there is none."""
+    try:
+        return [ray.put(path.read_bytes())]
+    except OSError:
+        return []
 
 
 def _room() -> int:

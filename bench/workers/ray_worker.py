@@ -18,7 +18,7 @@ from typing import Any
 import ray
 
 from distillbench.bench.machine.process import resident
-from distillbench.bench.workers.executor import UNLIMITED, Limits
+from distillbench.bench.workers.executor import PortableJob
 from distillbench.bench.workers.worker import portable
 from distillbench.common.atomic import write_atomically
 
@@ -42,6 +42,7 @@ class Mailbox:
     def __init__(self) -> None:
         self._steps: dict[str, tuple[int, int]] = {}
         self._fates: dict[str, Fate] = {}
+        self._states: dict[str, dict[int, bytes]] = {}
 
     def started(self, id_: str, node: str) -> None:
         """Note that a job has started on a node."""
@@ -50,6 +51,15 @@ class Mailbox:
     def reached(self, id_: str, step: int, steps: int) -> None:
         """Note how far a job is."""
         self._steps[id_] = step, steps
+
+    def kept(self, id_: str, index: int, state: bytes) -> None:
+        """Keep the state of a job: the content of one of its files."""
+        self._states.setdefault(id_, {})[index] = state
+
+    def states(self, running: set[str]) -> dict[str, dict[int, bytes]]:
+        """Take out the states that have come since the last time; forget those of jobs that do not run."""
+        states, self._states = self._states, {}
+        return {id_: state for id_, state in states.items() if id_ in running}
 
     def stopped(self, id_: str, cause: str) -> None:
         """Note why the process of a job ends itself."""
@@ -74,7 +84,7 @@ def work(
     Args:
         id_: The job's.
         message: The pickled function and job.
-        files: Of each file that the job reads its reference, if it exists.
+        files: Of each file that the job reads, then of each in which it kept its state, its reference if it exists.
         mailbox: A ``Mailbox``.
 
     Returns:
@@ -84,10 +94,10 @@ def work(
     try:
         execute, job = pickle.loads(message)
         here = job.moved(folder())
-        for path, reference in zip(here.reads(), files, strict=True):
+        for path, reference in zip((*here.reads(), *here.states()), files, strict=True):
             if reference and not path.exists():
                 write_atomically(path, ray.get(reference[0]))
-        with _watched(id_, job.limits, mailbox):
+        with _watched(id_, here, mailbox):
             result = execute(here, _report(id_, mailbox))
         written = [path.read_bytes() if path.exists() else None for path in here.writes()]
         return pickle.dumps((result, None)), written
@@ -121,20 +131,24 @@ def folder() -> Path:
 
 
 @contextmanager
-def _watched(id_: str, limits: Limits, mailbox: Any) -> Iterator[None]:
-    """End this process where the job goes beyond a limit."""
+def _watched(id_: str, job: PortableJob, mailbox: Any) -> Iterator[None]:
+    """End this process where the job goes beyond a limit; send the states that it keeps meanwhile."""
     over = threading.Event()
-    if limits != UNLIMITED:
-        threading.Thread(target=_watch, args=(id_, limits, mailbox, over), daemon=True).start()
+    threading.Thread(target=_watch, args=(id_, job, mailbox, over), daemon=True).start()
     try:
         yield
     finally:
         over.set()
 
 
-def _watch(id_: str, limits: Limits, mailbox: Any, over: threading.Event) -> None:
-    start = time.monotonic()
+def _watch(id_: str, job: PortableJob, mailbox: Any, over: threading.Event) -> None:
+    start, limits, sent = time.monotonic(), job.limits, dict[Path, int]()
     while not over.wait(LOOK_EVERY):
+        for index, path in enumerate(job.states()):
+            with suppress(OSError):
+                if (written := path.stat().st_mtime_ns) != sent.get(path):
+                    mailbox.kept.remote(id_, index, path.read_bytes())
+                    sent[path] = written
         cause = limits.exceeded(time.monotonic() - start, resident(os.getpid()))
         if cause:
             with suppress(Exception):  # the process ends, whether or not the driver learns why

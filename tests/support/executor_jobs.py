@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distillbench.bench.workers.executor import UNLIMITED, ExhaustedError, Limits
+from distillbench.common.atomic import write_atomically
 
 
 class StubbornError(Exception):
@@ -54,6 +55,10 @@ class Job:
         """Return its file."""
         return (self.files / self.id,)
 
+    def states(self) -> tuple[Path, ...]:
+        """Return the file of its count."""
+        return (self.files / f"{self.id}.state",)
+
     def moved(self, folder: Path) -> Job:
         """Return the job with its files in another folder."""
         return replace(self, files=folder / "files")
@@ -93,6 +98,8 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
                 with (job.folder / job.id).open("a") as marks:
                     marks.write("x")
                 time.sleep(0.1)
+        case "count":
+            return count(job, first)
         case "lack":
             raise ExhaustedError(f"no memory in {os.getpid()}")
         case "eat":
@@ -104,3 +111,17 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
             job.writes()[0].write_text("".join(path.read_text() for path in job.reads()) + job.id)
     report(1, 2)
     return f"{job.id} done"
+
+
+def count(job: Job, first: bool) -> str:
+    """Count to ten from where it was, and die at seven the first time; returns where it began."""
+    (state,) = job.states()
+    begun = int(state.read_text()) if state.exists() else 0
+    for number in range(begun + 1, 11):
+        time.sleep(0.4)
+        write_atomically(state, str(number).encode())
+        if number == 7 and first:
+            time.sleep(3)
+            os.kill(os.getpid(), signal.SIGKILL)
+    state.unlink()
+    return f"{job.id} went on from {begun}"

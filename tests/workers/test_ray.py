@@ -21,10 +21,12 @@ from distillbench.bench.workers.local import LocalExecutor
 from distillbench.bench.workers.ray_cluster import RayExecutor
 from distillbench.common.errors import UserError
 from support.executor_jobs import Job, execute
+from support.paths import ROOT
 from support.processes import Run, finish, refused, reproducible, start
 
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 NODES = 3
+WITH_SUPPORT = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,7 @@ def jobs_of_all_kinds(folder: Path) -> list[Job]:
         Job("first", "file", folder, files=files),
         Job("second", "file", folder, needs=("first",), files=files),
         Job("third", "file", folder, needs=("first", "second"), files=files),
+        Job("counts", "count", folder, files=files),
     ]
 
 
@@ -135,9 +138,11 @@ def test_a_suite_gives_the_records_of_a_local_run_and_the_weights(
 DRIVER = """
 import sys
 from pathlib import Path
+from distillbench.bench.workers import ray_tasks
 from distillbench.bench.workers.executor import JobProgress
 from distillbench.bench.workers.ray_cluster import RayExecutor
 from support.executor_jobs import Job, execute
+ray_tasks.HEAD_ANSWERS_WITHIN = 3.0
 jobs = [Job(str(i), "mark", Path(sys.argv[2])) for i in range(3)]
 for event in RayExecutor(sys.argv[1]).run(jobs, execute):
     if isinstance(event, JobProgress):
@@ -146,7 +151,7 @@ for event in RayExecutor(sys.argv[1]).run(jobs, execute):
 
 
 def test_a_driver_that_is_killed_leaves_no_task_behind(cluster: Any, tmp_path: Path) -> None:
-    process = start([sys.executable, "-c", DRIVER, cluster.address, str(tmp_path)])
+    process = start([sys.executable, "-c", DRIVER, cluster.address, str(tmp_path)], env=WITH_SUPPORT)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
     os.killpg(process.pid, signal.SIGKILL)
@@ -162,6 +167,22 @@ def test_a_driver_that_is_killed_leaves_no_task_behind(cluster: Any, tmp_path: P
         if sizes() == before:
             break
         assert time.monotonic() < deadline, "tasks go on without their driver"
+
+
+def test_a_driver_whose_head_is_lost_says_so(tmp_path: Path) -> None:
+    """Ray itself would end it without a word of ours, a minute later."""
+    nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    address = nodes.address
+    try:
+        process = start([sys.executable, "-c", DRIVER, address, str(tmp_path)], env=WITH_SUPPORT)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        nodes.head_node.kill_gcs_server()
+        _, errors = process.communicate(timeout=60)
+        told = f"UserError: --address: the head of the cluster, {address}, is lost; what was finished is kept"
+        assert errors.strip().endswith(told)
+    finally:
+        nodes.shutdown()
 
 
 def test_a_node_with_other_software_is_refused_by_name(
