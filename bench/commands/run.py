@@ -84,7 +84,7 @@ def run(
         if part is not None:
             before = part_of(before, part)
         if before.to_do:
-            check_device_and_folders(chosen, folder, cache)
+            check_device_and_folders(chosen, folder, cache, execution.elsewhere)
         line = summary_line(before, execution, overwrite)
     for text in (line, *(before.undefined if before.to_do else ())):
         output.print(text, markup=False, soft_wrap=True)

@@ -127,7 +127,7 @@ def tune(
 
     def announce(whole: Plan, again: bool) -> None:
         if whole.to_do:
-            check_device_and_folders(resolved, folder, kept)
+            check_device_and_folders(resolved, folder, kept, execution.elsewhere)
         screen.print(summary_line(whole, execution, again), markup=False, soft_wrap=True)
 
     def run(cells: Sequence[Cell], where: Path = folder, again: bool = overwrite) -> Plan:

@@ -44,6 +44,11 @@ class Execution:
         if self.share and self.executor != "local":
             raise UserError("needs a folder that all workers see (allowed: with --executor local)", "--share")
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether other machines do the jobs."""
+        return self.executor != "local"
+
     def workers_for(self, suite: Suite) -> int | None:
         """Return how many jobs of a suite run at once; None where a cluster decides that."""
         if self.workers is not None or self.executor != "local":

@@ -169,6 +169,8 @@ def execute(job: Job, report: Report) -> list[Record]:
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited during the run; run again")
     forget_code()
+    if not same_data(job.pair):
+        raise RuntimeError("the data are others than those that the run was planned with, or were changed since")
     for key, setting in job.pair.described().items():
         if setting != job.pair.config["settings"][key]:
             name = f"{key}.network" if key in ("teacher", "student") else key
@@ -218,6 +220,12 @@ def _records(job: Job, report: Report) -> list[Record]:
             return [_baseline(job, cell) for cell in job.cells]
         case "group":
             return _train_group(job, report)
+
+
+@lru_cache(maxsize=64)
+def same_data(pair: Pair) -> bool:
+    """Whether this machine has the data that a pair was planned with; asked once a process."""
+    return TASKS.get(pair.task).data_identity(pair.settings) == pair.config["data"]
 
 
 @lru_cache(maxsize=2)

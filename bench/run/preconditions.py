@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import torch
 from distillbench.bench.run.estimate import probe_task
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.suite.cells import Pair
+from distillbench.bench.suite.preflight import least_bytes
 from distillbench.bench.suite.resolve import Suite
 from distillbench.bench.training import contract
 from distillbench.bench.training.pretrained import load_pretrained
@@ -21,17 +23,43 @@ from distillbench.tasks.base import Role
 from distillbench.tasks.networks.interfaces import ROLES
 
 
-def check_device_and_folders(suite: Suite, out: Path, cache: Path | None = None) -> None:
+def check_device_and_folders(suite: Suite, out: Path, cache: Path | None = None, elsewhere: bool = False) -> None:
     """Check that the suite's device exists and that results can be written.
 
     Args:
         suite: The suite.
         out: The results folder; it is made.
         cache: Folder of feature extractors, teachers and decoded images; default: in the results folder.
+        elsewhere: Whether other machines train, which have the device.
 
     Raises:
         UserError: One does not hold.
     """
+    if not elsewhere:
+        _check_device(suite)
+    with file_errors(out):
+        for folder in (out, cache or out / "cache"):
+            folder.mkdir(parents=True, exist_ok=True)
+            _check_folder(folder)
+
+
+def check_memory(plan: Plan, limit: float | None) -> None:
+    """Check that a job's limit of memory leaves room for what a plan has to train.
+
+    Args:
+        plan: The plan.
+        limit: Bytes; None: there is no limit.
+
+    Raises:
+        UserError: It does not.
+    """
+    for pair in dict.fromkeys(cell.pair for cell in plan.to_do) if limit is not None else ():
+        if limit < (least := least_bytes(pair)):
+            problem = f"{limit / 1e9:g} GB are less than {pair.task}/{pair.pair} needs"
+            raise UserError(problem, "--job-memory", allowed=f"from about {math.ceil(least / 1e8) / 10:g}")
+
+
+def _check_device(suite: Suite) -> None:
     if suite.device != "cpu" and not torch.cuda.is_available():
         problem = f"{suite.device!r} cannot be used, torch sees no CUDA device"
         raise UserError(problem, field="device", allowed="here: 'cpu'")
@@ -39,12 +67,22 @@ def check_device_and_folders(suite: Suite, out: Path, cache: Path | None = None)
     if index and int(index) >= torch.cuda.device_count():
         allowed = f"cuda:0 to cuda:{torch.cuda.device_count() - 1}"
         raise UserError(f"{suite.device!r} does not exist", field="device", allowed=allowed)
-    with file_errors(out):
-        for folder in (out, cache or out / "cache"):
-            folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".probe-{os.getpid()}"
-            probe.write_bytes(b"")
-            probe.unlink()
+
+
+def _check_folder(folder: Path) -> None:
+    """Write two files, and rename one to the other: as every record is written, whole or not at all."""
+    first, second = (folder / f".probe-{os.getpid()}-{number}" for number in (1, 2))
+    first.write_bytes(b"1")
+    try:
+        second.write_bytes(b"2")
+        try:
+            first.replace(second)
+        except OSError as error:
+            problem = f"its file system cannot rename a file to another in its place ({error.strerror or error})"
+            raise UserError(f"{problem}, as results are written", folder) from error
+    finally:
+        first.unlink(missing_ok=True)
+        second.unlink(missing_ok=True)
 
 
 @contextmanager

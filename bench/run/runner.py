@@ -14,7 +14,12 @@ from distillbench.bench.run.job_graph import job_graph
 from distillbench.bench.run.jobs import Job, execute, failed
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.plan import plan as planned
-from distillbench.bench.run.preconditions import check_data_of, check_device_and_folders, file_errors
+from distillbench.bench.run.preconditions import (
+    check_data_of,
+    check_device_and_folders,
+    check_memory,
+    file_errors,
+)
 from distillbench.bench.store import checkpoints, claims
 from distillbench.bench.store.claims import ClaimedError
 from distillbench.bench.store.manifest import ExpectedCell, expect, heal
@@ -87,7 +92,8 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
 
 @one_thread()
 def _run(plan: Plan, execution: Execution, listener: Listener) -> Plan:
-    check_device_and_folders(plan.suite, plan.out, plan.cache)
+    check_device_and_folders(plan.suite, plan.out, plan.cache, execution.elsewhere)
+    check_memory(plan, execution.limits.bytes)
     check_data_of(plan)
     with busy_on_the_machine(), file_errors(plan.out), claims.running(plan.out, execution.share):
         expect(plan.out, _expected(plan))

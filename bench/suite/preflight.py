@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TRAINED = 4
 """Memory for training in multiples of the weights: weights, gradients, Adam's two moments."""
+LIBRARIES = 0.4e9
+"""Bytes of a process that has loaded PyTorch, and nothing else."""
 
 
 def check_networks(pair: Pair, place: Place) -> None:
@@ -75,6 +77,16 @@ def training_bytes(pair: Pair, role: Role) -> dict[str, float]:
         }
     except Exception as error:  # a plugin's network may need more than an outline; a run will report what is wrong
         return {"network": math.inf} if "overflow" in str(error).lower() else {}
+
+
+def least_bytes(pair: Pair) -> float:
+    """Return how much memory a process needs at least that trains one network of a pair on the CPU, libraries included.
+
+    Args:
+        pair: with resolved settings.
+    """
+    trained = max(sum(training_bytes(pair, role).values()) for role in ROLES) if pair.device == "cpu" else 0.0
+    return LIBRARIES + trained
 
 
 @lru_cache(maxsize=8)
