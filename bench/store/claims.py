@@ -173,7 +173,7 @@ def _created(path: Path, claim: Claim) -> bool:
     while True:
         try:
             documents.write(own, claim)
-            os.link(own, path)
+            _give_name(own, path)
             return True
         except FileExistsError:
             return False
@@ -181,6 +181,17 @@ def _created(path: Path, claim: Claim) -> bool:
             continue
         finally:
             own.unlink(missing_ok=True)
+
+
+def _give_name(own: Path, path: Path) -> None:
+    """Give a file a second name, unless that exists; where files have one name only, copy it."""
+    try:
+        os.link(own, path)
+    except (FileExistsError, FileNotFoundError):
+        raise
+    except OSError:
+        with path.open("xb") as stream:
+            stream.write(own.read_bytes())
 
 
 def _beat(path: Path, over: threading.Event) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -49,6 +50,24 @@ def holder(folder: Path, what: str) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout.readline() == "held\n"
         yield process
         process.kill()
+
+
+def test_where_files_have_one_name_only_a_claim_is_held_as_well(
+    tmp_path: Path, held: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    with claimed(path_of(tmp_path, "other"), "other"):
+        found = live(path_of(tmp_path, "other"))
+        assert found is not None
+        assert found.holder == this_process()
+        with pytest.raises(ClaimedError), claimed(path_of(tmp_path, "other"), "other"):
+            pass
+        with pytest.raises(ClaimedError), claimed(path_of(tmp_path, "thing"), "the thing"):
+            pass
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["thing.json"]
 
 
 def test_a_claim_names_its_holder_and_ends_with_it(tmp_path: Path, held: subprocess.Popen[str]) -> None:
