@@ -69,6 +69,10 @@ def environment_of(job: Job, report: Callable[[int, int], None]) -> dict[str, st
     return dict(os.environ)
 
 
+def nothing(job: Job, report: Callable[[int, int], None]) -> None:
+    """Do nothing."""
+
+
 def execute(job: Job, report: Callable[[int, int], None]) -> str:
     """Do what the action of a job says."""
     with (job.folder / job.id).open("a") as marks:
