@@ -1,7 +1,7 @@
 """What a job costs beside its work: ``python tests/simulations/overhead.py [--jobs 10000]``.
 
-Gives jobs that do nothing to the executor of this machine and to that of a Ray cluster of this machine, and tasks that do
-nothing to Ray itself. Prints the milliseconds of each, from the first end to the last.
+Gives jobs that do nothing to the executor of this machine and to that of a Ray cluster of this machine, and tasks that
+do nothing to Ray itself. Prints the milliseconds of each, from the first end to the last.
 """
 
 from __future__ import annotations
