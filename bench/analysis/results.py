@@ -34,15 +34,15 @@ def summaries(
     """
     with collection_paused():
         scan = scan or Store(results).scan(tasks)
-        if not scan.records:
-            first = next(iter(scan.problems.values()), "")
-            raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))
         problems = dict(scan.problems)
         try:
             cells = expected(results)
         except UserError as error:  # a table is not wrong without it: it cannot say what is missing
             cells, problems[Path(NAME)] = [], str(error)
         cells = [cell for cell in cells if tasks is None or cell.task in tasks]
+        if not scan.records and (tasks is None or not cells):
+            first = next(iter(scan.problems.values()), "")
+            raise UserError(f"{results}: holds no records" + (f" that can be used ({first})" if first else ""))
         timed = timings.scan(results, tasks)
         return summarise(scan.records, cells, split, problems | dict(timed.problems), timed.documents)
 

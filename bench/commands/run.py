@@ -90,6 +90,8 @@ def run(
         output.print(text, markup=False, soft_wrap=True)
     with StatusFile(folder) as status, ProgressDisplay(output) as display:
         after = runner.run(before, execution, overwrite, Listeners(display, status))
+    if part is not None:  # others answer for what they have made
+        after = part_of(after, part)
     if missing_figures(after):
         from distillbench.bench.run.figures.drawing import draw_figures
 

@@ -31,8 +31,11 @@ class ProcessIdentity:
         if self.host != socket.gethostname():
             return None
         try:
+            process = psutil.Process(self.pid)
+            if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                return True
             # A second: how exactly a system knows when a process started.
-            return abs(psutil.Process(self.pid).create_time() - self.started) > 1
+            return abs(process.create_time() - self.started) > 1
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:

@@ -130,13 +130,15 @@ class Job:
     def checkpoint(self) -> FileCheckpoint:
         """Return the checkpoint of its training: of equal configurations, on a processor that computes alike."""
         cells = [cell.hash for cell in self.cells]
-        machine = {field: environment().get(field) for field in (*IDENTITY, "python", "libraries")}
+        machine = {field: environment().get(field) for field in (*IDENTITY, "gpu", "cuda", "python", "libraries")}
         of = canonical_hash([self.kind, self._place[1], cells, self.pair.config["code"], machine])
         return FileCheckpoint(self.states()[0], of)
 
     def states(self) -> tuple[Path, ...]:
-        """Return the file of its checkpoint."""
-        return (checkpoints.path_of(*self._place),)
+        """Return the file of its checkpoint: students of one seed that are not the same cells have another one."""
+        folder, name = self._place
+        cells = [cell.hash for cell in self.cells]
+        return (checkpoints.path_of(folder, f"{name}-{canonical_hash(cells)[:16]}" if folder == self.out else name),)
 
     @property
     def _place(self) -> tuple[Path, str]:
@@ -185,7 +187,7 @@ def execute(job: Job, report: Report) -> list[Record]:
     if not operations:
         return records
     warning = f"not bit-identical each time: {', '.join(sorted(operations))} has no deterministic form on this device"
-    return [record.model_copy(update={"warnings": (*record.warnings, warning)}) for record in records]
+    return [r.model_copy(update={"warnings": (*dict.fromkeys((*r.warnings, warning)),)}) for r in records]
 
 
 def _remaining(job: Job, report: Report) -> list[Record]:
@@ -196,7 +198,7 @@ def _remaining(job: Job, report: Report) -> list[Record]:
     if missing or not job.cells:
         rest = replace(job, cells=missing)
         made |= zip(missing, _records(rest, report), strict=True)
-        rest.checkpoint().remove()
+        checkpoints.remove(rest.states()[0])
     return [made[cell] for cell in job.cells]
 
 
@@ -225,7 +227,7 @@ def _records(job: Job, report: Report) -> list[Record]:
 @lru_cache(maxsize=64)
 def same_data(pair: Pair) -> bool:
     """Whether this machine has the data that a pair was planned with; asked once a process."""
-    return TASKS.get(pair.task).data_identity(pair.settings) == pair.config["data"]
+    return bool(TASKS.get(pair.task).data_identity(pair.settings) == pair.config["data"])
 
 
 @lru_cache(maxsize=2)
@@ -339,9 +341,17 @@ def _train_group(job: Job, report: Report) -> list[Record]:
     teachers = _teachers(job, task, {method.teacher for method in methods.values()})
     before = {kind: digest(teacher) for kind, teacher in teachers.items()}
     students = train_students(task, teachers, methods, job.cells[0].seed, report, job.checkpoint())
+    if len(job.cells) > 1 and (reason := next(filter(None, map(_lacking, students.values())), "")):
+        raise ExhaustedError(reason)
     if {kind: digest(teacher) for kind, teacher in teachers.items()} != before:
         raise RuntimeError("a method changed a teacher that others share")
     return [_student(job, task, teachers, cell, students[str(cell)]) for cell in job.cells]
+
+
+def _lacking(trained: Trained) -> str:
+    """The failure of a student for which the CPU had no memory left, which torch has no class of its own for."""
+    reason = "" if trained.failure is None else trained.failure[0]
+    return reason if "can't allocate memory" in reason else ""
 
 
 def _teachers(job: Job, task: Task, kinds: Set[str]) -> dict[Teacher, nn.Module]:

@@ -113,6 +113,10 @@ class Plan:
         states = (replace(s, status="missing") if s.status == "stale" else s for s in self.states)
         return replace(self, states=tuple(states))
 
+    def with_all_missing(self) -> Plan:
+        """Return the plan that runs every cell that can be made here, whatever the folder has."""
+        return replace(self, states=tuple(CellState(cell, "missing") for cell in self.cells))
+
     def refreshed(self) -> Plan:
         """Return the plan of the same cells against the folder as it is now."""
         return plan(self.suite, self.out, self.cache, self.cells)

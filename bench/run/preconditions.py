@@ -53,7 +53,9 @@ def check_memory(plan: Plan, limit: float | None) -> None:
     Raises:
         UserError: It does not.
     """
-    for pair in dict.fromkeys(cell.pair for cell in plan.to_do) if limit is not None else ():
+    if limit is None:
+        return
+    for pair in dict.fromkeys(cell.pair for cell in plan.to_do):
         if limit < (least := least_bytes(pair)):
             problem = f"{limit / 1e9:g} GB are less than {pair.task}/{pair.pair} needs"
             raise UserError(problem, "--job-memory", allowed=f"from about {math.ceil(least / 1e8) / 10:g}")

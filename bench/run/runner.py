@@ -87,11 +87,12 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
         if not plan.to_do:
             expect(plan.out, _expected(plan))
             return plan
-    return _run(plan, execution, listener)
+    return _run(plan, execution, overwrite, listener)
 
 
 @one_thread()
-def _run(plan: Plan, execution: Execution, listener: Listener) -> Plan:
+def _run(plan: Plan, execution: Execution, overwrite: bool, listener: Listener) -> Plan:
+    checkpoints.interval()
     check_device_and_folders(plan.suite, plan.out, plan.cache, execution.elsewhere)
     check_memory(plan, execution.limits.bytes)
     check_data_of(plan)
@@ -102,9 +103,13 @@ def _run(plan: Plan, execution: Execution, listener: Listener) -> Plan:
             ended, claimed = _run_jobs(rest, execution, listener)
             _wait_for(claimed)
             lacking = [cell for cell in rest.to_do if cell not in ended] if claimed else []
-            rest = planned(plan.suite, plan.out, plan.cache, lacking).with_stale_missing()
-        _tidy(plan)
-    return plan.refreshed()
+            rest = planned(plan.suite, plan.out, plan.cache, lacking)
+            if rest.stale and not overwrite:
+                raise UserError(f"{rest.reasons('stale')[0]} (another run has made it meanwhile)")
+            rest = rest.with_stale_missing()
+        after = plan.refreshed()
+        _tidy(after)
+    return after
 
 
 @one_thread()
@@ -167,13 +172,17 @@ def _claimed(error: BaseException | None) -> ClaimedError | None:
 
 
 def _tidy(plan: Plan) -> None:
-    """Remove what killed processes have left behind, now that a plan is done."""
+    """Remove what killed processes have left behind of what is finished now; others may go on from the rest."""
     for folder in (plan.out, plan.cache):
         claims.all_live(folder)
-    checkpoints.remove_empty(plan.out / checkpoints.FOLDER)
-    for path in checkpoints.all_in(plan.out):
-        if claims.live(claims.path_of(plan.out, path.stem)) is None:
-            checkpoints.remove(path)
+    if not checkpoints.all_in(plan.out):
+        checkpoints.remove_empty(plan.out / checkpoints.FOLDER)
+        return
+    finished = set(plan.finished)
+    for job in job_graph(plan.with_all_missing(), cached=False).jobs:
+        if job.cells and finished.issuperset(job.cells):
+            for each in (job, *job.parts()):
+                checkpoints.remove(each.states()[0])
 
 
 def _wait_for(claimed: Sequence[ClaimedError]) -> None:

@@ -55,7 +55,9 @@ def part_of(plan: Plan, shard: Shard) -> Plan:
     """
     own = set(divided(plan, shard.count)[shard.number - 1])
     states = (
-        state if state.cell in own or state.status == "finished" else replace(state, status="elsewhere")
+        state
+        if state.cell in own or state.status in ("finished", "unavailable")
+        else replace(state, status="elsewhere")
         for state in plan.states
     )
     return replace(plan, states=tuple(states))
@@ -74,7 +76,8 @@ def divided(plan: Plan, count: int) -> list[list[Cell]]:
     Returns:
         The cells of each shard.
     """
-    everything = replace(plan, states=tuple(CellState(cell, "missing") for cell in plan.cells))
+    # Also those that this machine lacks a package for: all machines divide alike.
+    everything = replace(plan, states=tuple(CellState(state.cell, "missing") for state in plan.states))
     jobs = {job.id: job for job in job_graph(everything, cached=False).jobs}
     cost = {id_: seconds_of(job) for id_, job in jobs.items()}
     loads, made = [0.0] * count, [set[str]() for _ in range(count)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import tomli_w
 
+from distillbench.bench.machine.processor import same_processor
 from distillbench.bench.run.choice import Decision, Results, decide, pick
 from distillbench.bench.run.plan import Plan
 from distillbench.bench.run.trials import Budget, Tuning, tunings
@@ -78,30 +79,37 @@ def spot_checked(
             out otherwise.
     """
     tuned = _tunings(suite, budget)
-    results = _found(out, [cell for t in tuned for cell in t.cells(range(len(t.trials)), budget.all_seeds)])
+    everything = [cell for t in tuned for cell in t.cells(range(len(t.trials)), budget.all_seeds)]
+    results = _found(out, everything)
     for cell in (*_trials(tuned, budget), *_confirming(tuned, results, budget)):
-        if cell.seed not in results.get(_key(cell), {}).get(cell.trial or 0, {}):
-            raise UserError(
-                "is missing, and nothing can be checked without it (run distillbench tune)", out / cell.path
-            )
+        if _of(cell, results) is None:
+            raise UserError("is missing, and without it nothing can be checked (distillbench tune)", out / cell.path)
+    for cell in everything:
+        record = _of(cell, results)
+        fields = [] if record is None else differing([record.config, cell.config])
+        if other := [field for field in fields if field.rpartition(".")[2] not in DIGESTS]:
+            raise UserError(f"was made with other {named(other)} (run distillbench tune again)", out / cell.path)
     outcome = _decided(tuned, results, budget)
     checked = [cell for d in outcome for cell in d.tuning.cells([d.chosen], budget.seeds[:1])]
     for cell, record in zip(checked, run(checked), strict=True):
-        if problem := _difference(results[_key(cell)][cell.trial or 0][cell.seed], record):
+        before = _of(cell, results)
+        if before is not None and (problem := _difference(before, record)):
             raise UserError(problem, out / cell.path)
     return outcome
 
 
+def _of(cell: Cell, results: AllResults) -> Record | None:
+    return results.get(_key(cell), {}).get(cell.trial or 0, {}).get(cell.seed)
+
+
 def _difference(before: Record, now: Record) -> str:
-    """How a trial that was made again differs, in more than its code; '' where it is the same to the bit."""
-    fields = [f for f in differing([before.config, now.config]) if f.rpartition(".")[2] not in DIGESTS]
-    if fields:
-        return f"was made with other {named(fields)} (run distillbench tune again)"
+    """How the results of a trial that was made again differ; '' where they are the same to the bit."""
     first, second = before.reproducible(), now.reproducible()
-    others = [
-        name for name in first if name not in ("config", "config_hash", "failure") and first[name] != second[name]
-    ]
-    return f"comes out otherwise with today's code: {', '.join(others)} (run distillbench tune again)" if others else ""
+    others = [n for n in first if n not in ("config", "config_hash", "failure") and first[n] != second[n]]
+    if not others:
+        return ""
+    where = "" if same_processor(before.environment, now.environment) else ", and on another processor"
+    return f"comes out otherwise with today's code{where}: {', '.join(others)} (run distillbench tune again)"
 
 
 def expected(suite: Suite, out: Path, budget: Budget) -> list[Cell]:
@@ -169,7 +177,7 @@ def _read(out: Path, cells: Sequence[Cell]) -> AllResults:
     """The records of some cells, all of which must be there."""
     found = _found(out, cells)
     for cell in cells:
-        if cell.seed not in found.get(_key(cell), {}).get(cell.trial or 0, {}):
+        if _of(cell, found) is None:
             raise UserError("was deleted during tuning (run distillbench tune again)", out / cell.path)
     return found
 

@@ -13,10 +13,24 @@ from typing import Any
 import torch
 
 from distillbench.common.atomic import write_atomically
+from distillbench.common.errors import UserError
 
 FOLDER = "checkpoints"
-EVERY = float(os.environ.get("DISTILLBENCH_CHECKPOINT_SECONDS", "180"))
-"""Seconds between two states that are kept: what an interruption costs at most."""
+SECONDS, DEFAULT_SECONDS = "DISTILLBENCH_CHECKPOINT_SECONDS", "180"
+"""The variable that says how many seconds are between two states that are kept; an interruption costs no more."""
+
+
+def interval() -> float:
+    """The seconds between two states that are kept.
+
+    Raises:
+        UserError: the variable holds something else.
+    """
+    text = os.environ.get(SECONDS, DEFAULT_SECONDS)
+    with suppress(ValueError):
+        if (seconds := float(text)) >= 0:
+            return seconds
+    raise UserError(f"{text!r} is no number of seconds", SECONDS, allowed="0 and more")
 
 
 def path_of(folder: Path, name: str) -> Path:
@@ -32,15 +46,15 @@ def path_of(folder: Path, name: str) -> Path:
 class FileCheckpoint:
     """A checkpoint in a file, which is written whole; see ``bench.training.checkpoint.Checkpoint``."""
 
-    def __init__(self, path: Path, of: str, every: float = EVERY) -> None:
+    def __init__(self, path: Path, of: str, every: float | None = None) -> None:
         """Keep nothing yet.
 
         Args:
             path: the file.
             of: identifies the training, the code and the processor; a state of another one is not taken up.
-            every: seconds between two states that are kept.
+            every: seconds between two states that are kept; default: what the environment says.
         """
-        self._path, self._of, self._every = path, of, every
+        self._path, self._of, self._every = path, of, interval() if every is None else every
         self._last = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
@@ -62,10 +76,6 @@ class FileCheckpoint:
         with suppress(OSError):  # a full disk: the training need not end before its results cannot be written
             write_atomically(self._path, stream.getvalue())
         self._last = time.monotonic()
-
-    def remove(self) -> None:
-        """Remove what was kept, with the folder where it was the last."""
-        remove(self._path)
 
 
 def all_in(folder: Path) -> list[Path]:

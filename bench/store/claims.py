@@ -36,11 +36,13 @@ class Claim(Part):
 
     Attributes:
         what: is made.
+        share: of a run, whether others may work beside it.
         since: when that began.
     """
 
     schema_version: Literal[1] = 1
     what: str
+    share: bool = True
     host: str
     pid: int
     started: float
@@ -82,18 +84,19 @@ def path_of(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def claimed(path: Path, what: str) -> Iterator[None]:
+def claimed(path: Path, what: str, share: bool = True) -> Iterator[None]:
     """Hold a claim for a while.
 
     Args:
         path: its file.
         what: is made, in words.
+        share: of a run, whether others may work beside it.
 
     Raises:
         ClaimedError: another process holds it.
     """
     me = this_process()
-    claim = Claim(what=what, host=me.host, pid=me.pid, started=me.started, since=datetime.now(UTC))
+    claim = Claim(what=what, share=share, host=me.host, pid=me.pid, started=me.started, since=datetime.now(UTC))
     while not _created(path, claim):
         if (other := live(path)) is not None:
             raise ClaimedError(path, other)
@@ -113,12 +116,20 @@ def live(path: Path) -> Claim | None:
     """The claim in a file; None where there is none, or its process has ended."""
     try:
         claim = documents.read(path, Claim, SCHEMA_VERSION, "claim")
-        ended = claim.holder.ended()
-        if ended is None:
-            ended = _now(path.parent) - path.stat().st_mtime > SILENT
-    except (UserError, OSError):  # gone meanwhile
+    except UserError:  # gone meanwhile
         return None
-    return None if ended else claim
+    ended = claim.holder.ended()
+    return None if (_silent(path) if ended is None else ended) else claim
+
+
+def _silent(path: Path) -> bool:
+    """Whether a file has not been touched for so long that its process, of another machine, must have ended."""
+    try:
+        return _now(path.parent) - path.stat().st_mtime > SILENT
+    except FileNotFoundError:
+        return True
+    except OSError:  # a full disk says nothing of another machine
+        return False
 
 
 def _now(folder: Path) -> float:
@@ -140,18 +151,23 @@ def running(folder: Path, share: bool) -> Iterator[None]:
     """
     me = this_process()
     path = path_of(folder, f"{RUN}-{me.host}-{me.pid}")
-    with claimed(path, RUN):
+    with claimed(path, RUN, share):
         mine = documents.read(path, Claim, SCHEMA_VERSION, "claim")
         runs = [claim for claim in all_live(folder) if claim.what == RUN]
         before = [claim for claim in runs if claim.order < mine.order]
         if before and not share:
             raise UserError(f"in use by {before[0]} (to work on other jobs beside it: --share)", folder)
+        if alone := [claim for claim in before if not claim.share]:
+            raise UserError(f"in use by {alone[0]}, which shares it with nobody", folder)
         yield
 
 
 def all_live(folder: Path) -> list[Claim]:
     """All claims of a folder whose process lives, the oldest first; those that were left behind are removed."""
     claims = []
+    for path in (folder / FOLDER).glob(".*"):  # of a process that was killed as it wrote one
+        if _silent(path):
+            path.unlink(missing_ok=True)
     for path in (folder / FOLDER).glob("*.json"):
         if (claim := live(path)) is not None:
             claims.append(claim)
@@ -168,7 +184,7 @@ def _remove(path: Path) -> None:
 
 
 def _created(path: Path, claim: Claim) -> bool:
-    """Write a claim with its content at once, or see that there is one: a link fails where its name exists."""
+    """Write a claim, with its content at once where files can have two names, or see that there is one."""
     own = path.with_name(f".{path.name}.{claim.host}-{claim.pid}-{threading.get_ident()}")
     while True:
         try:

@@ -61,6 +61,7 @@ class _Pool:
         self._size, self._execute, self._waiting = size, execute, waiting
         self._workers: list[_Worker] = []
         self._messages: queue.SimpleQueue[tuple[_Worker, bytes | None]] = queue.SimpleQueue()
+        self._looked = time.monotonic()
 
     @property
     def busy(self) -> bool:
@@ -68,7 +69,7 @@ class _Pool:
 
     def start(self) -> None:
         """Give jobs that are ready to idle workers, and to new ones while there is room."""
-        idle = [worker for worker in self._workers if worker.job is None]
+        idle = [worker for worker in self._workers if worker.idle]
         while idle or len(self._workers) < self._size:
             if (job := self._waiting.take()) is None:
                 return
@@ -80,11 +81,13 @@ class _Pool:
     def next_event(self) -> Event[Any] | None:
         """Wait for what a worker reports; None where an idle one has died, or time has passed."""
         limited = any(worker.limited for worker in self._workers)
+        if limited and time.monotonic() - self._looked >= LOOK_EVERY:  # however much others report
+            self._looked = time.monotonic()
+            for worker in self._workers:
+                worker.enforce_limits()
         try:
             worker, message = self._messages.get(timeout=LOOK_EVERY if limited else None)
         except queue.Empty:
-            for worker in self._workers:
-                worker.enforce_limits()
             return None
         if worker not in self._workers:  # one that was ended
             return None
@@ -132,6 +135,11 @@ class _Worker:
         assert self.process.stdin is not None
         with suppress(OSError):  # the death of a worker is reported by its output
             send(self.process.stdin, (job.id, pickle.dumps((execute, job))))  # type: ignore[arg-type]
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be given a job: one that was killed as its job ended cannot."""
+        return self.job is None and not self._beyond
 
     @property
     def limited(self) -> bool:

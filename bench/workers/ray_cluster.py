@@ -6,25 +6,20 @@ node, and what it writes comes back to the driver, which alone writes to the res
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import platform
 import socket
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import distillbench
 from distillbench.bench.workers.executor import Event, Execute, P, T
 from distillbench.bench.workers.local import DEFAULTS
+from distillbench.bench.workers.software import difference, software
 from distillbench.common.errors import UserError
 
-PACKAGE = Path(distillbench.__file__).parent
 ANSWERS_WITHIN = 10.0
 """Seconds that a cluster has to answer."""
 STARTS_WITHIN = 60.0
@@ -53,6 +48,7 @@ class RayExecutor:
             UserError: The cluster does not answer, or a node has other code or libraries.
         """
         with _connected(self.address):
+            _check_gpus(self.gpus)
             from distillbench.bench.workers.ray_tasks import Tasks
 
             yield from Tasks(jobs, execute, self.gpus, self.workers).events()
@@ -109,31 +105,12 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def software() -> dict[str, str]:
-    """Return what must be equal on all nodes, so that equal jobs give equal records."""
-    return {
-        "Python": platform.python_version(),
-        "torch": version("torch"),
-        "numpy": version("numpy"),
-        "distillbench's code": package_digest(),
-    }
-
-
-def package_digest(root: Path = PACKAGE) -> str:
-    """Return a digest of the names and contents of all modules and suites of this project."""
-    total = hashlib.sha256()
-    files = [Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names]
-    for path in sorted(path for path in files if path.suffix in (".py", ".toml")):
-        total.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes() + b"\0")
-    return total.hexdigest()[:12]
-
-
 def _check_nodes() -> None:
     """Refuse a node that runs something else: what it made would differ, or would not be made at all."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    expected, names = software(), {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
+    names = {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
     asked = ray.remote(num_cpus=0, max_retries=0)(software)
     answers = {
         asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): name
@@ -150,9 +127,16 @@ def _check_nodes() -> None:
             continue  # it has gone meanwhile
         except ray.exceptions.RayError as error:
             raise UserError(f"{name} cannot run distillbench ({_cause(error)})", "--address") from error
-        for what, mine in expected.items():
-            if there[what] != mine:
-                raise UserError(f"{name} has {what} {there[what]}, and this machine {mine}", "--address")
+        if differs := difference(there, software()):
+            raise UserError(f"{name} {differs}", "--address")
+
+
+def _check_gpus(asked: float) -> None:
+    """Refuse a cluster on which every job would wait for a GPU for ever."""
+    import ray
+
+    if asked and ray.cluster_resources().get("GPU", 0.0) < min(asked, 1.0):
+        raise UserError("the cluster has no GPU", "--device", allowed="here: cpu")
 
 
 def _name(node: Mapping[str, Any]) -> str:

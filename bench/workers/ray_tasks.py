@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import socket
 import time
 from collections import Counter
@@ -18,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from distillbench.bench.workers.executor import Event, Execute, JobEnd, JobProgress, PortableJob, WorkerLoss
 from distillbench.bench.workers.job_queue import JobQueue
 from distillbench.bench.workers.ray_worker import Fate, Mailbox, work
+from distillbench.bench.workers.software import software
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
 
@@ -48,11 +50,13 @@ class Tasks:
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox: Any = ray.remote(Mailbox)
-        self._mailbox = mailbox.options(num_cpus=0, scheduling_strategy=here).remote()
+        self._mailbox = mailbox.options(num_cpus=0, scheduling_strategy=here, max_restarts=-1).remote()
+        self._asked: list[ray.ObjectRef[Any]] = []
+        """What the mailbox was asked and has not answered yet."""
         self._work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
         self._head, self._head_answered = ray.get_runtime_context().gcs_address, time.monotonic()
         self._execute, self._most = execute, workers
-        self._room = workers or _room()
+        self._room, self._software = workers or _room(), software()
         self._waiting: JobQueue[PortableJob] = JobQueue(jobs)
         self._running: dict[ray.ObjectRef[Any], PortableJob] = {}
         """By the reference of what a task returns."""
@@ -87,7 +91,8 @@ class Tasks:
         while len(self._running) < self._room and (job := self._waiting.take()) is not None:
             files = [self._file(path) for path in job.reads()] + [_state(path) for path in job.states()]
             task = self._work.options(scheduling_strategy=self._elsewhere(job.id))
-            self._running[task.remote(job.id, pickle.dumps((self._execute, job)), files, self._mailbox)] = job
+            message = pickle.dumps((self._execute, job))
+            self._running[task.remote(job.id, message, files, self._software, self._mailbox)] = job
 
     def _ended(self) -> list[Any]:
         """The tasks that have ended, after a moment."""
@@ -109,22 +114,25 @@ class Tasks:
     def _progress(self) -> Iterator[JobProgress]:
         """How far the jobs are; the states that they have kept are written where they will be looked for."""
         running = {job.id: job for job in self._running.values()}
-        asked = [self._mailbox.steps.remote(running.keys()), self._mailbox.states.remote(running.keys())]
+        if not self._asked:
+            self._asked = [box.remote({*running}) for box in (self._mailbox.steps, self._mailbox.states)]
+        if len(ray.wait(self._asked, num_returns=2, timeout=0)[0]) < 2:
+            return
+        asked, self._asked = self._asked, []
         try:
-            steps, states = ray.get(asked, timeout=LOOK_EVERY)
-        except exceptions.GetTimeoutError:
+            steps, states = ray.get(asked)
+        except exceptions.RayError:  # it was lost, and begins anew
             return
         for id_, contents in states.items():
-            for index, content in contents.items():
+            for index, content in contents.items() if id_ in running else ():
                 write_atomically(running[id_].states()[index], content)
-        for id_, (step, all_steps) in steps.items():
-            yield JobProgress(id_, step, all_steps)
+        yield from (JobProgress(id_, *step) for id_, step in steps.items() if id_ in running)
 
     def _elsewhere(self, id_: str) -> Any:
         """Any node; where a worker has died of the job before, another one, if there is one."""
         others = [node["NodeID"] for node in ray.nodes() if node["Alive"]] if id_ in self._avoided else []
         others = [node for node in others if node != self._avoided[id_]]
-        return NodeAffinitySchedulingStrategy(others[0], soft=True) if others else "DEFAULT"
+        return NodeAffinitySchedulingStrategy(random.choice(others), soft=True) if others else "DEFAULT"
 
     def _file(self, path: Path) -> list[Any]:
         """The reference of a file, in a list, so that a node gets it only where it lacks it; empty if there is none."""
@@ -143,13 +151,11 @@ class Tasks:
         for path, content in zip(job.writes(), contents, strict=bool(contents)):
             if content is not None:
                 write_atomically(path, content)
-        event = self._waiting.ended(JobEnd(job.id, *pickle.loads(end)))
-        if isinstance(event, WorkerLoss):
-            self._expect(event)
+                self._files.pop(path, None)  # others get what is there now, and not what could not be used
         for path in job.states():
             path.unlink(missing_ok=True)
         self._forget(job)
-        return event
+        return JobEnd(job.id, *pickle.loads(end))
 
     def _node_lost(self, job: PortableJob, lost: BaseException) -> Event[Any]:
         """The job starts once more as it is: it does not answer for its node, unless that happens too often."""
@@ -159,17 +165,16 @@ class Tasks:
         return WorkerLoss(job.id, "its node was lost", (job,))
 
     def _worker_lost(self, job: PortableJob, lost: BaseException) -> Event[Any]:
-        fate: Fate = ray.get(self._mailbox.fate.remote(job.id))
+        try:
+            fate: Fate = ray.get(self._mailbox.fate.remote(job.id), timeout=LOOK_EVERY)
+        except exceptions.RayError:
+            fate = Fate()
         event = self._waiting.loss(job.id, fate.cause or f"the worker process died ({_words(lost)})")
         if isinstance(event, WorkerLoss):
-            self._expect(event)
+            self._readers.update(path for part in event.parts for path in part.reads())
             self._avoided |= {part.id: fate.node for part in event.parts}
         self._forget(job)
         return event
-
-    def _expect(self, loss: WorkerLoss) -> None:
-        """Note what the parts of a job read, which start once more."""
-        self._readers.update(path for part in loss.parts for path in part.reads())
 
     def _forget(self, job: PortableJob) -> None:
         """Drop the files that no other job reads."""

@@ -13,12 +13,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import ray
 
-from distillbench.bench.machine.process import resident
-from distillbench.bench.workers.executor import PortableJob
+from distillbench.bench.machine.process import ProcessIdentity, resident, this_process
+from distillbench.bench.workers.executor import ExhaustedError, PortableJob
+from distillbench.bench.workers.software import difference, software
 from distillbench.bench.workers.worker import portable
 from distillbench.common.atomic import write_atomically
 
@@ -77,7 +78,7 @@ class Mailbox:
 
 
 def work(
-    id_: str, message: bytes, files: Sequence[Sequence[Any]], mailbox: Any
+    id_: str, message: bytes, files: Sequence[Sequence[Any]], expected: dict[str, str], mailbox: Any
 ) -> tuple[bytes, Sequence[bytes | None]]:
     """Do a job in folders of this process.
 
@@ -85,12 +86,15 @@ def work(
         id_: The job's.
         message: The pickled function and job.
         files: Of each file that the job reads, then of each in which it kept its state, its reference if it exists.
+        expected: The software of the driver: a node may have joined after it asked all.
         mailbox: A ``Mailbox``.
 
     Returns:
         The pickled result and error, and the content of each file that the job writes, None where it has not.
     """
     mailbox.started.remote(id_, ray.get_runtime_context().get_node_id())
+    if differs := difference(software(), expected):
+        _end_process(id_, f"its node {differs}", mailbox)
     try:
         execute, job = pickle.loads(message)
         here = job.moved(folder())
@@ -100,7 +104,11 @@ def work(
         with _watched(id_, here, mailbox):
             result = execute(here, _report(id_, mailbox))
         written = [path.read_bytes() if path.exists() else None for path in here.writes()]
+        for path in set(here.writes()) - set(here.reads()):  # nothing here needs it any more
+            path.unlink(missing_ok=True)
         return pickle.dumps((result, None)), written
+    except (ExhaustedError, OSError) as error:  # of this process or this node, as a full disk
+        _end_process(id_, f"{type(error).__name__}: {error}" if isinstance(error, OSError) else str(error), mailbox)
     except Exception as error:  # it fails this job, not the worker
         return pickle.dumps((None, portable(error))), ()
 
@@ -119,14 +127,16 @@ def _report(id_: str, mailbox: Any) -> Any:
 
 @cache
 def folder() -> Path:
-    """Return the folder of this process; those of processes of this user that are gone are removed."""
-    root = Path(tempfile.gettempdir(), f"distillbench-ray-{os.getuid()}")
+    """Return the folder of this process; those of processes of this user on this machine that are gone are removed."""
+    me = this_process()
+    root = Path(tempfile.gettempdir(), f"distillbench-ray-{os.getuid()}-{me.host}")
     root.mkdir(mode=0o700, exist_ok=True)
     for other in root.iterdir():
-        if not Path("/proc", other.name).exists():
+        pid, _, started = other.name.partition("-")
+        if ProcessIdentity(me.host, int(pid), float(started)).ended():
             shutil.rmtree(other, ignore_errors=True)
-    own = root / str(os.getpid())
-    own.mkdir()
+    own = root / f"{me.pid}-{me.started:.2f}"
+    own.mkdir(exist_ok=True)
     return own
 
 
@@ -149,8 +159,12 @@ def _watch(id_: str, job: PortableJob, mailbox: Any, over: threading.Event) -> N
                 if (written := path.stat().st_mtime_ns) != sent.get(path):
                     mailbox.kept.remote(id_, index, path.read_bytes())
                     sent[path] = written
-        cause = limits.exceeded(time.monotonic() - start, resident(os.getpid()))
-        if cause:
-            with suppress(Exception):  # the process ends, whether or not the driver learns why
-                ray.get(mailbox.stopped.remote(id_, cause), timeout=5)
-            os._exit(1)
+        if cause := limits.exceeded(time.monotonic() - start, resident(os.getpid())):
+            _end_process(id_, cause, mailbox)
+
+
+def _end_process(id_: str, cause: str, mailbox: Any) -> NoReturn:
+    """End this process, with all that it holds; the driver learns why, and that the job is lost."""
+    with suppress(Exception):  # the process ends, whether or not the driver learns why
+        ray.get(mailbox.stopped.remote(id_, cause), timeout=5)
+    os._exit(1)

@@ -269,7 +269,7 @@ def test_trials_of_other_code_count_where_one_of_each_method_comes_out_the_same(
         spot_checked(suite, rewritten(trials, tmp_path / "loss", other_loss), SMALL, again)
     with pytest.raises(UserError, match=r"seed-100\.json: was made with other student\.learning_rate \(run"):
         spot_checked(suite, rewritten(trials, tmp_path / "rate", other_rate), SMALL, again)
-    with pytest.raises(UserError, match="is missing, and nothing can be checked without it"):
+    with pytest.raises(UserError, match="is missing, and without it nothing can be checked"):
         spot_checked(suite, tmp_path / "nothing", SMALL, again)
 
 

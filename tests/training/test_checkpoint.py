@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from distillbench.bench.store import checkpoints
 from distillbench.bench.store.checkpoints import FileCheckpoint
 from distillbench.bench.store.weights import digest
 from distillbench.bench.training.learner import Trained
@@ -137,5 +138,5 @@ def test_a_file_of_another_training_or_a_damaged_one_is_not_taken_up(tmp_path: P
     assert FileCheckpoint(path, "second").load() is None
     path.write_bytes(path.read_bytes()[:-20])
     assert FileCheckpoint(path, "first").load() is None
-    first.remove()
+    checkpoints.remove(path)
     assert not path.parent.exists()

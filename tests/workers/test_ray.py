@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distillbench.bench.workers import ray_cluster
+from distillbench.bench.workers import software
 from distillbench.bench.workers.executor import Executor, JobEnd, JobProgress, Limits, WorkerLoss
 from distillbench.bench.workers.local import LocalExecutor
 from distillbench.bench.workers.ray_cluster import RayExecutor
@@ -188,11 +187,27 @@ def test_a_driver_whose_head_is_lost_says_so(tmp_path: Path) -> None:
 def test_a_node_with_other_software_is_refused_by_name(
     cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_cluster, "version", lambda package: "1.0")
-    with pytest.raises(UserError) as error:
-        list(RayExecutor(cluster.address).run([Job("job", "", tmp_path)], execute))
+    there = software.software()
+    monkeypatch.setattr(software, "version", lambda package: "1.0")
+    software.software.cache_clear()
+    try:
+        with pytest.raises(UserError) as error:
+            list(RayExecutor(cluster.address).run([Job("job", "", tmp_path)], execute))
+    finally:
+        software.software.cache_clear()
     assert str(error.value).startswith("--address: node ")
-    assert str(error.value).endswith(f" has torch {version('torch')}, and this machine 1.0")
+    assert str(error.value).endswith(f" has torch {there['torch']}, and the driver 1.0")
+
+
+def test_a_node_that_joins_with_other_software_does_no_job(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = software.software()
+    monkeypatch.setattr("distillbench.bench.workers.ray_tasks.software", lambda: here | {"numpy": "1.0"})
+    ended, lost = outcomes(RayExecutor(cluster.address), [Job("job", "", tmp_path)])
+    assert ended == {"job": f"its node has numpy {here['numpy']}, and the driver 1.0, twice"}
+    assert lost == {"job"}
+    assert not (tmp_path / "job").exists()
 
 
 @pytest.mark.parametrize(
