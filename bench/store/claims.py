@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -98,9 +99,11 @@ def claimed(path: Path, what: str, share: bool = True) -> Iterator[None]:
     me = this_process()
     claim = Claim(what=what, share=share, host=me.host, pid=me.pid, started=me.started, since=datetime.now(UTC))
     while not _created(path, claim):
-        if (other := live(path)) is not None:
-            raise ClaimedError(path, other)
-        path.unlink(missing_ok=True)
+        if (other := _found(path)) is None:  # it has just been given up
+            continue
+        if isinstance(other, _Live):
+            raise ClaimedError(path, other.claim)
+        _discard(path)
     over = threading.Event()
     pulse = threading.Thread(target=_beat, args=(path, over), daemon=True)
     pulse.start()
@@ -114,12 +117,41 @@ def claimed(path: Path, what: str, share: bool = True) -> Iterator[None]:
 
 def live(path: Path) -> Claim | None:
     """The claim in a file; None where there is none, or its process has ended."""
+    found = _found(path)
+    return found.claim if isinstance(found, _Live) else None
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A claim whose process lives."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True)
+class _LeftBehind:
+    """A claim whose process has ended, or what nobody can read."""
+
+
+def _found(path: Path) -> _Live | _LeftBehind | None:
+    """What is in the file of a claim; None where there is no file."""
     try:
         claim = documents.read(path, Claim, SCHEMA_VERSION, "claim")
-    except UserError:  # gone meanwhile
-        return None
+    except UserError as error:
+        return None if isinstance(error.__cause__, FileNotFoundError) else _LeftBehind()
     ended = claim.holder.ended()
-    return None if (_silent(path) if ended is None else ended) else claim
+    return _LeftBehind() if (_silent(path) if ended is None else ended) else _Live(claim)
+
+
+def _discard(path: Path) -> None:
+    """Remove a claim that was left behind; one that has just taken its place stays."""
+    aside = path.with_name(f".{path.name}.{threading.get_ident()}-{os.getpid()}.aside")
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+        if live(aside) is not None:
+            with suppress(FileExistsError):
+                _give_name(aside, path)
+        aside.unlink()
 
 
 def _silent(path: Path) -> bool:
@@ -169,10 +201,13 @@ def all_live(folder: Path) -> list[Claim]:
         if _silent(path):
             path.unlink(missing_ok=True)
     for path in (folder / FOLDER).glob("*.json"):
-        if (claim := live(path)) is not None:
-            claims.append(claim)
-        else:
-            _remove(path)
+        match _found(path):
+            case _Live(claim):
+                claims.append(claim)
+            case _LeftBehind():
+                _discard(path)
+    with suppress(OSError):
+        (folder / FOLDER).rmdir()
     return sorted(claims, key=lambda claim: claim.order)
 
 

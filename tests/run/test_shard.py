@@ -21,7 +21,8 @@ def test_every_cell_is_of_one_shard(count: int, tmp_path: Path) -> None:
     whole = plan(load("smoke"), tmp_path)
     parts = divided(whole, count)
     assert len(parts) == count
-    assert sorted(str(cell.path) for part in parts for cell in part) == sorted(str(state.cell.path) for state in whole.states)
+    made = sorted(str(cell.path) for part in parts for cell in part)
+    assert made == sorted(str(state.cell.path) for state in whole.states)
     assert parts == divided(plan(load("smoke"), tmp_path), count), "the same each time"
 
 

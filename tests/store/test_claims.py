@@ -25,7 +25,8 @@ import sys, time
 from pathlib import Path
 from distillbench.bench.store.claims import claimed, running, path_of
 folder = Path(sys.argv[1])
-with running(folder, True) if sys.argv[2] == "run" else claimed(path_of(folder, "thing"), "the thing"):
+what = sys.argv[2]
+with running(folder, what == "run") if what != "thing" else claimed(path_of(folder, "thing"), "the thing"):
     print("held", flush=True)
     time.sleep(600)
 """
@@ -68,6 +69,32 @@ def test_where_files_have_one_name_only_a_claim_is_held_as_well(
         with pytest.raises(ClaimedError), claimed(path_of(tmp_path, "thing"), "the thing"):
             pass
     assert [path.name for path in (tmp_path / "claims").iterdir()] == ["thing.json"]
+
+
+def test_a_process_that_nobody_has_waited_for_has_ended(tmp_path: Path) -> None:
+    """A zombie keeps its number: in a container without an init process, for ever."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path), "thing"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert Path(f"/proc/{process.pid}").exists()
+    assert live(path_of(tmp_path, "thing")) is None
+    process.communicate()
+
+
+def test_a_run_that_shares_with_nobody_is_left_alone(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path), "alone"], stdout=subprocess.PIPE, text=True)
+    with other as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError) as error, running(tmp_path, share=True):
+            pass
+        assert f"in use by process {process.pid} on " in str(error.value)
+        assert str(error.value).endswith(", which shares it with nobody")
+        process.kill()
 
 
 def test_a_claim_names_its_holder_and_ends_with_it(tmp_path: Path, held: subprocess.Popen[str]) -> None:

@@ -91,6 +91,11 @@ def execute(job: Job, report: Callable[[int, int], None]) -> str:
             print("noise on standard output")
         case "sleep":
             time.sleep(0.3)
+        case "chatter":
+            until = time.monotonic() + 8
+            while time.monotonic() < until:
+                report(1, 2)
+                time.sleep(0.01)
         case "hang":
             time.sleep(600)
         case "wait":

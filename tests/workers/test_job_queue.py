@@ -138,3 +138,14 @@ def test_a_job_without_memory_is_tried_by_its_parts_in_a_worker_that_holds_none(
     assert first.startswith("no memory in ")
     assert last.endswith(", twice")
     assert first != last.removesuffix(", twice"), "the first worker was ended"
+
+
+def test_limits_hold_while_another_job_reports_without_end(tmp_path: Path) -> None:
+    """Its messages must not keep the driver from looking at the clock."""
+    jobs = [
+        Job("hang", "hang", tmp_path, limits=Limits(seconds=1.0)),
+        Job("chatter", "chatter", tmp_path, limits=Limits(seconds=60)),
+    ]
+    ended, _ = outcomes(jobs, workers=2)
+    assert ended["hang"] == "stopped after 1 s, its limit, twice"
+    assert ended["chatter"] == "chatter done"
