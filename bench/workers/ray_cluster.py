@@ -111,7 +111,7 @@ def _check_nodes() -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     names = {node["NodeID"]: _name(node) for node in ray.nodes() if node["Alive"]}
-    asked = ray.remote(num_cpus=0, max_retries=0)(software)
+    asked = ray.remote(num_cpus=0, max_retries=0)(_software_there)
     answers = {
         asked.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(): name
         for node, name in names.items()
@@ -129,6 +129,10 @@ def _check_nodes() -> None:
             raise UserError(f"{name} cannot run distillbench ({_cause(error)})", "--address") from error
         if differs := difference(there, software()):
             raise UserError(f"{name} {differs}", "--address")
+
+
+def _software_there() -> dict[str, str]:
+    return software()
 
 
 def _check_gpus(asked: float) -> None:
