@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillbench.bench.commands.options import (
+    Address,
     Cache,
     Data,
     Device,
+    Executor,
     Out,
     Output,
     Settings,
@@ -21,6 +23,7 @@ from distillbench.bench.commands.options import (
     chosen,
     console,
     deliver,
+    execution_of,
     loaded,
     named_tasks,
     numbers,
@@ -80,6 +83,8 @@ def time(
     set_: Settings = None,
     device: Device = None,
     data: Data = None,
+    executor: Executor = "local",
+    address: Address = None,
     cache: Cache = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Measure again what another machine timed and what could not be timed.")
@@ -101,6 +106,7 @@ def time(
     if min(sizes) < 1:
         raise UserError("invalid batch size 0", "--batch", allowed="1 and more")
     target = output_file(output, format_, Format)
+    execution = execution_of(executor, None, address)
     screen = console()
 
     def say(line: str) -> None:
@@ -113,13 +119,14 @@ def time(
         from distillbench.bench.timing import timer
 
         timer.conditions(backend_names, precision_names, sizes, threads, "cpu")  # refused before anything is written
-        folder, pairs, problems = _pairs(what, tasks, out, set_, device)
+        folder, pairs, problems = _pairs(what, tasks, out, set_, device, execution.elsewhere)
         kept, locations = cache or folder / "cache", assigned(set_ or []) if expanded(what).is_dir() else {}
         conditions = timer.conditions(backend_names, precision_names, sizes, threads, pairs[0].device)
         forms = exporter.forms_of(conditions)
         students = exporter.unexported(pairs, forms, folder)
         limits = timer.LaunchLimits() if launches is None else timer.LaunchLimits(launches, launches)
-        todo = timer.timing_plan(timer.targets(pairs, kept), conditions, limits, folder, again=overwrite)
+        targets = timer.targets(pairs, kept)
+        todo = timer.timing_plan([] if execution.elsewhere else targets, conditions, limits, folder, again=overwrite)
         if todo.stale and not overwrite:
             many = f"{len(todo.stale)} of {todo.conditions + todo.finished} timings"
             raise UserError(f"{todo.stale[0]} ({many}; choose another folder with --out, or --overwrite)")
@@ -131,6 +138,13 @@ def time(
             if todo.missing:
                 say(f"{todo.conditions} conditions to time, {limits}; {todo.finished} are there")
                 problems += timer.measure(todo, limits, folder, kept, say)
+    if execution.elsewhere:
+        from distillbench.bench.timing import node_timing
+
+        places = tuple(timer.places(targets, conditions))
+        say(f"{len(places)} condition{'s' * (len(places) > 1)}, {limits}, on one node that does nothing else")
+        job = node_timing.NodeTiming(tuple(pairs), tuple(conditions), limits, folder, kept, overwrite, places)
+        problems += node_timing.measure(job, address, 0.0 if pairs[0].device == "cpu" else 1.0, say)
     timed = {(pair.task, pair.pair) for pair in pairs}
     _print(folder, timed, format_, target, table_width(screen, wide))
     for line in at_most(MOST_PROBLEMS, problems):
@@ -140,7 +154,12 @@ def time(
 
 
 def _pairs(
-    what: str, tasks: list[str] | None, out: Path | None, set_: list[str] | None, device: str | None
+    what: str,
+    tasks: list[str] | None,
+    out: Path | None,
+    set_: list[str] | None,
+    device: str | None,
+    elsewhere: bool,
 ) -> tuple[Path, list[Pair], list[str]]:
     """The results folder, the pairs to time, and why some cannot be timed. Raises UserError if there are none."""
     from dataclasses import replace
@@ -155,7 +174,7 @@ def _pairs(
             raise UserError("holds no records", what)
         suite = loaded(what, tasks, None, None, set_, device)
         folder = out if out is not None else Path("runs", suite.name)
-        check_device_and_folders(suite, folder)
+        check_device_and_folders(suite, folder, elsewhere=elsewhere)
         return folder, list(suite.pairs), []
     if out is not None:
         raise UserError("a results folder keeps its own timings (leave it out)", "--out")

@@ -98,7 +98,7 @@ class LaunchLimits:
 
     def __str__(self) -> str:
         more = f", up to {self.most} where they vary" if self.most > self.least else ""
-        return f"{self.least} launches each{more}"
+        return f"{self.least} launch{'es' * (self.least > 1)} each{more}"
 
 
 def conditions(
@@ -171,6 +171,12 @@ def targets(pairs: Iterable[Pair], cache: Path) -> list[Target]:
         shape = tuple(networks.task.example_input(1).shape)
         by_architecture.setdefault((teacher, student), Target(pair, teacher, student, shape))
     return list(by_architecture.values())
+
+
+def places(targets: Iterable[Target], conditions: Iterable[Condition]) -> list[Path]:
+    """Return where the timings of some targets lie in a results folder."""
+    conditions = list(conditions)
+    return [_empty(target, condition).path for target in targets for condition in conditions]
 
 
 def timing_plan(

@@ -35,11 +35,13 @@ class RayExecutor:
             alone, which ends with the run.
         gpus: What a job takes of a GPU: 0.25 lets four share one.
         workers: How many jobs run at once, at most; None: as many as the cluster has room for.
+        whole_node: Whether a job has a node for itself.
     """
 
     address: str | None = None
     gpus: float = 0.0
     workers: int | None = None
+    whole_node: bool = False
 
     def run(self, jobs: Sequence[P], execute: Execute[P, T]) -> Generator[Event[T], None, None]:
         """Run every job after those it needs, and yield what happens; see ``Executor.run``.
@@ -51,7 +53,7 @@ class RayExecutor:
             _check_gpus(self.gpus)
             from distillbench.bench.workers.ray_tasks import Tasks
 
-            yield from Tasks(jobs, execute, self.gpus, self.workers).events()
+            yield from Tasks(jobs, execute, self.gpus, self.workers, self.whole_node).events()
 
 
 @contextmanager

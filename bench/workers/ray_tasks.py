@@ -38,7 +38,12 @@ class Tasks:
     """One task a job."""
 
     def __init__(
-        self, jobs: Sequence[PortableJob], execute: Execute[Any, Any], gpus: float, workers: int | None
+        self,
+        jobs: Sequence[PortableJob],
+        execute: Execute[Any, Any],
+        gpus: float,
+        workers: int | None,
+        whole_node: bool = False,
     ) -> None:
         """Prepare the tasks; ``events`` starts them.
 
@@ -47,13 +52,15 @@ class Tasks:
             execute: Does a job.
             gpus: What a job takes of a GPU.
             workers: How many run at once, at most; None: as many as the cluster has room for.
+            whole_node: Whether a job takes all cores of a node, of those that have the most.
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         mailbox: Any = ray.remote(Mailbox)
         self._mailbox = mailbox.options(num_cpus=0, scheduling_strategy=here, max_restarts=-1).remote()
         self._asked: list[ray.ObjectRef[Any]] = []
         """What the mailbox was asked and has not answered yet."""
-        self._work = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(work)
+        cores = max(_cores(gpus)) if whole_node else 1
+        self._work = ray.remote(num_cpus=cores, num_gpus=gpus, max_retries=0)(work)
         self._head, self._head_answered = ray.get_runtime_context().gcs_address, time.monotonic()
         self._execute, self._most = execute, workers
         self._room, self._software = workers or _room(), software()
@@ -190,6 +197,12 @@ def _state(path: Path) -> list[Any]:
         return [ray.put(path.read_bytes())]
     except OSError:
         return []
+
+
+def _cores(gpus: float) -> list[int]:
+    """The cores of each node that has so many GPUs."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return [int(has.get("CPU", 0)) for has in nodes if has.get("GPU", 0.0) >= gpus]
 
 
 def _room() -> int:

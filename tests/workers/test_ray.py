@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distillbench.bench.machine.environment import environment
+from distillbench.bench.store import timings
 from distillbench.bench.workers import software
 from distillbench.bench.workers.executor import Executor, JobEnd, JobProgress, Limits, WorkerLoss
 from distillbench.bench.workers.local import LocalExecutor
@@ -132,6 +134,19 @@ def test_a_suite_gives_the_records_of_a_local_run_and_the_weights(
         assert here.keys() == there.keys()
         assert all(torch.equal(here[name], there[name]) for name in here)
     assert cold_cli("table", tmp_path).returncode == 0
+
+
+def test_times_are_taken_on_one_node_and_come_back(
+    cluster: Any, cold_cli: Run, tiny_suite: Path, tmp_path: Path
+) -> None:
+    what = (tiny_suite, "--backends", "eager", "--batch", "1", "--launches", "1", "--out", tmp_path)
+    done = cold_cli("time", *what, "--executor", "ray", "--address", cluster.address)
+    assert done.returncode == 0, done.stderr
+    assert "1 condition, 1 launch each, on one node that does nothing else" in done.stdout
+    (timing,) = timings.scan(tmp_path).documents
+    assert len(timing.launches) == 1
+    assert timing.unavailable is None
+    assert timing.environment["libraries"] == environment()["libraries"]
 
 
 DRIVER = """
