@@ -21,7 +21,8 @@ from pathlib import Path
 from support.paths import ROOT
 
 _ROOMS = ("cli", "run.runner", "measure.onnx_export", "report.page")
-PRELOADED = [*(f"distillbench.bench.{room}" for room in _ROOMS), "onnxruntime", "torchvision", "pandas"]
+_LIBRARIES = ("onnxruntime", "torchvision", "pandas", "scipy.stats", "torch._inductor", "matplotlib.backends.backend_agg")
+PRELOADED = [*(f"distillbench.bench.{room}" for room in _ROOMS), *_LIBRARIES]
 
 
 def context() -> ForkServerContext:
