@@ -21,7 +21,8 @@ from pathlib import Path
 from support.paths import ROOT
 
 _ROOMS = ("cli", "run.runner", "measure.onnx_export", "report.page")
-_LIBRARIES = ("onnxruntime", "torchvision", "pandas", "scipy.stats", "torch._inductor", "matplotlib.backends.backend_agg")
+_DRAWING = "matplotlib.backends.backend_agg"
+_LIBRARIES = ("onnxruntime", "torchvision", "pandas", "scipy.stats", "torch._inductor", _DRAWING)
 PRELOADED = [*(f"distillbench.bench.{room}" for room in _ROOMS), *_LIBRARIES]
 
 
