@@ -25,6 +25,9 @@ FLOORS = (
 """The rooms of ``bench/``, from the ground up: a room imports lower floors, never its own or a higher one."""
 LARGE = {
     "bench/commands": "a file a command",
+    "bench/run": "a file a step of a run, and how its jobs are done and shared out",
+    "bench/store": "a file a kind of file in a results folder",
+    "bench/training": "a file a part of the training that can be read and tested alone",
     "bench/compare": "a file a kind of measurement, and the processes of two revisions",
     "bench/validate": "a file a check",
     "tasks/networks": "a file a network",

@@ -168,6 +168,7 @@ def execute(job: Job, report: Report) -> list[Record]:
         RuntimeError: Code or data have changed since the run was planned.
         ExhaustedError: The machine or the device has not enough memory for it.
     """
+    warnings.simplefilter("ignore", DataWarning)  # the driver, which read the data first, has warned
     if code_digest(TASKS.get(job.pair.task)) != job.pair.config["code"]:
         raise RuntimeError("the code was edited during the run; run again")
     forget_code()
@@ -178,7 +179,6 @@ def execute(job: Job, report: Report) -> list[Record]:
             name = f"{key}.network" if key in ("teacher", "student") else key
             raise RuntimeError(f"a file or the code of {name} was changed during the run; run again")
     settle_process(job.pair.device)
-    warnings.simplefilter("ignore", DataWarning)  # the driver, which read the data first, has warned
     with claims.claimed(job.claim, job.id), undetermined() as operations:
         try:
             records = _remaining(job, report)

@@ -133,7 +133,7 @@ def test_targets_are_paid_for_by_each_who_minimises_the_objective(
         return original(inputs)
 
     monkeypatch.setattr(task, "with_targets", costly)
-    for module in ("loop", "sharing"):
+    for module in ("loop", "batches", "sharing"):
         monkeypatch.setattr(f"distillbench.bench.training.{module}.now", lambda: clock[0])
     teacher = read_only(initial(task, "teacher", 0))
     trained = train_students(task, {"trained": teacher}, {"s": Scratch(), "m": Mimic(), **PAINTINGS_ALONE}, seed=5)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from distillbench.bench.run.execution import Execution
 from distillbench.bench.run.jobs import load_teacher
 from distillbench.bench.store.documents import canonical_hash
 from distillbench.bench.store.weights import digest, load_weights, save_weights
@@ -25,6 +26,7 @@ from distillbench.tasks.base import Splits, Task, read_only
 from support.processes import Run
 from support.submissions import PAIR, TASK, Content, Submitted, lines, refusing, shift
 
+ONE = Execution(workers=1)
 CELL = f"{TASK}/{PAIR}/mimic/seed 0"
 
 
@@ -42,7 +44,7 @@ def evaluated(submitted: Submitted, suite: ClaimedSuite, cache: Path) -> Check:
 def trained(submitted: Submitted, suite: ClaimedSuite, cache: Path, name: str = CELL) -> Check:
     submission = read(submitted.root)
     record = training.find_record(submission, name)
-    check, _ = training.retrain(submission, record, training.cell_to_train(suite, record), suite, cache, 1)
+    check, _ = training.retrain(submission, record, training.cell_to_train(suite, record), suite, cache, ONE)
     return check
 
 
