@@ -39,9 +39,9 @@ class Execution:
             raise UserError(f"{self.workers} is out of range", "--workers", allowed="1 and more")
         if self.executor not in EXECUTORS:
             raise UserError(f"{self.executor!r} is no executor", "--executor", allowed=", ".join(EXECUTORS))
-        if self.address is not None and self.executor == "local":
+        if self.address is not None and not self.elsewhere:
             raise UserError("is of a cluster (give --executor ray, too)", "--address")
-        if self.share and self.executor != "local":
+        if self.share and self.elsewhere:
             raise UserError("needs a folder that all workers see (allowed: with --executor local)", "--share")
 
     @property
@@ -51,7 +51,7 @@ class Execution:
 
     def workers_for(self, suite: Suite) -> int | None:
         """Return how many jobs of a suite run at once; None where a cluster decides that."""
-        if self.workers is not None or self.executor != "local":
+        if self.workers is not None or self.elsewhere:
             return self.workers
         return cores() if suite.device == "cpu" else 1
 

@@ -85,8 +85,8 @@ def path_of(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def claimed(path: Path, what: str, share: bool = True) -> Iterator[None]:
-    """Hold a claim for a while.
+def claimed(path: Path, what: str, share: bool = True) -> Iterator[Claim]:
+    """Hold a claim for a while, and yield it.
 
     Args:
         path: its file.
@@ -108,7 +108,7 @@ def claimed(path: Path, what: str, share: bool = True) -> Iterator[None]:
     pulse = threading.Thread(target=_beat, args=(path, over), daemon=True)
     pulse.start()
     try:
-        yield
+        yield claim
     finally:
         over.set()
         pulse.join()
@@ -183,8 +183,7 @@ def running(folder: Path, share: bool) -> Iterator[None]:
     """
     me = this_process()
     path = path_of(folder, f"{RUN}-{me.host}-{me.pid}")
-    with claimed(path, RUN, share):
-        mine = documents.read(path, Claim, SCHEMA_VERSION, "claim")
+    with claimed(path, RUN, share) as mine:
         runs = [claim for claim in all_live(folder) if claim.what == RUN]
         before = [claim for claim in runs if claim.order < mine.order]
         if before and not share:
@@ -206,16 +205,19 @@ def all_live(folder: Path) -> list[Claim]:
                 claims.append(claim)
             case _LeftBehind():
                 _discard(path)
-    with suppress(OSError):
-        (folder / FOLDER).rmdir()
+    _remove_empty(folder / FOLDER)
     return sorted(claims, key=lambda claim: claim.order)
 
 
 def _remove(path: Path) -> None:
     """Remove a claim, with its folder where it was the last."""
     path.unlink(missing_ok=True)
+    _remove_empty(path.parent)
+
+
+def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
-        path.parent.rmdir()
+        folder.rmdir()
 
 
 def _created(path: Path, claim: Claim) -> bool:

@@ -20,11 +20,11 @@ from distillbench.bench.store import documents
 from distillbench.bench.store.documents import (
     LARGEST,
     Count,
+    Filed,
     Number,
     Part,
     Table,
     canonical_hash,
-    collection_paused,
     contradiction,
 )
 from distillbench.bench.store.terms import Compared, Kind
@@ -147,7 +147,7 @@ class Failure(Part):
     traceback: str = ""
 
 
-class Record(Part):
+class Record(Filed):
     """Everything about one cell: its configuration, its results, and the environment in which they were made."""
 
     schema_version: Literal[6] = 6
@@ -300,18 +300,8 @@ class Store:
             tasks: those whose folders are read; None: all.
         """
         self._check()
-        records: dict[Path, Record] = {}
-        errors: dict[Path, UserError] = {}
-        with collection_paused():
-            for path in documents.files(self.root / FOLDER, tasks):
-                place = path.relative_to(self.root)
-                try:
-                    record = self.read(path)
-                    if record.path != place:
-                        raise UserError(f"holds the record of {record.path}", path)
-                    records[place] = record
-                except UserError as error:
-                    errors[place] = error
+        found = documents.scan(self.root, FOLDER, Record, SCHEMA_VERSION, "record", tasks)
+        records, errors = {record.path: record for record in found.documents}, dict(found.errors)
         for place, misreading in _misreadings(records).items():
             errors[place] = misreading.within(self.root / place)
             del records[place]

@@ -86,13 +86,12 @@ def test_published_records_are_read_as_field_by_field() -> None:
 def test_of_one_task_nothing_else_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {summary.task: summary for summary in summaries(QUICK)}
     opened = list[Path]()
-    read_record = Store.read
 
-    def noting(store: Store, path: Path) -> Record:
-        opened.append(path)
-        return read_record(store, path)
+    def noting(path: Path, model: type[Record], version: int, noun: str) -> Record:
+        opened.extend([path] * (noun == "record"))
+        return read(path, model, version, noun)
 
-    monkeypatch.setattr(Store, "read", noting)
+    monkeypatch.setattr("distillbench.bench.store.documents.read", noting)
     (summary,) = summaries(QUICK, tasks=["vae"])
     assert summary == whole["vae"]
     assert {path.relative_to(QUICK).parts[1] for path in opened} == {"vae"}
