@@ -8,7 +8,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -198,15 +198,14 @@ def collection_paused() -> Iterator[None]:
 
 
 def scan(
-    results: Path, folder: str, model: type[F], version: int, noun: str, tasks: Collection[str] | None = None
+    results: Path, folder: str, read_one: Callable[[Path], F], noun: str, tasks: Collection[str] | None = None
 ) -> Scan[F]:
     """Read every document beneath a folder of a results folder.
 
     Args:
         results: the results folder.
         folder: inside it, with a folder a task.
-        model: what the documents must be.
-        version: of their schema.
+        read_one: reads one of them, or raises UserError.
         noun: what such a document is called in messages.
         tasks: those whose folders are read; None: all.
 
@@ -218,7 +217,7 @@ def scan(
         for path in files(results / folder, tasks):
             place = path.relative_to(results)
             try:
-                document = read(path, model, version, noun)
+                document = read_one(path)
                 if document.path != place:
                     raise UserError(f"holds the {noun} of {document.path}", path)
                 documents.append(document)

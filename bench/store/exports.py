@@ -101,7 +101,12 @@ def _path(task: str, pair: str, label: str, seed: int) -> Path:
 
 def scan(results: Path) -> Scan[Export]:
     """Every export of a results folder."""
-    return documents.scan(results, FOLDER, Export, SCHEMA_VERSION, "export")
+    return documents.scan(results, FOLDER, read, "export")
+
+
+def read(path: Path) -> Export:
+    """One export. Raises UserError for a file that is not an export, or contradicts itself."""
+    return documents.read(path, Export, SCHEMA_VERSION, "export")
 
 
 def write(results: Path, export: Export) -> None:

@@ -70,7 +70,7 @@ class FigureSet(Filed):
 
 def scan(results: Path) -> Scan[FigureSet]:
     """Every set of figures of a results folder."""
-    return documents.scan(results, FOLDER, FigureSet, SCHEMA_VERSION, "set of figures")
+    return documents.scan(results, FOLDER, read, "set of figures")
 
 
 def usable(results: Path, records: Set[str]) -> list[FigureSet]:

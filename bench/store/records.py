@@ -300,7 +300,7 @@ class Store:
             tasks: those whose folders are read; None: all.
         """
         self._check()
-        found = documents.scan(self.root, FOLDER, Record, SCHEMA_VERSION, "record", tasks)
+        found = documents.scan(self.root, FOLDER, self.read, "record", tasks)
         records, errors = {record.path: record for record in found.documents}, dict(found.errors)
         for place, misreading in _misreadings(records).items():
             errors[place] = misreading.within(self.root / place)

@@ -154,7 +154,7 @@ class Timing(Filed):
 
 def scan(results: Path, tasks: Collection[str] | None = None) -> Scan[Timing]:
     """Every timing of a results folder, or those of some tasks."""
-    return documents.scan(results, FOLDER, Timing, SCHEMA_VERSION, "timing", tasks)
+    return documents.scan(results, FOLDER, read, "timing", tasks)
 
 
 def read(path: Path) -> Timing:

@@ -29,6 +29,8 @@ from distillbench.bench.store.records import Store
 from support.processes import finish, reproducible, start
 
 WAYS = ("driver", "worker", "all")
+LONGEST_LIFE = 1 / 6
+"""Of the time of the undisturbed run: a driver or a worker is killed within it."""
 GONE_WITHIN = 10.0
 """Seconds after the death of a driver in which all its processes must be gone."""
 
@@ -76,7 +78,7 @@ def _disturbed(
         victims = 0
         while victims + sum(tally[way] for way in WAYS) < most:
             try:
-                process.wait(rng.uniform(0, seconds / 2))
+                process.wait(rng.uniform(0, seconds * LONGEST_LIFE))
                 break
             except subprocess.TimeoutExpired:
                 way = rng.choice(WAYS)
