@@ -155,12 +155,8 @@ def crossed_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         return replace(mean_interval(y.ravel().tolist(), level), n=seeds)
     if not np.isfinite(y).all():
         return _without_width(float(y.mean()), seeds)
-    squares = _mean_squares(y)
-    if squares.seeds == 0:
-        return squares.over_examples(level)
-    if squares.examples <= squares.rest * (1 + TIE):
-        return squares.over_seeds(level)
-    return wider(squares.over_both(level), squares.over_seeds(level))
+    parts = _parts(y)
+    return _mean_squares(parts.mean, y.shape, parts.products(parts)).interval(level)
 
 
 def crossed_unpaired(values: ArrayLike, baseline: ArrayLike, same_examples: bool, level: float = 0.95) -> Interval:
@@ -229,17 +225,17 @@ def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, level: float = 
     if not bottom.excludes_zero or not np.isfinite(above).all():
         return None
     value = crossed_interval(above, level).mean / bottom.mean
+    remainder = _line(above - value * below, below, level)
 
-    def excess(theta: float) -> float:
-        interval = crossed_interval(above - theta * below, level)
+    def excess(delta: float) -> float:
+        interval = remainder(delta)
         return abs(interval.mean) - interval.half_width
 
-    if excess(value) >= 0:  # the two are proportional
+    if excess(0.0) >= 0:  # the two are proportional
         return Ratio(value, value, value)
-    step = crossed_interval(above - value * below, level).half_width / abs(bottom.mean)
-    step = max(step, float(np.spacing(abs(value))))
-    low, high = (_root(excess, value, sign * step) for sign in (-1, 1))
-    return None if low is None or high is None else Ratio(value, low, high)
+    step = max(remainder(0.0).half_width / abs(bottom.mean), float(np.spacing(abs(value))))
+    low, high = (_root(excess, sign * step) for sign in (-1, 1))
+    return None if low is None or high is None else Ratio(value, value + low, value + high)
 
 
 @dataclass(frozen=True)
@@ -258,42 +254,99 @@ class _MeanSquares:
         seeds, examples = self.shape
         return seeds - 1, examples - 1, (seeds - 1) * (examples - 1)
 
-    def over_seeds(self, level: float) -> Interval:
-        return self._interval(self.seeds, self.degrees[0], level)
+    def interval(self, level: float) -> Interval:
+        """The interval of the mean."""
+        if self.seeds == 0:
+            return self._over_examples(level)
+        if self.examples <= self.rest * (1 + TIE):
+            return self._over_seeds(level)
+        return wider(self._over_both(level), self._over_seeds(level))
 
-    def over_examples(self, level: float) -> Interval:
+    def _over_seeds(self, level: float) -> Interval:
+        return self._t_interval(self.seeds, self.degrees[0], level)
+
+    def _over_examples(self, level: float) -> Interval:
         """The interval where all seeds have the same mean."""
         _, of_examples, of_rest = self.degrees
         square, degrees = max((self.examples, of_examples), (self.rest, of_rest))
-        return self._interval(square, degrees, level)
+        return self._t_interval(square, degrees, level)
 
-    def over_both(self, level: float) -> Interval:
+    def _over_both(self, level: float) -> Interval:
         a, b, e = self.seeds, self.examples, self.rest
         of_seeds, of_examples, of_rest = self.degrees
         total = a + b - e
         satterthwaite = total**2 / (a**2 / of_seeds + b**2 / of_examples + e**2 / of_rest)
-        return self._interval(total, max(satterthwaite, min(self.shape) - 1), level)
+        return self._t_interval(total, max(satterthwaite, min(self.shape) - 1), level)
 
-    def _interval(self, square: float, degrees: float, level: float) -> Interval:
+    def _t_interval(self, square: float, degrees: float, level: float) -> Interval:
         seeds, examples = self.shape
         return t_interval(self.mean, square / (seeds * examples), degrees, seeds, level)
 
 
-def _mean_squares(y: Array) -> _MeanSquares:
-    """Mean squares that are only rounding error are 0."""
-    seeds, examples = y.shape
+@dataclass(frozen=True)
+class _Parts:
+    """A matrix as its mean, and the deviations of seeds, of examples and of the rest from it."""
+
+    mean: float
+    seeds: Array
+    examples: Array
+    rest: Array
+    about_origin: Array
+    """The matrix without its first value."""
+
+    def products(self, other: _Parts) -> Array:
+        """Sums of products of two matrices' deviations, over the whole matrix: of seeds, examples, rest, and in all."""
+        n_seeds, n_examples = self.rest.shape
+        return np.array(
+            [
+                n_examples * _product(self.seeds, other.seeds),
+                n_seeds * _product(self.examples, other.examples),
+                _product(self.rest, other.rest),
+                _product(self.about_origin, other.about_origin),
+            ]
+        )
+
+
+def _product(a: Array, b: Array) -> float:
+    """The sum of products of two arrays, on one thread: BLAS would wait for others, and round as their number is."""
+    return float(np.einsum("i,i->", a.ravel(), b.ravel()))
+
+
+def _parts(y: Array) -> _Parts:
+    n_seeds, n_examples = y.shape
     origin = float(y[0, 0])
-    y = y - origin
-    of_seed, of_example = y.sum(axis=1) / examples, y.sum(axis=0) / seeds
-    mean = float(of_seed.sum()) / seeds
+    about_origin = y - origin
+    of_seed, of_example = about_origin.sum(axis=1) / n_examples, about_origin.sum(axis=0) / n_seeds
+    mean = float(of_seed.sum()) / n_seeds
     of_example -= mean
-    rest = y - of_seed[:, None] - of_example
-    of_seed -= mean
-    sums = examples * np.vdot(of_seed, of_seed), seeds * np.vdot(of_example, of_example), np.vdot(rest, rest)
-    least = ROUNDING * np.vdot(y, y)
-    a, b, e = (float(total) if total > least else 0.0 for total in sums)
-    squares = a / (seeds - 1), b / (examples - 1), e / ((seeds - 1) * (examples - 1))
-    return _MeanSquares(origin + mean, (seeds, examples), *squares)
+    rest = about_origin - of_seed[:, None]
+    rest -= of_example
+    return _Parts(origin + mean, of_seed - mean, of_example, rest, about_origin)
+
+
+def _mean_squares(mean: float, shape: tuple[int, int], sums: Array) -> _MeanSquares:
+    """From sums of squares as of ``_Parts.products``; those that are only rounding error are 0."""
+    seeds, examples = shape
+    *parts, total = map(float, sums)
+    a, b, e = (part if part > ROUNDING * total else 0.0 for part in parts)
+    return _MeanSquares(mean, shape, a / (seeds - 1), b / (examples - 1), e / ((seeds - 1) * (examples - 1)))
+
+
+def _line(start: Array, direction: Array, level: float) -> Callable[[float], Interval]:
+    """``crossed_interval(start − δ · direction)`` as a function of δ.
+
+    Every sum of squares is a quadratic function of δ: the matrices are gone through once.
+    """
+    if 1 in start.shape:
+        return lambda delta: crossed_interval(start - delta * direction, level)
+    a, b = _parts(start), _parts(direction)
+    constant, mixed, square = a.products(a), a.products(b), b.products(b)
+
+    def interval(delta: float) -> Interval:
+        sums = constant + delta * (delta * square - 2 * mixed)
+        return _mean_squares(a.mean - delta * b.mean, start.shape, sums).interval(level)
+
+    return interval
 
 
 def _satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> float:
@@ -302,12 +355,12 @@ def _satterthwaite(variances: Sequence[float], degrees: Sequence[float]) -> floa
     return 1 / sum((variance / total) ** 2 / n for variance, n in zip(variances, degrees, strict=True))
 
 
-def _root(excess: Callable[[float], float], start: float, step: float) -> float | None:
-    """The root beyond ``start`` of a function that tends to a positive number times |θ|; None where it overflows."""
+def _root(excess: Callable[[float], float], step: float) -> float | None:
+    """The root beyond 0 of a function that tends to a positive number times |δ|; None where it overflows."""
     from scipy.optimize import brentq
 
-    inner, tolerance = start, 1e-7 * abs(step)
-    while excess(outer := start + step) < 0:
+    inner, tolerance = 0.0, 1e-7 * abs(step)
+    while excess(outer := inner + step) < 0:
         inner, step = outer, 2 * step
         if not math.isfinite(step):
             return None

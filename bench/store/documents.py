@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_json
 
 from distillbench.common.atomic import write_atomically
 from distillbench.common.errors import UserError
@@ -43,8 +43,9 @@ def contradiction(field: str, problem: str, allowed: str = "") -> PydanticCustom
 def _finite(table: dict[str, Any]) -> dict[str, Any]:
     """Python reads and writes infinities in JSON; others do not, and they have no canonical form."""
     with suppress(ValueError, TypeError):
-        json.dumps(table, allow_nan=False)
-        return table
+        text = to_json(table, inf_nan_mode="constants")
+        if b"NaN" not in text and b"Infinity" not in text:
+            return table
     for place, value in _leaves(table):
         if isinstance(value, float) and not math.isfinite(value):
             raise contradiction(place, f"{value} is not a number", "finite numbers")

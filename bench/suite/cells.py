@@ -184,7 +184,7 @@ class Cell:
         """Whether it is of a control."""
         return self.method is not None and self.method.control
 
-    @property
+    @cached_property
     def path(self) -> Path:
         """Where its record lies in a results folder."""
         return record_path(self.kind, self.pair.task, self.pair.pair, self.label, self.seed, self.trial)
