@@ -86,6 +86,7 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
             listener.unreadable([one_line(problem)])
         if not plan.to_do:
             expect(plan.out, _expected(plan))
+            _tidy(plan)
             return plan
     return _run(plan, execution, overwrite, listener)
 

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -29,8 +30,11 @@ from distillbench.bench.store.records import Store
 from support.processes import finish, reproducible, start
 
 WAYS = ("driver", "worker", "all")
+FAULTS = ("different", "lost", "more", "unreadable", "left behind", "outlived")
 LONGEST_LIFE = 1 / 6
 """Of the time of the undisturbed run: a driver or a worker is killed within it."""
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Processes of Ray that do no job; where their node dies they end by themselves within a minute."""
 GONE_WITHIN = 10.0
 """Seconds after the death of a driver in which all its processes must be gone."""
 
@@ -53,8 +57,7 @@ def main(
             tally += _disturbed(suite, out, executor, variables, rng, kills - sum(tally[way] for way in WAYS), seconds)
             tally += _compared(undisturbed, out)
             print(_line(tally), flush=True)
-    faults = [name for name in ("different", "lost", "more", "unreadable", "left behind", "outlived") if tally[name]]
-    raise typer.Exit(1 if faults else 0)
+    raise typer.Exit(1 if any(tally[name] for name in FAULTS) else 0)
 
 
 def _command(suite: str, out: Path, executor: str = "local") -> list[str]:
@@ -73,6 +76,7 @@ def _disturbed(
 ) -> Counter[str]:
     """Run to the end, killed again and again on the way."""
     tally: Counter[str] = Counter(runs=1)
+    failures = set[tuple[Path, datetime]]()
     while True:
         process = start(_command(suite, out, executor), env=os.environ | variables, stdout=subprocess.DEVNULL)
         victims = 0
@@ -89,9 +93,12 @@ def _disturbed(
         tally["outlived"] += _outlived(process.pid)
         if process.returncode == 0:
             return tally
-        assert process.returncode == -signal.SIGKILL, errors
         scan = Store(out).scan() if out.is_dir() else None
+        failed = {(r.path, r.created) for r in scan.records if r.failure} if scan is not None else set()
+        assert process.returncode == -signal.SIGKILL or (process.returncode == 1 and failed), errors
         tally["unreadable"] += len(scan.errors) if scan is not None else 0
+        tally["killed twice"] += len(failed - failures)  # recorded as failed, and made anew by the next run
+        failures |= failed
 
 
 def _kill(process: subprocess.Popen[str], way: str, rng: random.Random) -> int:
@@ -113,7 +120,7 @@ def _kill(process: subprocess.Popen[str], way: str, rng: random.Random) -> int:
 def _is_worker(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         line = " ".join(process.cmdline())
-        return "workers.worker" in line or line.startswith("ray::")
+        return "workers.worker" in line or (line.startswith("ray::") and not line.startswith(AGENTS))
     return False
 
 
@@ -121,10 +128,16 @@ def _outlived(group: int) -> int:
     """How many processes of a group live longer than their driver may."""
     deadline = time.monotonic() + GONE_WITHIN
     while True:
-        living = [p for p in psutil.process_iter() if _group(p) == group and p.status() != psutil.STATUS_ZOMBIE]
+        living = [p for p in psutil.process_iter() if _group(p) == group and _works(p)]
         if not living or time.monotonic() > deadline:
             return len(living)
         time.sleep(0.1)
+
+
+def _works(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE and not " ".join(process.cmdline()).startswith(AGENTS)
+    return False
 
 
 def _group(process: psutil.Process) -> int:
@@ -152,7 +165,7 @@ def _compared(undisturbed: Mapping[str, object], out: Path) -> Counter[str]:
 
 
 def _line(tally: Counter[str]) -> str:
-    names = (*WAYS, "runs", "records", "different", "lost", "more", "unreadable", "left behind", "outlived")
+    names = (*WAYS, "killed twice", "runs", "records", *FAULTS)
     return ", ".join(f"{name} {tally[name]}" for name in names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from distillbench.bench.machine.process import this_process
 from distillbench.bench.store import claims, documents
 from distillbench.bench.store.claims import SILENT, Claim, ClaimedError, claimed, live, path_of, running
 from distillbench.common.errors import UserError
+from support.processes import Run
 
 HOLDER = """
 import sys, time
@@ -171,3 +173,17 @@ def test_two_never_hold_one_claim(tmp_path: Path) -> None:
         process.join(60)
         assert process.exitcode == 0
     assert (tmp_path / "number").read_text() == "100"
+
+
+def test_a_run_with_nothing_to_do_removes_what_a_killed_one_has_left(
+    tiny_results: Path, tiny_suite: Path, tmp_path: Path, cli: Run
+) -> None:
+    """It may have been killed after its last record."""
+    results = tmp_path / "results"
+    shutil.copytree(tiny_results, results)
+    me = this_process()
+    (results / claims.FOLDER).mkdir()
+    left_behind(results / claims.FOLDER / "run-here-1.json", me.host, me.pid, me.started - 1000)
+    done = cli("run", tiny_suite, "--out", results)
+    assert "nothing to do" in done.stdout
+    assert not (results / claims.FOLDER).exists()
