@@ -359,7 +359,7 @@ def _root(excess: Callable[[float], float], step: float) -> float | None:
     """The root beyond 0 of a function that tends to a positive number times |δ|; None where it overflows."""
     from scipy.optimize import brentq
 
-    inner, tolerance = 0.0, 1e-7 * abs(step)
+    inner, tolerance = 0.0, 1e-12 * abs(step)  # beyond the digits that tables of numbers have
     while excess(outer := inner + step) < 0:
         inner, step = outer, 2 * step
         if not math.isfinite(step):
