@@ -48,10 +48,12 @@ def leaderboard(
     screen = console()
     with screen.status(f"{len(results)} folders: reading"):
         from distillbench.bench.leaderboard import build, model
+        from distillbench.bench.store.documents import kept_to_the_end
 
         build.check(out)
         before = model.read(since) if since is not None else None
-        board = build.leaderboard(results, before, seeds)
+        with kept_to_the_end():
+            board = build.leaderboard(results, before, seeds)
         files = build.write(board, out)
     for line in at_most(MOST_PROBLEMS, [f"left out: {problem}" for problem in board.problems]):
         print(f"distillbench: {line}", file=sys.stderr)

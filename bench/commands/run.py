@@ -72,6 +72,7 @@ def run(
             summary_line,
         )
         from distillbench.bench.run.shard import parsed, part_of
+        from distillbench.bench.store.documents import kept_to_the_end
         from distillbench.bench.suite.tuned import warn_of_outdated
         from distillbench.common.durations import format_seconds
 
@@ -80,7 +81,8 @@ def run(
         warn_of_outdated(chosen)
         folder = out if out is not None else Path("runs", chosen.name)
         part = None if shard is None else parsed(shard)
-        before = plan(chosen, folder, cache)
+        with kept_to_the_end():
+            before = plan(chosen, folder, cache)
         if part is not None:
             before = part_of(before, part)
         if before.to_do:

@@ -61,6 +61,8 @@ def table(
 
 def _summaries(results: Path, split: Split, tasks: list[str] | None) -> list[Summary]:
     from distillbench.bench.analysis.results import summaries, tasks_of
+    from distillbench.bench.store.documents import kept_to_the_end
 
     chosen = named_tasks(results, tasks, tasks_of(results)) if tasks else None
-    return summaries(results, "validation" if split is Split.validation else "test", tasks=chosen)
+    with kept_to_the_end():
+        return summaries(results, "validation" if split is Split.validation else "test", tasks=chosen)

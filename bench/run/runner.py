@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 from distillbench.bench.machine.lock import busy_on_the_machine
@@ -86,7 +86,8 @@ def run(plan: Plan, execution: Execution = LOCAL, overwrite: bool = False, liste
             listener.unreadable([one_line(problem)])
         if not plan.to_do:
             expect(plan.out, _expected(plan))
-            _tidy(plan)
+            with suppress(OSError):  # a folder that cannot be written is left as it is
+                _tidy(plan)
             return plan
     return _run(plan, execution, overwrite, listener)
 

@@ -188,18 +188,25 @@ def files(folder: Path, tasks: Collection[str] | None = None) -> list[Path]:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Pause the garbage collector, which would look through all documents again for every so many that are read.
-
-    What there is afterwards it leaves alone for good: documents have no cycles, and go when nothing refers to them.
-    """
+    """Pause the garbage collector, which would look through all documents again for every so many that are read."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
-            gc.freeze()
             gc.enable()
+
+
+@contextmanager
+def kept_to_the_end() -> Iterator[None]:
+    """Leave what is read meanwhile to no later collection: for a command, whose process ends soon.
+
+    Not for a library: of all that there is at the end, also of a caller's, what is in cycles is never freed.
+    """
+    with collection_paused():
+        yield
+        gc.freeze()
 
 
 def scan(

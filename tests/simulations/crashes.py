@@ -93,10 +93,11 @@ def _disturbed(
         tally["outlived"] += _outlived(process.pid)
         if process.returncode == 0:
             return tally
-        scan = Store(out).scan() if out.is_dir() else None
-        failed = {(r.path, r.created) for r in scan.records if r.failure} if scan is not None else set()
+        out.mkdir(exist_ok=True)  # a kill may have come before
+        scan = Store(out).scan()
+        failed = {(r.path, r.created) for r in scan.records if r.failure}
         assert process.returncode == -signal.SIGKILL or (process.returncode == 1 and failed), errors
-        tally["unreadable"] += len(scan.errors) if scan is not None else 0
+        tally["unreadable"] += len(scan.errors)
         tally["killed twice"] += len(failed - failures)  # recorded as failed, and made anew by the next run
         failures |= failed
 

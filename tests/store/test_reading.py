@@ -12,7 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillbench.bench.analysis.results import summaries, tasks_of
-from distillbench.bench.store.documents import Part, Table, collection_paused, files, read
+from distillbench.bench.store.documents import (
+    Part,
+    Table,
+    collection_paused,
+    files,
+    kept_to_the_end,
+    read,
+)
 from distillbench.bench.store.records import Record, Store
 from distillbench.common.errors import UserError
 from support.paths import ROOT
@@ -117,3 +124,16 @@ def test_the_garbage_collector_is_as_it_was() -> None:
             assert gc.isenabled() is enabled
         finally:
             gc.enable()
+
+
+def test_reading_in_a_library_freezes_nothing_of_the_caller_and_a_command_what_it_reads() -> None:
+    before = gc.get_freeze_count()
+    summaries(QUICK, tasks=["gan"])
+    assert gc.get_freeze_count() == before
+    try:
+        with kept_to_the_end():
+            read_there = Store(QUICK).scan(["gan"]).records
+        assert gc.isenabled()
+        assert gc.get_freeze_count() > before + len(read_there)
+    finally:
+        gc.unfreeze()
